@@ -1,0 +1,54 @@
+"""Which containers, codecs and protocols may be opened at all, and how ffmpeg is told so.
+
+A file that names other files (a playlist, an edit script) opens them when a demuxer for it is
+enabled, whatever its own name ends with; so only demuxers that read one file are listed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+CONTAINERS: tuple[str, ...] = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "mov", "mp4", "matroska,webm", "matroska", "webm", "avi", "mpegts",
+    "mpeg", "mpegvideo", "flv", "ogg", "ivf", "obu", "h264", "hevc", "vvc", "m4v", "mjpeg",
+    "yuv4mpegpipe", "gif", "mxf", "asf",
+)  # fmt: skip
+"""Demuxers by ffmpeg's names."""
+
+VIDEO_CODECS: tuple[str, ...] = (
+    "h264", "hevc", "vvc", "av1", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video",
+    "mjpeg", "prores", "dnxhd", "h263", "flv", "flv1", "theora", "wmv3", "vc1", "gif", "rawvideo",
+    "ffv1", "png", "msmpeg4v3", "msmpeg4",
+)  # fmt: skip
+"""Video decoders, and the codec ids they decode."""
+
+AUDIO_CODECS: tuple[str, ...] = (
+    "aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "opus", "libopus", "vorbis",
+    "flac", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "pcm_u8",
+)  # fmt: skip
+"""Audio decoders, used only where a render keeps the sound."""
+
+VIDEO_SUFFIXES: frozenset[str] = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .vob .flv .f4v .wmv .asf .3gp .3g2 "
+    ".ogv .ivf .obu .y4m .h264 .264 .avc .h265 .265 .hevc .vvc .266 .mjpeg .mjpg .gif .mxf .rm "
+    ".rmvb".split()
+)
+"""What a folder listing takes for a video, by its ending."""
+
+
+@cache
+def ffmpeg() -> str:
+    """Path of the ffmpeg program that the imageio-ffmpeg package carries."""
+    import imageio_ffmpeg
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def input_options(*, audio: bool = False) -> dict[str, str]:
+    """Options that open one local file and nothing else; for ffmpeg and for PyAV alike."""
+    codecs = VIDEO_CODECS + (AUDIO_CODECS if audio else ())
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(dict.fromkeys(",".join(CONTAINERS).split(","))),
+        "codec_whitelist": ",".join(codecs),
+    }

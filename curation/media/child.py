@@ -1,0 +1,123 @@
+"""A child process that may be fed hostile bytes.
+
+It gets an empty environment, a process group and (where the kernel lets us) a network namespace of
+its own, limits on memory and CPU time, and SIGKILL when its parent dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from curation.reasons import MediaError
+
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class ChildKilledError(Exception):
+    """The child got a signal that no limit explains: an out-of-memory killer, or an operator."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one child process may use."""
+
+    memory_mb: int = 4096
+    """Address space, in MiB."""
+    cpu_s: int = 7200
+    """CPU seconds."""
+    wall_s: int = 14400
+    """Seconds by the clock."""
+    max_pixels: int = 8192 * 4320
+    """Pixels of one frame."""
+    max_frames: int = 2_000_000
+    """Frames of one stream."""
+
+
+def _confine(limits: Limits) -> None:
+    """Runs in the child between fork and exec."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    memory = limits.memory_mb << 20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+@contextlib.contextmanager
+def spawn(
+    command: Sequence[str],
+    limits: Limits,
+    *,
+    pass_fds: Sequence[int] = (),
+    stdout: int = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a confined child; its process group is gone when the block is left."""
+    process = subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        pass_fds=tuple(pass_fds),
+        env={"LC_ALL": "C"},
+        start_new_session=True,
+        preexec_fn=lambda: _confine(limits),  # noqa: PLW1509  only async-signal-safe calls
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def run(command: Sequence[str], limits: Limits) -> tuple[bytes, str]:
+    """Runs a confined child to its end. Returns its output and its error text.
+
+    Raises `MediaError` for a limit, `ChildKilledError` for a foreign signal, and `ChildFailedError`
+    for any other non-zero exit.
+    """
+    with spawn(command, limits, stdout=subprocess.PIPE) as process:
+        try:
+            out, err = process.communicate(timeout=limits.wall_s)
+        except subprocess.TimeoutExpired as error:
+            raise MediaError("time_limit", f"stopped after {limits.wall_s} s") from error
+        text = err.decode("utf-8", "replace")
+        check_exit(process.returncode, text, limits)
+        return out, text
+
+
+class ChildFailedError(Exception):
+    """The child ended with an error of its own; `text` is what it said."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"exit {code}: {text[-500:]}")
+        self.code = code
+        self.text = text
+
+
+def check_exit(code: int, text: str, limits: Limits) -> None:
+    """Turns an exit status into the exception that fits it; returns if it is 0."""
+    if code == 0:
+        return
+    if code == -signal.SIGXCPU:
+        raise MediaError("time_limit", f"used more than {limits.cpu_s} s of CPU time")
+    if "Cannot allocate memory" in text or "MemoryError" in text or "ENOMEM" in text:
+        raise MediaError("memory_limit", f"needed more than {limits.memory_mb} MiB")
+    if code in (-signal.SIGKILL, -signal.SIGTERM):
+        raise ChildKilledError(f"child ended by signal {-code}")
+    raise ChildFailedError(code, text)

@@ -1,0 +1,162 @@
+"""What a container says of itself, read by a confined child, and whether we may decode it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from curation.media import allow, child
+from curation.reasons import MediaError
+
+_PQ_AND_HLG = (16, 18)
+_CHILD = Path(__file__).with_name("probe_child.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One readable source, before its frames are decoded."""
+
+    container: str
+    codec: str
+    pixel_format: str
+    stream_index: int
+    video_streams: int
+    audio_streams: int
+    stored_width: int
+    stored_height: int
+    width: int
+    """Displayed width: rotated, square pixels."""
+    height: int
+    rotation: int
+    pixel_aspect: str
+    header_fps: float | None
+    header_frames: int
+    """Frames that the header promises; 0 if it does not say."""
+    header_duration_s: float | None
+    interlaced: bool
+    hdr: bool
+
+
+def check_readable(path: str) -> None:
+    """Raises `MediaError` unless the path is a readable, non-empty regular file."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        raise MediaError("missing", "no such file, or a link that leads nowhere") from error
+    except OSError as error:
+        raise MediaError("unreadable", error.strerror or str(error)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError("not_a_file", "a directory, pipe or device")
+    if not os.access(path, os.R_OK):
+        raise MediaError("unreadable", "no permission to read it")
+    if status.st_size == 0:
+        raise MediaError("empty", "0 bytes")
+
+
+def _sniff(path: str) -> MediaError | None:
+    """Words for a file that no allowed demuxer takes, from its first bytes."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith((b"#EXTM3U", b"ffconcat", b"<?xml")) or b"<MPD" in head[:1024]:
+        return MediaError("playlist", "starts like a playlist: " + _printable(text[:24]))
+    if not any(byte < 9 or 13 < byte < 32 for byte in head):
+        return MediaError("not_video", "text, starting " + _printable(text[:24]))
+    return None
+
+
+def _printable(raw: bytes) -> str:
+    return repr(raw.decode("ascii", "replace"))
+
+
+def probe(path: str, limits: child.Limits) -> Facts:
+    """Facts of the first real video stream.
+
+    Raises `MediaError` when the file is no video that we are willing and able to decode.
+    """
+    check_readable(path)
+    if suspect := _sniff(path):
+        raise suspect
+    options = json.dumps(allow.input_options(audio=True))
+    command = [sys.executable, "-I", str(_CHILD), options, os.path.abspath(path)]
+    try:
+        out, _ = child.run(command, limits)
+    except child.ChildFailedError as error:
+        raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
+    return _facts(json.loads(out))
+
+
+def _facts(raw: dict[str, Any]) -> Facts:
+    if "error" in raw:
+        kind = "container_not_allowed" if "ArgumentError" in raw["error"] else "not_video"
+        words = {
+            "container_not_allowed": "the container is not on the allow-list",
+            "not_video": "no allowed container format fits the bytes",
+        }
+        raise MediaError(kind, f"{words[kind]} ({raw['error']})")
+    videos = [v for v in raw["videos"] if not v["attached"]]
+    if not videos:
+        held = f"{raw['audios']} audio streams" if raw["audios"] else "no streams that we know"
+        raise MediaError("no_video_stream", f"{raw['container']} with {held}")
+    stream = videos[0]
+    if stream["codec"] not in allow.VIDEO_CODECS:
+        raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
+    first = raw.get("first") or {}
+    if not first:
+        raise MediaError("no_frames", f"no {stream['codec']} frame could be decoded")
+    return _assemble(raw, videos, stream, first)
+
+
+def _assemble(
+    raw: dict[str, Any], videos: list[Any], stream: dict[str, Any], first: dict[str, Any]
+) -> Facts:
+    aspect = Fraction(stream["aspect"].replace(":", "/"))
+    if not Fraction(1, 16) <= aspect <= 16:
+        aspect = Fraction(1)
+    width, height = square_size(first["stored_width"], first["stored_height"], aspect)
+    rotation = first["rotation"] % 360
+    if rotation in (90, 270):
+        width, height = height, width
+    return Facts(
+        container=raw["container"],
+        codec=stream["codec"].removeprefix("lib").replace("dav1d", "av1"),
+        pixel_format=first["pixel_format"],
+        stream_index=stream["index"],
+        video_streams=len(videos),
+        audio_streams=raw["audios"],
+        stored_width=first["stored_width"],
+        stored_height=first["stored_height"],
+        width=width,
+        height=height,
+        rotation=rotation,
+        pixel_aspect=f"{aspect.numerator}:{aspect.denominator}",
+        header_fps=stream["fps"],
+        header_frames=stream["frames"] or 0,
+        header_duration_s=stream["duration_s"] or raw["duration_s"],
+        interlaced=first["interlaced"],
+        hdr=stream["transfer"] in _PQ_AND_HLG,
+    )
+
+
+def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Displayed size with square pixels; the longer of the two stretches, nothing shrinks."""
+    if aspect > 1:
+        return round(width * aspect), height
+    return width, round(height / aspect)
+
+
+@functools.cache
+def fitted_size(width: int, height: int, longest: int, multiple: int = 2) -> tuple[int, int]:
+    """The size with the same shape whose longer side is at most `longest`, in whole multiples."""
+    scale = min(1.0, longest / max(width, height))
+    return (
+        max(multiple, round(width * scale / multiple) * multiple),
+        max(multiple, round(height * scale / multiple) * multiple),
+    )

@@ -1,0 +1,72 @@
+"""Run as a program of its own, confined: opens one file with PyAV and prints its facts as JSON.
+
+Usage: probe_child.py OPTIONS_JSON PATH. Imports nothing of Reelmill, so that it starts quickly and
+so that nothing of the parent is in reach of the bytes it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import av
+
+
+def _stream_facts(stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    return {
+        "index": stream.index,
+        "codec": context.codec.name if context is not None else None,
+        "attached": bool(stream.disposition & av.stream.Disposition.attached_pic),
+        "frames": stream.frames,
+        "duration_s": float(stream.duration * stream.time_base) if stream.duration else None,
+        "fps": float(stream.average_rate) if stream.average_rate else None,
+        "aspect": str(stream.sample_aspect_ratio or "1"),
+        "transfer": int(getattr(context, "color_trc", 2) or 2),
+    }
+
+
+def _first_frame_facts(container: Any, stream: Any) -> dict[str, Any]:
+    """What only a decoded frame tells; gives up after 2,000 packets or the first good frame."""
+    for count, packet in enumerate(container.demux(stream)):
+        if count > 2000:
+            break
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        for frame in frames:
+            return {
+                "stored_width": frame.width,
+                "stored_height": frame.height,
+                "pixel_format": frame.format.name,
+                "interlaced": bool(frame.interlaced_frame),
+                "rotation": int(round(getattr(frame, "rotation", 0) or 0)),
+            }
+    return {}
+
+
+def main(options: dict[str, str], path: str) -> dict[str, Any]:
+    """The facts of one file, or `{"error": …}`."""
+    try:
+        container = av.open("file:" + path, options=options, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        return {"error": f"{type(error).__name__}: {error.strerror}"}
+    with container:
+        videos = [_stream_facts(s) for s in container.streams.video]
+        facts: dict[str, Any] = {
+            "container": container.format.name,
+            "duration_s": container.duration / 1e6 if container.duration else None,
+            "videos": videos,
+            "audios": len(container.streams.audio),
+        }
+        real = [v for v in videos if not v["attached"]]
+        if real and real[0]["codec"]:
+            stream = container.streams[real[0]["index"]]
+            facts["first"] = _first_frame_facts(container, stream)
+        return facts
+
+
+if __name__ == "__main__":
+    json.dump(main(json.loads(sys.argv[1]), sys.argv[2]), sys.stdout)

@@ -1,0 +1,286 @@
+"""Every record that Reelmill stores, defined once.
+
+The Arrow schemas of the tables, the page `docs/tables.md` and the types in the code all derive from
+these classes. A string under a field is its documentation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One listing entry and its one outcome. Written last: a source without a row is unseen."""
+
+    uri: str
+    """Where the input was listed: a path or an `s3://` address."""
+    size_bytes: int
+    """Size when listed; 0 if it could not be read."""
+    modified: str
+    """Modification time or etag when listed; with uri and size it lets a rerun skip reading."""
+    outcome: str
+    """`scanned` or `failed`."""
+    reason: str | None = None
+    """For `failed`: one word of the closed list of reasons."""
+    detail: str | None = None
+    """For `failed`: what was seen, in words."""
+    source_id: str | None = None
+    """sha256 of the bytes; null if they could not be read."""
+    container: str | None = None
+    """Container format as the demuxer names it."""
+    codec: str | None = None
+    """Video codec."""
+    pixel_format: str | None = None
+    """Pixel format of the decoded stream."""
+    stream_index: int | None = None
+    """Index of the stream used: the first video stream that is no attached picture."""
+    video_streams: int | None = None
+    """How many real video streams the container has."""
+    audio_streams: int | None = None
+    """How many audio streams the container has."""
+    width: int | None = None
+    """Width in pixels as displayed: after rotation, with square pixels."""
+    height: int | None = None
+    """Height in pixels as displayed."""
+    rotation: int | None = None
+    """Rotation in degrees that the container asks for and that is applied."""
+    pixel_aspect: str | None = None
+    """Shape of a stored pixel, width:height."""
+    fps: float | None = None
+    """Average frames a second."""
+    variable_rate: bool | None = None
+    """Whether the time between frames varies by more than one tick."""
+    frames: int | None = None
+    """Frames decoded, in presentation order."""
+    duration_s: float | None = None
+    """Seconds from the first frame's start to the last frame's end."""
+    interlaced: bool | None = None
+    """Whether frames are coded as two fields; renders deinterlace them frame by frame."""
+    hdr: bool | None = None
+    """Whether the transfer is PQ or HLG; frames are then tone-mapped to BT.709."""
+    shots_by: str | None = None
+    """The shot detector and its settings."""
+    clips: int | None = None
+    """How many clips this source has."""
+    clips_digest: str | None = None
+    """sha256 over the clip ids in order, so that a lost clip shows."""
+    extra: dict[str, str] | None = None
+    """Further columns of the input list (licence, camera, labels), carried along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One candidate clip: its span and the shot it lies in."""
+
+    clip_id: str
+    """Hash of source_id, stream, first and end time, or frame numbers where there are no times."""
+    source_id: str
+    """The source that it is a span of."""
+    start_frame: int
+    """First frame, counting all decoded frames of the stream in presentation order from 0."""
+    end_frame: int
+    """End frame, exclusive."""
+    start_s: float
+    """Start in seconds from the source's first frame."""
+    end_s: float
+    """End in seconds: the start of the frame after the last one."""
+    shot_start_frame: int
+    """First frame of the shot that the clip lies in."""
+    shot_end_frame: int
+    """End frame of that shot, exclusive."""
+    start_pts: int | None = None
+    """Presentation time of the first frame in `time_base` units; null if the stream has none."""
+    end_pts: int | None = None
+    """Presentation time of the frame after the last; null after the end or without times."""
+    time_base: str | None = None
+    """Unit of the presentation times, as a fraction of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture of one clip."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    frame: int
+    """Which frame of the source it shows."""
+    jpeg: bytes
+    """JPEG bytes, longest side 320 pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What one model sees in one clip."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    dim: int
+    """Length of the vector."""
+    vector: bytes
+    """The vector, little-endian float16, of unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A pair of clips above the similarity floor; a clip with itself says that it was searched."""
+
+    clip_id: str
+    """The clip that was searched for; the larger id of the pair."""
+    neighbour_id: str
+    """The other clip, or the same one."""
+    similarity: float
+    """Cosine similarity, at most 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One clip in one selection. A selection is a snapshot; a newer one does not rewrite it."""
+
+    selection_id: str
+    """Hash of the policy and of the clips it was applied to."""
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    verdict: str
+    """`kept`, `filtered` or `duplicate`."""
+    reason: str | None = None
+    """For `filtered` the first rule that it broke; for `duplicate` `near_duplicate`."""
+    duplicate_of: str | None = None
+    """For `duplicate`: the kept clip that stands for it."""
+    similarity: float | None = None
+    """For `duplicate`: how similar the two are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """One clip as a file of its own, or as a span of its source."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    outcome: str
+    """`rendered` or `failed`."""
+    reason: str | None = None
+    """For `failed`: one word of the closed list of reasons."""
+    detail: str | None = None
+    """For `failed`: what was seen."""
+    mode: str | None = None
+    """How it was made: `encode`, `copy` (packets of the source) or `span` (no file)."""
+    path: str | None = None
+    """The file, relative to the output folder; null for `span`."""
+    sha256: str | None = None
+    """Digest of the file."""
+    size_bytes: int | None = None
+    """Size of the file."""
+    codec: str | None = None
+    """Video codec of the file."""
+    width: int | None = None
+    """Width in pixels."""
+    height: int | None = None
+    """Height in pixels."""
+    fps: float | None = None
+    """Average frames a second."""
+    frames: int | None = None
+    """Frames in the file."""
+    audio: bool | None = None
+    """Whether the file has sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What one captioner says of one clip."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    text: str
+    """The caption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run that did work. The only table with clock times."""
+
+    run_id: str
+    """Random."""
+    step: str
+    """`scan`, `select`, `render` or `tokenize`."""
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    """Wall time."""
+    config: str
+    """The resolved configuration, as JSON."""
+    versions: str
+    """Versions of Reelmill, Python and the main packages, as JSON."""
+    counts: str
+    """Outcomes by name, as JSON."""
+    cpu_seconds: str
+    """CPU seconds by part of the work, as JSON; empty for select."""
+    result: str
+    """What it made: the selection's id, or the table that was filled."""
+
+
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    bytes: pa.binary(),
+    dict[str, str]: pa.map_(pa.string(), pa.string()),
+}
+
+
+def schema(record: type) -> pa.Schema:
+    """The Arrow schema of a record class: one column a field, nullable where it may be None."""
+    hints = typing.get_type_hints(record)
+    columns = []
+    for field in dataclasses.fields(record):
+        hint, nullable = hints[field.name], False
+        if isinstance(hint, types.UnionType):
+            hint = next(arm for arm in hint.__args__ if arm is not type(None))
+            nullable = True
+        columns.append(pa.field(field.name, _ARROW[hint], nullable=nullable))
+    return pa.schema(columns)
+
+
+def table(record: type, rows: Iterable[Any]) -> pa.Table:
+    """An Arrow table of records of one class; may be empty."""
+    names = [field.name for field in dataclasses.fields(record)]
+    listed: Sequence[Any] = list(rows)
+    form = schema(record)
+    return pa.table(
+        [
+            pa.array([_plain(getattr(row, name)) for row in listed], form.field(name).type)
+            for name in names
+        ],
+        schema=form,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value.items()) if isinstance(value, dict) else value
+
+
+def records(record: type, rows: pa.Table) -> list[Any]:
+    """The rows of an Arrow table as records; columns that the record lacks are left out."""
+    names = [field.name for field in dataclasses.fields(record) if field.name in rows.column_names]
+    made = []
+    for row in rows.select(names).to_pylist(maps_as_pydicts="strict"):
+        made.append(record(**row))
+    return made
