@@ -121,3 +121,9 @@ def check_exit(code: int, text: str, limits: Limits) -> None:
     if code in (-signal.SIGKILL, -signal.SIGTERM):
         raise ChildKilledError(f"child ended by signal {-code}")
     raise ChildFailedError(code, text)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of all children of this process that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

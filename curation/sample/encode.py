@@ -1,0 +1,177 @@
+"""Writing pictures to a video file, the same bytes every time.
+
+Pictures go through a pipe to the ffmpeg program, with one thread, no dates and no version strings.
+The file appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+from PIL import Image
+
+from curation.media.allow import ffmpeg as program
+
+_EXACT = {"fflags": "+bitexact", "map_metadata": "-1", "threads": 1}
+_SCALER = "accurate_rnd+bitexact+bicubic"
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How pictures are coded. The container follows from the file's suffix."""
+
+    codec: str = "libx264"
+    """An encoder of ffmpeg: libx264, libx265, mpeg4, mpeg2video, libvpx, libvpx-vp9, ffv1, ..."""
+    pixel_format: str = "yuv420p"
+    """As ffmpeg names it: yuv444p for odd sizes, yuv420p10le for 10 bits."""
+    crf: int = 20
+    """Quality of x264, x265 and VPX, lower is better; other codecs use a fixed quantiser of 4."""
+    gop: int = 48
+    """Frames from one key frame to the next; no key frame lies elsewhere."""
+    b_frames: int = 0
+    """Most frames in a row that are coded after a later one (x264, x265, mpeg4, mpeg2video)."""
+    rotation: int = 0
+    """Degrees, clockwise, that a player has to turn the stored picture by: 0, 90, 180 or 270 (mp4,
+    mov). Pictures are given upright and are stored turned."""
+    slow_from: int | None = None
+    """From this frame on every frame lasts twice as long, which makes the rate variable."""
+    interlaced: bool = False
+    """Code as two fields a frame, top field first (mpeg2video)."""
+    pixel_aspect: str | None = None
+    """Shape of a stored pixel, as "4/3"."""
+    pq: bool = False
+    """Say that the picture is HDR: BT.2020 primaries and the PQ transfer."""
+    sound: bool = False
+    """Add a tone of 440 Hz as AAC, as long as the picture (mp4, mov, mkv, ts)."""
+    scale: tuple[int, int] | None = None
+    """Width and height to scale to before coding."""
+    brightness: float = 0.0
+    """Added to the luma before coding, in parts of its range."""
+
+
+def _filters(stream: Any, coding: Coding, fps: int) -> Any:
+    if coding.brightness:
+        stream = stream.filter("eq", brightness=coding.brightness)
+    if coding.scale is not None:
+        stream = stream.filter("scale", *coding.scale, flags=_SCALER)
+    else:
+        stream = stream.filter("scale", flags=_SCALER)
+    stream = stream.filter("format", coding.pixel_format)
+    if coding.slow_from is not None:
+        late = f"N+max(0,N-{coding.slow_from})"
+        stream = stream.filter("setpts", f"({late})/({fps}*TB)")
+    if coding.interlaced:
+        stream = stream.filter("setfield", "tff")
+    if coding.pixel_aspect is not None:
+        stream = stream.filter("setsar", coding.pixel_aspect)
+    if coding.pq:
+        stream = stream.filter(
+            "setparams", color_primaries="bt2020", color_trc="smpte2084", colorspace="bt2020nc"
+        )
+    return stream
+
+
+def _options(coding: Coding) -> dict[str, Any]:
+    flags = "+bitexact" + ("+ildct+ilme" if coding.interlaced else "")
+    options: dict[str, Any] = {"c:v": coding.codec, "g": coding.gop, "flags:v": flags, **_EXACT}
+    options |= {"fps_mode": "passthrough", "filter_threads": 1}
+    if coding.codec == "libx264":
+        options |= {"crf": coding.crf, "preset": "veryfast", "bf": coding.b_frames}
+        options |= {"keyint_min": coding.gop, "sc_threshold": 0}
+    elif coding.codec == "libx265":
+        keys = f"keyint={coding.gop}:min-keyint={coding.gop}:scenecut=0:bframes={coding.b_frames}"
+        options |= {"crf": coding.crf, "preset": "ultrafast"}
+        options |= {"x265-params": f"{keys}:pools=none:frame-threads=1:info=0:log-level=error"}
+    elif coding.codec.startswith("libvpx"):
+        options |= {"crf": coding.crf, "b:v": "2M" if coding.codec == "libvpx" else 0}
+        options |= {"deadline": "realtime", "cpu-used": 8}
+    elif coding.codec in ("mpeg4", "mpeg2video"):
+        options |= {"q:v": 4, "bf": coding.b_frames, "sc_threshold": 1_000_000_000}
+    return options
+
+
+@contextlib.contextmanager
+def _finished(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its name if the block ends well, and is gone if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".partial-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def encode(
+    path: Path, pictures: Iterable[Image.Image], *, fps: int, coding: Coding | None = None
+) -> int:
+    """Writes RGB pictures of one size to `path`; returns how many there were.
+
+    Raises `ValueError` if there are none, and `RuntimeError` with ffmpeg's words if it fails.
+    """
+    coding = coding or Coding()
+    with _finished(path) as part:
+        frames = _encode(part, iter(pictures), fps, coding)
+        if coding.rotation:
+            _turn(part, coding.rotation)
+    return frames
+
+
+def _encode(path: Path, pictures: Iterator[Image.Image], fps: int, coding: Coding) -> int:
+    first = next(pictures, None)
+    if first is None:
+        raise ValueError(f"no pictures for {path}; a video needs at least one")
+    width, height = first.size
+    if coding.rotation in (90, 270):
+        width, height = height, width
+    raw = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps
+    )
+    streams, options = [_filters(raw.video, coding, fps)], _options(coding)
+    if coding.sound:
+        streams.append(ffmpeg.input("sine=frequency=440:sample_rate=48000", f="lavfi").audio)
+        options |= {"c:a": "aac", "b:a": "64k", "flags:a": "+bitexact", "shortest": None}
+    writer = (
+        ffmpeg.output(*streams, str(path), **options)
+        .global_args("-loglevel", "error", "-nostats")
+        .overwrite_output()
+        .run_async(cmd=program(), pipe_stdin=True, pipe_stderr=True)
+    )
+    frames = 0
+    picture: Image.Image | None = first
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            while picture is not None:
+                writer.stdin.write(picture.rotate(coding.rotation, expand=True).tobytes())
+                frames, picture = frames + 1, next(pictures, None)
+        _, said = writer.communicate()
+    except BaseException:
+        writer.kill()
+        writer.communicate()
+        raise
+    if writer.returncode != 0:
+        raise RuntimeError(f"ffmpeg cannot write {path}: {said.decode('utf-8', 'replace')}")
+    return frames
+
+
+def _turn(path: Path, rotation: int) -> None:
+    """Adds the display matrix to a finished file; ffmpeg sets one only for an input."""
+    turned = path.with_name(f".turned-{path.name}")
+    source = ffmpeg.input(str(path), display_rotation=-rotation)
+    try:
+        (
+            ffmpeg.output(source, str(turned), c="copy", **_EXACT)
+            .overwrite_output()
+            .run(cmd=program(), quiet=True)
+        )
+        os.replace(turned, path)
+    except ffmpeg.Error as error:
+        raise RuntimeError(f"ffmpeg cannot turn {path}: {error.stderr.decode()}") from error
+    finally:
+        turned.unlink(missing_ok=True)

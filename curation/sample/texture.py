@@ -1,0 +1,88 @@
+"""Textures drawn from value noise, the raw material of every sample scene.
+
+Fractal value noise is a sum of random grids, each enlarged smoothly and each finer and fainter than
+the one before. A texture of 800 × 350 pixels with seven octaves takes about 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Field = npt.NDArray[np.float32]
+"""Numbers of shape [height, width], mostly in 0..1."""
+Colour = tuple[int, int, int]
+"""Red, green and blue in 0..255."""
+
+
+def noise(
+    seed: int,
+    shape: tuple[int, int],
+    *,
+    cell: float | tuple[float, float] = 120.0,
+    octaves: int = 7,
+    roughness: float = 0.6,
+) -> Field:
+    """Fractal value noise of `shape` (height, width), stretched to 0..1.
+
+    `cell` is the size of the coarsest feature in pixels, or (vertical, horizontal) sizes; every
+    further octave halves it and has `roughness` times the strength.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = shape
+    down, across = cell if isinstance(cell, tuple) else (cell, cell)
+    total = np.zeros(shape, np.float32)
+    strength = 1.0
+    for octave in range(octaves):
+        rows = int(height / max(down / 2**octave, 1.0)) + 3
+        columns = int(width / max(across / 2**octave, 1.0)) + 3
+        grid = Image.fromarray(rng.random((rows, columns), dtype=np.float32))
+        grown = grid.resize(
+            (width, height), Image.Resampling.BICUBIC, (1, 1, columns - 1, rows - 1)
+        )
+        total += strength * np.asarray(grown)
+        strength *= roughness
+    return stretch(total)
+
+
+def stretch(field: Field) -> Field:
+    """The field moved and scaled so that it spans 0..1."""
+    low, high = float(field.min()), float(field.max())
+    return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
+
+
+def relief(height: Field, *, strength: float = 6.0) -> Field:
+    """How brightly a height field is lit from the upper left: about 0.5 where it is flat."""
+    slope = np.zeros_like(height)
+    slope[1:, 1:] = (height[1:, 1:] - height[:-1, 1:]) + (height[1:, 1:] - height[1:, :-1])
+    lit: Field = np.clip(0.5 + strength * slope, 0.0, 1.0).astype(np.float32)
+    return lit
+
+
+def ramp(field: Field, colours: Sequence[Colour]) -> Image.Image:
+    """A picture of the field: 0 is the first colour, 1 the last, the rest evenly between."""
+    stops = np.linspace(0.0, 255.0, len(colours))
+    channels = np.array(colours, np.float32).T
+    table = np.stack([np.interp(np.arange(256), stops, channel) for channel in channels], axis=1)
+    index = np.clip(field * 255.0 + 0.5, 0, 255).astype(np.uint8)
+    return Image.fromarray(table.round().astype(np.uint8)[index])
+
+
+def shade(picture: Image.Image, light: Field) -> Image.Image:
+    """The picture times `light`, where 0.5 leaves it as it is."""
+    lit = np.asarray(picture, np.float32) * (light[..., None] * 2.0)
+    return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+
+
+def grey(field: Field) -> Image.Image:
+    """A field in 0..1 as a picture of one channel, for use as a mask."""
+    return Image.fromarray(np.clip(field * 255.0 + 0.5, 0, 255).astype(np.uint8))
+
+
+def vertical(shape: tuple[int, int], top: float = 0.0, bottom: float = 1.0) -> Field:
+    """A field that goes from `top` in its first row to `bottom` in its last."""
+    column = np.linspace(top, bottom, shape[0], dtype=np.float32)[:, None]
+    return np.broadcast_to(column, shape).copy()

@@ -1,0 +1,332 @@
+"""Scan: one pass over a source gives its shots, clips, scores, thumbnails and embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from curation import records, scores
+from curation.descriptor import FrameDct, FrameDctWatcher
+from curation.listing import Entry
+from curation.media import child
+from curation.media.probe import Facts, check_readable, probe
+from curation.media.watch import Frames, Sampling, Timeline, watch
+from curation.reasons import MediaError
+from curation.records import Clip, Embedding, Source, Thumbnail
+from curation.scores import Look, Score
+from curation.shots import ShotDetector, ShotFinder, TransNetV2, windows
+from curation.stage import Needs
+from curation.storage import Storage, file_sha256
+
+THUMBNAILS = "thumbnails"
+EMBEDDINGS = f"embeddings/{FrameDct.name}"
+
+
+@dataclass(frozen=True)
+class ScanItem:
+    """One source to watch; `known` clips are kept as they are and only `tables` are filled."""
+
+    entry: Entry
+    known: tuple[Clip, ...] | None = None
+    tables: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The listing key."""
+        return self.entry.key
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What one source gave: its row, its clips, and rows for each side table."""
+
+    source: Source
+    clips: pa.Table
+    sides: dict[str, pa.Table]
+    cpu_seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The scan stage."""
+
+    shots: ShotDetector = field(default_factory=TransNetV2)
+    """How shots are found."""
+    max_clip_s: float = 20.0
+    """A longer shot becomes equal windows of at most this many seconds."""
+    scores: tuple[Score, ...] = field(
+        default_factory=lambda: tuple(score() for score in scores.SCORES.values())
+    )
+    """What is measured."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Which frames are looked at."""
+    limits: child.Limits = field(default_factory=child.Limits)
+    """What the decoder may use."""
+    version: ClassVar[int] = 1
+
+    @property
+    def needs(self) -> Needs:
+        """One core; a share of a GPU where the detector runs on one."""
+        gpu = getattr(self.shots, "device", "cpu").startswith("cuda")
+        return Needs(cpus=1.0, gpus=0.1 if gpu else 0.0, memory_mb=1500)
+
+    @property
+    def side_tables(self) -> dict[str, type[Any]]:
+        """The side tables that scan fills, and their records."""
+        scored = {scores.table_name(score): score.record for score in self.scores}
+        return {**scored, EMBEDDINGS: Embedding, THUMBNAILS: Thumbnail}
+
+    def setup(self) -> Callable[[ScanItem], ScanResult]:
+        """Loads the shot detector."""
+        make_finder = self.shots.load()
+        return lambda item: _scan(self, make_finder, item)
+
+
+def _scan(stage: Scan, make_finder: Callable[[], ShotFinder], item: ScanItem) -> ScanResult:
+    """A source that is bad still has a result: its row says why."""
+    known: dict[str, Any] = {}
+    try:
+        return _watch(stage, make_finder, item, known)
+    except MediaError as error:
+        source = failed_source(item.entry, error.reason, error.detail, **known)
+        return ScanResult(source, records.table(Clip, []), {}, {})
+
+
+def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Source:
+    """The row of an input that could not be scanned."""
+    return Source(
+        uri=entry.uri,
+        size_bytes=entry.size_bytes,
+        modified=entry.modified,
+        outcome="failed",
+        reason=reason,
+        detail=detail,
+        extra=entry.extra or None,
+        **known,
+    )
+
+
+def _watch(
+    stage: Scan, make_finder: Callable[[], ShotFinder], item: ScanItem, known: dict[str, Any]
+) -> ScanResult:
+    entry = item.entry
+    if not entry.uri.startswith("s3://"):
+        check_readable(entry.uri)
+    clock = _Clock()
+    with Storage.at(entry.uri).local() as path:
+        known["source_id"] = source_id = file_sha256(path)
+        facts = probe(path, stage.limits)
+        known.update(_probed(facts))
+        finder, watcher = make_finder(), _Watcher(stage)
+        timeline = watch(
+            path,
+            facts,
+            stage.sampling,
+            stage.limits,
+            on_low=clock.timed("shots", finder.feed if item.known is None else lambda frames: None),
+            on_analysis=clock.timed("scores", watcher.see),
+        )
+    clips: Sequence[Clip]
+    if item.known is None:
+        clips = clock.timed("shots", _clips)(stage, finder, timeline, source_id, facts)
+    else:
+        clips = item.known
+    sides = clock.timed("scores", watcher.tables)(clips, timeline, item.tables or None)
+    source = _scanned(entry, known, timeline, clips, stage)
+    return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+
+
+class _Clock:
+    """CPU seconds of this process by part; what is left belongs to the decode's plumbing."""
+
+    def __init__(self) -> None:
+        self._start = time.process_time()
+        self._children = child.cpu_seconds()
+        self._parts: dict[str, float] = {}
+
+    def timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            start = time.process_time()
+            try:
+                return work(*args)
+            finally:
+                spent = time.process_time() - start
+                self._parts[part] = self._parts.get(part, 0.0) + spent
+
+        return run
+
+    def seconds(self) -> dict[str, float]:
+        own = time.process_time() - self._start
+        rest = own - sum(self._parts.values())
+        return {"decode": child.cpu_seconds() - self._children, "transfer": rest, **self._parts}
+
+
+def _probed(facts: Facts) -> dict[str, Any]:
+    names = ("container", "codec", "pixel_format", "stream_index", "video_streams",
+             "audio_streams", "width", "height", "rotation", "pixel_aspect", "interlaced",
+             "hdr")  # fmt: skip
+    return {name: getattr(facts, name) for name in names}
+
+
+def _scanned(
+    entry: Entry, known: dict[str, Any], timeline: Timeline, clips: Sequence[Clip], stage: Scan
+) -> Source:
+    duration = float(timeline.starts_s[-1])
+    joined = "".join(clip.clip_id for clip in clips)
+    return Source(
+        uri=entry.uri,
+        size_bytes=entry.size_bytes,
+        modified=entry.modified,
+        outcome="scanned",
+        fps=round(timeline.frames / duration, 4) if duration else None,
+        variable_rate=timeline.variable_rate,
+        frames=timeline.frames,
+        duration_s=round(duration, 6),
+        shots_by=stage.shots.backend,
+        clips=len(clips),
+        clips_digest=hashlib.sha256(joined.encode()).hexdigest(),
+        extra=entry.extra or None,
+        **known,
+    )
+
+
+def _clips(
+    stage: Scan, finder: ShotFinder, timeline: Timeline, source_id: str, facts: Facts
+) -> list[Clip]:
+    clips = []
+    for shot in finder.finish(timeline):
+        for span in windows(shot, timeline, stage.max_clip_s, equal=True):
+            clips.append(clip_of(span, shot, timeline, source_id, facts.stream_index))
+    return clips
+
+
+def clip_of(
+    span: tuple[int, int], shot: tuple[int, int], timeline: Timeline, source_id: str, stream: int
+) -> Clip:
+    """The clip of a span, named by what it is rather than by when it was found."""
+    start, end = span
+    start_pts = end_pts = base = None
+    if timeline.pts is not None:
+        start_pts, base = int(timeline.pts[start]), str(timeline.time_base)
+        end_pts = int(timeline.pts[end]) if end < timeline.frames else None
+        name = f"{source_id} {stream} {start_pts} {end_pts} {base}"
+    else:
+        name = f"{source_id} {stream} frames {start} {end}"
+    return Clip(
+        clip_id=hashlib.sha256(name.encode()).hexdigest()[:32],
+        source_id=source_id,
+        start_frame=start,
+        end_frame=end,
+        start_s=round(float(timeline.starts_s[start]), 6),
+        end_s=round(float(timeline.starts_s[end]), 6),
+        shot_start_frame=shot[0],
+        shot_end_frame=shot[1],
+        start_pts=start_pts,
+        end_pts=end_pts,
+        time_base=base,
+    )
+
+
+class _Watcher:
+    """Takes the analysis frames of one source and makes the side tables' rows."""
+
+    def __init__(self, stage: Scan) -> None:
+        self._stage = stage
+        self._measures: list[list[tuple[float, ...]]] = [[] for _ in stage.scores]
+        self._descriptor: FrameDctWatcher = FrameDct().watch()
+        self._pictures = tempfile.TemporaryFile(prefix="reelmill-")
+        self._offsets = [0]
+        self._before: Look | None = None
+
+    def see(self, frames: Frames) -> None:
+        for rgb in frames:
+            look = Look.at(rgb)
+            for kept, score in zip(self._measures, self._stage.scores, strict=True):
+                kept.append(score.measure(look, self._before))
+            self._descriptor.see(look)
+            self._pictures.write(jpeg(rgb))
+            self._offsets.append(self._pictures.tell())
+            self._before = look
+
+    def tables(
+        self, clips: Sequence[Clip], timeline: Timeline, wanted: tuple[str, ...] | None
+    ) -> dict[str, pa.Table]:
+        rows: dict[str, list[Any]] = {name: [] for name in self._stage.side_tables}
+        measures = [np.array(m, np.float64).reshape(len(m), -1) for m in self._measures]
+        picked = timeline.starts_s[timeline.analysed]
+        for clip in clips:
+            first, last = np.searchsorted(timeline.analysed, (clip.start_frame, clip.end_frame))
+            self._summarise(clip, measures, picked, int(first), int(last), rows)
+            span = (float(first), float(last))
+            if first < last:
+                middle = int(sum(span) // 2)
+                rows[THUMBNAILS].append(self._thumbnail(clip, timeline, middle))
+            vector = self._descriptor.vector(
+                int(first), int(last), picked[first:last], (clip.start_s, clip.end_s)
+            )
+            rows[EMBEDDINGS].append(Embedding(clip.clip_id, clip.source_id, FrameDct.dim, vector))
+        self._pictures.close()
+        forms = self._stage.side_tables
+        return {n: records.table(forms[n], rows[n]) for n in forms if wanted is None or n in wanted}
+
+    def _summarise(
+        self,
+        clip: Clip,
+        measures: list[npt.NDArray[np.float64]],
+        picked: npt.NDArray[np.float64],
+        first: int,
+        last: int,
+        rows: dict[str, list[Any]],
+    ) -> None:
+        for score, numbers in zip(self._stage.scores, measures, strict=True):
+            values: dict[str, float | None]
+            if first < last:
+                own = within_clip(score, numbers[first:last])
+                values = score.summarise(own, picked[first:last])
+            else:
+                values = {f.name: None for f in scores.columns(type(score))}
+            row = score.record(clip_id=clip.clip_id, source_id=clip.source_id, **values)
+            rows[scores.table_name(score)].append(row)
+
+    def _thumbnail(self, clip: Clip, timeline: Timeline, index: int) -> Thumbnail:
+        self._pictures.seek(self._offsets[index])
+        picture = self._pictures.read(self._offsets[index + 1] - self._offsets[index])
+        frame = int(timeline.analysed[index])
+        return Thumbnail(clip.clip_id, clip.source_id, frame, picture)
+
+
+def within_clip(score: Score, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The clip's numbers; its first frame is not compared with one of another shot."""
+    if not score.compares:
+        return numbers
+    own = numbers.copy()
+    own[0] = np.nan
+    return own
+
+
+def jpeg(rgb: npt.NDArray[np.uint8], quality: int = 80) -> bytes:
+    """JPEG bytes of an RGB picture."""
+    held = io.BytesIO()
+    Image.fromarray(rgb).save(held, "JPEG", quality=quality)
+    return held.getvalue()
+
+
+def resolved(stage: Scan) -> dict[str, Any]:
+    """What decides a source's clips; an output holds sources of one such setting only."""
+    return {
+        "version": stage.version,
+        "shots": repr(stage.shots),
+        "max_clip_s": stage.max_clip_s,
+        "sampling": dataclasses.asdict(stage.sampling),
+    }

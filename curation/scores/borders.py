@@ -1,0 +1,83 @@
+"""Black bars around the picture: letterbox and pillarbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.scores.look import Floats, Look, field
+
+_BAR_LEVEL = 26.0
+
+
+@dataclass(frozen=True, slots=True)
+class BorderScores:
+    """The black bars of one clip, each as a share of the picture's height or width."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    bar_top: float | None
+    """Height of the upper bar, 0–1; null if every frame is black."""
+    bar_bottom: float | None
+    """Height of the lower bar, 0–1."""
+    bar_left: float | None
+    """Width of the left bar, 0–1."""
+    bar_right: float | None
+    """Width of the right bar, 0–1."""
+    bars: float | None = field(
+        high="bars", words="Black bars take up too much of the frame (letterbox or pillarbox)."
+    )
+    """Share of the frame that the bars cover, 0–1."""
+
+
+@dataclass(frozen=True)
+class Borders:
+    """Finds bars that stay throughout the clip; cost about 0.1 ms a frame."""
+
+    group: ClassVar[str] = "borders"
+    version: ClassVar[int] = 1
+    record: ClassVar[type[BorderScores]] = BorderScores
+    compares: ClassVar[bool] = False
+
+    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+        """The four bars of one frame; NaN if the whole frame is black."""
+        return bars(look.luma)
+
+    def summarise(self, measures: Floats, times_s: Floats) -> dict[str, float | None]:
+        """The part of each bar that is there in every frame that is not black."""
+        top, bottom, left, right = steady_bars(measures)
+        names = ("bar_top", "bar_bottom", "bar_left", "bar_right")
+        if np.isnan(top):
+            return {name: None for name in (*names, "bars")}
+        covered = 1 - (1 - top - bottom) * (1 - left - right)
+        values = (top, bottom, left, right, covered)
+        return {n: round(v, 5) for n, v in zip((*names, "bars"), values, strict=True)}
+
+
+def bars(luma: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Top, bottom, left and right bar of a frame as shares; NaN if all of it is black."""
+    rows = luma.max(axis=1) > _BAR_LEVEL
+    columns = luma.max(axis=0) > _BAR_LEVEL
+    if not rows.any():
+        return (float("nan"),) * 4
+    height, width = luma.shape
+    return (
+        float(rows.argmax()) / height,
+        float(rows[::-1].argmax()) / height,
+        float(columns.argmax()) / width,
+        float(columns[::-1].argmax()) / width,
+    )
+
+
+def steady_bars(measures: Floats) -> tuple[float, float, float, float]:
+    """The smallest of each bar over the frames [n, 4] that are not black; NaN if all are."""
+    lit = measures[~np.isnan(measures[:, 0])]
+    if not len(lit):
+        return (float("nan"),) * 4
+    top, bottom, left, right = lit.min(axis=0).tolist()
+    return (top, bottom, left, right)

@@ -1,0 +1,68 @@
+"""How sharp the picture is.
+
+The no-reference blur measure of Crété-Roffet et al. (2007): blur the picture once more and see how
+much of the variation between neighbouring pixels goes away. A sharp picture loses most of it, a
+blurred one little. It does not depend on contrast, and flat areas do not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.scores.look import Floats, Look, field
+
+_TAPS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class SharpnessScores:
+    """How sharp one clip is."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    sharpness: float | None = field(
+        low="blurred", high="too_sharp", words="How crisp edges are at 320 pixels."
+    )
+    """Median over the frames of 1 − blur, 0 (blurred) to 1; null for a flat picture."""
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """Scores sharpness; cost about 1 ms a frame."""
+
+    group: ClassVar[str] = "sharpness"
+    version: ClassVar[int] = 1
+    record: ClassVar[type[SharpnessScores]] = SharpnessScores
+    compares: ClassVar[bool] = False
+
+    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+        """1 − blur of one frame; NaN if it is flat or smaller than the blur."""
+        if min(look.luma.shape) <= _TAPS:
+            return (float("nan"),)
+        lost = [_kept_variation(look.luma), _kept_variation(look.luma.T)]
+        return (1.0 - max(lost),)
+
+    def summarise(self, measures: Floats, times_s: Floats) -> dict[str, float | None]:
+        """The median frame."""
+        known = measures[~np.isnan(measures[:, 0]), 0]
+        return {"sharpness": round(float(np.median(known)), 5) if len(known) else None}
+
+
+def _kept_variation(luma: npt.NDArray[np.float32]) -> float:
+    """Share of the variation along the rows that a 9-tap box blur leaves; NaN if there is none."""
+    sums = np.cumsum(np.pad(luma, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
+    blurred = (sums[:, _TAPS:] - sums[:, :-_TAPS]) / _TAPS
+    inner = luma[:, _TAPS // 2 : luma.shape[1] - _TAPS // 2]
+    sharp_steps = np.abs(np.diff(inner, axis=1))
+    soft_steps = np.abs(np.diff(blurred, axis=1))
+    total = float(sharp_steps.sum())
+    if total < 0.05 * sharp_steps.size:
+        return float("nan")
+    lost = float(np.maximum(sharp_steps - soft_steps, 0).sum())
+    return (total - lost) / total

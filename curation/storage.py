@@ -1,0 +1,158 @@
+"""Where bytes lie: a local folder or an `s3://` prefix, behind one small face.
+
+S3 takes its credentials, region and endpoint from the usual `AWS_*` variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from curation.reasons import EnvironmentFaultError
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder that holds tables and media. Small and picklable: workers make their own handles."""
+
+    root: str
+    """Absolute local path, or `s3://bucket/prefix`; no slash at the end."""
+
+    @classmethod
+    def at(cls, place: str | os.PathLike[str]) -> Storage:
+        """The storage at a path (made absolute) or an `s3://` address."""
+        text = os.fspath(place)
+        if text.startswith("s3://"):
+            return cls(text.rstrip("/"))
+        return cls(os.path.abspath(os.path.expanduser(text.removeprefix("file://"))))
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether it is an object store."""
+        return self.root.startswith("s3://")
+
+    @cached_property
+    def filesystem(self) -> fs.FileSystem:
+        """The Arrow filesystem that reaches it."""
+        return _s3() if self.is_s3 else fs.LocalFileSystem()
+
+    @property
+    def delta_options(self) -> dict[str, str] | None:
+        """What the Delta library needs to reach it."""
+        if not self.is_s3:
+            return None
+        options = {"aws_conditional_put": "etag"}
+        if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+            options["aws_allow_http"] = "true"
+        return options
+
+    def uri(self, relative: str) -> str:
+        """Address of a file or table, for other libraries."""
+        return f"{self.root}/{relative}" if relative else self.root
+
+    def path(self, relative: str) -> str:
+        """The same as the Arrow filesystem wants it."""
+        return self.uri(relative).removeprefix("s3://")
+
+    def size(self, relative: str) -> int | None:
+        """Bytes of a file, or None if there is none."""
+        info = self.filesystem.get_file_info(self.path(relative))
+        return int(info.size) if info.type == fs.FileType.File else None
+
+    def sha256(self, relative: str) -> str:
+        """Digest of a file."""
+        with self.filesystem.open_input_stream(self.path(relative)) as stream:
+            return digest(stream)
+
+    @contextlib.contextmanager
+    def local(self, relative: str = "") -> Iterator[str]:
+        """A local path under which a file can be read; a temporary copy if it lies on S3."""
+        if not self.is_s3:
+            yield self.uri(relative)
+            return
+        with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
+            target = os.path.join(folder, Path(relative or self.root).name)
+            with (
+                storage_faults(),
+                self.filesystem.open_input_stream(self.path(relative)) as source,
+                open(target, "wb") as sink,
+            ):
+                shutil.copyfileobj(source, sink, _CHUNK)
+            yield target
+
+    @contextlib.contextmanager
+    def writing(self, relative: str) -> Iterator[str]:
+        """A temporary local path that becomes the file, whole, when the block ends well."""
+        if self.is_s3:
+            with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
+                temporary = os.path.join(folder, Path(relative).name)
+                yield temporary
+                with storage_faults():
+                    self._upload(temporary, relative)
+            return
+        target = Path(self.uri(relative))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = str(target.with_name(f".{os.getpid()}-{target.name}"))
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    def _upload(self, temporary: str, relative: str) -> None:
+        with (
+            open(temporary, "rb") as source,
+            self.filesystem.open_output_stream(self.path(relative)) as sink,
+        ):
+            shutil.copyfileobj(source, sink, _CHUNK)
+
+
+def _s3() -> fs.FileSystem:
+    settings: dict[str, Any] = {}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        scheme, _, host = endpoint.partition("://")
+        settings = {"scheme": scheme, "endpoint_override": host}
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        settings["region"] = region
+    return fs.S3FileSystem(**settings)
+
+
+@contextlib.contextmanager
+def storage_faults() -> Iterator[None]:
+    """Turns what an object store raises into a fault of the surroundings."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise EnvironmentFaultError(f"storage: {error}") from error
+
+
+def digest(stream: Any) -> str:
+    """sha256 of a readable stream, as hex."""
+    state = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        state.update(chunk)
+    return state.hexdigest()
+
+
+def file_sha256(path: str) -> str:
+    """sha256 of a local file, as hex."""
+    with open(path, "rb") as file:
+        return digest(file)
