@@ -187,7 +187,7 @@ def _command(
         _raw(look_frames, look, picks, limits),
     )
     head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
-    return [*head, "-xerror", "-filter_complex_threads", "1", *outputs.get_args()]
+    return [*head, "-xerror", "-copyts", "-filter_complex_threads", "1", *outputs.get_args()]
 
 
 def decode_options(limits: child.Limits, *, audio: bool = False) -> dict[str, str]:

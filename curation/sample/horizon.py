@@ -104,7 +104,9 @@ def drive(
                 high = max(4, round(1.9 * scale))
                 wide = max(3, round(trees[kind].width * high / trees[kind].height))
                 if abs((x - offset) * scale) < size[0] / 2 + wide:
-                    plant = trees[kind].resize((wide, high), Image.Resampling.BILINEAR)
+                    plant = trees[kind].resize(
+                        (wide, high), Image.Resampling.BILINEAR, reducing_gap=1.0
+                    )
                     foot = size[1] - plane.rows + scale
                     draw_sprite(
                         frame, plant, (size[0] / 2 + (x - offset) * scale, foot - high / 2 + 2)

@@ -91,7 +91,7 @@ def _ridge(seed: int, size: Size, ridge: Ridge) -> Layer:
     crest = high / 2 + (ridge.top + ridge.swing * (0.5 - line)) * unit
     rows = np.arange(high, dtype=np.float32)[:, None]
     mask = grey(np.clip(rows - crest[None] + 0.5, 0, 1).astype(np.float32))
-    grain = max(ridge.rough + 0.15, 0.55)
+    grain = max(ridge.rough + 0.15, 0.75)
     ground = noise(seed + 1, (high, wide), cell=(0.25 * unit, 0.4 * unit), roughness=grain)
     tone = relief(ground, strength=5.0) * 0.6 + ground * 0.4
     if ridge.strata:

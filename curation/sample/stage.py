@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from PIL import Image
 
@@ -68,6 +69,12 @@ class Layer:
     drift: float = 0.0
     """Movement of its own to the right, a second (clouds)."""
 
+    @cached_property
+    def crest(self) -> int:
+        """The first row in which it is solid anywhere; rows above need no work."""
+        box = self.mask.getbbox() if self.mask else None
+        return box[1] if box else 0
+
 
 @dataclass(frozen=True)
 class Mover:
@@ -89,12 +96,14 @@ def _draw_layer(frame: Image.Image, layer: Layer, view: tuple[float, float, floa
     left = wide / 2 + view[0] * layer.depth * height - across / 2
     top = high / 2 + view[1] * layer.depth * height - down / 2
     left, top = min(max(left, 0.0), wide - across), min(max(top, 0.0), high - down)
-    box = (left, top, left + across, top + down)
-    picture = layer.picture.resize(frame.size, Image.Resampling.BILINEAR, box)
-    if layer.mask is None:
-        frame.paste(picture)
-    else:
-        frame.paste(picture, mask=layer.mask.resize(frame.size, Image.Resampling.BILINEAR, box))
+    above = max(math.floor((layer.crest - top) * zoom) - 1, 0)
+    if above >= height:
+        return
+    box = (left, top + above / zoom, left + across, top + down)
+    size = (width, height - above)
+    picture = layer.picture.resize(size, Image.Resampling.BILINEAR, box)
+    mask = layer.mask and layer.mask.resize(size, Image.Resampling.BILINEAR, box)
+    frame.paste(picture, (0, above), mask)
 
 
 def draw_sprite(frame: Image.Image, sprite: Image.Image, centre: tuple[float, float]) -> None:

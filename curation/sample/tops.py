@@ -42,10 +42,13 @@ def crates(size: Size) -> Scene:
 def billiards(size: Size) -> Scene:
     """Balls on green felt under a lamp."""
     shape = canvas_size(size)[::-1]
-    felt = noise(171, shape, cell=0.05 * size[1], octaves=5, roughness=0.9)
+    felt = noise(171, shape, cell=0.04 * size[1], octaves=4, roughness=1.2)
     across = vertical(shape[::-1], -1.0, 1.0).T * 1.3
     lamp = np.exp(-(across**2) * 2.2 - vertical(shape, -1.0, 1.0) ** 2 * 1.6)
-    top = shade(ramp(felt, [(16, 84, 52), (40, 140, 90)]), (0.12 + 0.6 * lamp).astype(np.float32))
+    top = shade(
+        ramp(felt, [(0, 44, 24), (26, 112, 70), (90, 206, 150)]),
+        (0.12 + 0.6 * lamp).astype(np.float32),
+    )
     balls = [
         Rolling(
             ((250, 246, 236), (244, 238, 220), (170, 40, 40)), 0.13, (-0.7, 0.25), (0.36, -0.13)
@@ -67,12 +70,12 @@ def workshop(size: Size) -> Scene:
             ((20, 44, 66), (44, 84, 120), (110, 150, 180)), 0.2, (-0.06, -0.26), 20.0, (0.1, 0.02)
         ),
         Crate(
-            ((80, 24, 20), (150, 54, 40), (200, 110, 80)), 0.15, (0.12, 0.02), -30.0, (0.0, 0.08)
+            ((80, 24, 20), (150, 54, 40), (200, 110, 80)), 0.15, (0.05, 0.02), -30.0, (0.0, 0.06)
         ),
         Crate(((40, 40, 42), (84, 84, 88), (140, 140, 146)), 0.24, (-0.08, 0.32), 8.0),
     ]
     balls = [
-        Rolling(((30, 110, 60), (90, 180, 80), (20, 50, 30)), 0.13, (0.3, 0.42), (-0.09, -0.2))
+        Rolling(((30, 110, 60), (90, 180, 80), (20, 50, 30)), 0.13, (0.21, 0.5), (-0.005, -0.2))
     ]
     return table(182, size, top, balls, items, camera=Camera(sway=(0.02, 0.05)))
 
@@ -92,6 +95,9 @@ def farmland(size: Size) -> Scene:
         (0, _WHITE, 0.7, -0.16),
         (1, _BLUE, -0.6, 0.14),
         (0, (230, 190, 50), -0.2, 0.17),
+        (0, (60, 150, 110), -1.7, 0.22),
+        (0, (40, 40, 46), 1.9, -0.16),
+        (1, (150, 60, 130), -1.3, 0.12),
     ]
     return fields(
         111,

@@ -1,0 +1,176 @@
+"""The tables of one output folder: the only code that commits.
+
+Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer first takes
+each table it will write to: it raises the table's transaction number under its own application id.
+A commit goes through only if nobody has taken the table since, so that of two drivers the stale one
+loses. Where one result spans several tables, the table whose rows announce it is written last; rows
+of the others without such an announcement are unseen, and dropped when the next writer starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+
+from curation import records
+from curation.reasons import EnvironmentFaultError
+from curation.storage import Storage
+
+
+class StaleWriterError(EnvironmentFaultError):
+    """Another run has taken the table over; this one has to stop."""
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A Parquet file that a worker wrote into a table's folder, not yet part of the table."""
+
+    path: str
+    """Relative to the table's folder."""
+    size_bytes: int
+    rows: int
+
+
+class Catalog:
+    """Reads the tables under one storage, and opens writers."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def open(self, name: str) -> DeltaTable | None:
+        """The table as it is now, or None if it does not exist."""
+        try:
+            return DeltaTable(self.storage.uri(name), storage_options=self.storage.delta_options)
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            if "not a Delta table" in str(error) or "No files in log" in str(error):
+                return None
+            raise EnvironmentFaultError(f"{name}: {error}") from error
+
+    def version(self, name: str) -> int:
+        """The table's version, or −1 if it does not exist."""
+        table = self.open(name)
+        return -1 if table is None else int(table.version())
+
+    def read(
+        self,
+        name: str,
+        record: type,
+        columns: list[str] | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Rows of a table in its record's schema; none if the table does not exist."""
+        form = records.schema(record)
+        wanted = pa.schema([form.field(c) for c in columns]) if columns is not None else form
+        table = self.open(name)
+        if table is None:
+            return wanted.empty_table()
+        rows = table.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
+        return rows.cast(wanted)
+
+    def values(self, name: str, record: type, column: str) -> set[Any]:
+        """The distinct values of one column."""
+        return set(pc.unique(self.read(name, record, [column])[column]).to_pylist())
+
+    def names(self, prefix: str) -> list[str]:
+        """Tables whose name starts with the prefix and a slash, such as `scores/…`."""
+        from pyarrow import fs
+
+        selector = fs.FileSelector(self.storage.path(prefix), allow_not_found=True)
+        found = self.storage.filesystem.get_file_info(selector)
+        names = sorted(f"{prefix}/{info.base_name}" for info in found)
+        return [name for name in names if self.open(name) is not None]
+
+    @contextlib.contextmanager
+    def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
+        """Takes the tables (made if need be) for this run of `app`."""
+        yield Writer(self, app, tables)
+
+
+class Writer:
+    """Appends to tables that it has taken."""
+
+    def __init__(self, catalog: Catalog, app: str, tables: Mapping[str, type]) -> None:
+        self._catalog = catalog
+        self._app = f"reelmill/{app}"
+        self._records = dict(tables)
+        self._numbers: dict[str, int] = {}
+        for name, record in tables.items():
+            self._take(name, record)
+
+    def _take(self, name: str, record: type) -> None:
+        storage = self._catalog.storage
+        DeltaTable.create(
+            storage.uri(name),
+            records.schema(record),
+            mode="ignore",
+            storage_options=storage.delta_options,
+            raise_if_key_not_exists=False,
+        )
+        table = self._fresh(name)
+        self._numbers[name] = table.transaction_version(self._app) or 0
+        self.add_files(name, [])
+
+    def _fresh(self, name: str) -> DeltaTable:
+        table = self._catalog.open(name)
+        if table is None:
+            raise EnvironmentFaultError(f"the table {name} went away")
+        return table
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Commits rows, all or none."""
+        if rows.num_rows:
+            table = self._checked(name)
+            with self._committing(name) as properties:
+                write_deltalake(table, rows, mode="append", commit_properties=properties)
+
+    def add_files(self, name: str, files: Iterable[NewFile]) -> None:
+        """Commits files that workers wrote; none of them just takes the table."""
+        table = self._checked(name)
+        actions = [
+            AddAction(file.path, file.size_bytes, {}, 0, True, f'{{"numRecords":{file.rows}}}')
+            for file in files
+        ]
+        with self._committing(name) as properties:
+            table.create_write_transaction(
+                actions, "append", records.schema(self._records[name]), commit_properties=properties
+            )
+
+    def drop(self, name: str, column: str, values: set[str]) -> None:
+        """Drops rows that nothing announces, left by a run that was cut short."""
+        if values:
+            table = self._checked(name)
+            listed = ", ".join(f"'{value}'" for value in sorted(values))
+            with self._committing(name) as properties:
+                table.delete(f"{column} in ({listed})", commit_properties=properties)
+
+    def _checked(self, name: str) -> DeltaTable:
+        table = self._fresh(name)
+        if (table.transaction_version(self._app) or 0) != self._numbers[name]:
+            raise StaleWriterError(
+                f"another run has taken over {self._catalog.storage.uri(name)}; this one stops. "
+                "Nothing is lost: start it again when the other has ended."
+            )
+        return table
+
+    @contextlib.contextmanager
+    def _committing(self, name: str) -> Iterator[CommitProperties]:
+        number = self._numbers[name] + 1
+        try:
+            yield CommitProperties(
+                app_transactions=[Transaction(self._app, number)], max_commit_retries=0
+            )
+        except CommitFailedError as error:
+            raise StaleWriterError(f"{name}: another run committed first ({error})") from error
+        except (DeltaError, OSError) as error:
+            raise EnvironmentFaultError(f"{name}: {error}") from error
+        self._numbers[name] = number

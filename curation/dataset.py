@@ -1,0 +1,111 @@
+"""Opening an output: what others import to read its tables.
+
+    from curation.dataset import Dataset
+    kept = Dataset("out").clips(verdict="kept")     # an Arrow table, one row a clip
+
+Readers see a source wholly or not at all: a source's rows count once its row in `sources` is there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import records, scores
+from curation.catalog import Catalog
+from curation.records import Clip, Run, Source, Verdict
+from curation.scores import SCORES
+from curation.storage import Storage
+
+
+class Dataset:
+    """The tables of one output folder (a path or an `s3://` address)."""
+
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        self.catalog = Catalog(Storage.at(place))
+
+    def sources(self) -> pa.Table:
+        """Every input and its outcome."""
+        return self.catalog.read("sources", Source)
+
+    def all_clips(self) -> pa.Table:
+        """The clips of every source that was scanned, sorted by id."""
+        sources = self.catalog.read("sources", Source, ["source_id", "outcome"])
+        done = pc.unique(sources.filter(pc.field("outcome") == "scanned")["source_id"])
+        clips = self.catalog.read("clips", Clip)
+        clips = clips.filter(pc.is_in(clips["source_id"], done))
+        return clips.sort_by("clip_id")
+
+    def side(self, name: str, record: type) -> pa.Table:
+        """A side table."""
+        return self.catalog.read(name, record)
+
+    def runs(self) -> pa.Table:
+        """Runs that did work, oldest first."""
+        return self.catalog.read("runs", Run).sort_by("started")
+
+    def latest_selection(self) -> str | None:
+        """Id of the newest selection, or None."""
+        runs = self.runs()
+        done = runs.filter(pc.field("step") == "select")["result"].to_pylist()
+        return done[-1] if done else None
+
+    def selection(self, selection_id: str) -> pa.Table:
+        """One selection's rows, sorted by clip."""
+        where = pc.field("selection_id") == selection_id
+        return self.catalog.read("selection", Verdict, where=where).sort_by("clip_id")
+
+    def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
+        """Clips with their scores and source facts; of the newest selection where there is one.
+
+        `verdict` keeps only those that are `kept`, `filtered` or `duplicate`.
+        """
+        table = self._joined(self.all_clips())
+        chosen = selection_id or self.latest_selection()
+        if chosen is None:
+            return table
+        verdicts = self.selection(chosen).drop_columns(["source_id", "selection_id"])
+        table = table.join(verdicts, "clip_id").sort_by("clip_id")
+        return table if verdict is None else table.filter(pc.field("verdict") == verdict)
+
+    def _joined(self, clips: pa.Table) -> pa.Table:
+        for score in SCORES.values():
+            rows = self.catalog.read(scores.table_name(score), score.record)
+            clips = clips.join(rows.drop_columns(["source_id"]), "clip_id", join_type="left outer")
+        facts = ["source_id", "uri", "width", "height", "fps", "outcome"]
+        sources = self.catalog.read("sources", Source, facts)
+        sources = sources.filter(pc.field("outcome") == "scanned").drop_columns(["outcome"])
+        first = sources.sort_by("uri").group_by("source_id", use_threads=False)
+        named = [(c, "first") for c in ("uri", "width", "height", "fps")]
+        sources = first.aggregate(named)
+        sources = sources.rename_columns(["source_id", "uri", "width", "height", "fps"])
+        return clips.join(sources, "source_id").sort_by("clip_id")
+
+
+def numbers(table: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Every value that a policy may bound, as float64 arrays [n]; null is NaN."""
+    from curation.policy import LIMITS
+
+    def column(name: str) -> Any:
+        return np.asarray(
+            pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy(), np.float64
+        )
+
+    derived = {
+        "duration_s": column("end_s") - column("start_s"),
+        "short_side": np.minimum(column("width"), column("height")),
+    }
+    return {name: derived[name] if name in derived else column(name) for name in LIMITS}
+
+
+def source_rows(catalog: Catalog) -> dict[str, Source]:
+    """The scanned source of each id; of several copies of the same bytes, the first by address."""
+    rows = catalog.read("sources", Source, where=pc.field("outcome") == "scanned")
+    found: dict[str, Source] = {}
+    for source in sorted(records.records(Source, rows), key=lambda s: s.uri):
+        found.setdefault(source.source_id, source)
+    return found

@@ -1,0 +1,87 @@
+"""Writing one clip as a file: H.264 in mp4 that repeats to the byte."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ffmpeg
+
+from curation.media import child, colour
+from curation.media.cut import Span, command, cut, exactly
+from curation.media.probe import fitted_size
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How survivors are encoded."""
+
+    preset: str = "veryfast"
+    """x264 preset, from `ultrafast` to `placebo`."""
+    crf: int = 18
+    """x264 quality: 0 is lossless, 51 the worst."""
+    longest_side: int = 1280
+    """Larger pictures are scaled down to this many pixels."""
+    fps: float | None = None
+    """Frames a second to resample to; null keeps every frame at its own time."""
+    audio: Literal["drop", "keep"] = "drop"
+    """Whether sound comes along, as AAC."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Picture size for a source displayed at `width` × `height`: even, not enlarged."""
+        return fitted_size(width, height, self.longest_side)
+
+
+def encode(
+    path: str,
+    target: str,
+    span: Span,
+    size: tuple[int, int],
+    encoding: Encoding,
+    limits: child.Limits,
+    *,
+    audio: bool,
+) -> int:
+    """Writes the span to `target` and returns its number of frames.
+
+    Raises `MediaError` if the exact frames cannot be had.
+    """
+
+    def attempt(ahead_s: float | None) -> tuple[int, int]:
+        parts = cut(path, span, limits, ahead_s, audio)
+        video = parts.video.filter(
+            "scale", *size, flags=f"lanczos+{colour.EXACT}", out_range="tv"
+        ).filter("setsar", 1)
+        if encoding.fps is not None:
+            video = video.filter("fps", encoding.fps)
+        streams = [video.filter("format", "yuv420p"), *([parts.audio] if audio else [])]
+        output = ffmpeg.output(*streams, target, **_options(encoding, audio))
+        out, _ = child.run(command(output), limits)
+        count = [int(n) for n in re.findall(rb"^frame=(\d+)", out, re.M)][-1]
+        if encoding.fps is None:
+            return count, count
+        close = abs(count - span.duration_s * encoding.fps) <= 1.5
+        return (span.frames if close else -count), count
+
+    return exactly(span, attempt)
+
+
+def _options(encoding: Encoding, audio: bool) -> dict[str, Any]:
+    sound = {"acodec": "aac", "audio_bitrate": "128k", "flags:a": "+bitexact"} if audio else {}
+    return {
+        "vcodec": "libx264",
+        "preset": encoding.preset,
+        "crf": encoding.crf,
+        "threads": 1,
+        "fps_mode": "passthrough" if encoding.fps is None else "cfr",
+        **({"enc_time_base": "demux"} if encoding.fps is None else {}),
+        "flags:v": "+bitexact",
+        "fflags": "+bitexact",
+        "map_metadata": -1,
+        "map_chapters": -1,
+        "movflags": "+faststart",
+        "format": "mp4",
+        "progress": "pipe:1",
+        **sound,
+    }

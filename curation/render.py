@@ -1,0 +1,128 @@
+"""Render: each survivor becomes a file of its own, or stays a span of its source."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar, Literal
+
+from curation.media import child
+from curation.media.copy import COPIED_CODECS, copy
+from curation.media.cut import Span
+from curation.media.encode import Encoding, encode
+from curation.records import Clip, Render, Source
+from curation.stage import Needs
+from curation.storage import Storage, file_sha256
+
+
+@dataclass(frozen=True)
+class RenderItem:
+    """One clip to render."""
+
+    clip: Clip
+    source: Source
+
+    @property
+    def key(self) -> str:
+        """The clip."""
+        return self.clip.clip_id
+
+
+@dataclass(frozen=True)
+class RenderClips:
+    """The render stage."""
+
+    output: str = ""
+    """The output folder; set by the run, not by a configuration."""
+    mode: Literal["encode", "copy", "span"] = "encode"
+    """`encode` to H.264; `copy` packets where both ends lie on key frames, else encode; `span` to
+    write no file and keep the reference."""
+    encoding: Encoding = field(default_factory=Encoding)
+    """How `encode` encodes."""
+    limits: child.Limits = field(default_factory=child.Limits)
+    """What ffmpeg may use."""
+    version: ClassVar[int] = 1
+
+    @property
+    def needs(self) -> Needs:
+        """One core: an encoder thread."""
+        return Needs(cpus=1.0, memory_mb=800)
+
+    @property
+    def profile(self) -> str:
+        """Names the profile by what decides its bytes; `renders/<profile>` holds its clips."""
+        decides: dict[str, Any] = {"version": self.version, "mode": self.mode}
+        if self.mode != "span":
+            decides |= dataclasses.asdict(self.encoding)
+        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        return f"{self.mode}-{digest[:8]}"
+
+    def setup(self) -> Callable[[RenderItem], Render]:
+        """Nothing to load."""
+        return lambda item: _render(self, item)
+
+
+def _render(stage: RenderClips, item: RenderItem) -> Render:
+    clip, source = item.clip, item.source
+    if stage.mode == "span":
+        return Render(
+            clip_id=clip.clip_id,
+            source_id=clip.source_id,
+            outcome="rendered",
+            mode="span",
+            codec=source.codec,
+            width=source.width,
+            height=source.height,
+            fps=source.fps,
+            frames=clip.end_frame - clip.start_frame,
+            audio=bool(source.audio_streams),
+        )
+    relative = f"renders/{stage.profile}/media/{clip.clip_id[:2]}/{clip.clip_id}.mp4"
+    storage = Storage.at(stage.output)
+    with (
+        Storage.at(source.uri).local() as path,
+        storage.writing(relative) as target,
+    ):
+        made = _write(stage, clip, source, path, target)
+        return dataclasses.replace(
+            made, path=relative, sha256=file_sha256(target), size_bytes=os.path.getsize(target)
+        )
+
+
+def _write(stage: RenderClips, clip: Clip, source: Source, path: str, target: str) -> Render:
+    """The row of the clip that was written to `target`, without its path and digest."""
+    span = Span.of(clip, source)
+    width, height = source.width or 0, source.height or 0
+    row = Render(clip.clip_id, clip.source_id, "rendered", width=width, height=height)
+    if stage.mode == "copy" and _copies(stage.encoding, source):
+        if copy(path, target, span, stage.limits) is None:
+            return dataclasses.replace(
+                row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames,
+                audio=False,
+            )  # fmt: skip
+    size = stage.encoding.size(width, height)
+    audio = stage.encoding.audio == "keep" and bool(source.audio_streams)
+    frames = encode(path, target, span, size, stage.encoding, stage.limits, audio=audio)
+    return dataclasses.replace(
+        row, mode="encode", codec="h264", width=size[0], height=size[1],
+        fps=stage.encoding.fps or source.fps, frames=frames, audio=audio,
+    )  # fmt: skip
+
+
+def _copies(encoding: Encoding, source: Source) -> bool:
+    """Whether packets as they are would show what an encode shows."""
+    return (
+        source.codec in COPIED_CODECS
+        and source.rotation == 0
+        and Fraction((source.pixel_aspect or "1:1").replace(":", "/")) == 1
+        and not source.hdr
+        and not source.interlaced
+        and encoding.fps is None
+        and encoding.audio == "drop"
+        and encoding.longest_side >= max(source.width or 0, source.height or 0)
+    )

@@ -1,0 +1,136 @@
+"""What every video tokenizer is to the rest of Reelmill, and the shapes that it takes and gives.
+
+Time is causal: the first frame becomes a latent frame of its own, and each further group of
+`rate.time` frames becomes one more, so T = 1 + rate.time · k frames give 1 + k latent frames. A
+wrong shape is an error here; several published tokenizers take one silently and give another back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Video = npt.NDArray[np.uint8]
+"""RGB, [T, H, W, 3], 0 to 255."""
+Codes = npt.NDArray[np.uint16]
+"""[1 + k, H / space, W / space], each 0 to 63,999."""
+Latents = npt.NDArray[np.float16]
+"""[channels, 1 + k, H / space, W / space]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many frames, and how many pixels a side, one latent stands for."""
+
+    time: int
+    """Frames in one latent frame after the first."""
+    space: int
+    """Pixels in one latent, across and down."""
+
+    def __str__(self) -> str:
+        return f"{self.time}x{self.space}x{self.space}"
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """The rate that `str` wrote, such as `8x16x16`; raises `ValueError` for anything else."""
+        parts = text.split("x")
+        if len(parts) != 3 or not all(part.isdecimal() for part in parts) or parts[1] != parts[2]:
+            raise ValueError(f"rate {text!r} is not of the form TIMExSPACExSPACE, such as 8x8x8")
+        return cls(int(parts[0]), int(parts[1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """One window in both heads."""
+
+    codes: Codes
+    """Discrete, [1 + k, H / space, W / space]."""
+    latents: Latents
+    """Continuous, [channels, 1 + k, H / space, W / space]."""
+
+
+class Tokenizer(Protocol):
+    """A trained video tokenizer with a discrete and a continuous head.
+
+    Every method depends on its argument alone: what else is in a batch changes nothing.
+    """
+
+    @property
+    def name(self) -> str:
+        """Family and rate, such as `pca-8x8x8`."""
+
+    @property
+    def digest(self) -> str:
+        """sha256, as hex, of weights and configuration; its first 8 characters name tables."""
+
+    @property
+    def rate(self) -> Rate:
+        """Compression in time and space."""
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels of each digit of a code, lowest digit first."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the continuous head."""
+
+    @property
+    def latent_mean(self) -> tuple[float, ...]:
+        """Mean of each latent channel over the training data."""
+
+    @property
+    def latent_std(self) -> tuple[float, ...]:
+        """Standard deviation of each latent channel over the training data."""
+
+    def encode(self, video: Video) -> Tokens:
+        """Both heads of one window; `ValueError` for a shape that the rate does not divide."""
+
+    def decode_codes(self, codes: Codes) -> Video:
+        """The window as the discrete head keeps it, [1 + time · k, H, W, 3]."""
+
+    def decode_latents(self, latents: Latents) -> Video:
+        """The window as the continuous head keeps it, [1 + time · k, H, W, 3]."""
+
+
+def table_name(tokenizer: Tokenizer) -> str:
+    """Names the tokenizer with these very weights, such as `pca-8x8x8-1a2b3c4d`."""
+    return f"{tokenizer.name}-{tokenizer.digest[:8]}"
+
+
+def check_video(video: npt.NDArray[Any], rate: Rate) -> None:
+    """Raises `ValueError` unless this is uint8 [T, H, W, 3] of a size that the rate divides."""
+    if video.dtype != np.uint8 or video.ndim != 4 or video.shape[3] != 3:
+        raise ValueError(f"need uint8 [T, H, W, 3], got {video.dtype} {list(video.shape)}")
+    frames, height, width, _ = video.shape
+    nearest = [
+        1 + rate.time * max(0, round((frames - 1) / rate.time)),
+        *(rate.space * max(1, round(side / rate.space)) for side in (height, width)),
+        3,
+    ]
+    if nearest != list(video.shape):
+        raise ValueError(
+            f"video {list(video.shape)} does not fit rate {rate}: frames must be 1 + {rate.time}·k,"
+            f" height and width multiples of {rate.space}; the nearest valid shape is {nearest}"
+        )
+
+
+def check_codes(codes: npt.NDArray[Any], size: int) -> None:
+    """Raises `ValueError` unless this is uint16 [T, H, W], not empty, with values under `size`."""
+    if codes.dtype != np.uint16 or codes.ndim != 3 or codes.size == 0:
+        raise ValueError(f"need codes as uint16 [T, H, W], got {codes.dtype} {list(codes.shape)}")
+    if int(codes.max()) >= size:
+        raise ValueError(f"code {int(codes.max())} is beyond the codebook's {size} entries")
+
+
+def check_latents(latents: npt.NDArray[Any], channels: int) -> None:
+    """Raises `ValueError` unless this is float16 [channels, T, H, W], not empty."""
+    fits = latents.ndim == 4 and latents.shape[0] == channels and latents.size > 0
+    if latents.dtype != np.float16 or not fits:
+        raise ValueError(
+            f"need latents as float16 [{channels}, T, H, W], got {latents.dtype}"
+            f" {list(latents.shape)}"
+        )
