@@ -68,6 +68,8 @@ class Source:
     """Whether the transfer is PQ or HLG; frames are then tone-mapped to BT.709."""
     shots_by: str | None = None
     """The shot detector and its settings."""
+    scan_digest: str | None = None
+    """Digest of the settings that decide clips; one output holds sources of one such setting."""
     clips: int | None = None
     """How many clips this source has."""
     clips_digest: str | None = None

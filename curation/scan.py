@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -86,6 +87,19 @@ class Scan:
         """The side tables that scan fills, and their records."""
         scored = {scores.table_name(score): score.record for score in self.scores}
         return {**scored, EMBEDDINGS: Embedding, THUMBNAILS: Thumbnail}
+
+    @property
+    def digest(self) -> str:
+        """Names what decides a source's clips, whatever machine does it."""
+        shots = dataclasses.asdict(self.shots)  # type: ignore[call-overload]
+        backend = {"device", "precision"}
+        decides = {
+            "version": self.version,
+            "shots": [type(self.shots).__name__, {k: shots[k] for k in shots.keys() - backend}],
+            "max_clip_s": self.max_clip_s,
+            "sampling": dataclasses.asdict(self.sampling),
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
     def setup(self) -> Callable[[ScanItem], ScanResult]:
         """Loads the shot detector."""
@@ -194,6 +208,7 @@ def _scanned(
         frames=timeline.frames,
         duration_s=round(duration, 6),
         shots_by=stage.shots.backend,
+        scan_digest=stage.digest,
         clips=len(clips),
         clips_digest=hashlib.sha256(joined.encode()).hexdigest(),
         extra=entry.extra or None,
@@ -320,13 +335,3 @@ def jpeg(rgb: npt.NDArray[np.uint8], quality: int = 80) -> bytes:
     held = io.BytesIO()
     Image.fromarray(rgb).save(held, "JPEG", quality=quality)
     return held.getvalue()
-
-
-def resolved(stage: Scan) -> dict[str, Any]:
-    """What decides a source's clips; an output holds sources of one such setting only."""
-    return {
-        "version": stage.version,
-        "shots": repr(stage.shots),
-        "max_clip_s": stage.max_clip_s,
-        "sampling": dataclasses.asdict(stage.sampling),
-    }

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from curation.media.child import ChildKilledError
+from curation.media import child
 from curation.reasons import EnvironmentFaultError, MediaError
 
 _ENVIRONMENT_ERRNOS = {
@@ -62,7 +62,8 @@ class Done:
 
     key: str
     value: Any
-    seconds: float
+    cpu_seconds: float
+    """Of this process and the children it ended."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,16 @@ Outcome = Done | Failed | Fault
 
 def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:
     """Runs the work on one item and says how it went; never raises an `Exception`."""
-    start = time.perf_counter()
+    start = time.process_time() + child.cpu_seconds()
     for last in (False, True):
         try:
-            return Done(item.key, work(item), time.perf_counter() - start)
+            value = work(item)
+            return Done(item.key, value, time.process_time() + child.cpu_seconds() - start)
         except MediaError as error:
             return Failed(item.key, error.reason, error.detail)
         except EnvironmentFaultError as error:
             return Fault(item.key, str(error))
-        except ChildKilledError as error:
+        except child.ChildKilledError as error:
             if last:
                 return Failed(item.key, "decoder_died", str(error))
         except Exception as error:

@@ -7,13 +7,17 @@ windows of every other clip of the batch, in order.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from curation.media.child import Limits
 from curation.media.clips import ClipReader
+from curation.media.cut import Span
+from curation.media.frames import read_span
 from curation.media.probe import check_readable
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Done, Failed, Needs, attempt
@@ -41,8 +45,8 @@ class ClipFile:
     """The clip."""
     source_id: str
     """Its source."""
-    path: str
-    """The file, relative to the output folder."""
+    uri: str
+    """The file to read: our own encode, a copy, or the source."""
     frames: int
     """Frames in the file."""
     width: int
@@ -55,6 +59,9 @@ class ClipFile:
     """The clip's first frame, counted in the source."""
     start_s: float
     """The clip's start in seconds from the source's first frame."""
+    span: Span | None = None
+    """Which frames of the file to decode in a confined child; None for our own encode, which
+    decord reads whole."""
 
     @property
     def key(self) -> str:
@@ -120,6 +127,14 @@ class Tokenize:
     """The picture's short side is reduced to at most this many pixels."""
     max_frames: int = windows.MAX_FRAMES
     """Frames of a window; 1 + rate · k."""
+    limits: Limits = field(default_factory=Limits)
+    """What the decoder of clips that are no files of their own may use."""
+
+    def table(self) -> str:
+        """Names the tokens by what decides them; `tokens/<table>` holds them."""
+        tokenizer = load(self.tokenizer)
+        decides = f"{tokenizer.digest} {self.short_side} {self.max_frames} {self.version}"
+        return f"{tokenizer.name}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
 
     @property
     def needs(self) -> Needs:
@@ -135,7 +150,7 @@ class Tokenize:
             rows: list[TokenWindow] = []
             outcomes = []
             for clip in batch.clips:
-                outcome, made = self._clip(clip, batch.storage, tokenizer)
+                outcome, made = self._clip(clip, tokenizer)
                 outcomes.append(outcome)
                 rows += made
             if not rows:
@@ -146,10 +161,10 @@ class Tokenize:
         return work
 
     def _clip(
-        self, clip: ClipFile, storage: Storage, tokenizer: Tokenizer
+        self, clip: ClipFile, tokenizer: Tokenizer
     ) -> tuple[TokenizedClip, list[TokenWindow]]:
         """The clip's outcome and its rows, none if it failed."""
-        result = attempt(lambda item: self._windows(item, storage, tokenizer), clip)
+        result = attempt(lambda item: self._windows(item, tokenizer), clip)
         if isinstance(result, Failed):
             failed = TokenizedClip(
                 clip.clip_id, clip.source_id, "failed", result.reason, result.detail
@@ -171,17 +186,28 @@ class Tokenize:
         )
         return done, rows
 
-    def _windows(self, clip: ClipFile, storage: Storage, tokenizer: Tokenizer) -> list[TokenWindow]:
+    def _windows(self, clip: ClipFile, tokenizer: Tokenizer) -> list[TokenWindow]:
         rate = tokenizer.rate
         width, height = windows.fitted_size(clip.width, clip.height, self.short_side, rate)
-        with storage.local(clip.path) as path:
-            check_readable(path)
-            reader = ClipReader(path, width=width, height=height, frames=clip.frames)
-            rows = []
+        rows = []
+        with Storage.at(clip.uri).local() as path:
+            read = _reader(path, clip, width, height, self.limits)
             for window in windows.split(clip.frames, rate.time, self.max_frames):
-                video = reader.read(range(window.start_frame, window.start_frame + window.frames))
+                video = read(window.start_frame, window.start_frame + window.frames)
                 rows.append(encode_window(video, window, clip, tokenizer))
-            return rows
+        return rows
+
+
+def _reader(
+    path: str, clip: ClipFile, width: int, height: int, limits: Limits
+) -> Callable[[int, int], Video]:
+    """Reads frames from a first to an end number, exclusive, at the given size."""
+    check_readable(path)
+    if clip.span is not None:
+        frames = read_span(path, clip.span, width, height, limits)
+        return lambda start, end: frames[start:end]
+    reader = ClipReader(path, width=width, height=height, frames=clip.frames)
+    return lambda start, end: reader.read(range(start, end))
 
 
 def encode_window(

@@ -30,7 +30,7 @@ class ClipReader:
             self._reader = decord.VideoReader(
                 str(path), ctx=decord.cpu(0), width=width, height=height, num_threads=1
             )
-        except decord.DECORDError as error:
+        except (decord.DECORDError, RuntimeError) as error:
             raise MediaError("corrupt", f"decord cannot open the clip: {error}") from error
         if len(self._reader) != frames:
             raise MediaError("truncated", f"{len(self._reader)} frames where {frames} should be")

@@ -159,7 +159,7 @@ SOURCES: dict[str, Callable[[Path], Truth]] = {
 def render(directory: str | Path) -> list[Truth]:
     """Writes the sample into the folder, made if missing, and `truth.json` beside it.
 
-    Fifteen files, about 80 s of video, 12 s of one core; the same bytes every time. Returns what is
+    Fifteen files, about 80 s of video, about 10 s of one core; the same bytes every time. Returns what is
     known of each file, in the order of their names in `SOURCES`.
     """
     folder = Path(directory)

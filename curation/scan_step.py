@@ -1,0 +1,144 @@
+"""The scan step: which sources are still to watch, and committing what they gave."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import records
+from curation.catalog import Catalog, Writer
+from curation.listing import Entry
+from curation.records import Clip, Source
+from curation.scan import Scan, ScanItem, ScanResult, failed_source
+from curation.stage import Done, Failed
+
+
+
+class SettingsError(ValueError):
+    """The output was made with other settings."""
+
+
+_ENTRY = ["uri", "size_bytes", "modified"]
+
+
+@dataclass(frozen=True)
+class ScanStep:
+    """Scans the listed inputs that have no outcome, and fills side tables that lack a source."""
+
+    catalog: Catalog
+    stage: Scan
+    entries: Sequence[Entry]
+    name: str = "scan"
+    result: str = "sources"
+
+    def todo(self) -> list[ScanItem]:
+        """New inputs first, then known sources for which a side table has nothing yet."""
+        self._check_settings()
+        rows = self.catalog.read("sources", Source, _ENTRY)
+        seen = set(zip(*(rows[c].to_pylist() for c in _ENTRY), strict=True))
+        new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in seen]
+        return [ScanItem(entry) for entry in new] + self._unfilled()
+
+    def _check_settings(self) -> None:
+        """One output holds sources cut into clips in one way."""
+        used = self.catalog.values("sources", Source, "scan_digest") - {None}
+        if used - {self.stage.digest}:
+            raise SettingsError(
+                f"{self.catalog.storage.root} was scanned with other settings for shots, clip "
+                "length or analysis frames; scan with those, or into another output folder"
+            )
+
+    def _unfilled(self) -> list[ScanItem]:
+        sources = self.catalog.read("sources", Source, where=pc.field("clips") > 0)
+        by_id = {s.source_id: s for s in records.records(Source, sources.sort_by("uri"))}
+        lacking: dict[str, list[str]] = {}
+        for name, record in self.stage.side_tables.items():
+            filled = self.catalog.values(name, record, "source_id")
+            for source_id in by_id.keys() - filled:
+                lacking.setdefault(source_id, []).append(name)
+        if not lacking:
+            return []
+        clips = self._clips_of(sorted(lacking))
+        items = []
+        for source_id in sorted(lacking):
+            source = by_id[source_id]
+            entry = Entry(source.uri, source.size_bytes, source.modified, source.extra or {})
+            items.append(ScanItem(entry, tuple(clips[source_id]), tuple(lacking[source_id])))
+        return items
+
+    def _clips_of(self, source_ids: list[str]) -> dict[str, list[Clip]]:
+        rows = self.catalog.read("clips", Clip, where=pc.field("source_id").isin(source_ids))
+        clips: dict[str, list[Clip]] = {source_id: [] for source_id in source_ids}
+        for clip in records.records(Clip, rows.sort_by("start_frame")):
+            clips[clip.source_id].append(clip)
+        return clips
+
+    def split(self, item: ScanItem) -> list[ScanItem]:
+        """A source is one part."""
+        return [item]
+
+    def weight(self, item: ScanItem) -> int:
+        """One source."""
+        return 1
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[ScanLedger]:
+        """Takes the tables; `sources` is written last and announces the rest."""
+        tables = {"clips": Clip, **self.stage.side_tables, "sources": Source}
+        with self.catalog.writer(self.name, tables) as writer:
+            done = pc.field("outcome") == "scanned"
+            rows = self.catalog.read("sources", Source, ["source_id"], where=done)
+            announced = set(rows["source_id"].to_pylist())
+            for name in tables:
+                if name != "sources":
+                    found = self.catalog.values(name, tables[name], "source_id")
+                    writer.drop(name, "source_id", found - announced)
+            yield ScanLedger(self, writer, announced)
+
+
+class ScanLedger:
+    """Commits sources; of several copies of the same bytes, the clips of the first."""
+
+    def __init__(self, step: ScanStep, writer: Writer, announced: set[str]) -> None:
+        self._step = step
+        self._writer = writer
+        self._announced = announced
+
+    def commit(self, results: Sequence[tuple[ScanItem, Done | Failed]]) -> Counter[str]:
+        """See `Ledger`. A known source that could not be watched again keeps its old outcome."""
+        clips: list[pa.Table] = []
+        sides: dict[str, list[pa.Table]] = {name: [] for name in self._step.stage.side_tables}
+        sources: list[Source] = []
+        counts: Counter[str] = Counter()
+        for item, outcome in results:
+            result = _result(item, outcome)
+            counts[result.source.reason or ("scanned" if item.known is None else "filled")] += 1
+            fresh = result.source.source_id not in self._announced
+            if item.known is None:
+                sources.append(result.source)
+                if fresh and result.source.outcome == "scanned":
+                    clips.append(result.clips)
+                    self._announced.add(result.source.source_id or "")
+            if fresh or item.known is not None:
+                for name, rows in result.sides.items():
+                    sides[name].append(rows)
+        if clips:
+            self._writer.append("clips", pa.concat_tables(clips))
+        for name, parts in sides.items():
+            if parts:
+                self._writer.append(name, pa.concat_tables(parts))
+        self._writer.append("sources", records.table(Source, sources))
+        return counts
+
+
+def _result(item: ScanItem, outcome: Done | Failed) -> ScanResult:
+    if isinstance(outcome, Done):
+        result: ScanResult = outcome.value
+        return result
+    source = failed_source(item.entry, outcome.reason, outcome.detail)
+    return ScanResult(source, records.table(Clip, []), {}, {})

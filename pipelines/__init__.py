@@ -1,0 +1,1 @@
+"""Where it runs: executors, configuration, the command line. Only this package imports Ray."""

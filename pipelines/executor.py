@@ -1,0 +1,45 @@
+"""Running a stage over items: in this process, or on Ray. Both give the same outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from curation.stage import Item, Outcome, Stage, attempt
+
+
+class ExecutorLostError(Exception):
+    """The stream of outcomes broke off; what is missing is found by name and tried alone."""
+
+
+class Executor(Protocol):
+    """Runs a stage."""
+
+    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+        """One outcome an item, as they come, in any order.
+
+        Raises `ExecutorLostError` when workers died for good; some outcomes are missing then.
+        """
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """One worker, here: for tests, debugging and the smallest jobs."""
+
+    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Runs the items in order."""
+        one_thread_each()
+        work: Any = stage.setup()
+        for item in items:
+            yield attempt(work, item)
+
+
+def one_thread_each() -> None:
+    """Numeric libraries take one thread a worker: results then do not depend on the machine."""
+    import torch
+
+    torch.set_num_threads(1)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)

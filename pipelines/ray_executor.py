@@ -1,0 +1,129 @@
+"""Running a stage on Ray Data: a pool of actors, each with the stage's models loaded once.
+
+The address is always explicit: `local` starts a private Ray on this machine and stops it at the
+end; anything else is a cluster to join. A bare `ray.init()` could join somebody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curation.stage import Item, Outcome, Stage, attempt
+from pipelines.executor import ExecutorLostError, one_thread_each
+
+
+class ClusterError(ValueError):
+    """The cluster cannot run what was asked for."""
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """Actor pools on a Ray cluster that has been joined."""
+
+    workers: int = 0
+    """Actors of a stage; 0 takes as many as the cluster has room for."""
+
+    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Streams the items through the pool, one at a time each."""
+        import ray
+
+        workers = self._fitting(stage, len(items))
+        rows = [{"item": pickle.dumps(item)} for item in items]
+        needs = stage.needs
+        stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _Worker,
+            fn_constructor_args=(pickle.dumps(stage),),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus or None,
+            max_restarts=2,
+            max_task_retries=2,
+        )
+        try:
+            for row in stream.iter_rows():
+                outcome: Outcome = pickle.loads(row["outcome"])
+                yield outcome
+        except (ray.exceptions.RayError, RuntimeError) as error:
+            raise ExecutorLostError(str(error)) from error
+
+    def _fitting(self, stage: Stage, items: int) -> int:
+        """How many actors; raises `ClusterError` if the cluster has no room for what is asked."""
+        import ray
+
+        total = ray.cluster_resources()
+        needs = stage.needs
+        room = math.floor((total.get("CPU", 0) - _SPARE_CPUS) / needs.cpus + 1e-6)
+        if needs.gpus:
+            room = min(room, math.floor(total.get("GPU", 0) / needs.gpus + 1e-6))
+        wanted = self.workers or room
+        if wanted > room or room < 1:
+            asked = f"{wanted or 1} workers of {needs.cpus:g} CPUs and {needs.gpus:g} GPUs"
+            raise ClusterError(
+                f"the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, "
+                f"too few for {asked} with {_SPARE_CPUS:g} CPU to spare; set execution.workers"
+            )
+        return min(wanted, items)
+
+
+_SPARE_CPUS = 0.5
+"""Left over for Ray Data's own tasks: with every CPU held by actors nothing streams."""
+
+
+class _Worker:
+    """An actor: sets the stage up once, then turns items into outcomes and never raises."""
+
+    def __init__(self, stage: bytes) -> None:
+        one_thread_each()
+        self._work: Any = pickle.loads(stage).setup()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        outcomes = [attempt(self._work, pickle.loads(item)) for item in batch["item"]]
+        return {"outcome": [pickle.dumps(outcome) for outcome in outcomes]}
+
+
+@contextlib.contextmanager
+def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512) -> Iterator[None]:
+    """Joins the cluster at an address, or starts one here for as long as the block lasts.
+
+    `cpus` (0: all cores) counts only for `local`. Token authentication is on: a private Ray makes a
+    token of its own; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
+    """
+    import ray
+    from ray.data import DataContext
+
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    settings: dict[str, Any] = {"address": address, "log_to_driver": False}
+    folder = None
+    if address == "local":
+        folder = tempfile.mkdtemp(prefix="reelmill-ray-", dir=_short_temp())
+        settings |= {
+            "num_cpus": (cpus or os.cpu_count() or 1) + 1,
+            "include_dashboard": False,
+            "object_store_memory": object_store_mb << 20,
+            "_temp_dir": folder,
+        }
+    ray.init(**settings, configure_logging=False)
+    try:
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        yield
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_temp() -> str:
+    """Ray's socket paths must stay under 107 bytes, so a long TMPDIR will not do."""
+    place = tempfile.gettempdir()
+    return place if len(place) < 40 else "/tmp"

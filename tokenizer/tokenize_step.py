@@ -1,0 +1,159 @@
+"""The tokenize step: which rendered clips have no tokens yet, and committing shards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import pyarrow.compute as pc
+
+from curation import records
+from curation.catalog import Catalog, NewFile, Writer
+from curation.dataset import Dataset, source_rows
+from curation.media.cut import Span
+from curation.records import Clip, Render, Source
+from curation.stage import Done, Failed
+from tokenizer.shards import Shard, TokenWindow
+from tokenizer.tokenize import ClipBatch, ClipFile, Tokenize, TokenizedClip
+
+_LARGEST_BATCH = 32
+_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class TokenizeStep:
+    """Tokenizes the rendered clips of one selection."""
+
+    dataset: Dataset
+    stage: Tokenize
+    selection_id: str
+    renders: str
+    """The table of renders to read, such as `renders/encode-1a2b3c4d`."""
+    name: str = "tokenize"
+
+    @cached_property
+    def tokens(self) -> str:
+        """The table of token windows."""
+        return f"tokens/{self.stage.table()}"
+
+    @cached_property
+    def result(self) -> str:
+        """The table that says which clips are done."""
+        return f"tokenized/{self.stage.table()}"
+
+    @property
+    def catalog(self) -> Catalog:
+        """The output's tables."""
+        return self.dataset.catalog
+
+    def todo(self) -> list[ClipBatch]:
+        """Batches of rendered, kept clips without tokens, by source and time."""
+        rendered = pc.field("outcome") == "rendered"
+        renders = records.records(Render, self.catalog.read(self.renders, Render, where=rendered))
+        kept = self.dataset.clips("kept", self.selection_id)
+        clips = {clip.clip_id: clip for clip in records.records(Clip, kept)}
+        done = self.catalog.values(self.result, TokenizedClip, "clip_id")
+        sources = source_rows(self.catalog)
+        files = [
+            self._file(render, clips[render.clip_id], sources[render.source_id])
+            for render in renders
+            if render.clip_id in clips and render.clip_id not in done
+        ]
+        files.sort(key=lambda file: (file.source_id, file.start_frame))
+        size = max(1, min(_LARGEST_BATCH, -(-len(files) // _BATCHES)))
+        return [self._batch(files[at : at + size]) for at in range(0, len(files), size)]
+
+    def _batch(self, files: Sequence[ClipFile]) -> ClipBatch:
+        key = f"{files[0].clip_id}+{len(files)}"
+        return ClipBatch(key, tuple(files), self.catalog.storage, self.tokens)
+
+    def _file(self, render: Render, clip: Clip, source: Source) -> ClipFile:
+        span = None
+        uri = source.uri if render.path is None else self.catalog.storage.uri(render.path)
+        if render.mode == "span":
+            span = Span.of(clip, source)
+        elif render.mode == "copy":
+            span = _whole(render)
+        return ClipFile(
+            clip_id=clip.clip_id,
+            source_id=clip.source_id,
+            uri=uri,
+            frames=render.frames or 0,
+            width=render.width or 0,
+            height=render.height or 0,
+            fps=render.fps or 25.0,
+            start_frame=clip.start_frame,
+            start_s=clip.start_s,
+            span=span,
+        )
+
+    def split(self, item: ClipBatch) -> list[ClipBatch]:
+        """A batch of its own for each clip."""
+        return [self._batch([file]) for file in item.clips]
+
+    def weight(self, item: ClipBatch) -> int:
+        """Clips in the batch."""
+        return len(item.clips)
+
+    @contextlib.contextmanager
+    def ledger(self) -> Iterator[TokenLedger]:
+        """Takes the tables; `tokenized/…` is written last and announces the windows."""
+        tables = {self.tokens: TokenWindow, self.result: TokenizedClip}
+        with self.catalog.writer(self.name, tables) as writer:
+            announced = self.catalog.values(self.result, TokenizedClip, "clip_id")
+            found = self.catalog.values(self.tokens, TokenWindow, "clip_id")
+            writer.drop(self.tokens, "clip_id", found - announced)
+            yield TokenLedger(self, writer)
+
+
+class TokenLedger:
+    """Commits shards and the outcome of each clip."""
+
+    def __init__(self, step: TokenizeStep, writer: Writer) -> None:
+        self._step = step
+        self._writer = writer
+
+    def commit(self, results: Sequence[tuple[ClipBatch, Done | Failed]]) -> Counter[str]:
+        """See `Ledger`."""
+        shards: list[NewFile] = []
+        clips: list[TokenizedClip] = []
+        for batch, outcome in results:
+            if isinstance(outcome, Failed):
+                clips += [_failed(clip, outcome) for clip in batch.clips]
+                continue
+            clips += outcome.value.clips
+            if outcome.value.shard is not None:
+                shards.append(_new_file(outcome.value.shard))
+        if shards:
+            self._writer.add_files(self._step.tokens, shards)
+        self._writer.append(self._step.result, records.table(TokenizedClip, clips))
+        return Counter(clip.reason or "tokenized" for clip in clips)
+
+
+def _new_file(shard: Shard) -> NewFile:
+    return NewFile(shard.path.rsplit("/", 1)[1], shard.size_bytes, shard.rows)
+
+
+def _failed(clip: ClipFile, outcome: Failed) -> TokenizedClip:
+    return TokenizedClip(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
+
+
+def _whole(render: Render) -> Span:
+    """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
+    return Span(
+        frames=render.frames or 0,
+        start_frame=0,
+        start_pts=None,
+        end_pts=None,
+        time_base=Fraction(1),
+        duration_s=0.0,
+        stream_index=0,
+        container="mp4",
+        fps=render.fps or 25.0,
+        interlaced=False,
+        hdr=False,
+    )
