@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import pickle
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -97,10 +98,10 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
     `cpus` (0: all cores) counts only for `local`. Token authentication is on: a private Ray makes a
     token of its own; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
     """
+    _authenticate(address)
     import ray
     from ray.data import DataContext
 
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     settings: dict[str, Any] = {"address": address, "log_to_driver": False}
     folder = None
     if address == "local":
@@ -121,6 +122,13 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _authenticate(address: str) -> None:
+    """Token authentication, on both sides; Ray reads this once, when it is imported."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _short_temp() -> str:
