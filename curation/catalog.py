@@ -90,6 +90,21 @@ class Catalog:
         names = sorted(f"{prefix}/{info.base_name}" for info in found)
         return [name for name in names if self.open(name) is not None]
 
+    def append(self, name: str, record: type, rows: pa.Table) -> None:
+        """Appends rows that stand for themselves, whoever else writes to the table."""
+        DeltaTable.create(
+            self.storage.uri(name),
+            records.schema(record),
+            mode="ignore",
+            storage_options=self.storage.delta_options,
+            raise_if_key_not_exists=False,
+        )
+        with _storage_faults(name):
+            write_deltalake(
+                self.storage.uri(name), rows, mode="append",
+                storage_options=self.storage.delta_options,
+            )  # fmt: skip
+
     @contextlib.contextmanager
     def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
         """Takes the tables (made if need be) for this run of `app`."""
@@ -165,12 +180,19 @@ class Writer:
     @contextlib.contextmanager
     def _committing(self, name: str) -> Iterator[CommitProperties]:
         number = self._numbers[name] + 1
-        try:
-            yield CommitProperties(
-                app_transactions=[Transaction(self._app, number)], max_commit_retries=0
-            )
-        except CommitFailedError as error:
-            raise StaleWriterError(f"{name}: another run committed first ({error})") from error
-        except (DeltaError, OSError) as error:
-            raise EnvironmentFaultError(f"{name}: {error}") from error
+        with _storage_faults(name):
+            try:
+                yield CommitProperties(
+                    app_transactions=[Transaction(self._app, number)], max_commit_retries=0
+                )
+            except CommitFailedError as error:
+                raise StaleWriterError(f"{name}: another run committed first ({error})") from error
         self._numbers[name] = number
+
+
+@contextlib.contextmanager
+def _storage_faults(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise EnvironmentFaultError(f"{name}: {error}") from error

@@ -231,15 +231,8 @@ def clip_of(
 ) -> Clip:
     """The clip of a span, named by what it is rather than by when it was found."""
     start, end = span
-    start_pts = end_pts = base = None
-    if timeline.pts is not None:
-        start_pts, base = int(timeline.pts[start]), str(timeline.time_base)
-        end_pts = int(timeline.pts[end]) if end < timeline.frames else None
-        name = f"{source_id} {stream} {start_pts} {end_pts} {base}"
-    else:
-        name = f"{source_id} {stream} frames {start} {end}"
-    return Clip(
-        clip_id=hashlib.sha256(name.encode()).hexdigest()[:32],
+    clip = Clip(
+        clip_id="",
         source_id=source_id,
         start_frame=start,
         end_frame=end,
@@ -247,10 +240,24 @@ def clip_of(
         end_s=round(float(timeline.starts_s[end]), 6),
         shot_start_frame=shot[0],
         shot_end_frame=shot[1],
-        start_pts=start_pts,
-        end_pts=end_pts,
-        time_base=base,
     )
+    if timeline.pts is not None:
+        clip = dataclasses.replace(
+            clip,
+            start_pts=int(timeline.pts[start]),
+            end_pts=int(timeline.pts[end]) if end < timeline.frames else None,
+            time_base=str(timeline.time_base),
+        )
+    return dataclasses.replace(clip, clip_id=clip_name(clip, stream))
+
+
+def clip_name(clip: Clip, stream: int) -> str:
+    """The id of a clip of this stream: 32 hex digits, whatever its `clip_id` says."""
+    if clip.time_base is None:
+        span = f"frames {clip.start_frame} {clip.end_frame}"
+    else:
+        span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"
+    return hashlib.sha256(f"{clip.source_id} {stream} {span}".encode()).hexdigest()[:32]
 
 
 class _Watcher:

@@ -41,14 +41,11 @@ Watch = Callable[[int, int, Tally], None]
 """Told of progress: items finished, items in all, and what came of them so far."""
 
 
-def drive(step: Step, executor: Executor, watch: Watch = lambda *_: None) -> Tally | None:
-    """Does all that the step has to do. None if there was nothing, in which case nothing is written.
+def drive(step: Step, executor: Executor, tally: Tally, watch: Watch = lambda *_: None) -> None:
+    """Does all that the step has to do, and keeps the tally.
 
     Raises `EnvironmentFaultError` if the surroundings fail; what was committed until then stands.
     """
-    if not step.todo():
-        return None
-    tally = Tally()
     with step.ledger() as ledger:
         items = step.todo()
         pending = {item.key: item for item in items}
@@ -58,7 +55,6 @@ def drive(step: Step, executor: Executor, watch: Watch = lambda *_: None) -> Tal
             left = {part.key: part}
             run.collect(executor, [part], left)
             run.finish([(item, Failed(key, "internal", _LOST)) for key, item in left.items()])
-    return tally
 
 
 class _Run:

@@ -13,6 +13,10 @@ class ExecutorLostError(Exception):
     """The stream of outcomes broke off; what is missing is found by name and tried alone."""
 
 
+class ClusterError(ValueError):
+    """The cluster cannot run what was asked for."""
+
+
 class Executor(Protocol):
     """Runs a stage."""
 

@@ -7,22 +7,20 @@ end; anything else is a cluster to join. A bare `ray.init()` could join somebody
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import pickle
 import secrets
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curation.stage import Item, Outcome, Stage, attempt
-from pipelines.executor import ExecutorLostError, one_thread_each
-
-
-class ClusterError(ValueError):
-    """The cluster cannot run what was asked for."""
+from pipelines.executor import ClusterError, ExecutorLostError, one_thread_each
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,23 @@ class OnRay:
         workers = self._fitting(stage, len(items))
         rows = [{"item": pickle.dumps(item)} for item in items]
         needs = stage.needs
-        stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            _Worker,
-            fn_constructor_args=(pickle.dumps(stage),),
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus or None,
-            max_restarts=2,
-            max_task_retries=2,
-        )
+        packed = pickle.dumps(stage)
+
+        class Worker(_Worker):
+            def __init__(self) -> None:
+                super().__init__(packed)
+
+        with warnings.catch_warnings():  # the finite retries have no other way in yet
+            warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+            stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                Worker,
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+                num_cpus=needs.cpus,
+                num_gpus=needs.gpus or None,
+                max_restarts=2,
+                max_task_retries=2,
+            )
         try:
             for row in stream.iter_rows():
                 outcome: Outcome = pickle.loads(row["outcome"])
@@ -114,6 +119,7 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
         }
     ray.init(**settings, configure_logging=False)
     try:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -127,6 +133,7 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
 def _authenticate(address: str) -> None:
     """Token authentication, on both sides; Ray reads this once, when it is imported."""
     os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 

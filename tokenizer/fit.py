@@ -13,11 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from curation import records
+from curation.dataset import Dataset
 from curation.media.clips import ClipReader
+from curation.records import Render
+from curation.storage import Storage
 from tokenizer import fsq
 from tokenizer.interface import Rate, Video
 from tokenizer.pca import CHANNELS, Basis, Floats, PcaTokenizer, cut
-from tokenizer.windows import split
+from tokenizer.windows import fitted_size, split
 
 _PATCHES = 400
 """Patches that one window gives to each basis."""
@@ -125,3 +129,32 @@ def fit_from_clips(
 ) -> PcaTokenizer:
     """A tokenizer fitted to rendered clips, each opened at a size that `rate.space` divides."""
     return fit(clip_windows(clips, rate, per_clip), rate, seed=seed, card=card)
+
+
+def fit_on_output(dataset: Dataset, rate: Rate, short_side: int, most: int) -> PcaTokenizer:
+    """A tokenizer fitted to rendered clips of an output, evenly chosen and at most so many.
+
+    Raises `ValueError` if there are none that we encoded.
+    """
+    encoded = [
+        render
+        for name in dataset.catalog.names("renders")
+        for render in records.records(Render, dataset.catalog.read(name, Render))
+        if render.mode == "encode"
+    ]
+    if not encoded:
+        raise ValueError("no encoded clips to fit on; run `reelmill render` first")
+    encoded.sort(key=lambda render: render.clip_id)
+    chosen = encoded[:: -(-len(encoded) // most)]
+    card = {"data": f"{len(chosen)} rendered clips", "licence": "that of the clips"}
+    return fit_from_clips(_opened(chosen, dataset.catalog.storage, rate, short_side), rate, card=card)
+
+
+def _opened(
+    renders: Iterable[Render], storage: Storage, rate: Rate, short_side: int
+) -> Iterator[ClipReader]:
+    for render in renders:
+        width, height = render.width or 0, render.height or 0
+        size = fitted_size(width, height, short_side, rate)
+        with storage.local(render.path or "") as path:
+            yield ClipReader(path, width=size[0], height=size[1], frames=render.frames or 0)

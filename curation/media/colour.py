@@ -9,6 +9,7 @@ before any filter) and with square pixels.
 from __future__ import annotations
 
 TONE_MAP: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
+    ("format", ("yuv444p12le|gbrp12le",), {}),  # zscale refuses 4:2:0 of an odd size
     ("zscale", (), {"transfer": "linear", "npl": "100"}),
     ("format", ("gbrpf32le",), {}),
     ("zscale", (), {"primaries": "bt709"}),

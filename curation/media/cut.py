@@ -86,6 +86,8 @@ def cut(path: str, span: Span, limits: child.Limits, ahead_s: float | None, audi
     video = opened[str(span.stream_index)]
     if span.interlaced:
         video = video.filter("bwdif", mode="send_frame", deint="interlaced")
+        if span.start_pts is not None:  # bwdif halves the time base, and trim compares ticks
+            video = video.filter("settb", str(span.time_base))
     video = _trim(video, span)
     if span.hdr:
         for name, positional, named in colour.TONE_MAP:

@@ -1,0 +1,215 @@
+"""`reelmill`: curate video from the command line.
+
+Exit codes: 0 all accounted for, 1 a check failed, 2 usage, 3 finished but some inputs failed,
+4 stopped and resumable.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from curation.dataset import Dataset
+from curation.listing import ListingError, list_inputs
+from curation.reasons import EnvironmentFaultError
+from curation.scan_step import SettingsError
+from pipelines import config
+from pipelines.cli import show
+from pipelines.cli.tokenizer import app as tokenizer_app
+from pipelines.drive import Tally
+from pipelines.executor import ClusterError
+from pipelines.job import Job, NothingToDoError, executor
+from pipelines.verify import verify as verify_promises
+from tokenizer.decode import TokensNotFoundError
+
+FAILED_INPUTS, STOPPED = 3, 4
+
+app = typer.Typer(
+    name="reelmill",
+    help="Turn raw video into training data for world models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(tokenizer_app, name="tokenizer")
+
+Videos = Annotated[
+    list[str],
+    typer.Argument(help="Folders, video files, lists (.txt, .csv, .parquet) or s3:// addresses."),
+]
+Out = Annotated[str, typer.Argument(help="The output folder or s3:// address.")]
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", help="A YAML file laid over the default profile.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Change one value, as KEY=VALUE. May be given again."),
+]
+
+
+@app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")
+def curate(
+    videos: Videos,
+    out: Annotated[str, typer.Option("--out", "-o", help="Output folder or s3:// address.")],
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Scan, select, render and tokenize: the main job. Run it again to resume or to add videos."""
+
+    def work(job: Job) -> None:
+        _scan(job, videos)
+        _select(job)
+        _render(job)
+        _tokenize(job)
+        _closing(job, out)
+
+    _run(out, config, set_, work)
+
+
+@app.command(epilog="Example: reelmill scan videos.csv --out s3://bucket/curated")
+def scan(
+    videos: Videos,
+    out: Annotated[str, typer.Option("--out", "-o", help="Output folder or s3:// address.")],
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Watch each source once: shots, scores, thumbnails, embeddings."""
+    _run(out, config, set_, lambda job: _scan(job, videos))
+
+
+@app.command(epilog="Example: reelmill select out --set motion.min=0.3")
+def select(out: Out, config: Config = None, set_: Set = None) -> None:
+    """Apply a policy to the stored scores; takes seconds and touches no video."""
+    _run(out, config, set_, _select)
+
+
+@app.command(epilog="Example: reelmill render out --set render.mode=copy")
+def render(out: Out, config: Config = None, set_: Set = None) -> None:
+    """Write the clips that the newest selection keeps."""
+    _run(out, config, set_, _render)
+
+
+@app.command(epilog="Example: reelmill tokenize out --set tokenizer=pca-4x8x8")
+def tokenize(out: Out, config: Config = None, set_: Set = None) -> None:
+    """Turn rendered clips into token shards."""
+    _run(out, config, set_, _tokenize)
+
+
+@app.command(epilog="Example: reelmill verify out")
+def verify(out: Out) -> None:
+    """Check the promises that an output makes, from storage alone."""
+    found = verify_promises(Dataset(out))
+    show.console.print(show.promises(found))
+    if not all(promise.holds for promise in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: reelmill report out --html out/report.html")
+def report(
+    out: Out,
+    html: Annotated[Path | None, typer.Option(help="File to write; OUT/report.html")] = None,
+) -> None:
+    """Write one HTML file with the funnel, histograms, contact sheets and timings."""
+    from pipelines.report import write_report
+
+    if html is None:
+        html = Path("report.html") if out.startswith("s3://") else Path(out) / "report.html"
+    path = write_report(Dataset(out), html)
+    show.console.print(f"report: {escape(str(path))}")
+
+
+@app.command(epilog="Example: reelmill sample videos")
+def sample(folder: Annotated[Path, typer.Argument(help="Folder to write them to.")]) -> None:
+    """Render a few small sources with known truth: good ones, bad ones, and broken ones."""
+    from curation.sample import render as render_sources
+
+    truths = render_sources(folder)
+    show.console.print(f"{len(truths)} sample sources in {escape(str(folder))}")
+
+
+def _scan(job: Job, videos: list[str]) -> None:
+    entries = list_inputs(videos)
+    if not entries:
+        raise ListingError(f"no videos found in {', '.join(videos)}")
+    with show.progress("scan", "sources") as watch:
+        tally = job.scan(entries, watch)
+    _say("scan", tally)
+
+
+def _select(job: Job) -> None:
+    selection = job.select()
+    show.console.print(show.funnel(selection.funnel, selection.before))
+
+
+def _render(job: Job) -> None:
+    with show.progress("render", "clips") as watch:
+        tally = job.render(watch)
+    _say("render", tally)
+
+
+def _tokenize(job: Job) -> None:
+    with show.progress("tokenize", "clips") as watch:
+        tally = job.tokenize(watch)
+    _say("tokenize", tally)
+
+
+def _say(step: str, tally: Tally | None) -> None:
+    words = "nothing to do" if tally is None else show.said(tally.counts)
+    show.console.print(f"[bold]{step}[/]: {words}")
+
+
+def _closing(job: Job, out: str) -> None:
+    failed = job.failed()
+    if failed:
+        words = f"{sum(failed.values())} inputs failed"
+        show.console.print(f"[yellow]{words}[/]: {show.said(failed)}")
+    place = escape(out)
+    show.console.print(f"look:   reelmill report {place}")
+    show.console.print(f"check:  reelmill verify {place}")
+
+
+def _run(
+    out: str, profile_name: str | None, changes: list[str] | None, work: Callable[[Job], None]
+) -> None:
+    """Runs the work on a job and ends with the exit code that says how it went."""
+    profile = config.load(profile_name, changes or ())
+    with executor(profile) as get:
+        job = Job(Dataset(out), profile, get)
+        work(job)
+        if job.failed():
+            raise typer.Exit(FAILED_INPUTS)
+
+
+def main() -> None:
+    """The entry point."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        sys.exit(app(standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
+        _end("stopped; what was done is kept. Run the same command again to go on.", STOPPED)
+    except EnvironmentFaultError as error:
+        _end(f"stopped: {error}\nWhat was done is kept. Run the same command again to go on.", STOPPED)
+    except _USAGE as error:
+        _end(str(getattr(error, "format_message", lambda: error)()), 2)
+
+
+_USAGE = (
+    config.ConfigError, ListingError, SettingsError, NothingToDoError, ClusterError,
+    TokensNotFoundError, typer.TyperException,
+)  # fmt: skip
+
+
+def _stop(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(words: str, code: int) -> None:
+    show.errors.print(f"[red]reelmill:[/] {escape(words)}")
+    sys.exit(code)

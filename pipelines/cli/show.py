@@ -1,0 +1,105 @@
+"""What people see in a terminal: live progress, or quiet lines where there is no terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pipelines.drive import Tally, Watch
+from pipelines.verify import Promise
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_QUIET_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def progress(step: str, things: str) -> Iterator[Watch]:
+    """Shows how a step comes along."""
+    if console.is_terminal:
+        with _bar() as bar:
+            task = bar.add_task(step, total=None, said="")
+
+            def move(done: int, total: int, tally: Tally) -> None:
+                bar.update(task, completed=done, total=total, said=said(tally.counts))
+
+            yield move
+        return
+    start = last = time.monotonic()
+
+    def line(done: int, total: int, tally: Tally) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == 0 or now - last >= _QUIET_SECONDS:
+            last = now
+            rate = f", {done / (now - start):.1f}/s" if done else ""
+            console.print(f"{step}: {done}/{total} {things}{rate}")
+
+    yield line
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[said]}"),
+        console=console,
+    )
+
+
+def said(counts: Mapping[str, int]) -> str:
+    """Counts as words, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in ordered)
+
+
+def funnel(now: Counter[str], before: Counter[str] | None) -> Table:
+    """Clips by verdict and reason, with the selection before beside it if there is one."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("clips")
+    table.add_column("now", justify="right")
+    if before is not None:
+        table.add_column("before", justify="right")
+    both = now | (before or Counter())
+    filtered = sorted(both.keys() - {"kept", "duplicate"}, key=lambda name: (-now[name], name))
+    total = sum(now.values())
+    for name in ("kept", "duplicate", *filtered):
+        style = "green" if name == "kept" else None
+        label = {"kept": "kept", "duplicate": "near duplicates"}.get(name, f"filtered: {name}")
+        cells = [label, f"{now[name]:,}  {now[name] / max(total, 1):4.0%}"]
+        if before is not None:
+            cells.append(f"{before[name]:,}")
+        table.add_row(*cells, style=style)
+    table.add_row("all", f"{total:,}      ", *([f"{sum(before.values()):,}"] if before else []))
+    return table
+
+
+def promises(found: list[Promise]) -> Table:
+    """One line a promise, and what broke it."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for promise in found:
+        mark = "[green]holds[/]" if promise.holds else "[red]broken[/]"
+        table.add_row(mark, escape(promise.words), f"{promise.checked:,} checked")
+        for words in promise.broken[:20]:
+            table.add_row("", f"[red]{escape(words)}[/]", "")
+    return table

@@ -1,0 +1,57 @@
+"""`reelmill tokenizer`: fit one, and look at what tokens keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from curation.dataset import Dataset
+from pipelines.cli import show
+
+app = typer.Typer(help="Fit a tokenizer, or decode stored tokens to look at them.")
+
+
+@app.command(epilog="Example: reelmill tokenizer fit out --rate 8x8x8 --weights mine.safetensors")
+def fit(
+    out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to fit on.")],
+    weights: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
+    rate: Annotated[str, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
+    short_side: Annotated[int, typer.Option(help="Short side of the pictures in pixels.")] = 256,
+    clips: Annotated[int, typer.Option(help="At most this many clips.")] = 200,
+) -> None:
+    """Fit a PCA tokenizer on the rendered clips of an output."""
+    from tokenizer.fit import fit_on_output
+    from tokenizer.interface import Rate
+
+    if weights.suffix != ".safetensors":
+        raise typer.BadParameter(f"{weights}: needs to end in .safetensors", param_hint="--weights")
+    tokenizer = fit_on_output(Dataset(out), Rate.parse(rate), short_side, clips)
+    tokenizer.save(weights)
+    show.console.print(f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}")
+
+
+@app.command(epilog="Example: reelmill tokenizer decode out 3f2a --video look.mp4 --head latents")
+def decode(
+    out: Annotated[str, typer.Argument(help="Output folder.")],
+    clip: Annotated[str, typer.Argument(help="Clip id, or its first digits.")],
+    video: Annotated[Path, typer.Option(help="File to write.")] = Path("decoded.mp4"),
+    head: Annotated[
+        Literal["codes", "latents"], typer.Option(help="Discrete codes or continuous latents.")
+    ] = "codes",
+    tokens: Annotated[
+        str | None, typer.Option(help="Table of tokens, if the output has several.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights, if the tokenizer is not a shipped one.")
+    ] = None,
+) -> None:
+    """Write an mp4 from the stored tokens alone."""
+    from curation.media.write import write_video
+    from tokenizer.decode import decode_stored
+
+    frames, fps = decode_stored(Dataset(out), clip, head, table=tokens, weights=weights)
+    write_video(video, frames, fps)
+    show.console.print(f"{len(frames)} frames: {escape(str(video))}")

@@ -1,0 +1,251 @@
+"""The configuration of a job: a profile in YAML, changes from the command line, nothing unknown.
+
+Every key is a field of a dataclass in `curation` or `tokenizer`; there is no second list of knobs.
+An unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from curation.media.child import Limits
+from curation.media.encode import Encoding
+from curation.media.watch import Sampling
+from curation.policy import LIMITS, Policy, Range
+from curation.render import RenderClips
+from curation.scan import Scan
+from curation.scores import SCORES
+from curation.shots import SHOT_DETECTORS
+from tokenizer.tokenize import Tokenize
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message says which key and what to do."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where a job runs."""
+
+    executor: Literal["ray", "in_process"] = "ray"
+    address: str = "local"
+    workers: int = 0
+    cpus: int = 0
+    object_store_mb: int = 512
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A resolved configuration."""
+
+    scan: Scan = field(default_factory=Scan)
+    policy: Policy = field(default_factory=Policy)
+    render: RenderClips = field(default_factory=RenderClips)
+    tokenize: Tokenize = field(default_factory=Tokenize)
+    execution: Execution = field(default_factory=Execution)
+    resolved: dict[str, Any] = field(default_factory=dict)
+    """The same as plain data, as it is recorded with each run."""
+
+
+_CHOSEN = {"scan.shots": SHOT_DETECTORS}
+_SECTIONS: dict[str, dict[str, Any]] = {
+    "scan": {"shots": None, "max_clip_s": float, "scores": list[str], "sampling": Sampling},
+    "policy": {"limits": None, "similarity": float | None},
+    "render": {"mode": Literal["encode", "copy", "span"], "encoding": Encoding},
+    "tokenize": {"tokenizer": str, "short_side": int, "max_frames": int},
+    "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
+    "execution": typing.get_type_hints(Execution),
+}
+
+
+def profiles_folder() -> Path:
+    """Where the shipped profiles lie."""
+    installed = Path(__file__).with_name("profiles")
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+def load(config: str | None = None, changes: Iterable[str] = ()) -> Profile:
+    """The default profile, with a file (or shipped profile) laid over it, then `a.b=c` changes.
+
+    Raises `ConfigError`.
+    """
+    data = _read(profiles_folder() / "default.yaml")
+    if config is not None:
+        data = _laid_over(data, _read(_find(config)))
+    for change in changes:
+        _set(data, change)
+    return _profile(data)
+
+
+def _find(config: str) -> Path:
+    shipped = profiles_folder() / f"{config}.yaml"
+    for path in (Path(config), shipped):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(p.stem for p in profiles_folder().glob("*.yaml")))
+    raise ConfigError(f"no profile {config!r}: give the path of a YAML file, or one of {names}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: needs sections such as {', '.join(_SECTIONS)}")
+    return data
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        place = f"{at}.{key}".lstrip(".")
+        chosen = _CHOSEN.get(place)
+        if chosen and isinstance(value, Mapping) and value.keys() != dict(below[key]).keys():
+            merged[key] = dict(value)
+        elif isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
+            merged[key] = _laid_over(below[key], value, place)
+        else:
+            merged[key] = value
+    return merged
+
+
+def known_keys(data: Mapping[str, Any]) -> Iterator[str]:
+    """Every key that can be set, given which detector is chosen."""
+    for section, keys in _SECTIONS.items():
+        for key, kind in keys.items():
+            yield from _keys_of(f"{section}.{key}", kind, data)
+
+
+def _keys_of(place: str, kind: Any, data: Mapping[str, Any]) -> Iterator[str]:
+    if place == "policy.limits":
+        for name, limit in LIMITS.items():
+            yield from (f"{place}.{name}.{s}" for s, r in _sides(limit.low, limit.high) if r)
+    elif place == "scan.shots":
+        for name in data["scan"]["shots"]:
+            detector = SHOT_DETECTORS.get(name)
+            fields = dataclasses.fields(detector) if detector else ()
+            yield from (f"{place}.{name}.{f.name}" for f in fields)
+    elif dataclasses.is_dataclass(kind):
+        yield from (f"{place}.{f.name}" for f in dataclasses.fields(kind))
+    else:
+        yield place
+
+
+def _sides(low: str, high: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("min", low), ("max", high)
+
+
+def _set(data: dict[str, Any], change: str) -> None:
+    """Applies `a.b=c`; leading parts of the key may be left out where that is unambiguous."""
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {change}: write it as KEY=VALUE, such as motion.min=0.01")
+    keys = list(known_keys(data))
+    fitting = [k for k in keys if k == key] or [k for k in keys if k.endswith(f".{key}")]
+    if len(fitting) != 1:
+        raise ConfigError(f"--set {change}: {_unknown(key, fitting, keys)}")
+    *parents, last = fitting[0].split(".")
+    place = data
+    for parent in parents:
+        if not isinstance(place.get(parent), dict):
+            place[parent] = {}
+        place = place[parent]
+    place[last] = yaml.safe_load(text)
+
+
+def _unknown(key: str, fitting: list[str], keys: list[str]) -> str:
+    if fitting:
+        return f"{key!r} could be {' or '.join(fitting)}"
+    endings = {".".join(k.split(".")[-n:]): k for k in keys for n in (3, 2, 1)}
+    near = difflib.get_close_matches(key, endings, 1, 0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"there is no key {key!r}{hint}"
+
+
+def _profile(data: dict[str, Any]) -> Profile:
+    _refuse_unknown(data, _SECTIONS, "")
+    for section, keys in _SECTIONS.items():
+        _refuse_unknown(data.get(section) or {}, keys, section)
+    sandbox = _checked(Limits, data["sandbox"], "sandbox")
+    scan, render = data["scan"], data["render"]
+    return Profile(
+        scan=Scan(
+            shots=_detector(scan["shots"]),
+            max_clip_s=_checked(float, scan["max_clip_s"], "scan.max_clip_s"),
+            scores=_scores(scan["scores"]),
+            sampling=_checked(Sampling, scan["sampling"], "scan.sampling"),
+            limits=sandbox,
+        ),
+        policy=_policy(data["policy"]),
+        render=RenderClips(
+            mode=_checked(_SECTIONS["render"]["mode"], render["mode"], "render.mode"),
+            encoding=_checked(Encoding, render["encoding"], "render.encoding"),
+            limits=sandbox,
+        ),
+        tokenize=dataclasses.replace(
+            _checked(Tokenize, data["tokenize"], "tokenize"), limits=sandbox
+        ),
+        execution=_checked(Execution, data["execution"], "execution"),
+        resolved=data,
+    )
+
+
+def _detector(data: Any) -> Any:
+    if not isinstance(data, Mapping) or len(data) != 1:
+        raise ConfigError(f"scan.shots: name one of {', '.join(SHOT_DETECTORS)}")
+    ((name, settings),) = data.items()
+    _refuse_unknown(data, SHOT_DETECTORS, "scan.shots")
+    return _checked(SHOT_DETECTORS[name], settings or {}, f"scan.shots.{name}")
+
+
+def _scores(names: Any) -> tuple[Any, ...]:
+    listed = _checked(list[str], names, "scan.scores")
+    _refuse_unknown(dict.fromkeys(listed), SCORES, "scan.scores")
+    return tuple(SCORES[name]() for name in listed)
+
+
+def _policy(data: Mapping[str, Any]) -> Policy:
+    limits = data["limits"] or {}
+    _refuse_unknown(limits, LIMITS, "policy.limits")
+    ranges = {
+        name: _checked(Range, bounds or {}, f"policy.limits.{name}")
+        for name, bounds in limits.items()
+    }
+    similarity = _checked(float | None, data["similarity"], "policy.similarity")
+    try:
+        return Policy(ranges, similarity)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _refuse_unknown(data: Any, known: Iterable[str], at: str) -> None:
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{at}: needs keys, not {data!r}")
+    names = list(known)
+    for key in data:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+            raise ConfigError(f"unknown key {key!r} in {at or 'the profile'}; {hint}")
+
+
+def _checked(kind: Any, value: Any, at: str) -> Any:
+    """The value as `kind`, or a `ConfigError` that names the key and the value."""
+    if dataclasses.is_dataclass(kind):
+        _refuse_unknown(value, [f.name for f in dataclasses.fields(kind)], at)
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (at, *first["loc"]))
+        raise ConfigError(f"{place}: {first['msg'].lower()}, not {first['input']!r}") from error

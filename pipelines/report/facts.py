@@ -1,0 +1,131 @@
+"""The counts that the report states, gathered from the tables: inputs, clips, what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from curation.policy import FILTER_REASONS
+from curation.reasons import INPUT_REASONS
+from curation.records import Render
+from pipelines.report.output import Output, tally
+from tokenizer.tokenize import TokenizedClip
+
+MOST_FAILURES = 500
+"""Rows of a table of failures; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Everything that the funnel counts."""
+
+    inputs: int
+    scanned: int
+    failed: Counter[str]
+    """Inputs that failed, by reason."""
+    copies: int
+    """Scanned inputs whose bytes are those of another one."""
+    source_s: float
+    """Seconds of distinct source video."""
+    clips: int
+    clips_s: float
+    kept: int
+    kept_s: float
+    filtered: Counter[str]
+    """Clips by the reason for which they were filtered, in the order of the rules."""
+    duplicates: int
+    newer: int
+    """Clips that were scanned after the selection was made."""
+    rendered: int
+    render_failed: Counter[str]
+    tokenized: int
+    token_failed: Counter[str]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One input, render or tokenization that failed."""
+
+    what: str
+    """Address of the input, or id of the clip."""
+    reason: str
+    words: str
+    """What the reason means."""
+    detail: str
+
+
+def gather(output: Output) -> Counts:
+    """Counts what is there."""
+    sources, clips = output.sources, output.clips
+    scanned = sources.filter(pc.field("outcome") == "scanned")
+    distinct = scanned.group_by("source_id").aggregate([("duration_s", "max")])
+    seconds = output.values["duration_s"]
+    verdicts = Counter(output.verdicts.tolist())
+    selected = output.selection_id is not None
+    reasons = tally(clips.filter(pc.field("verdict") == "filtered"), "reason") if selected else {}
+    ranked = [*FILTER_REASONS, *sorted(set(reasons) - set(FILTER_REASONS))]
+    rendered = outcomes(output, output.current("renders", "render"), Render)
+    tokenized = outcomes(output, output.current("tokenized", "tokenize"), TokenizedClip)
+    return Counts(
+        inputs=sources.num_rows,
+        scanned=scanned.num_rows,
+        failed=tally(sources.filter(pc.field("outcome") == "failed"), "reason"),
+        copies=scanned.num_rows - distinct.num_rows,
+        source_s=pc.sum(distinct["duration_s_max"]).as_py() or 0.0,
+        clips=clips.num_rows,
+        clips_s=float(seconds.sum()),
+        kept=verdicts["kept"],
+        kept_s=float(seconds[output.verdicts == "kept"].sum()),
+        filtered=Counter({reason: reasons[reason] for reason in ranked if reason in reasons}),
+        duplicates=verdicts["duplicate"],
+        newer=verdicts[None] if selected else 0,
+        rendered=rendered.pop("rendered", 0),
+        render_failed=rendered,
+        tokenized=tokenized.pop("tokenized", 0),
+        token_failed=tokenized,
+    )
+
+
+def outcomes(output: Output, name: str | None, record: type) -> Counter[str]:
+    """Kept clips of a side table by outcome or, where failed, by reason."""
+    if name is None:
+        return Counter()
+    rows = output.of_kept(name, record, ["outcome", "reason"])
+    found = tally(rows.filter(pc.field("outcome") != "failed"), "outcome")
+    return found + tally(rows.filter(pc.field("outcome") == "failed"), "reason")
+
+
+def failed_inputs(output: Output) -> list[Failure]:
+    """Inputs that failed, by reason and address; at most `MOST_FAILURES`."""
+    rows = output.sources.filter(pc.field("outcome") == "failed")
+    rows = rows.sort_by([("reason", "ascending"), ("uri", "ascending")]).slice(0, MOST_FAILURES)
+    return [_failure(row["uri"], row) for row in rows.to_pylist()]
+
+
+def failed_clips(output: Output) -> list[Failure]:
+    """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
+    found = []
+    for prefix, step, record in (
+        ("renders", "render", Render),
+        ("tokenized", "tokenize", TokenizedClip),
+    ):
+        if name := output.current(prefix, step):
+            rows = output.of_kept(name, record, ["outcome", "reason", "detail"])
+            rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
+            rows = rows.slice(0, MOST_FAILURES - len(found)).to_pylist()
+            found += [_failure(f"{step}: {_where(output, row)}", row) for row in rows]
+    return found
+
+
+def _where(output: Output, row: dict[str, Any]) -> str:
+    at = int(np.flatnonzero(output.clips["clip_id"].to_numpy() == row["clip_id"])[0])
+    return f"{output.clips['uri'][at].as_py()}, clip {row['clip_id']}"
+
+
+def _failure(what: str, row: dict[str, Any]) -> Failure:
+    reason = row["reason"] or "unknown"
+    return Failure(what, reason, INPUT_REASONS.get(reason, ""), row["detail"] or "")

@@ -1,0 +1,117 @@
+"""The funnel as geometry: rows of stacked bars, and how each row narrows into the next.
+
+Widths are shares of the page, 0–100. Within the rows of clips they are to one scale, so that what
+is tokenized can be read against what there was. Inputs and clips are different things: between
+those two rows the flow widens or narrows without meaning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pipelines.report.facts import Counts
+from pipelines.report.readable import count, share
+
+_THINNEST = 0.4
+
+
+@dataclass(frozen=True)
+class Part:
+    """One segment of a row."""
+
+    label: str
+    kind: str
+    """Name of the colour in the style sheet."""
+    number: int
+    text: str
+    """Count and share in words."""
+    x: float
+    width: float
+    shown: bool = True
+    """Whether the legend names it; filter reasons are listed in a table of their own."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage of the way."""
+
+    title: str
+    total: str
+    parts: list[Part]
+    legend: list[Part]
+    flow: str
+    """Points of the polygon that leads from the row above, in a box of 100 × 10; may be empty."""
+    alt: str
+    empty: str = ""
+    """What to say, and what to run next, where there is nothing yet."""
+
+
+def draw(counts: Counts, selected: bool) -> list[Row]:
+    """The rows from inputs to tokens."""
+    failed = sum(counts.failed.values())
+    scanned = [("scanned", "scanned", counts.scanned), ("failed", "failed", failed)]
+    rows = [_row("Inputs", counts.inputs, scanned, 100.0, None, "Run <scan> on some videos.")]
+    clips: list[tuple[str, str, int]] = [("found", "scanned", counts.clips)]
+    if selected:
+        clips = [("kept", "kept", counts.kept), ("duplicates", "duplicate", counts.duplicates)]
+        clips += [(reason, "filtered", n) for reason, n in counts.filtered.items()]
+        clips.append(("newer than the selection", "waiting", counts.newer))
+    rows.append(_row("Clips", counts.clips, clips, 100.0, rows[-1]))
+    if not selected:
+        empty = "No selection yet: run `reelmill select` to decide which clips are worth keeping."
+        return [*rows, Row("Kept", "–", [], [], "", "", empty if counts.clips else "")]
+    scale = 100.0 / max(1, counts.clips)
+    wanted = [
+        ("Kept", counts.kept, counts.rendered, counts.render_failed, "rendered", "render"),
+        ("Rendered", counts.rendered, counts.tokenized, counts.token_failed, "tokenized",
+         "tokenize"),
+    ]  # fmt: skip
+    for title, whole, done, wrong, word, step in wanted:
+        parts = _done(whole, done, wrong, word)
+        empty = "" if done or wrong else f"None {word} yet: run `reelmill {step}`."
+        rows.append(_row(title, whole, parts, whole * scale, rows[-1], empty))
+    if counts.tokenized:
+        done_parts = [("ready for training", "tokens", counts.tokenized)]
+        width = counts.tokenized * scale
+        rows.append(_row("Tokenized", counts.tokenized, done_parts, width, rows[-1]))
+    return rows
+
+
+def _done(whole: int, done: int, wrong: Counter[str], word: str) -> list[tuple[str, str, int]]:
+    failed = sum(wrong.values())
+    waiting = max(0, whole - done - failed)
+    return [(word, word, done), ("failed", "failed", failed), ("not yet", "waiting", waiting)]
+
+
+def _row(
+    title: str,
+    total: int,
+    wanted: list[tuple[str, str, int]],
+    width: float,
+    above: Row | None,
+    empty: str = "",
+) -> Row:
+    there = [part for part in wanted if part[2]]
+    scale = width / max(1, total)
+    parts, x = [], 0.0
+    for label, kind, number in there:
+        wide = max(_THINNEST, number * scale)
+        text = f"{count(number)} · {share(number, total)}"
+        parts.append(Part(label, kind, number, text, round(x, 3), round(wide, 3)))
+        x += wide
+    alt = f"{title}: {count(total)}; " + ", ".join(f"{p.label} {p.text}" for p in parts)
+    flow = ""
+    if above is not None and above.parts and parts:
+        flow = f"0,0 {above.parts[0].width:.2f},0 {min(100.0, x):.2f},10 0,10"
+    return Row(title, count(total), parts, _legend(parts, total), flow, alt, empty)
+
+
+def _legend(parts: list[Part], total: int) -> list[Part]:
+    """The parts, with all filter reasons in one entry."""
+    left_out = sum(part.number for part in parts if part.kind == "filtered")
+    legend = [part for part in parts if part.kind != "filtered"]
+    if left_out:
+        text = f"{count(left_out)} · {share(left_out, total)}"
+        legend.append(Part("filtered", "filtered", left_out, text, 0, 0))
+    return legend

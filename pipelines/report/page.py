@@ -1,0 +1,165 @@
+"""The report: one HTML file that shows what an output holds and why.
+
+It is a picture of the tables: nothing is decoded and nothing in the output changes. The file stands
+alone (styles, script and pictures are inside, and its content policy forbids the network), and all
+that came with the data (file names, details, captions) is escaped text. The script's digest is in
+the policy, so that no other script runs even if such text got through.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from curation.dataset import Dataset
+from curation.policy import FILTER_REASONS, LIMITS, Policy
+from curation.storage import Storage
+from pipelines.report import facts, funnel, histogram, pictures, readable, timing, tokens
+from pipelines.report.facts import Counts
+from pipelines.report.histogram import Histogram, Layer
+from pipelines.report.output import Output
+from pipelines.report.tokens import Tokens
+
+_VERDICTS = ("kept", "duplicate", "filtered")
+
+
+def write_report(
+    dataset: Dataset, target: str | os.PathLike[str], *, policy: Policy | None = None
+) -> Path:
+    """Writes the report of an output's newest selection and returns where it is.
+
+    `policy` is drawn instead of the one that the selection's run recorded. The file appears whole
+    or not at all; `IsADirectoryError` if `target` is a folder.
+    """
+    path = Path(target).expanduser().absolute()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it, such as {path}/report.html")
+    text = page(Output.at(dataset, policy))
+    with Storage.at(path.parent).writing(path.name) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+    return path
+
+
+def page(output: Output) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=PackageLoader("pipelines", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = ("count", "share", "length", "number", "large", "size", "base_name")
+    environment.filters |= {name: getattr(readable, name) for name in names}
+    script = environment.get_template("report.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    counts = facts.gather(output)
+    made = tokens.gather(output)
+    return environment.get_template("report.html").render(
+        script_digest=digest,
+        place=output.dataset.catalog.storage.root,
+        generated=datetime.now(timezone.utc),
+        selection_id=output.selection_id,
+        selected=_when(output),
+        policy=output.policy,
+        counts=counts,
+        totals=_totals(counts, made),
+        rows=funnel.draw(counts, output.selection_id is not None),
+        reasons=list(_reasons(counts)),
+        histograms=list(_scores(output)),
+        pictures=pictures.gather(output),
+        failed_inputs=facts.failed_inputs(output),
+        failed_clips=facts.failed_clips(output),
+        tokenizers=[_tokenizer(found) for found in made],
+        stages=timing.gather(output, counts),
+    )
+
+
+@dataclass(frozen=True)
+class Total:
+    """One number of the headline."""
+
+    label: str
+    value: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """One tokenizer and its pictures."""
+
+    tokens: Tokens
+    codes_db: float
+    latents_db: float
+    histograms: list[Histogram]
+
+
+def _totals(counts: Counts, made: list[Tokens]) -> list[Total]:
+    failed = sum(counts.failed.values())
+    totals = [
+        Total("Inputs", readable.count(counts.inputs), f"{readable.count(failed)} failed"),
+        Total("Source video", readable.length(counts.source_s)),
+        Total("Clips", readable.count(counts.clips)),
+        Total("Kept", readable.count(counts.kept), readable.share(counts.kept, counts.clips)),
+        Total("Kept video", readable.length(counts.kept_s),
+              readable.share(counts.kept_s, counts.source_s)),
+    ]  # fmt: skip
+    if made:
+        totals.append(Total("Token windows", readable.count(made[0].windows)))
+        totals.append(Total("Discrete tokens", readable.large(made[0].codes)))
+    return totals
+
+
+def _reasons(counts: Counts) -> Iterator[tuple[str, str, int]]:
+    """Reason, sentence and clips, most frequent first; duplicates among them."""
+    found: list[tuple[str, str, int]] = [
+        (reason, FILTER_REASONS.get(reason, ""), clips) for reason, clips in counts.filtered.items()
+    ]
+    yield from sorted(found, key=lambda row: -row[2])
+
+
+def _scores(output: Output) -> Iterator[Histogram]:
+    """One picture for each value that a policy may bound and that was measured at all."""
+    limits = output.policy.limits if output.policy else {}
+    for name, limit in LIMITS.items():
+        values = output.values[name]
+        layers = [Layer("clips", values)]
+        if output.selection_id is not None:
+            layers = [Layer(word, values[output.verdicts == word]) for word in _VERDICTS]
+            layers.append(Layer("waiting", values[np.equal(output.verdicts, None)]))
+        if drawn := histogram.draw(name, limit.words, layers, limits.get(name)):
+            yield drawn
+
+
+def _tokenizer(found: Tokens) -> Tokenizer:
+    both = np.concatenate([found.psnr_codes_db, found.psnr_latents_db])
+    heads = (
+        ("codes", "Decoded from the discrete tokens.", found.psnr_codes_db),
+        ("latents", "Decoded from the continuous tokens.", found.psnr_latents_db),
+    )
+    drawn = [
+        histogram.draw(f"PSNR of {name}, dB", words, [Layer(name, values)], span=both)
+        for name, words, values in heads
+    ]
+    return Tokenizer(
+        found,
+        float(found.psnr_codes_db.mean()),
+        float(found.psnr_latents_db.mean()),
+        [picture for picture in drawn if picture is not None],
+    )
+
+
+def _when(output: Output) -> str:
+    """When the selection was made, as its run says; empty if none does."""
+    runs: list[dict[str, Any]] = output.runs
+    found = [run["started"] for run in runs if run["result"] == output.selection_id]
+    return str(found[-1])[:16].replace("T", " ") if found else ""
