@@ -117,7 +117,8 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
             "object_store_memory": object_store_mb << 20,
             "_temp_dir": folder,
         }
-    ray.init(**settings, configure_logging=False)
+    with _quiet_stderr():
+        ray.init(**settings, configure_logging=False)
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
@@ -128,6 +129,19 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Ray's native code announces its log level here; what goes wrong it raises."""
+    kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silent)
 
 
 def _authenticate(address: str) -> None:

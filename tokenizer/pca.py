@@ -42,8 +42,10 @@ Doubles = npt.NDArray[np.float64]
 def cut(video: Video, time: int, space: int) -> Video:
     """Patches [T / time, H / space · W / space, time · space² · 3] of a video [T, H, W, 3]."""
     t, h, w, c = video.shape
-    split = video.reshape(t // time, time, h // space, space, w // space, space, c)
-    return split.transpose(0, 2, 4, 1, 3, 5, 6).reshape(t // time, -1, time * space * space * c)
+    groups, rows, columns = t // time, h // space, w // space
+    split = video.reshape(groups, time, rows, space, columns, space, c)
+    patches = split.transpose(0, 2, 4, 1, 3, 5, 6)
+    return patches.reshape(groups, rows * columns, time * space * space * c)
 
 
 def _join(patches: Video, time: int, space: int, width: int) -> Video:

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipelines.report.facts import Counts
-from pipelines.report.readable import count, share
+from pipelines.report.readable import share, thousands
 
 _THINNEST = 0.4
 
@@ -97,14 +97,14 @@ def _row(
     parts, x = [], 0.0
     for label, kind, number in there:
         wide = max(_THINNEST, number * scale)
-        text = f"{count(number)} · {share(number, total)}"
+        text = f"{thousands(number)} · {share(number, total)}"
         parts.append(Part(label, kind, number, text, round(x, 3), round(wide, 3)))
         x += wide
-    alt = f"{title}: {count(total)}; " + ", ".join(f"{p.label} {p.text}" for p in parts)
+    alt = f"{title}: {thousands(total)}; " + ", ".join(f"{p.label} {p.text}" for p in parts)
     flow = ""
     if above is not None and above.parts and parts:
         flow = f"0,0 {above.parts[0].width:.2f},0 {min(100.0, x):.2f},10 0,10"
-    return Row(title, count(total), parts, _legend(parts, total), flow, alt, empty)
+    return Row(title, thousands(total), parts, _legend(parts, total), flow, alt, empty)
 
 
 def _legend(parts: list[Part], total: int) -> list[Part]:
@@ -112,6 +112,6 @@ def _legend(parts: list[Part], total: int) -> list[Part]:
     left_out = sum(part.number for part in parts if part.kind == "filtered")
     legend = [part for part in parts if part.kind != "filtered"]
     if left_out:
-        text = f"{count(left_out)} · {share(left_out, total)}"
+        text = f"{thousands(left_out)} · {share(left_out, total)}"
         legend.append(Part("filtered", "filtered", left_out, text, 0, 0))
     return legend

@@ -10,7 +10,7 @@ import numpy as np
 
 from curation.policy import Range
 from pipelines.report.output import Floats
-from pipelines.report.readable import count, number
+from pipelines.report.readable import number, thousands
 
 WIDTH, HEIGHT = 320.0, 104.0
 """Size of the plotting area, in units of the picture."""
@@ -99,7 +99,7 @@ def draw(
     low, high, step = axis(held.min(), held.max())
     median = number(float(np.median(known)))
     alt = (
-        f"Histogram of {name}: {count(len(known))} values from {number(float(known.min()))} to "
+        f"Histogram of {name}: {thousands(len(known))} values from {number(float(known.min()))} to "
         f"{number(float(known.max()))}, median {median}."
     )
     if limits.min is not None:
@@ -144,7 +144,7 @@ def _bars(layers: Sequence[Layer], low: float, high: float) -> list[Bar]:
                 tall = max(1.5, clips * scale)
                 floor -= tall
                 where = f"{number(edges[index])} to {number(edges[index + 1])}"
-                title = f"{where}: {count(clips)} {layer.kind}"
+                title = f"{where}: {thousands(clips)} {layer.kind}"
                 x, width = round(index * slot + 0.6, 2), round(slot - 1.2, 2)
                 bars.append(Bar(layer.kind, x, round(floor, 2), width, round(tall, 2), title))
     return bars
@@ -155,7 +155,7 @@ def _bounds(limits: Range, low: float, high: float) -> list[Bound]:
     for value, sign in ((limits.min, "≥"), (limits.max, "≤")):
         if value is not None:
             x = _place(value, low, high)
-            shade = (0.0, x) if value == limits.min and sign == "≥" else (x, WIDTH - x)
+            shade = (0.0, x) if sign == "≥" else (x, WIDTH - x)
             label = f"{sign} {number(value)}"
             bounds.append(Bound(x, label, _anchor(x), round(shade[0], 2), round(shade[1], 2)))
     return bounds

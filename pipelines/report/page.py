@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from curation.dataset import Dataset
 from curation.policy import FILTER_REASONS, LIMITS, Policy
@@ -58,13 +59,14 @@ def page(output: Output) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("count", "share", "length", "number", "large", "size", "base_name")
+    names = ("thousands", "share", "duration", "number", "large", "size", "base_name")
     environment.filters |= {name: getattr(readable, name) for name in names}
     script = environment.get_template("report.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     counts = facts.gather(output)
     made = tokens.gather(output)
     return environment.get_template("report.html").render(
+        script=Markup(script),
         script_digest=digest,
         place=output.dataset.catalog.storage.root,
         generated=datetime.now(timezone.utc),
@@ -106,15 +108,15 @@ class Tokenizer:
 def _totals(counts: Counts, made: list[Tokens]) -> list[Total]:
     failed = sum(counts.failed.values())
     totals = [
-        Total("Inputs", readable.count(counts.inputs), f"{readable.count(failed)} failed"),
-        Total("Source video", readable.length(counts.source_s)),
-        Total("Clips", readable.count(counts.clips)),
-        Total("Kept", readable.count(counts.kept), readable.share(counts.kept, counts.clips)),
-        Total("Kept video", readable.length(counts.kept_s),
+        Total("Inputs", readable.thousands(counts.inputs), f"{readable.thousands(failed)} failed"),
+        Total("Source video", readable.duration(counts.source_s)),
+        Total("Clips", readable.thousands(counts.clips)),
+        Total("Kept", readable.thousands(counts.kept), readable.share(counts.kept, counts.clips)),
+        Total("Kept video", readable.duration(counts.kept_s),
               readable.share(counts.kept_s, counts.source_s)),
     ]  # fmt: skip
     if made:
-        totals.append(Total("Token windows", readable.count(made[0].windows)))
+        totals.append(Total("Token windows", readable.thousands(made[0].windows)))
         totals.append(Total("Discrete tokens", readable.large(made[0].codes)))
     return totals
 

@@ -17,7 +17,7 @@ from curation.policy import FILTER_REASONS, LIMITS
 from curation.records import Caption, Thumbnail
 from curation.scan import THUMBNAILS
 from pipelines.report.output import Output
-from pipelines.report.readable import base_name, clock, count, length, number
+from pipelines.report.readable import base_name, clock, duration, number, thousands
 
 MOST_KEPT = 120
 MOST_FILTERED = 24
@@ -119,7 +119,7 @@ def gather(output: Output) -> Pictures:
 
 
 def _said(shown: int, total: int, which: str) -> str:
-    return f"First {count(shown)} of {count(total)}{which}" if shown < total else f"All {total}"
+    return f"First {thousands(shown)} of {thousands(total)}{which}" if shown < total else f"All {total}"
 
 
 def _kept(output: Output) -> tuple[list[int], int]:
@@ -203,7 +203,7 @@ def _tile(row: dict[str, Any], pictures: dict[str, bytes], captions: dict[str, s
         name=base_name(row["uri"]),
         uri=row["uri"],
         span=f"{clock(row['start_s'])}–{clock(row['end_s'])}",
-        duration=length(row["end_s"] - row["start_s"]),
+        duration=duration(row["end_s"] - row["start_s"]),
         caption=captions.get(clip, ""),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def count(number: int) -> str:
+def thousands(number: int) -> str:
     """`12345` → `12,345`."""
     return f"{number:,}"
 
@@ -22,7 +22,7 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
 
 
-def length(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`5430` → `1.51 h`: seconds, minutes or hours, whichever reads best."""
     if seconds < 120:
         return f"{seconds:.1f} s"

@@ -40,6 +40,15 @@ def test_quality_on_a_moving_pattern(name, codes_floor, latents_floor, pattern):
     assert latents_db > codes_db + 1
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_frame_is_a_window(name, pattern):
+    tokenizer, video = load(name), pattern(1)
+    tokens = tokenizer.encode(video)
+    assert tokens.codes.shape[0] == tokens.latents.shape[1] == 1
+    assert tokenizer.decode_codes(tokens.codes).shape == video.shape
+    assert np.array_equal(tokens.codes, tokenizer.encode(pattern(17)).codes[:1])
+
+
 def test_a_group_sees_neither_later_frames_nor_other_groups(pattern):
     tokenizer, video = load("pca-8x8x8"), pattern(33)
     long, short = tokenizer.encode(video), tokenizer.encode(video[:17])
