@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -138,11 +139,11 @@ def _watch(
     if not entry.uri.startswith("s3://"):
         check_readable(entry.uri)
     clock = _Clock()
-    with Storage.at(entry.uri).local() as path:
+    with Storage.at(entry.uri).local() as path, contextlib.closing(_Watcher(stage)) as watcher:
         known["source_id"] = source_id = file_sha256(path)
         facts = probe(path, stage.limits)
         known.update(_probed(facts))
-        finder, watcher = make_finder(), _Watcher(stage)
+        finder = make_finder()
         timeline = watch(
             path,
             facts,
@@ -151,12 +152,12 @@ def _watch(
             on_low=clock.timed("shots", finder.feed if item.known is None else lambda frames: None),
             on_analysis=clock.timed("scores", watcher.see),
         )
-    clips: Sequence[Clip]
-    if item.known is None:
-        clips = clock.timed("shots", _clips)(stage, finder, timeline, source_id, facts)
-    else:
-        clips = item.known
-    sides = clock.timed("scores", watcher.tables)(clips, timeline, item.tables or None)
+        clips: Sequence[Clip]
+        if item.known is None:
+            clips = clock.timed("shots", _clips)(stage, finder, timeline, source_id, facts)
+        else:
+            clips = item.known
+        sides = clock.timed("scores", watcher.tables)(clips, timeline, item.tables or None)
     source = _scanned(entry, known, timeline, clips, stage)
     return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
 
@@ -271,6 +272,10 @@ class _Watcher:
         self._offsets = [0]
         self._before: Look | None = None
 
+    def close(self) -> None:
+        """Gives the pictures' temporary file back."""
+        self._pictures.close()
+
     def see(self, frames: Frames) -> None:
         for rgb in frames:
             look = Look.at(rgb)
@@ -298,7 +303,6 @@ class _Watcher:
                 int(first), int(last), picked[first:last], (clip.start_s, clip.end_s)
             )
             rows[EMBEDDINGS].append(Embedding(clip.clip_id, clip.source_id, FrameDct.dim, vector))
-        self._pictures.close()
         forms = self._stage.side_tables
         return {n: records.table(forms[n], rows[n]) for n in forms if wanted is None or n in wanted}
 

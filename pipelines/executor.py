@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np  # noqa: F401  loaded first, so that its threads can be limited
+from threadpoolctl import threadpool_limits
 
 from curation.stage import Item, Outcome, Stage, attempt
 
@@ -41,9 +46,7 @@ class InProcess:
 
 def one_thread_each() -> None:
     """Numeric libraries take one thread a worker: results then do not depend on the machine."""
-    import torch
-
-    torch.set_num_threads(1)
-    from threadpoolctl import threadpool_limits
-
+    os.environ["OMP_NUM_THREADS"] = "1"
     threadpool_limits(1)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)

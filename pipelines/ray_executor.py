@@ -12,11 +12,13 @@ import math
 import os
 import pickle
 import secrets
-import shutil
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curation.stage import Item, Outcome, Stage, attempt
@@ -107,28 +109,35 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
     import ray
     from ray.data import DataContext
 
-    settings: dict[str, Any] = {"address": address, "log_to_driver": False}
-    folder = None
-    if address == "local":
-        folder = tempfile.mkdtemp(prefix="reelmill-ray-", dir=_short_temp())
-        settings |= {
-            "num_cpus": (cpus or os.cpu_count() or 1) + 1,
-            "include_dashboard": False,
-            "object_store_memory": object_store_mb << 20,
-            "_temp_dir": folder,
-        }
-    with _quiet_stderr():
-        ray.init(**settings, configure_logging=False)
-    try:
+    with contextlib.ExitStack() as stack:
+        settings: dict[str, Any] = {"address": address, "log_to_driver": False}
+        if address == "local":
+            settings |= {
+                "num_cpus": (cpus or os.cpu_count() or 1) + 1,
+                "include_dashboard": False,
+                "object_store_memory": object_store_mb << 20,
+                "_temp_dir": stack.enter_context(_reaped_folder()),
+            }
+        with _quiet_stderr():
+            ray.init(**settings, configure_logging=False)
+        stack.callback(ray.shutdown)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         yield
+
+
+@contextlib.contextmanager
+def _reaped_folder() -> Iterator[str]:
+    """A folder for a private Ray; it and what runs in it go, even if this process is killed."""
+    folder = tempfile.mkdtemp(prefix="reelmill-ray-", dir=_short_temp())
+    command = [sys.executable, "-I", str(Path(__file__).with_name("reaper.py")), folder]
+    reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield folder
     finally:
-        ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        reaper.communicate()
 
 
 @contextlib.contextmanager

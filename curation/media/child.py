@@ -25,7 +25,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class ChildKilledError(Exception):
-    """The child got a signal that no limit explains: an out-of-memory killer, or an operator."""
+    """A signal ended the child that no limit explains: a crash, or the out-of-memory killer."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,14 @@ def check_exit(code: int, text: str, limits: Limits) -> None:
         raise MediaError("time_limit", f"used more than {limits.cpu_s} s of CPU time")
     if "Cannot allocate memory" in text or "MemoryError" in text or "ENOMEM" in text:
         raise MediaError("memory_limit", f"needed more than {limits.memory_mb} MiB")
-    if code in (-signal.SIGKILL, -signal.SIGTERM):
-        raise ChildKilledError(f"child ended by signal {-code}")
+    if code < 0:
+        raise ChildKilledError(f"child ended by signal {-code} ({signal.strsignal(-code)})")
     raise ChildFailedError(code, text)
+
+
+def plain(text: str, most: int = 200) -> str:
+    """A child's words without what a terminal or a page would act on, cut to `most` characters."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:most]
 
 
 def cpu_seconds() -> float:

@@ -22,7 +22,9 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
             return {"refused": packets}
         times = sorted(packet.pts for packet in packets)
         end = order["end"]
-        if len(times) != order["frames"] or times[0] != order["start"]:
+        if times[0] < order["start"]:
+            return {"refused": "frames before the first key frame are stored after it"}
+        if len(times) != order["frames"]:
             return {"refused": f"{len(times)} packets for {order['frames']} frames"}
         if end is not None and times[-1] >= end:
             return {"refused": "frames of the next group come in between"}
@@ -31,9 +33,14 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _between(source: Any, stream: Any, start: int, end: int | None) -> Any:
-    """The packets from the key frame at `start` up to the key frame at `end`, in file order."""
-    if start > (stream.start_time or 0):
-        source.seek(start, stream=stream, backward=True)
+    """The packets from the key frame at `start` up to the key frame at `end`, in file order.
+
+    A transport stream has no index, and a seek may land behind its aim: it gets some seconds.
+    """
+    margin_s = 12 if "mpeg" in source.format.name else 0
+    aim = start - int(margin_s / stream.time_base)
+    if aim > (stream.start_time or 0):
+        source.seek(aim, stream=stream, backward=True)
     packets: list[Any] = []
     for packet in source.demux(stream):
         if packet.pts is None:

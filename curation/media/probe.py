@@ -16,6 +16,10 @@ from curation.media import allow, child
 from curation.reasons import MediaError
 
 _PQ_AND_HLG = (16, 18)
+_LIST_TAGS = (b"<MPD", b"<smil", b"<AssetMap", b"<CompositionPlaylist", b"<SmoothStreamingMedia")
+_LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
+_UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
+"""Containers without times, for which the demuxer makes a rate up."""
 _CHILD = Path(__file__).with_name("probe_child.py")
 
 
@@ -61,11 +65,11 @@ def check_readable(path: str) -> None:
 
 
 def _sniff(path: str) -> MediaError | None:
-    """Words for a file that no allowed demuxer takes, from its first bytes."""
+    """What the first bytes say of a file that is text; no demuxer has to see it."""
     with open(path, "rb") as file:
         head = file.read(4096)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith((b"#EXTM3U", b"ffconcat", b"<?xml")) or b"<MPD" in head[:1024]:
+    if text.startswith((b"#EXTM3U", b"ffconcat")) or any(tag in head for tag in _LIST_TAGS):
         return MediaError("playlist", "starts like a playlist: " + _printable(text[:24]))
     if not any(byte < 9 or 13 < byte < 32 for byte in head):
         return MediaError("not_video", "text, starting " + _printable(text[:24]))
@@ -93,14 +97,25 @@ def probe(path: str, limits: child.Limits) -> Facts:
     return _facts(json.loads(out))
 
 
+def _refusal(raw: dict[str, Any]) -> MediaError:
+    """Why the file could not be opened, by what the demuxer said that took it."""
+    demuxer, said = raw["demuxer"], child.plain(raw["said"])
+    if demuxer is None:
+        return MediaError("not_video", f"no container format fits the bytes ({raw['error']})")
+    if "not on whitelist" not in said:
+        if "moov atom not found" in said:
+            return MediaError("truncated", "the index at the end (moov) is missing; was it cut off?")
+        return MediaError("corrupt", f"starts as {demuxer.split(',')[0]}, but {said}")
+    if demuxer in _LIST_DEMUXERS:
+        return MediaError("playlist", f"a playlist ({demuxer})")
+    if demuxer.startswith("image2") or demuxer.endswith("_pipe"):
+        return MediaError("not_video", f"a still picture ({demuxer.removesuffix('_pipe')})")
+    return MediaError("container_not_allowed", f"container {demuxer} is not on the allow-list")
+
+
 def _facts(raw: dict[str, Any]) -> Facts:
     if "error" in raw:
-        kind = "container_not_allowed" if "ArgumentError" in raw["error"] else "not_video"
-        words = {
-            "container_not_allowed": "the container is not on the allow-list",
-            "not_video": "no allowed container format fits the bytes",
-        }
-        raise MediaError(kind, f"{words[kind]} ({raw['error']})")
+        raise _refusal(raw)
     videos = [v for v in raw["videos"] if not v["attached"]]
     if not videos:
         held = f"{raw['audios']} audio streams" if raw["audios"] else "no streams that we know"
@@ -137,7 +152,7 @@ def _assemble(
         height=height,
         rotation=rotation,
         pixel_aspect=f"{aspect.numerator}:{aspect.denominator}",
-        header_fps=stream["fps"],
+        header_fps=(raw["container"] in _UNTIMED and stream["coded_fps"]) or stream["fps"],
         header_frames=stream["frames"] or 0,
         header_duration_s=stream["duration_s"] or raw["duration_s"],
         interlaced=first["interlaced"],

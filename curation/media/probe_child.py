@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import av
+import av.logging
 
 
 def _stream_facts(stream: Any) -> dict[str, Any]:
@@ -19,9 +20,11 @@ def _stream_facts(stream: Any) -> dict[str, Any]:
         "index": stream.index,
         "codec": context.codec.name if context is not None else None,
         "attached": bool(stream.disposition & av.stream.Disposition.attached_pic),
+        "coded_size": [context.width, context.height] if context is not None else [0, 0],
         "frames": stream.frames,
         "duration_s": float(stream.duration * stream.time_base) if stream.duration else None,
         "fps": float(stream.average_rate) if stream.average_rate else None,
+        "coded_fps": float(context.framerate) if context and context.framerate else None,
         "aspect": str(stream.sample_aspect_ratio or "1"),
         "transfer": int(getattr(context, "color_trc", 2) or 2),
     }
@@ -42,17 +45,19 @@ def _first_frame_facts(container: Any, stream: Any) -> dict[str, Any]:
                 "stored_height": frame.height,
                 "pixel_format": frame.format.name,
                 "interlaced": bool(frame.interlaced_frame),
-                "rotation": int(round(getattr(frame, "rotation", 0) or 0)),
+                "rotation": round(getattr(frame, "rotation", 0) or 0),
             }
     return {}
 
 
 def main(options: dict[str, str], path: str) -> dict[str, Any]:
-    """The facts of one file, or `{"error": …}`."""
+    """The facts of one file, or `{"error": …}` with the demuxer that took it and its words."""
+    av.logging.set_level(av.logging.ERROR)
     try:
         container = av.open("file:" + path, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        return {"error": f"{type(error).__name__}: {error.strerror}"}
+        _, demuxer, said = error.log or (0, None, "")
+        return {"error": error.strerror, "demuxer": demuxer, "said": said.strip()}
     with container:
         videos = [_stream_facts(s) for s in container.streams.video]
         facts: dict[str, Any] = {

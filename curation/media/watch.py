@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import selectors
 import subprocess
 import time
@@ -23,14 +22,15 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from curation.media import allow, child, colour
+from curation.media import allow, child, colour, decoder_log
 from curation.media.probe import Facts, fitted_size
 from curation.reasons import MediaError
 
 LOW_WIDTH, LOW_HEIGHT = 48, 27
 _PIPE_BYTES = 1 << 20
+_LOG_BYTES = 1 << 22
 _F_SETPIPE_SZ = 1031
-_RESIZED = re.compile(r"Reconfiguring filter graph because .*?(\d+)x(\d+)")
+_NO_TIME = ("NOPTS", "N/A", str(-(1 << 63)))
 
 Frames = npt.NDArray[np.uint8]
 """RGB frames, uint8, shape [n, height, width, 3]."""
@@ -68,16 +68,19 @@ class Timeline:
 
 @dataclass
 class _Pipe:
-    """One stream from the child: cut into records of `size` bytes, or kept whole if 0."""
+    """One stream from the child: cut into records of `size` bytes for a sink, or kept."""
 
     size: int
     sink: Callable[[bytes], None] | None
+    most: int = 1 << 40
+    """Bytes to keep without a sink; what comes later is dropped."""
     held: bytearray = field(default_factory=bytearray)
 
     def feed(self, chunk: bytes) -> None:
-        self.held += chunk
         if self.sink is None:
+            self.held += chunk[: max(0, self.most - len(self.held))]
             return
+        self.held += chunk
         whole = len(self.held) // self.size * self.size
         if whole:
             ready = bytes(self.held[:whole])
@@ -102,24 +105,23 @@ def watch(
     """
     width, height = fitted_size(facts.width, facts.height, sampling.longest_side)
     with contextlib.ExitStack() as stack:
-        ends = [_pipe(stack) for _ in range(4)]
-        (low_r, low_w), (look_r, look_w), (times_r, times_w), (picks_r, picks_w) = ends
-        command = _command(path, facts, sampling, limits, low_w, look_w, times_w, picks_w)
-        inherited = [write for _, write in ends]
-        process = stack.enter_context(child.spawn(command, limits, pass_fds=inherited))
-        for write in inherited:
-            os.close(write)
+        with contextlib.ExitStack() as handed_over:
+            ends = [_pipe(stack, handed_over) for _ in range(4)]
+            (low_r, low_w), (look_r, look_w), (times_r, times_w), (picks_r, picks_w) = ends
+            command = _command(path, facts, sampling, limits, low_w, look_w, times_w, picks_w)
+            inherited = [write for _, write in ends]
+            process = stack.enter_context(child.spawn(command, limits, pass_fds=inherited))
         assert process.stderr is not None
         pipes = {
             low_r: _frame_pipe(LOW_WIDTH, LOW_HEIGHT, on_low),
             look_r: _frame_pipe(width, height, on_analysis),
             times_r: _Pipe(0, None),
             picks_r: _Pipe(0, None),
-            process.stderr.fileno(): _Pipe(0, None),
+            process.stderr.fileno(): _Pipe(0, None, _LOG_BYTES),
         }
         _pump(pipes, process, limits)
         log = bytes(pipes[process.stderr.fileno()].held).decode("utf-8", "replace")
-        _check(process.wait(), log, facts, limits)
+        decoder_log.check(process.wait(), log, facts, limits)
         timeline = _timeline(bytes(pipes[times_r].held), bytes(pipes[picks_r].held), facts)
     _check_complete(timeline, facts, limits)
     return timeline
@@ -134,9 +136,11 @@ def _frame_pipe(width: int, height: int, sink: Callable[[Frames], None]) -> _Pip
     return _Pipe(size, deliver)
 
 
-def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    """Both ends of a pipe, each of which one of the two stacks will close."""
     read, write = os.pipe()
-    stack.callback(os.close, read)
+    ours.callback(os.close, read)
+    theirs.callback(os.close, write)
     with contextlib.suppress(OSError):
         fcntl.fcntl(write, _F_SETPIPE_SZ, _PIPE_BYTES)
     os.set_blocking(read, False)
@@ -179,8 +183,6 @@ def _command(
     low_frames = _shrink(split[0], facts, LOW_WIDTH, LOW_HEIGHT)
     interval = 0.96 / sampling.fps
     looked = split[1].filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{interval})")
-    if facts.header_fps is None and facts.container in ("h264", "hevc", "vvc", "mjpeg"):
-        looked = split[1].filter("select", f"not(mod(n,{max(1, round(25 / sampling.fps))}))")
     look_frames = _shrink(looked, facts, width, height)
     outputs = ffmpeg.merge_outputs(
         _raw(low_frames, low, times, limits),
@@ -222,31 +224,6 @@ def _raw(stream: ffmpeg.Stream, data: int, stats: int, limits: child.Limits) -> 
     )
 
 
-def _check(code: int, log: str, facts: Facts, limits: child.Limits) -> None:
-    """Raises the `MediaError` that the decoder's exit and words call for."""
-    sizes = {(int(w), int(h)) for w, h in _RESIZED.findall(log)}
-    if sizes - {(facts.stored_width, facts.stored_height)}:
-        seen = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
-        first = f"{facts.stored_width}x{facts.stored_height}"
-        raise MediaError("size_changes", f"starts as {first}, becomes {seen}")
-    errors = [
-        line
-        for line in log.splitlines()
-        if ("[error]" in line or "[fatal]" in line) and "not on whitelist" not in line
-    ]  # a sound track's codec need not be on the list, and the video's was checked
-    said = re.sub(r"\[[^\]]*@ 0x[0-9a-f]+\] ?|\[error\] ?", "", errors[0]) if errors else ""
-    if "File ended prematurely" in log or "partial file" in log:
-        raise MediaError("truncated", said)
-    if "exceeds the maximum number of pixels" in log or "Picture size" in log:
-        raise MediaError("too_large_picture", f"more than {limits.max_pixels} pixels")
-    try:
-        child.check_exit(code, log, limits)
-    except child.ChildFailedError as error:
-        raise MediaError("corrupt", said or f"decoder exit {code}") from error
-    if errors:
-        raise MediaError("corrupt", said)
-
-
 def _check_complete(timeline: Timeline, facts: Facts, limits: child.Limits) -> None:
     """Compares what was decoded with what the header promised."""
     if timeline.frames == 0:
@@ -271,14 +248,13 @@ def _timeline(times: bytes, picks: bytes, facts: Facts) -> Timeline:
     lines = [line.split() for line in times.decode("ascii", "replace").splitlines()]
     numbers = [int(line.split()[0]) for line in picks.decode("ascii", "replace").splitlines()]
     analysed = np.array(numbers, np.int64)
-    pts = np.array([int(line[1]) if line[1].lstrip("-").isdigit() else -1 for line in lines])
-    known = all(line[1].lstrip("-").isdigit() for line in lines) and len(lines) > 0
-    numerator, denominator = (int(x) for x in lines[0][2].split("/")) if lines else (1, 1)
-    base = Fraction(numerator, denominator or 1)
-    if known and len(pts) > 1 and np.all(np.diff(pts) > 0) and base > 0:
+    base = Fraction(lines[0][2]) if lines and not lines[0][2].endswith("/0") else Fraction(0)
+    known = base > 0 and all(line[1] not in _NO_TIME for line in lines)
+    pts = np.array([int(line[1]) for line in lines] if known else [], np.int64)
+    if known and len(pts) > 1 and np.all(np.diff(pts) > 0):
         steps = np.diff(pts)
         seconds = np.append(pts - pts[0], pts[-1] - pts[0] + int(np.median(steps))) * float(base)
         variable = bool(steps.max() - steps.min() > 1)
-        return Timeline(pts.astype(np.int64), base, seconds, analysed, variable)
+        return Timeline(pts, base, seconds, analysed, variable)
     rate = facts.header_fps or 25.0
     return Timeline(None, base, np.arange(len(lines) + 1) / rate, analysed, False)

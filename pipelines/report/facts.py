@@ -1,4 +1,4 @@
-"""The counts that the report states, gathered from the tables: inputs, clips, what became of them."""
+"""The counts that the report states, from the tables: inputs, clips, what became of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.policy import FILTER_REASONS
@@ -108,7 +108,7 @@ def failed_inputs(output: Output) -> list[Failure]:
 
 def failed_clips(output: Output) -> list[Failure]:
     """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
-    found = []
+    found: list[Failure] = []
     for prefix, step, record in (
         ("renders", "render", Render),
         ("tokenized", "tokenize", TokenizedClip),
@@ -116,14 +116,17 @@ def failed_clips(output: Output) -> list[Failure]:
         if name := output.current(prefix, step):
             rows = output.of_kept(name, record, ["outcome", "reason", "detail"])
             rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
-            rows = rows.slice(0, MOST_FAILURES - len(found)).to_pylist()
-            found += [_failure(f"{step}: {_where(output, row)}", row) for row in rows]
+            rows = rows.slice(0, MOST_FAILURES - len(found))
+            uris = _uris(output, rows["clip_id"])
+            for row in rows.to_pylist():
+                clip = row["clip_id"]
+                found.append(_failure(f"{step}: {uris[clip]}, clip {clip}", row))
     return found
 
 
-def _where(output: Output, row: dict[str, Any]) -> str:
-    at = int(np.flatnonzero(output.clips["clip_id"].to_numpy() == row["clip_id"])[0])
-    return f"{output.clips['uri'][at].as_py()}, clip {row['clip_id']}"
+def _uris(output: Output, clip_ids: pa.ChunkedArray) -> dict[str, str]:
+    clips = output.clips.filter(pc.is_in(output.clips["clip_id"], clip_ids.combine_chunks()))
+    return dict(zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(), strict=True))
 
 
 def _failure(what: str, row: dict[str, Any]) -> Failure:

@@ -8,7 +8,7 @@ those two rows the flow widens or narrows without meaning.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.report.facts import Counts
 from pipelines.report.readable import share, thousands
@@ -28,8 +28,6 @@ class Part:
     """Count and share in words."""
     x: float
     width: float
-    shown: bool = True
-    """Whether the legend names it; filter reasons are listed in a table of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +38,21 @@ class Row:
     total: str
     parts: list[Part]
     legend: list[Part]
+    """The parts, with all filter reasons in one."""
     flow: str
     """Points of the polygon that leads from the row above, in a box of 100 × 10; may be empty."""
     alt: str
     empty: str = ""
-    """What to say, and what to run next, where there is nothing yet."""
+    """What to say where there is nothing yet."""
+    command: str = ""
+    """What to run next."""
 
 
-def draw(counts: Counts, selected: bool) -> list[Row]:
-    """The rows from inputs to tokens."""
+def draw(counts: Counts, selected: bool, tokens: str = "") -> list[Row]:
+    """The rows from inputs to tokens; `tokens` says in words what the last row has made."""
     failed = sum(counts.failed.values())
     scanned = [("scanned", "scanned", counts.scanned), ("failed", "failed", failed)]
-    rows = [_row("Inputs", counts.inputs, scanned, 100.0, None, "Run <scan> on some videos.")]
+    rows = [_row("Inputs", counts.inputs, scanned, 100.0, None)]
     clips: list[tuple[str, str, int]] = [("found", "scanned", counts.clips)]
     if selected:
         clips = [("kept", "kept", counts.kept), ("duplicates", "duplicate", counts.duplicates)]
@@ -59,8 +60,8 @@ def draw(counts: Counts, selected: bool) -> list[Row]:
         clips.append(("newer than the selection", "waiting", counts.newer))
     rows.append(_row("Clips", counts.clips, clips, 100.0, rows[-1]))
     if not selected:
-        empty = "No selection yet: run `reelmill select` to decide which clips are worth keeping."
-        return [*rows, Row("Kept", "–", [], [], "", "", empty if counts.clips else "")]
+        empty = "No selection yet. To decide which clips are worth keeping, run"
+        return [*rows, Row("Kept", "–", [], [], "", "", empty, "reelmill select")]
     scale = 100.0 / max(1, counts.clips)
     wanted = [
         ("Kept", counts.kept, counts.rendered, counts.render_failed, "rendered", "render"),
@@ -69,12 +70,15 @@ def draw(counts: Counts, selected: bool) -> list[Row]:
     ]  # fmt: skip
     for title, whole, done, wrong, word, step in wanted:
         parts = _done(whole, done, wrong, word)
-        empty = "" if done or wrong else f"None {word} yet: run `reelmill {step}`."
-        rows.append(_row(title, whole, parts, whole * scale, rows[-1], empty))
+        row = _row(title, whole, parts, whole * scale, rows[-1])
+        if whole and not done and not wrong:
+            row = replace(row, empty=f"None {word} yet. Next, run", command=f"reelmill {step}")
+        rows.append(row)
     if counts.tokenized:
-        done_parts = [("ready for training", "tokens", counts.tokenized)]
+        done_parts = [("tokenized", "tokens", counts.tokenized)]
         width = counts.tokenized * scale
-        rows.append(_row("Tokenized", counts.tokenized, done_parts, width, rows[-1]))
+        last = _row("Tokenized", counts.tokenized, done_parts, width, rows[-1])
+        rows.append(replace(last, legend=[replace(last.parts[0], label="", text=tokens)]))
     return rows
 
 
@@ -90,7 +94,6 @@ def _row(
     wanted: list[tuple[str, str, int]],
     width: float,
     above: Row | None,
-    empty: str = "",
 ) -> Row:
     there = [part for part in wanted if part[2]]
     scale = width / max(1, total)
@@ -104,11 +107,10 @@ def _row(
     flow = ""
     if above is not None and above.parts and parts:
         flow = f"0,0 {above.parts[0].width:.2f},0 {min(100.0, x):.2f},10 0,10"
-    return Row(title, thousands(total), parts, _legend(parts, total), flow, alt, empty)
+    return Row(title, thousands(total), parts, _legend(parts, total), flow, alt)
 
 
 def _legend(parts: list[Part], total: int) -> list[Part]:
-    """The parts, with all filter reasons in one entry."""
     left_out = sum(part.number for part in parts if part.kind == "filtered")
     legend = [part for part in parts if part.kind != "filtered"]
     if left_out:

@@ -1,4 +1,4 @@
-"""Histograms as geometry: where bars, bounds and ticks lie. The template draws them as inline SVG."""
+"""Histograms as geometry: where bars, bounds and ticks lie. The template makes inline SVG of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report reads once and all its parts draw on: sources, clips with verdicts, runs, policy."""
+"""What the report reads once and all its parts use: sources, clips with verdicts, runs, policy."""
 
 from __future__ import annotations
 

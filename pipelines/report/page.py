@@ -43,7 +43,9 @@ def write_report(
     """
     path = Path(target).expanduser().absolute()
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file in it, such as {path}/report.html")
+        raise IsADirectoryError(
+            f"{path} is a folder; name a file in it, such as {path}/report.html"
+        )
     text = page(Output.at(dataset, policy))
     with Storage.at(path.parent).writing(path.name) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
@@ -74,8 +76,8 @@ def page(output: Output) -> str:
         selected=_when(output),
         policy=output.policy,
         counts=counts,
-        totals=_totals(counts, made),
-        rows=funnel.draw(counts, output.selection_id is not None),
+        totals=_totals(counts, made, output.selection_id is not None),
+        rows=funnel.draw(counts, output.selection_id is not None, _made(made)),
         reasons=list(_reasons(counts)),
         histograms=list(_scores(output)),
         pictures=pictures.gather(output),
@@ -105,24 +107,38 @@ class Tokenizer:
     histograms: list[Histogram]
 
 
-def _totals(counts: Counts, made: list[Tokens]) -> list[Total]:
+def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
     failed = sum(counts.failed.values())
+    mean = readable.duration(counts.clips_s / max(1, counts.clips))
     totals = [
         Total("Inputs", readable.thousands(counts.inputs), f"{readable.thousands(failed)} failed"),
-        Total("Source video", readable.duration(counts.source_s)),
-        Total("Clips", readable.thousands(counts.clips)),
-        Total("Kept", readable.thousands(counts.kept), readable.share(counts.kept, counts.clips)),
-        Total("Kept video", readable.duration(counts.kept_s),
-              readable.share(counts.kept_s, counts.source_s)),
-    ]  # fmt: skip
+        Total("Source video", readable.duration(counts.source_s), "distinct files"),
+        Total("Clips", readable.thousands(counts.clips), f"{mean} long on average"),
+    ]
+    if not selected:
+        return [*totals, Total("Kept", "–", "no selection yet")]
+    clips_kept = f"{readable.share(counts.kept, counts.clips)} of the clips"
+    video_kept = f"{readable.share(counts.kept_s, counts.source_s)} of the video"
+    totals.append(Total("Kept", readable.thousands(counts.kept), clips_kept))
+    totals.append(Total("Kept video", readable.duration(counts.kept_s), video_kept))
     if made:
-        totals.append(Total("Token windows", readable.thousands(made[0].windows)))
-        totals.append(Total("Discrete tokens", readable.large(made[0].codes)))
+        first = made[0]
+        clips = f"of {readable.thousands(first.clips)} clips"
+        totals.append(Total("Token windows", readable.thousands(first.windows), clips))
+        weight = f"{readable.size(first.codes_bytes)} of codes"
+        totals.append(Total("Discrete tokens", readable.large(first.codes), weight))
     return totals
 
 
+def _made(made: list[Tokens]) -> str:
+    if not made:
+        return ""
+    windows, codes = readable.thousands(made[0].windows), readable.large(made[0].codes)
+    return f"{windows} windows, {codes} discrete tokens"
+
+
 def _reasons(counts: Counts) -> Iterator[tuple[str, str, int]]:
-    """Reason, sentence and clips, most frequent first; duplicates among them."""
+    """Reason, sentence and clips, most frequent first."""
     found: list[tuple[str, str, int]] = [
         (reason, FILTER_REASONS.get(reason, ""), clips) for reason, clips in counts.filtered.items()
     ]
@@ -137,7 +153,8 @@ def _scores(output: Output) -> Iterator[Histogram]:
         layers = [Layer("clips", values)]
         if output.selection_id is not None:
             layers = [Layer(word, values[output.verdicts == word]) for word in _VERDICTS]
-            layers.append(Layer("waiting", values[np.equal(output.verdicts, None)]))
+            newer = np.array([verdict is None for verdict in output.verdicts], bool)
+            layers.append(Layer("waiting", values[newer]))
         if drawn := histogram.draw(name, limit.words, layers, limits.get(name)):
             yield drawn
 

@@ -119,7 +119,11 @@ def gather(output: Output) -> Pictures:
 
 
 def _said(shown: int, total: int, which: str) -> str:
-    return f"First {thousands(shown)} of {thousands(total)}{which}" if shown < total else f"All {total}"
+    return (
+        f"First {thousands(shown)} of {thousands(total)}{which}"
+        if shown < total
+        else f"All {total}"
+    )
 
 
 def _kept(output: Output) -> tuple[list[int], int]:
@@ -136,6 +140,8 @@ def _filtered(output: Output) -> list[tuple[str, list[int], int]]:
     if output.selection_id is None:
         return []
     given = np.array(output.clips["reason"].to_pylist(), object)
+    uris = np.array(output.clips["uri"].to_pylist(), object)
+    starts = output.clips["start_s"].to_numpy()
     given[output.verdicts != "filtered"] = None
     reasons = {reason for reason in given if reason is not None}
     ranked = [*FILTER_REASONS, *sorted(reasons - set(FILTER_REASONS))]
@@ -143,9 +149,8 @@ def _filtered(output: Output) -> list[tuple[str, list[int], int]]:
     for reason in (reason for reason in ranked if reason in reasons):
         at = np.flatnonzero(given == reason)
         name, is_low = _limit(reason)
-        if name is not None:
-            values = output.values[name][at]
-            at = at[np.argsort(-values if is_low else values, kind="stable")]
+        values = output.values[name][at] if name else np.zeros(len(at))
+        at = at[np.lexsort((starts[at], uris[at], -values if is_low else values))]
         found.append((reason, [int(i) for i in at[:MOST_FILTERED]], len(at)))
     return found
 
@@ -178,7 +183,9 @@ def _broken(output: Output, reason: str, at: int) -> str:
 
 
 def _tiles(output: Output, wanted: list[int]) -> dict[int, Tile]:
-    rows = output.clips.select(["clip_id", "uri", "start_s", "end_s"]).take(pa.array(wanted, "int64"))
+    rows = output.clips.select(["clip_id", "uri", "start_s", "end_s"]).take(
+        pa.array(wanted, "int64")
+    )
     ids = rows["clip_id"].to_pylist()
     read = output.dataset.catalog.read
     is_wanted = pc.field("clip_id").isin(pa.array(ids, pa.string()))

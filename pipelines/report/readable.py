@@ -32,10 +32,10 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """`83.4` → `01:23`, with hours in front from an hour on."""
-    whole = int(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+    """`83.46` → `01:23.5`, with hours in front from an hour on."""
+    tenths = round(seconds * 10)
+    hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600 / 10
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes:02}:{rest:04.1f}"
 
 
 def number(value: float) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
 const mark = () => {
-  let current = null;
+  let [current] = links.keys();
   for (const id of links.keys()) {
     if (document.getElementById(id).getBoundingClientRect().top < 140) current = id;
   }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,19 +43,22 @@ class Stage:
 
 def gather(output: Output, counts: Counts) -> list[Stage]:
     """One entry a step and table, in the order of the work; of selections the newest alone."""
-    groups: dict[tuple[str, str], list[dict[str, object]]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in output.runs:
         if run["step"] != "select" or run["result"] == output.selection_id:
             groups.setdefault((run["step"], run["result"]), []).append(run)
     stages = []
     for (step, made), runs in groups.items():
-        cpu: Counter[str] = Counter()
+        cpu: dict[str, float] = {}
         for run in runs:
-            parts = parsed(str(run["cpu_seconds"] or ""))
-            cpu.update({k: v for k, v in parts.items() if isinstance(v, int | float)})
-        wall = sum(float(str(run["seconds"])) for run in runs)
+            parts = parsed(run["cpu_seconds"])
+            for part, seconds in parts.items():
+                if isinstance(seconds, int | float):
+                    cpu[part] = cpu.get(part, 0.0) + seconds
+        ranked = sorted(cpu.items(), key=lambda item: -item[1])
+        wall = sum(run["seconds"] for run in runs)
         video_s = _video_s(output, counts, step, made)
-        stages.append(Stage(step, made, len(runs), wall, cpu.most_common(), video_s))
+        stages.append(Stage(step, made, len(runs), wall, ranked, video_s))
     return sorted(stages, key=lambda s: _STEPS.index(s.step) if s.step in _STEPS else len(_STEPS))
 
 
@@ -66,7 +69,9 @@ def _video_s(output: Output, counts: Counts, step: str, made: str) -> float:
         return counts.clips_s
     if step not in ("render", "tokenize"):
         return 0.0
-    done = output.dataset.catalog.values(made, Render if step == "render" else TokenizedClip, "clip_id")
+    done = output.dataset.catalog.values(
+        made, Render if step == "render" else TokenizedClip, "clip_id"
+    )
     ids = output.clips["clip_id"].to_pylist()
     worked = np.fromiter((clip in done for clip in ids), bool, len(ids))
     return float(output.values["duration_s"][worked].sum())
