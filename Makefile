@@ -39,7 +39,7 @@ faults: $(VENV)/ready-test
 
 # Writes docs/tables.md and docs/cli.md from the code.
 docs: $(VENV)/ready-test
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf demo build *.egg-info

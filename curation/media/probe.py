@@ -88,13 +88,13 @@ def probe(path: str, limits: child.Limits) -> Facts:
     check_readable(path)
     if suspect := _sniff(path):
         raise suspect
-    options = json.dumps(allow.input_options(audio=True))
-    command = [sys.executable, "-I", str(_CHILD), options, os.path.abspath(path)]
+    options = {**allow.input_options(audio=True), "max_pixels": str(limits.max_pixels)}
+    command = [sys.executable, "-I", str(_CHILD), json.dumps(options), os.path.abspath(path)]
     try:
         out, _ = child.run(command, limits)
     except child.ChildFailedError as error:
         raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
-    return _facts(json.loads(out))
+    return _facts(json.loads(out), limits)
 
 
 def _refusal(raw: dict[str, Any]) -> MediaError:
@@ -104,7 +104,7 @@ def _refusal(raw: dict[str, Any]) -> MediaError:
         return MediaError("not_video", f"no container format fits the bytes ({raw['error']})")
     if "not on whitelist" not in said:
         if "moov atom not found" in said:
-            return MediaError("truncated", "the index at the end (moov) is missing; was it cut off?")
+            return MediaError("truncated", "the index (moov) is missing, as if the end were cut off")
         return MediaError("corrupt", f"starts as {demuxer.split(',')[0]}, but {said}")
     if demuxer in _LIST_DEMUXERS:
         return MediaError("playlist", f"a playlist ({demuxer})")
@@ -113,7 +113,7 @@ def _refusal(raw: dict[str, Any]) -> MediaError:
     return MediaError("container_not_allowed", f"container {demuxer} is not on the allow-list")
 
 
-def _facts(raw: dict[str, Any]) -> Facts:
+def _facts(raw: dict[str, Any], limits: child.Limits) -> Facts:
     if "error" in raw:
         raise _refusal(raw)
     videos = [v for v in raw["videos"] if not v["attached"]]
@@ -123,6 +123,9 @@ def _facts(raw: dict[str, Any]) -> Facts:
     stream = videos[0]
     if stream["codec"] not in allow.VIDEO_CODECS:
         raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
+    width, height = stream["coded_size"]
+    if width * height > limits.max_pixels:
+        raise MediaError("too_large_picture", f"{width}x{height} is over {limits.max_pixels} pixels")
     first = raw.get("first") or {}
     if not first:
         raise MediaError("no_frames", f"no {stream['codec']} frame could be decoded")

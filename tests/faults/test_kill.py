@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.outputs import COMMAND, ROOT, assert_same, environment, run, tables, versions
@@ -15,45 +16,19 @@ from tests.outputs import COMMAND, ROOT, assert_same, environment, run, tables, 
 pytestmark = pytest.mark.faults
 
 
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every living process, read from /proc."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if status[0] != "Z":
-                found[int(entry.name)] = (int(status[1]), words)
-    return found
+def children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True) if psutil.pid_exists(pid) else []
 
 
-def living() -> set[int]:
-    return set(processes())
+TARGETS = {"worker": "MapWorker", "decoder": "ffmpeg"}
+"""What is killed, and what its command line starts with or holds."""
 
 
-def children(pid: int) -> dict[int, str]:
-    """Every living descendant of a process and its command line."""
-    known = processes()
-    found: dict[int, str] = {}
-    fresh = {pid}
-    while fresh:
-        fresh = {child for child, (parent, _) in known.items() if parent in fresh}
-        found |= {child: known[child][1] for child in fresh}
-    return found
-
-
-def is_worker(command: str) -> bool:
-    return command.startswith("ray::") and "MapWorker" in command
-
-
-def is_decoder(command: str) -> bool:
-    return "ffmpeg" in command.split(" ", 1)[0]
-
-
-TARGETS: dict[str, Callable[[str], bool]] = {"worker": is_worker, "decoder": is_decoder}
+def named(process: psutil.Process, name: str) -> bool:
+    try:
+        return name in " ".join(process.cmdline()[:1])
+    except psutil.Error:
+        return False
 
 
 @pytest.fixture
@@ -103,7 +78,8 @@ def test_killed_driver(fault_seed, started, job, undisturbed):
     left = children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert wait_until(lambda: not living() & left.keys(), 30), left
+    _, alive = psutil.wait_procs(left, 30)
+    assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
     finish(job, out, undisturbed)
 
 
@@ -111,18 +87,16 @@ def test_killed_driver(fault_seed, started, job, undisturbed):
 def test_killed_child(target, fault_seed, started, job, undisturbed):
     process, out = started
     random_ = random.Random(f"{target} {fault_seed}")
-    chosen = TARGETS[target]
 
-    def victims() -> list[int]:
-        return [pid for pid, command in children(process.pid).items() if chosen(command)]
+    def victims() -> list[psutil.Process]:
+        return [child for child in children(process.pid) if named(child, TARGETS[target])]
 
     assert wait_until(lambda: victims() or process.poll() is not None, 60)
     time.sleep(random_.uniform(0, 5))
-    killed = 0
-    while process.poll() is None and not killed:
-        for pid in victims()[:1]:
-            os.kill(pid, signal.SIGKILL)
-            killed = pid
+    killed = None
+    while process.poll() is None and killed is None:
+        for killed in victims()[:1]:
+            killed.kill()
     assert killed, "the run ended before there was anything to kill"
     assert process.wait(180) == 3, (out.parent / "log").read_text()
     finish(job, out, undisturbed)

@@ -1,0 +1,144 @@
+"""What curation costs, beside one bare ffmpeg decode of the same folder in the same run.
+
+    python benchmarks/curate.py FOLDER [--json FILE] [--set KEY=VALUE ...] [--in-process]
+
+Prints source seconds per wall second, CPU seconds per source second by stage, and peak memory, and
+the same for the decode, as ratios. Run on an otherwise idle machine; trust the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from curation.dataset import Dataset
+from curation.media.allow import ffmpeg
+
+
+class PeakMemory:
+    """Samples the unshared memory of a process and all its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_mb = 0.0
+        self._root = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def _sample(self) -> None:
+        while not self._stop.is_set():
+            total = 0
+            try:
+                tree = [self._root, *self._root.children(recursive=True)]
+            except psutil.Error:
+                return
+            for process in tree:
+                try:
+                    total += process.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            self.peak_mb = max(self.peak_mb, total / 2**20)
+            self._stop.wait(0.05)
+
+    def stop(self) -> float:
+        self._stop.set()
+        self._thread.join()
+        return round(self.peak_mb)
+
+
+def timed(command: list[str]) -> tuple[float, float, float, int]:
+    """Wall seconds, CPU seconds, peak MiB and exit code of a command and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    memory = PeakMemory(process.pid)
+    code = process.wait()
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, cpu, memory.stop(), code
+
+
+def decode(paths: list[str]) -> dict[str, float]:
+    """One bare decode of every source that could be scanned, one after the other."""
+    wall = cpu = peak = 0.0
+    for path in paths:
+        command = [ffmpeg(), "-nostdin", "-v", "quiet", "-threads", "1", "-i", f"file:{path}",
+                   "-map", "0:V:0", "-f", "null", "-"]  # fmt: skip
+        one_wall, one_cpu, one_peak, _ = timed(command)
+        wall, cpu, peak = wall + one_wall, cpu + one_cpu, max(peak, one_peak)
+    return {"wall_s": wall, "cpu_s": cpu, "peak_mb": peak}
+
+
+def measure(folder: str, extra: list[str]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="reelmill-benchmark-") as out:
+        command = [sys.executable, "-m", "pipelines", "curate", folder, "--out", out, *extra]
+        wall, _, peak, code = timed(command)
+        if code not in (0, 3):
+            raise SystemExit(f"curate ended with exit code {code}")
+        dataset = Dataset(out)
+        sources = [s for s in dataset.sources().to_pylist() if s["outcome"] == "scanned"]
+        seconds = sum(s["duration_s"] for s in sources)
+        stages = {r["step"]: {"wall_s": r["seconds"], **json.loads(r["cpu_seconds"])}
+                  for r in dataset.runs().to_pylist()}  # fmt: skip
+        kept = dataset.clips("kept").num_rows
+    bare = decode([s["uri"] for s in sources])
+    parts: Counter[str] = Counter()
+    for stage in stages.values():
+        parts.update({k: v for k, v in stage.items() if k != "wall_s"})
+    return {
+        "sources": len(sources),
+        "source_s": round(seconds, 1),
+        "kept_clips": kept,
+        "wall_s": round(wall, 1),
+        "source_s_per_wall_s": round(seconds / wall, 2),
+        "peak_mb": peak,
+        "stage_wall_s": {name: stage["wall_s"] for name, stage in stages.items()},
+        "cpu_s_per_source_s": {name: round(s / seconds, 4) for name, s in parts.items()},
+        "bare_decode": {
+            "source_s_per_wall_s": round(seconds / bare["wall_s"], 2),
+            "cpu_s_per_source_s": round(bare["cpu_s"] / seconds, 4),
+            "peak_mb": bare["peak_mb"],
+        },
+        "cpu_ratio_to_bare_decode": {
+            "all": round(sum(parts.values()) / bare["cpu_s"], 2),
+            **{name: round(s / bare["cpu_s"], 2) for name, s in parts.items()},
+        },
+    }
+
+
+def show(figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            print(name)
+            for key, figure in value.items():
+                print(f"    {key:<24}{figure:>10}")
+        else:
+            print(f"{name:<28}{value:>10}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--in-process", action="store_true", help="no Ray: one worker")
+    arguments = parser.parse_args()
+    changes = [word for change in arguments.set for word in ("--set", change)]
+    if arguments.in_process:
+        changes += ["--set", "execution.executor=in_process"]
+    found = measure(arguments.folder, changes)
+    show(found)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1))

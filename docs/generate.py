@@ -1,0 +1,110 @@
+"""Writes `tables.md` and `cli.md` from the code: `python docs/generate.py`, or `make docs`."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import subprocess
+import sys
+import textwrap
+import typing
+from pathlib import Path
+from typing import Any
+
+from curation.policy import FILTER_REASONS, LIMITS
+from curation.reasons import INPUT_REASONS
+from curation.records import (
+    Caption,
+    Clip,
+    Embedding,
+    Neighbour,
+    Render,
+    Run,
+    Source,
+    Thumbnail,
+    Verdict,
+)
+from curation.scores import SCORES, table_name
+from tokenizer.shards import TokenWindow
+from tokenizer.tokenize import TokenizedClip
+
+FOLDER = Path(__file__).parent
+
+TABLES: dict[str, type[Any]] = {
+    "sources": Source,
+    "clips": Clip,
+    **{table_name(score): score.record for score in SCORES.values()},
+    "embeddings/frame-dct": Embedding,
+    "thumbnails": Thumbnail,
+    "neighbours/frame-dct": Neighbour,
+    "selection": Verdict,
+    "captions/facts": Caption,
+    "renders/PROFILE": Render,
+    "tokens/TOKENIZER": TokenWindow,
+    "tokenized/TOKENIZER": TokenizedClip,
+    "runs": Run,
+}
+
+_HEAD = """# Tables, column by column
+
+An output folder holds these Delta tables. Each is Parquet with an atomic log beside it, and opens
+with DuckDB (`delta_scan`), Polars, Spark, pandas or `curation.dataset.Dataset`. All of them only
+grow. A source's clips and scores count once its row in `sources` is there; a clip's token windows
+count once its row in `tokenized/…` is there.
+
+`PROFILE` and `TOKENIZER` end in a digest of the settings that decide their bytes, so that other
+settings fill another table.
+"""
+
+
+def field_docs(record: type[Any]) -> dict[str, str]:
+    """The string under each field of a record class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    for before, node in zip(body.body, body.body[1:], strict=False):
+        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and text:
+            found[before.target.id] = " ".join(str(node.value.value).split())  # type: ignore
+    return found
+
+
+def tables() -> str:
+    """`tables.md`."""
+    parts = [_HEAD]
+    for name, record in TABLES.items():
+        docs, hints = field_docs(record), typing.get_type_hints(record)
+        parts += [f"## {name}\n", f"{inspect.getdoc(record)}\n", "| column | type | meaning |"]
+        parts.append("|---|---|---|")
+        for field in dataclasses.fields(record):
+            hint = hints[field.name]
+            kind = getattr(hint, "__name__", str(hint)).replace(" | None", "?")
+            kind = {"dict": "map of text", "str": "text", "str?": "text?"}.get(kind, kind)
+            doc = docs.get(field.name, "the clip" if field.name == "clip_id" else "its source")
+            parts.append(f"| `{field.name}` | {kind.replace('|', '/')} | {doc} |")
+        parts.append("")
+    parts += [_reasons("Why an input, a render or a tokenization failed", INPUT_REASONS)]
+    parts += [_reasons("Why a clip was filtered", FILTER_REASONS)]
+    bounds = "\n".join(f"| `{n}` | {x.low or '–'} | {x.high or '–'} |" for n, x in LIMITS.items())
+    parts.append(f"## What a policy can bound\n\n| value | below | above |\n|---|---|---|\n{bounds}\n")
+    return "\n".join(parts)
+
+
+def _reasons(title: str, reasons: dict[str, str]) -> str:
+    rows = "\n".join(f"| `{name}` | {words} |" for name, words in reasons.items())
+    return f"## {title}\n\n| reason | meaning |\n|---|---|\n{rows}\n"
+
+
+def cli() -> str:
+    """`cli.md`, as the command line describes itself."""
+    command = [sys.executable, "-m", "typer", "pipelines.cli.app", "utils", "docs",
+               "--name", "reelmill", "--title", "Command line"]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+PAGES = {"tables.md": tables, "cli.md": cli}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
