@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from curation.media.allow import VIDEO_SUFFIXES
-from curation.storage import Storage
+from curation.storage import Storage, address, storage_faults
 
 _LIST_SUFFIXES = (".txt", ".csv", ".parquet")
 _PATH_COLUMNS = ("uri", "path", "file", "video", "url")
+_SCHEMES = ("s3://", "file://")
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class Entry:
     """One listed input."""
 
     uri: str
-    """Absolute local path or `s3://` address."""
+    """Absolute local path or `s3://` address; a path that is no UTF-8 as an escaped `file://`."""
     size_bytes: int = 0
     modified: str = ""
     extra: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    """Why it cannot be read, where its name alone says so."""
 
     @property
     def key(self) -> str:
@@ -39,94 +43,144 @@ class ListingError(ValueError):
     """What was pointed at cannot be listed."""
 
 
-def list_inputs(places: Iterable[str]) -> list[Entry]:
+def list_inputs(places: Iterable[str], outside: str = "") -> list[Entry]:
     """Every input under the given places, each once, sorted by address.
 
-    A folder gives the files in it whose names end like a video's, at any depth. A text file gives
-    one path a line; a CSV or Parquet file the column `uri` (or `path`, `file`, `video`, `url`), and
-    its other columns as `extra`. Anything else is an input itself. Relative paths in a list are
-    looked up beside the list.
+    A folder gives the files in it whose names end like a video's, at any depth (links to folders
+    are not followed). A text file gives one path a line, but for lines that start with `#`; a CSV
+    or Parquet file the column `uri` (or `path`, `file`, `video`, `url`), and its other columns as
+    `extra`. Anything else is an input itself. Relative paths in a list are looked up beside the
+    list. What lies under `outside`, the output folder, is no input. Raises `ListingError`.
     """
+    own = Storage.at(outside).root + "/" if outside else None
     found: dict[str, Entry] = {}
     for place in places:
         for entry in _entries(place):
-            found.setdefault(entry.uri, entry)
+            if own is None or not entry.uri.startswith(own):
+                found.setdefault(entry.uri, entry)
     return [found[uri] for uri in sorted(found)]
 
 
 def _entries(place: str) -> Iterator[Entry]:
+    if _unknown_scheme(place):
+        raise ListingError(f"{place}: only local paths and s3:// addresses can be read")
     storage = Storage.at(place)
-    info = storage.filesystem.get_file_info(storage.path(""))
-    if info.type == fs.FileType.Directory:
-        yield from _folder(storage)
-    elif info.type == fs.FileType.NotFound and storage.is_s3:
-        raise ListingError(f"nothing at {place}")
-    elif info.type == fs.FileType.NotFound and not os.path.lexists(storage.root):
-        raise ListingError(f"no such file or folder: {storage.root}")
+    kind = _kind(storage)
+    if kind == fs.FileType.Directory:
+        yield from _folder_s3(storage) if storage.is_s3 else _folder(storage)
+    elif kind == fs.FileType.NotFound:
+        what = "nothing at" if storage.is_s3 else "no such file or folder:"
+        raise ListingError(f"{what} {address(storage.root)}")
     elif PurePosixPath(storage.root).suffix.lower() in _LIST_SUFFIXES:
-        with storage.local() as path:
-            yield from _list_file(path, storage)
+        yield from _list_file(storage)
     else:
         yield entry_at(storage.root, {})
 
 
-def _folder(storage: Storage) -> Iterator[Entry]:
+def _kind(storage: Storage) -> fs.FileType:
     if storage.is_s3:
-        selector = fs.FileSelector(storage.path(""), recursive=True)
-        for info in storage.filesystem.get_file_info(selector):
-            if info.type == fs.FileType.File and _looks_like_video(info.path):
-                yield Entry(f"s3://{info.path}", int(info.size), _time(info))
-        return
-    for folder, names, files in os.walk(storage.root):
+        with storage_faults():
+            return storage.filesystem.get_file_info(storage.path("")).type
+    if os.path.isdir(storage.root):
+        return fs.FileType.Directory
+    return fs.FileType.File if os.path.lexists(storage.root) else fs.FileType.NotFound
+
+
+def _folder_s3(storage: Storage) -> Iterator[Entry]:
+    with storage_faults():
+        listed = storage.filesystem.get_file_info(
+            fs.FileSelector(storage.path(""), recursive=True)
+        )
+    for info in listed:
+        if info.type == fs.FileType.File and _looks_like_video(info.base_name):
+            yield Entry(f"s3://{info.path}", int(info.size), _time(info))
+
+
+def _folder(storage: Storage) -> Iterator[Entry]:
+    def refuse(error: OSError) -> None:
+        raise ListingError(f"cannot list {error.filename}: {error.strerror}")
+
+    for folder, names, files in os.walk(storage.root, onerror=refuse):
         names.sort()
         for name in sorted(names + files):
-            if _looks_like_video(name) and not name.startswith("."):
+            if _looks_like_video(name):
                 yield entry_at(os.path.join(folder, name), {})
 
 
 def _looks_like_video(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
 
-def _list_file(path: str, storage: Storage) -> Iterator[Entry]:
-    base = storage.root.rsplit("/", 1)[0]
-    for row in _rows(path, storage.root):
-        place = row.pop("")
-        if "://" not in place and not os.path.isabs(place):
-            place = f"{base}/{place}"
-        yield entry_at(Storage.at(place).root, row)
+def _unknown_scheme(place: str) -> bool:
+    return "://" in place and not place.startswith(_SCHEMES)
 
 
-def _rows(path: str, name: str) -> Iterator[dict[str, str]]:
-    """Rows of a list file as text, the path under the empty name."""
-    if name.lower().endswith(".txt"):
-        with open(path, encoding="utf-8") as lines:
-            for line in lines:
-                if line.strip() and not line.startswith("#"):
-                    yield {"": line.strip()}
+def _list_file(storage: Storage) -> Iterator[Entry]:
+    base, name = storage.root.rsplit("/", 1)
+    with storage.local() as path:
+        try:
+            rows = list(_rows(path, name))
+        except (csv.Error, OSError, pa.ArrowException, ListingError) as error:
+            raise ListingError(f"{address(storage.root)}: {error}") from error
+    for place, extra in rows:
+        if _unknown_scheme(place):
+            words = "only local paths and s3:// addresses can be read"
+            yield Entry(address(place), extra=extra, problem=words)
+        elif place.startswith(_SCHEMES) or os.path.isabs(place):
+            yield entry_at(Storage.at(place).root, extra)
+        else:
+            yield entry_at(Storage.at(f"{base}/{place}").root, extra)
+
+
+def _rows(path: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The path in each row of a list file, and the other columns as text."""
+    kind = PurePosixPath(name).suffix.lower()
+    if kind == ".parquet":
+        table = pq.read_table(path)
+        yield from _columns(enumerate(table.to_pylist(), 1), table.column_names)
         return
-    rows: Iterable[dict[str, Any]]
-    if name.lower().endswith(".csv"):
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    else:
-        rows = pq.read_table(path).to_pylist()
-    for row in rows:
-        column = next((c for c in _PATH_COLUMNS if row.get(c)), None)
-        if column is None:
-            raise ListingError(
-                f"{name}: needs a column named one of {', '.join(_PATH_COLUMNS)}; "
-                f"it has {', '.join(map(str, row))}"
-            )
-        rest = {str(k): str(v) for k, v in row.items() if k != column and v not in (None, "")}
-        yield {"": str(row[column]), **rest}
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        if "\0" in file.read():
+            raise ListingError("holds zero bytes; a list has to be UTF-8 text")
+        file.seek(0)
+        if kind == ".csv":
+            reader = csv.DictReader(file)
+            rows = ((reader.line_num, row) for row in reader)
+            yield from _columns(rows, reader.fieldnames or [])
+            return
+        for line in file.read().splitlines():
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield line.strip(), {}
+
+
+def _columns(
+    rows: Iterable[tuple[int, dict[str, Any]]], names: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    column = next((name for name in _PATH_COLUMNS if name in names), None)
+    if column is None:
+        there = ", ".join(names) or "none"
+        raise ListingError(
+            f"needs a column named one of {', '.join(_PATH_COLUMNS)}; it has {there}"
+        )
+    for number, row in rows:
+        if None in row:
+            raise ListingError(f"line {number} has more cells than the header")
+        place = row.pop(column)
+        if not place:
+            raise ListingError(f"row {number} has nothing under {column!r}")
+        yield str(place), {name: _text(value) for name, value in row.items() if value or value == 0}
+
+
+def _text(value: Any) -> str:
+    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def entry_at(uri: str, extra: dict[str, str]) -> Entry:
     """The entry for one file; one that cannot be looked at gets size 0, and scan says why."""
     if uri.startswith("s3://"):
         storage = Storage.at(uri)
-        info = storage.filesystem.get_file_info(storage.path(""))
+        with storage_faults():
+            info = storage.filesystem.get_file_info(storage.path(""))
         size = int(info.size or 0) if info.type == fs.FileType.File else 0
         return Entry(uri, size, _time(info), extra)
     try:
@@ -134,7 +188,9 @@ def entry_at(uri: str, extra: dict[str, str]) -> Entry:
         size, modified = status.st_size, str(status.st_mtime_ns)
     except OSError:
         size, modified = 0, ""
-    return Entry(uri, size, modified, extra)
+    stored = address(uri)
+    problem = "" if stored == uri else "its name is no UTF-8 text; rename it"
+    return Entry(stored, size, modified, extra, problem)
 
 
 def _time(info: fs.FileInfo) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pyarrow as pa
 from pyarrow import fs
@@ -33,11 +36,13 @@ class Storage:
 
     @classmethod
     def at(cls, place: str | os.PathLike[str]) -> Storage:
-        """The storage at a path (made absolute) or an `s3://` address."""
+        """The storage at a path (made absolute), a `file://` or an `s3://` address."""
         text = os.fspath(place)
         if text.startswith("s3://"):
             return cls(text.rstrip("/"))
-        return cls(os.path.abspath(os.path.expanduser(text.removeprefix("file://"))))
+        if text.startswith("file://"):
+            return cls(os.path.abspath(os.fsdecode(unquote_to_bytes(text[len("file://") :]))))
+        return cls(os.path.abspath(os.path.expanduser(text)))
 
     @property
     def is_s3(self) -> bool:
@@ -69,12 +74,16 @@ class Storage:
 
     def size(self, relative: str) -> int | None:
         """Bytes of a file, or None if there is none."""
-        info = self.filesystem.get_file_info(self.path(relative))
+        with storage_faults():
+            info = self.filesystem.get_file_info(self.path(relative))
         return int(info.size) if info.type == fs.FileType.File else None
 
     def sha256(self, relative: str) -> str:
         """Digest of a file."""
-        with self.filesystem.open_input_stream(self.path(relative)) as stream:
+        with (
+            storage_faults(),
+            self.filesystem.open_input_stream(self.path(relative)) as stream,
+        ):
             return digest(stream)
 
     @contextlib.contextmanager
@@ -105,7 +114,7 @@ class Storage:
             return
         target = Path(self.uri(relative))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = str(target.with_name(f".{os.getpid()}-{target.name}"))
+        temporary = str(target.with_name(f".{secrets.token_hex(4)}-{target.name}"))
         try:
             yield temporary
             with open(temporary, "rb") as file:
@@ -116,11 +125,19 @@ class Storage:
                 os.unlink(temporary)
 
     def _upload(self, temporary: str, relative: str) -> None:
-        with (
-            open(temporary, "rb") as source,
-            self.filesystem.open_output_stream(self.path(relative)) as sink,
-        ):
-            shutil.copyfileobj(source, sink, _CHUNK)
+        """An upload that is cut short would leave what it has got to as the file: remove that."""
+        whole = False
+        try:
+            with (
+                open(temporary, "rb") as source,
+                self.filesystem.open_output_stream(self.path(relative)) as sink,
+            ):
+                shutil.copyfileobj(source, sink, _CHUNK)
+                whole = True
+        finally:
+            if not whole:
+                with contextlib.suppress(OSError):
+                    self.filesystem.delete_file(self.path(relative))
 
 
 def _s3() -> fs.FileSystem:
@@ -141,7 +158,24 @@ def storage_faults() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise EnvironmentFaultError(f"storage: {error}") from error
+        raise EnvironmentFaultError(f"storage: {plain(error)}") from error
+
+
+_ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s*\d+: [^\n]*|\n\s*start_thread")
+
+
+def plain(error: Exception) -> str:
+    """A library's error in one line, without colours and backtrace."""
+    return " ".join(_ORNAMENT.sub("", str(error)).split())
+
+
+def address(path: str) -> str:
+    """A path as text that can be stored: one whose name is no UTF-8 as an escaped `file://`."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "file://" + quote_from_bytes(os.fsencode(path))
+    return path
 
 
 def digest(stream: Any) -> str:

@@ -36,9 +36,11 @@ def check(code: int, log: str, facts: Facts, limits: child.Limits) -> None:
         raise MediaError("too_large_picture", f"more than {limits.max_pixels} pixels")
     try:
         child.check_exit(code, everything, limits)
-    except child.ChildFailedError as error:
-        raise MediaError("corrupt", said or f"decoder exit {code}") from error
-    if errors:
+    except child.ChildFailedError:
+        said = said or f"decoder exit {code}"
+    if said and facts.missing_bytes:
+        raise MediaError("truncated", f"{facts.missing_bytes} bytes are missing at the end; {said}")
+    if said:
         raise MediaError("corrupt", said)
 
 

@@ -12,11 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from curation.media import allow, child
+from curation.media import allow, child, sniff
 from curation.reasons import MediaError
 
 _PQ_AND_HLG = (16, 18)
-_LIST_TAGS = (b"<MPD", b"<smil", b"<AssetMap", b"<CompositionPlaylist", b"<SmoothStreamingMedia")
 _LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
 _UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
 """Containers without times, for which the demuxer makes a rate up."""
@@ -46,6 +45,8 @@ class Facts:
     header_duration_s: float | None
     interlaced: bool
     hdr: bool
+    missing_bytes: int
+    """Bytes that the container counts on beyond the file's end."""
 
 
 def check_readable(path: str) -> None:
@@ -64,58 +65,43 @@ def check_readable(path: str) -> None:
         raise MediaError("empty", "0 bytes")
 
 
-def _sniff(path: str) -> MediaError | None:
-    """What the first bytes say of a file that is text; no demuxer has to see it."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith((b"#EXTM3U", b"ffconcat")) or any(tag in head for tag in _LIST_TAGS):
-        return MediaError("playlist", "starts like a playlist: " + _printable(text[:24]))
-    if not any(byte < 9 or 13 < byte < 32 for byte in head):
-        return MediaError("not_video", "text, starting " + _printable(text[:24]))
-    return None
-
-
-def _printable(raw: bytes) -> str:
-    return repr(raw.decode("ascii", "replace"))
-
-
 def probe(path: str, limits: child.Limits) -> Facts:
     """Facts of the first real video stream.
 
     Raises `MediaError` when the file is no video that we are willing and able to decode.
     """
     check_readable(path)
-    if suspect := _sniff(path):
-        raise suspect
+    sniff.refuse_text(path)
     options = {**allow.input_options(audio=True), "max_pixels": str(limits.max_pixels)}
     command = [sys.executable, "-I", str(_CHILD), json.dumps(options), os.path.abspath(path)]
     try:
         out, _ = child.run(command, limits)
     except child.ChildFailedError as error:
         raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
-    return _facts(json.loads(out), limits)
+    raw = json.loads(out)
+    if "error" in raw:
+        raise _refusal(raw, path)
+    return _facts(raw, sniff.missing_bytes(path))
 
 
-def _refusal(raw: dict[str, Any]) -> MediaError:
+def _refusal(raw: dict[str, Any], path: str) -> MediaError:
     """Why the file could not be opened, by what the demuxer said that took it."""
-    demuxer, said = raw["demuxer"], child.plain(raw["said"])
-    if demuxer is None:
-        return MediaError("not_video", f"no container format fits the bytes ({raw['error']})")
-    if "not on whitelist" not in said:
-        if "moov atom not found" in said:
-            return MediaError("truncated", "the index (moov) is missing, as if the end were cut off")
-        return MediaError("corrupt", f"starts as {demuxer.split(',')[0]}, but {said}")
+    demuxer, said = raw["demuxer"] or "", child.plain(raw["said"])
     if demuxer in _LIST_DEMUXERS:
         return MediaError("playlist", f"a playlist ({demuxer})")
     if demuxer.startswith("image2") or demuxer.endswith("_pipe"):
         return MediaError("not_video", f"a still picture ({demuxer.removesuffix('_pipe')})")
-    return MediaError("container_not_allowed", f"container {demuxer} is not on the allow-list")
+    if "not on whitelist" in said:
+        return MediaError("container_not_allowed", f"container {demuxer} is not on the allow-list")
+    container = sniff.container(path)
+    if container is None:
+        return MediaError("not_video", f"no container format fits the bytes ({raw['error']})")
+    if "moov atom not found" in said:
+        return MediaError("truncated", "an mp4 without its index (moov), as if the end were cut off")
+    return MediaError("corrupt", f"starts as {container}, but: {said or raw['error']}")
 
 
-def _facts(raw: dict[str, Any], limits: child.Limits) -> Facts:
-    if "error" in raw:
-        raise _refusal(raw)
+def _facts(raw: dict[str, Any], missing_bytes: int) -> Facts:
     videos = [v for v in raw["videos"] if not v["attached"]]
     if not videos:
         held = f"{raw['audios']} audio streams" if raw["audios"] else "no streams that we know"
@@ -123,18 +109,26 @@ def _facts(raw: dict[str, Any], limits: child.Limits) -> Facts:
     stream = videos[0]
     if stream["codec"] not in allow.VIDEO_CODECS:
         raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
-    width, height = stream["coded_size"]
-    if width * height > limits.max_pixels:
-        raise MediaError("too_large_picture", f"{width}x{height} is over {limits.max_pixels} pixels")
-    first = raw.get("first") or {}
-    if not first:
-        raise MediaError("no_frames", f"no {stream['codec']} frame could be decoded")
-    return _assemble(raw, videos, stream, first)
+    first = raw["first"]
+    if "said" in first:
+        raise _undecodable(stream["codec"], child.plain(first["said"]), missing_bytes)
+    return _assemble(raw, videos, stream, missing_bytes)
+
+
+def _undecodable(codec: str, said: str, missing_bytes: int) -> MediaError:
+    """Why not one frame could be decoded."""
+    if "max pixel count" in said:
+        return MediaError("too_large_picture", said.split(",")[0])
+    words = f"no {codec} frame could be decoded" + (f": {said}" if said else "")
+    if missing_bytes:
+        return MediaError("truncated", f"{missing_bytes} bytes are missing at the end; {words}")
+    return MediaError("no_frames", words)
 
 
 def _assemble(
-    raw: dict[str, Any], videos: list[Any], stream: dict[str, Any], first: dict[str, Any]
+    raw: dict[str, Any], videos: list[Any], stream: dict[str, Any], missing_bytes: int
 ) -> Facts:
+    first = raw["first"]
     aspect = Fraction(stream["aspect"].replace(":", "/"))
     if not Fraction(1, 16) <= aspect <= 16:
         aspect = Fraction(1)
@@ -160,6 +154,7 @@ def _assemble(
         header_duration_s=stream["duration_s"] or raw["duration_s"],
         interlaced=first["interlaced"],
         hdr=stream["transfer"] in _PQ_AND_HLG,
+        missing_bytes=missing_bytes,
     )
 
 

@@ -20,7 +20,6 @@ def _stream_facts(stream: Any) -> dict[str, Any]:
         "index": stream.index,
         "codec": context.codec.name if context is not None else None,
         "attached": bool(stream.disposition & av.stream.Disposition.attached_pic),
-        "coded_size": [context.width, context.height] if context is not None else [0, 0],
         "frames": stream.frames,
         "duration_s": float(stream.duration * stream.time_base) if stream.duration else None,
         "fps": float(stream.average_rate) if stream.average_rate else None,
@@ -30,14 +29,17 @@ def _stream_facts(stream: Any) -> dict[str, Any]:
     }
 
 
-def _first_frame_facts(container: Any, stream: Any) -> dict[str, Any]:
-    """What only a decoded frame tells; gives up after 2,000 packets or the first good frame."""
+def _first_frame_facts(container: Any, stream: Any, options: dict[str, str]) -> dict[str, Any]:
+    """What only a decoded frame tells; gives up after 2,000 packets and says the last error."""
+    stream.codec_context.options = options
+    said = ""
     for count, packet in enumerate(container.demux(stream)):
         if count > 2000:
             break
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            said = _words(error) or said
             continue
         for frame in frames:
             return {
@@ -47,7 +49,11 @@ def _first_frame_facts(container: Any, stream: Any) -> dict[str, Any]:
                 "interlaced": bool(frame.interlaced_frame),
                 "rotation": round(getattr(frame, "rotation", 0) or 0),
             }
-    return {}
+    return {"said": said}
+
+
+def _words(error: Any) -> str:
+    return str(error.log[2] if error.log else error.strerror).strip()
 
 
 def main(options: dict[str, str], path: str) -> dict[str, Any]:
@@ -56,8 +62,8 @@ def main(options: dict[str, str], path: str) -> dict[str, Any]:
     try:
         container = av.open("file:" + path, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        _, demuxer, said = error.log or (0, None, "")
-        return {"error": error.strerror, "demuxer": demuxer, "said": said.strip()}
+        demuxer = error.log[1] if error.log else None
+        return {"error": error.strerror, "demuxer": demuxer, "said": _words(error)}
     with container:
         videos = [_stream_facts(s) for s in container.streams.video]
         facts: dict[str, Any] = {
@@ -65,11 +71,13 @@ def main(options: dict[str, str], path: str) -> dict[str, Any]:
             "duration_s": container.duration / 1e6 if container.duration else None,
             "videos": videos,
             "audios": len(container.streams.audio),
+            "first": {"said": ""},
         }
         real = [v for v in videos if not v["attached"]]
         if real and real[0]["codec"]:
             stream = container.streams[real[0]["index"]]
-            facts["first"] = _first_frame_facts(container, stream)
+            limit = {"max_pixels": options["max_pixels"]}
+            facts["first"] = _first_frame_facts(container, stream, limit)
         return facts
 
 
