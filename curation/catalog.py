@@ -22,7 +22,7 @@ from deltalake.transaction import AddAction
 
 from curation import records
 from curation.reasons import EnvironmentFaultError
-from curation.storage import Storage
+from curation.storage import Storage, plain
 
 
 class StaleWriterError(EnvironmentFaultError):
@@ -47,14 +47,13 @@ class Catalog:
 
     def open(self, name: str) -> DeltaTable | None:
         """The table as it is now, or None if it does not exist."""
-        try:
-            return DeltaTable(self.storage.uri(name), storage_options=self.storage.delta_options)
-        except TableNotFoundError:
-            return None
-        except DeltaError as error:
-            if "not a Delta table" in str(error) or "No files in log" in str(error):
+        with _storage_faults(name):
+            try:
+                return DeltaTable(
+                    self.storage.uri(name), storage_options=self.storage.delta_options
+                )
+            except TableNotFoundError:
                 return None
-            raise EnvironmentFaultError(f"{name}: {error}") from error
 
     def version(self, name: str) -> int:
         """The table's version, or −1 if it does not exist."""
@@ -74,8 +73,9 @@ class Catalog:
         table = self.open(name)
         if table is None:
             return wanted.empty_table()
-        rows = table.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
-        return rows.cast(wanted)
+        with _storage_faults(name):
+            rows = table.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
+            return rows.cast(wanted)
 
     def values(self, name: str, record: type, column: str) -> set[Any]:
         """The distinct values of one column."""
@@ -86,24 +86,30 @@ class Catalog:
         from pyarrow import fs
 
         selector = fs.FileSelector(self.storage.path(prefix), allow_not_found=True)
-        found = self.storage.filesystem.get_file_info(selector)
+        with _storage_faults(prefix):
+            found = self.storage.filesystem.get_file_info(selector)
         names = sorted(f"{prefix}/{info.base_name}" for info in found)
         return [name for name in names if self.open(name) is not None]
 
     def append(self, name: str, record: type, rows: pa.Table) -> None:
         """Appends rows that stand for themselves, whoever else writes to the table."""
-        DeltaTable.create(
-            self.storage.uri(name),
-            records.schema(record),
-            mode="ignore",
-            storage_options=self.storage.delta_options,
-            raise_if_key_not_exists=False,
-        )
+        self.make(name, record)
         with _storage_faults(name):
             write_deltalake(
                 self.storage.uri(name), rows, mode="append",
                 storage_options=self.storage.delta_options,
             )  # fmt: skip
+
+    def make(self, name: str, record: type) -> None:
+        """Makes the table, empty, if it does not exist."""
+        with _storage_faults(name):
+            DeltaTable.create(
+                self.storage.uri(name),
+                records.schema(record),
+                mode="ignore",
+                storage_options=self.storage.delta_options,
+                raise_if_key_not_exists=False,
+            )
 
     @contextlib.contextmanager
     def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
@@ -123,14 +129,7 @@ class Writer:
             self._take(name, record)
 
     def _take(self, name: str, record: type) -> None:
-        storage = self._catalog.storage
-        DeltaTable.create(
-            storage.uri(name),
-            records.schema(record),
-            mode="ignore",
-            storage_options=storage.delta_options,
-            raise_if_key_not_exists=False,
-        )
+        self._catalog.make(name, record)
         table = self._fresh(name)
         self._numbers[name] = table.transaction_version(self._app) or 0
         self.add_files(name, [])
@@ -164,7 +163,7 @@ class Writer:
         """Drops rows that nothing announces, left by a run that was cut short."""
         if values:
             table = self._checked(name)
-            listed = ", ".join(f"'{value}'" for value in sorted(values))
+            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
             with self._committing(name) as properties:
                 table.delete(f"{column} in ({listed})", commit_properties=properties)
 
@@ -186,7 +185,9 @@ class Writer:
                     app_transactions=[Transaction(self._app, number)], max_commit_retries=0
                 )
             except CommitFailedError as error:
-                raise StaleWriterError(f"{name}: another run committed first ({error})") from error
+                raise StaleWriterError(
+                    f"another run committed to {name} first; this one stops ({plain(error)})"
+                ) from error
         self._numbers[name] = number
 
 
@@ -194,5 +195,5 @@ class Writer:
 def _storage_faults(name: str) -> Iterator[None]:
     try:
         yield
-    except (DeltaError, OSError) as error:
-        raise EnvironmentFaultError(f"{name}: {error}") from error
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise EnvironmentFaultError(f"{name}: {plain(error)}") from error

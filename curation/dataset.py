@@ -21,6 +21,8 @@ from curation.records import Clip, Run, Source, Verdict
 from curation.scores import SCORES
 from curation.storage import Storage
 
+VERDICTS = ("kept", "filtered", "duplicate")
+
 
 class Dataset:
     """The tables of one output folder (a path or an `s3://` address)."""
@@ -34,22 +36,20 @@ class Dataset:
 
     def all_clips(self) -> pa.Table:
         """The clips of every source that was scanned, sorted by id."""
-        sources = self.catalog.read("sources", Source, ["source_id", "outcome"])
-        done = pc.unique(sources.filter(pc.field("outcome") == "scanned")["source_id"])
-        clips = self.catalog.read("clips", Clip)
-        clips = clips.filter(pc.is_in(clips["source_id"], done))
-        return clips.sort_by("clip_id")
+        return self.side("clips", Clip).sort_by("clip_id")
 
     def side(self, name: str, record: type) -> pa.Table:
-        """A side table."""
-        return self.catalog.read(name, record)
+        """A table with a row for a clip: the rows of every source that was scanned."""
+        done = self.catalog.read("sources", Source, ["source_id"], pc.field("outcome") == "scanned")
+        rows = self.catalog.read(name, record)
+        return rows.filter(pc.is_in(rows["source_id"], pc.unique(done["source_id"])))
 
     def runs(self) -> pa.Table:
         """Runs that did work, oldest first."""
         return self.catalog.read("runs", Run).sort_by("started")
 
     def latest_selection(self) -> str | None:
-        """Id of the newest selection, or None."""
+        """Id of the selection that was asked for last, or None."""
         runs = self.runs()
         done = runs.filter(pc.field("step") == "select")["result"].to_pylist()
         return done[-1] if done else None
@@ -62,10 +62,16 @@ class Dataset:
     def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
         """Clips with their scores and source facts; of the newest selection where there is one.
 
-        `verdict` keeps only those that are `kept`, `filtered` or `duplicate`.
+        `verdict` keeps only those that are `kept`, `filtered` or `duplicate`; `ValueError` for any
+        other word, and where there is no selection yet. A clip that came after the selection has
+        no verdict.
         """
-        table = self._joined(self.all_clips())
+        if verdict not in (None, *VERDICTS):
+            raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
         chosen = selection_id or self.latest_selection()
+        if chosen is None and verdict is not None:
+            raise ValueError(f"no clip is {verdict} yet: run `reelmill select` first")
+        table = self._joined(self.all_clips())
         if chosen is None:
             return table
         verdicts = self.selection(chosen).drop_columns(["source_id", "selection_id"])

@@ -9,6 +9,7 @@ it. Windows of one shot are never each other's duplicates: they show one event a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +35,6 @@ def neighbours(new: Sequence[str], ids: Sequence[str], vectors: Vectors) -> list
 
     `ids` names the rows of `vectors` [n, dim] and contains `new`. A zero vector has no neighbours.
     """
-    import faiss
-
     rows = {clip: row for row, clip in enumerate(ids)}
     fresh = set(new)
     found = [Neighbour(clip, clip, 1.0) for clip in sorted(fresh)]
@@ -52,15 +51,17 @@ def neighbours(new: Sequence[str], ids: Sequence[str], vectors: Vectors) -> list
                 if other == clip or (other in fresh and other > clip):
                     continue
                 pair = (clip, other) if clip > other else (other, clip)
-                found.append(Neighbour(*pair, round(min(1.0, float(similar[hit])), 5)))
+                similarity = round(min(1.0, float(similar[hit])), 5)
+                found.append(Neighbour(pair[0], pair[1], similarity))
     return found
 
 
-def _index(vectors: Vectors) -> object:
+def _index(vectors: Vectors) -> Any:
     """A faiss index over the vectors, by inner product."""
     import faiss
 
     faiss.omp_set_num_threads(1)
+    index: Any
     count, dim = vectors.shape
     if count <= _EXACT_UP_TO:
         index = faiss.IndexFlatIP(dim)

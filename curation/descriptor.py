@@ -88,7 +88,8 @@ def _coefficients(
 ) -> Floats:
     """The weighted low frequencies of one frame without its mean, shape [143]."""
     image = Image.fromarray(gray)
-    crop = tuple(edge * _GRAY for edge in box) if box else (0, 0, _GRAY, _GRAY)
+    left, top, right, bottom = box or (0, 0, 1, 1)
+    crop = (left * _GRAY, top * _GRAY, right * _GRAY, bottom * _GRAY)
     small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX, box=crop)
     cosines, weights = _basis()
     spectrum = cosines @ np.asarray(small, np.float64) @ cosines.T

@@ -88,9 +88,7 @@ def _kind(storage: Storage) -> fs.FileType:
 
 def _folder_s3(storage: Storage) -> Iterator[Entry]:
     with storage_faults():
-        listed = storage.filesystem.get_file_info(
-            fs.FileSelector(storage.path(""), recursive=True)
-        )
+        listed = storage.filesystem.get_file_info(fs.FileSelector(storage.path(""), recursive=True))
     for info in listed:
         if info.type == fs.FileType.File and _looks_like_video(info.base_name):
             yield Entry(f"s3://{info.path}", int(info.size), _time(info))
@@ -148,7 +146,7 @@ def _rows(path: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
             rows = ((reader.line_num, row) for row in reader)
             yield from _columns(rows, reader.fieldnames or [])
             return
-        for line in file.read().splitlines():
+        for line in file.read().split("\n"):
             if line.strip() and not line.lstrip().startswith("#"):
                 yield line.strip(), {}
 
@@ -186,7 +184,7 @@ def entry_at(uri: str, extra: dict[str, str]) -> Entry:
     try:
         status = os.stat(uri)
         size, modified = status.st_size, str(status.st_mtime_ns)
-    except OSError:
+    except (OSError, ValueError):
         size, modified = 0, ""
     stored = address(uri)
     problem = "" if stored == uri else "its name is no UTF-8 text; rename it"

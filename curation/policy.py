@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -19,48 +20,47 @@ from curation.scores import SCORES, columns
 
 
 @dataclass(frozen=True)
+class Limit:
+    """One value that a policy may bound, and the reasons for breaking the bounds."""
+
+    column: str
+    about: str
+    """What the value is."""
+    low: str
+    """The reason below the least value; empty if there is no such bound."""
+    high: str
+    """The reason above the largest."""
+
+
+def _limits() -> tuple[dict[str, Limit], dict[str, str]]:
+    """What a policy may bound, and the sentence for each reason; clip facts first, then scores."""
+    sentences = {name: words for name, words in CLIP_REASONS.items() if name != "near_duplicate"}
+    known = [
+        Limit("duration_s", "Length of the clip in seconds.", "too_short", "too_long"),
+        Limit("short_side", "Pixels of the picture's short side.", "too_small", "too_large"),
+        Limit("fps", "Frames a second.", "low_rate", "high_rate"),
+    ]
+    for score in SCORES.values():
+        for column in columns(score):
+            low, high = (column.metadata.get(side) for side in ("low", "high"))
+            if low or high:
+                names = [reason[0] if reason else "" for reason in (low, high)]
+                known.append(Limit(column.name, column.metadata["about"], *names))
+                sentences |= dict(reason for reason in (low, high) if reason)
+    return {limit.column: limit for limit in known}, sentences
+
+
+LIMITS, FILTER_REASONS = _limits()
+"""What a policy may bound, in the order in which reasons are given; and the closed list of reasons
+for `filtered` with what each means."""
+
+
+@dataclass(frozen=True)
 class Range:
     """Bounds on one value; either may be left open."""
 
     min: float | None = None
     max: float | None = None
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One value that a policy may bound, and the reasons for breaking the bounds."""
-
-    column: str
-    low: str
-    high: str
-    words: str
-
-
-def _limits() -> dict[str, Limit]:
-    known = [
-        Limit("duration_s", "too_short", "too_long", "Length of the clip in seconds."),
-        Limit("short_side", "too_small", "too_large", "Pixels of the picture's short side."),
-        Limit("fps", "low_rate", "high_rate", "Frames a second."),
-    ]
-    for score in SCORES.values():
-        for column in columns(score):
-            meta = column.metadata
-            if meta.get("low") or meta.get("high"):
-                low, high = meta["low"], meta["high"]
-                known.append(Limit(column.name, low, high, meta["words"]))
-    return {limit.column: limit for limit in known}
-
-
-LIMITS: dict[str, Limit] = _limits()
-"""What a policy may bound, in the order in which reasons are given."""
-
-FILTER_REASONS: dict[str, str] = {
-    reason: CLIP_REASONS.get(reason, limit.words)
-    for limit in LIMITS.values()
-    for reason in (limit.low, limit.high)
-    if reason
-}
-"""The closed list of reasons for `filtered`, and what each means."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,16 @@ class Policy:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"policy: no value is called {name!r}{hint}")
             for side, reason in (("min", LIMITS[name].low), ("max", LIMITS[name].high)):
-                if getattr(bounds, side) is not None and not reason:
+                bound = getattr(bounds, side)
+                if bound is not None and not reason:
                     raise ValueError(f"policy: {name} takes no {side!r}")
+                if bound is not None and math.isnan(bound):
+                    raise ValueError(f"policy: {side!r} of {name} is not a number")
+            if None not in (bounds.min, bounds.max) and bounds.min > bounds.max:  # type: ignore[operator]
+                raise ValueError(
+                    f"policy: {name} has min {bounds.min:g} above max {bounds.max:g}: "
+                    "nothing would be kept"
+                )
         if self.similarity is not None and not SIMILARITY_FLOOR <= self.similarity <= 1:
             raise ValueError(
                 f"policy: similarity is {self.similarity}; pairs are known from "

@@ -42,7 +42,9 @@ class RenderStep:
         """Kept clips without a render of this profile, by source and time."""
         kept = self.dataset.clips("kept", self.selection_id)
         done = self.catalog.values(self.result, Render, "clip_id")
-        kept = kept.filter(pc.invert(pc.is_in(kept["clip_id"], pa.array(sorted(done), pa.string()))))
+        kept = kept.filter(
+            pc.invert(pc.is_in(kept["clip_id"], pa.array(sorted(done), pa.string())))
+        )
         kept = kept.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
         sources = source_rows(self.catalog)
         return [RenderItem(clip, sources[clip.source_id]) for clip in records.records(Clip, kept)]

@@ -14,9 +14,8 @@ from curation import records
 from curation.catalog import Catalog, Writer
 from curation.listing import Entry
 from curation.records import Clip, Source
-from curation.scan import Scan, ScanItem, ScanResult, failed_source
+from curation.scan import THUMBNAILS, Scan, ScanItem, ScanResult, failed_source
 from curation.stage import Done, Failed
-
 
 
 class SettingsError(ValueError):
@@ -66,10 +65,16 @@ class ScanStep:
         clips = self._clips_of(sorted(lacking))
         items = []
         for source_id in sorted(lacking):
-            source = by_id[source_id]
+            source, known = by_id[source_id], tuple(clips[source_id])
             entry = Entry(source.uri, source.size_bytes, source.modified, source.extra or {})
-            items.append(ScanItem(entry, tuple(clips[source_id]), tuple(lacking[source_id])))
+            names = [n for n in lacking[source_id] if n != THUMBNAILS or self._pictured(known)]
+            if names:
+                items.append(ScanItem(entry, known, tuple(names)))
         return items
+
+    def _pictured(self, clips: Sequence[Clip]) -> bool:
+        """Whether an analysis frame surely lies in one of the clips, which gives a thumbnail."""
+        return any(clip.end_s - clip.start_s >= 2 / self.stage.sampling.fps for clip in clips)
 
     def _clips_of(self, source_ids: list[str]) -> dict[str, list[Clip]]:
         rows = self.catalog.read("clips", Clip, where=pc.field("source_id").isin(source_ids))
@@ -89,15 +94,14 @@ class ScanStep:
     @contextlib.contextmanager
     def ledger(self) -> Iterator[ScanLedger]:
         """Takes the tables; `sources` is written last and announces the rest."""
-        tables = {"clips": Clip, **self.stage.side_tables, "sources": Source}
-        with self.catalog.writer(self.name, tables) as writer:
+        filled: dict[str, type] = {"clips": Clip, **self.stage.side_tables}
+        with self.catalog.writer(self.name, {**filled, "sources": Source}) as writer:
             done = pc.field("outcome") == "scanned"
             rows = self.catalog.read("sources", Source, ["source_id"], where=done)
             announced = set(rows["source_id"].to_pylist())
-            for name in tables:
-                if name != "sources":
-                    found = self.catalog.values(name, tables[name], "source_id")
-                    writer.drop(name, "source_id", found - announced)
+            for name, record in filled.items():
+                found = self.catalog.values(name, record, "source_id")
+                writer.drop(name, "source_id", found - announced)
             yield ScanLedger(self, writer, announced)
 
 
@@ -110,21 +114,28 @@ class ScanLedger:
         self._announced = announced
 
     def commit(self, results: Sequence[tuple[ScanItem, Done | Failed]]) -> Counter[str]:
-        """See `Ledger`. A known source that could not be watched again keeps its old outcome."""
+        """See `Ledger`. A known source that could not be watched again keeps its old outcome.
+
+        So does one whose bytes are others by now; both count as `not_filled`.
+        """
         clips: list[pa.Table] = []
         sides: dict[str, list[pa.Table]] = {name: [] for name in self._step.stage.side_tables}
         sources: list[Source] = []
         counts: Counter[str] = Counter()
         for item, outcome in results:
             result = _result(item, outcome)
-            counts[result.source.reason or ("scanned" if item.known is None else "filled")] += 1
-            fresh = result.source.source_id not in self._announced
+            source = result.source
             if item.known is None:
-                sources.append(result.source)
-                if fresh and result.source.outcome == "scanned":
+                counts[source.reason or "scanned"] += 1
+                sources.append(source)
+                good = source.outcome == "scanned" and source.source_id not in self._announced
+                if good:
                     clips.append(result.clips)
-                    self._announced.add(result.source.source_id or "")
-            if fresh or item.known is not None:
+                    self._announced.add(source.source_id or "")
+            else:
+                good = source.reason is None and source.source_id == item.known[0].source_id
+                counts["filled" if good else "not_filled"] += 1
+            if good:
                 for name, rows in result.sides.items():
                     sides[name].append(rows)
         if clips:
@@ -137,8 +148,11 @@ class ScanLedger:
 
 
 def _result(item: ScanItem, outcome: Done | Failed) -> ScanResult:
-    if isinstance(outcome, Done):
+    if isinstance(outcome, Done) and not item.entry.problem:
         result: ScanResult = outcome.value
         return result
-    source = failed_source(item.entry, outcome.reason, outcome.detail)
+    if isinstance(outcome, Failed) and not item.entry.problem:
+        source = failed_source(item.entry, outcome.reason, outcome.detail)
+    else:
+        source = failed_source(item.entry, "unreadable", item.entry.problem)
     return ScanResult(source, records.table(Clip, []), {}, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog
+from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, numbers
 from curation.dedup import greedy, neighbours, unpack
 from curation.descriptor import FrameDct
@@ -23,6 +24,14 @@ from curation.scan import EMBEDDINGS
 
 NEIGHBOURS = f"neighbours/{FrameDct.name}"
 APP = "select"
+_QUALITY = ("short_side", "sharpness", "duration_s")
+"""What makes one of two near-duplicates the better one: more of the first, then of the next."""
+
+Values = Mapping[str, npt.NDArray[np.float64]]
+
+
+class NotEmbeddedError(ValueError):
+    """Clips have no embedding, so their near-duplicates cannot be found."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +44,38 @@ class Selection:
     before: Counter[str] | None
     """The same of the newest selection until now."""
     is_new: bool
-    """Whether anything was written."""
+    """Whether it is another one than the newest until now."""
 
 
 def select(dataset: Dataset, policy: Policy) -> Selection:
-    """Applies a policy to every clip and stores the verdicts; the same again writes nothing."""
+    """Applies a policy to every clip and stores the verdicts; the same again writes nothing.
+
+    Raises `NotEmbeddedError`.
+    """
     clips = dataset.clips()
+    values = numbers(clips)
     previous = dataset.latest_selection()
     before = funnel(dataset.selection(previous)) if previous else None
-    selection_id = _name(policy, clips["clip_id"].to_pylist())
-    known = dataset.selection(selection_id)
-    if known.num_rows:
-        return Selection(selection_id, funnel(known), before, selection_id != previous)
-    verdicts = decide(dataset.catalog, clips, policy, selection_id)
-    rows = records.table(Verdict, verdicts)
-    with dataset.catalog.writer(APP, {"selection": Verdict}) as writer:
-        writer.append("selection", rows)
-    return Selection(selection_id, funnel(rows), before, True)
+    selection_id = _name(policy, clips["clip_id"].to_pylist(), values)
+    rows = dataset.selection(selection_id)
+    if clips.num_rows and not rows.num_rows:
+        rows = _decided(dataset, clips, values, policy, selection_id)
+    return Selection(selection_id, funnel(rows), before, selection_id != previous)
+
+
+def _decided(
+    dataset: Dataset, clips: pa.Table, values: Values, policy: Policy, selection_id: str
+) -> pa.Table:
+    """Commits the verdicts, unless another run did so before this one had the tables."""
+    tables = {NEIGHBOURS: Neighbour, "selection": Verdict}
+    with dataset.catalog.writer(APP, tables) as writer:
+        rows = dataset.selection(selection_id)
+        if not rows.num_rows:
+            duplicates = _duplicates(dataset.catalog, writer, clips, values, policy)
+            reasons = policy.reasons(values)
+            rows = records.table(Verdict, _verdicts(clips, reasons, duplicates, selection_id))
+            writer.append("selection", rows)
+    return rows
 
 
 def funnel(verdicts: pa.Table) -> Counter[str]:
@@ -60,24 +84,24 @@ def funnel(verdicts: pa.Table) -> Counter[str]:
     return Counter(reason if verdict == "filtered" else verdict for verdict, reason in pairs)
 
 
-def _name(policy: Policy, clip_ids: list[str]) -> str:
-    text = policy.digest + FrameDct.name + "".join(clip_ids)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _name(policy: Policy, clip_ids: list[str], values: Values) -> str:
+    """Names a selection by all that decides it, so that a score that came later makes a new one."""
+    state = hashlib.sha256(f"{policy.digest}{FrameDct.name}{''.join(clip_ids)}".encode())
+    for name in sorted({*policy.limits, *_QUALITY}):
+        state.update(values[name].tobytes())
+    return state.hexdigest()[:16]
 
 
-def decide(
-    catalog: Catalog, clips: pa.Table, policy: Policy, selection_id: str
+def _verdicts(
+    clips: pa.Table,
+    reasons: Sequence[str | None],
+    duplicates: Mapping[str, tuple[str, float]],
+    selection_id: str,
 ) -> list[Verdict]:
     """One verdict a clip, in the order of the clips."""
-    ids = clips["clip_id"].to_pylist()
-    values = numbers(clips)
-    reasons = policy.reasons(values)
-    passing = [i for i, reason in enumerate(reasons) if reason is None]
-    duplicates: dict[str, tuple[str, float]] = {}
-    if policy.similarity is not None and passing:
-        duplicates = _duplicates(catalog, clips, values, passing, policy.similarity)
     verdicts = []
-    for clip, source, reason in zip(ids, clips["source_id"].to_pylist(), reasons, strict=True):
+    columns = (clips["clip_id"].to_pylist(), clips["source_id"].to_pylist(), reasons)
+    for clip, source, reason in zip(*columns, strict=True):
         named = (selection_id, clip, source)
         if reason is not None:
             verdicts.append(Verdict(*named, "filtered", reason))
@@ -89,36 +113,33 @@ def decide(
 
 
 def _duplicates(
-    catalog: Catalog,
-    clips: pa.Table,
-    values: dict[str, npt.NDArray[np.float64]],
-    passing: list[int],
-    threshold: float,
+    catalog: Catalog, writer: Writer, clips: pa.Table, values: Values, policy: Policy
 ) -> dict[str, tuple[str, float]]:
+    """The near-duplicates among the clips that pass the filter."""
+    passing = [i for i, reason in enumerate(policy.reasons(values)) if reason is None]
+    if policy.similarity is None or not passing:
+        return {}
     ids = clips["clip_id"].to_pylist()
-    pairs = _pairs(catalog, [ids[i] for i in passing])
-    quality = np.nan_to_num(
-        np.stack([-values["short_side"], -values["sharpness"], -values["duration_s"]])
-    )
+    pairs = _pairs(catalog, writer, [ids[i] for i in passing])
+    quality = np.nan_to_num(np.stack([-values[name] for name in _QUALITY]))
     order = sorted(passing, key=lambda i: (*quality[:, i].tolist(), ids[i]))
-    shot = zip(
-        clips["source_id"].to_pylist(), clips["shot_start_frame"].to_pylist(), strict=True
-    )
+    shot = zip(clips["source_id"].to_pylist(), clips["shot_start_frame"].to_pylist(), strict=True)
     shots: dict[str, Any] = dict(zip(ids, shot, strict=True))
-    return greedy((ids[i] for i in order), pairs, shots, threshold)
+    return greedy((ids[i] for i in order), pairs, shots, policy.similarity)
 
 
-def _pairs(catalog: Catalog, wanted: list[str]) -> list[tuple[str, str, float]]:
-    """Stored pairs among the wanted clips, after searching for those not searched for yet."""
+def _pairs(catalog: Catalog, writer: Writer, wanted: list[str]) -> list[tuple[str, str, float]]:
+    """Stored pairs of clips, after searching for those of the wanted not searched for yet."""
     stored = catalog.read(NEIGHBOURS, Neighbour)
     own = pc.equal(stored["clip_id"], stored["neighbour_id"])
     searched = set(stored.filter(own)["clip_id"].to_pylist())
     new = sorted(set(wanted) - searched)
     if new:
         ids, vectors = _vectors(catalog, searched | set(new))
+        if lacking := len(set(new).difference(ids)):
+            raise NotEmbeddedError(f"{lacking} clips have no embedding; run `reelmill scan` first")
         fresh = records.table(Neighbour, neighbours(new, ids, vectors))
-        with catalog.writer(APP, {NEIGHBOURS: Neighbour}) as writer:
-            writer.append(NEIGHBOURS, fresh)
+        writer.append(NEIGHBOURS, fresh)
         stored = pa.concat_tables([stored, fresh])
     names = [field.name for field in records.schema(Neighbour)]
     columns = [stored[name].to_pylist() for name in names]

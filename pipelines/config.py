@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ from curation.render import RenderClips
 from curation.scan import Scan
 from curation.scores import SCORES
 from curation.shots import SHOT_DETECTORS
+from tokenizer import windows
+from tokenizer.load import load as load_tokenizer
 from tokenizer.tokenize import Tokenize
 
 
@@ -65,6 +69,19 @@ _SECTIONS: dict[str, dict[str, Any]] = {
     "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
     "execution": typing.get_type_hints(Execution),
 }
+_MAY_BE_ZERO = {"threshold", "ratio", "still", "crf", "workers", "cpus"}
+"""Of the numbers outside the policy; none may be less, and the others must be more."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes `1e-3` for a number, as YAML 1.2 does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 def profiles_folder() -> Path:
@@ -81,8 +98,10 @@ def load(config: str | None = None, changes: Iterable[str] = ()) -> Profile:
     data = _read(profiles_folder() / "default.yaml")
     if config is not None:
         data = _laid_over(data, _read(_find(config)))
+    _refuse_unknown_keys(data)
     for change in changes:
         _set(data, change)
+        _refuse_unknown_keys(data)
     return _profile(data)
 
 
@@ -97,8 +116,8 @@ def _find(config: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: needs sections such as {', '.join(_SECTIONS)}")
@@ -107,10 +126,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     merged = dict(below)
-    for key, value in above.items():
+    for key, given in above.items():
         place = f"{at}.{key}".lstrip(".")
-        chosen = _CHOSEN.get(place)
-        if chosen and isinstance(value, Mapping) and value.keys() != dict(below[key]).keys():
+        value = {given: {}} if place in _CHOSEN and isinstance(given, str) else given
+        if value is None and not at:
+            continue  # a section without keys changes nothing
+        if place in _CHOSEN and isinstance(value, Mapping) and value.keys() != below[key].keys():
             merged[key] = dict(value)
         elif isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
             merged[key] = _laid_over(below[key], value, place)
@@ -120,7 +141,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], at: str = "")
 
 
 def known_keys(data: Mapping[str, Any]) -> Iterator[str]:
-    """Every key that can be set, given which detector is chosen."""
+    """Every key that can be set, given which shot detector is chosen."""
     for section, keys in _SECTIONS.items():
         for key, kind in keys.items():
             yield from _keys_of(f"{section}.{key}", kind, data)
@@ -130,9 +151,11 @@ def _keys_of(place: str, kind: Any, data: Mapping[str, Any]) -> Iterator[str]:
     if place == "policy.limits":
         for name, limit in LIMITS.items():
             yield from (f"{place}.{name}.{s}" for s, r in _sides(limit.low, limit.high) if r)
-    elif place == "scan.shots":
-        for name in data["scan"]["shots"]:
-            detector = SHOT_DETECTORS.get(name)
+    elif place in _CHOSEN:
+        yield place
+        section, key = place.split(".")
+        for name in data[section][key]:
+            detector = _CHOSEN[place].get(name)
             fields = dataclasses.fields(detector) if detector else ()
             yield from (f"{place}.{name}.{f.name}" for f in fields)
     elif dataclasses.is_dataclass(kind):
@@ -154,13 +177,14 @@ def _set(data: dict[str, Any], change: str) -> None:
     fitting = [k for k in keys if k == key] or [k for k in keys if k.endswith(f".{key}")]
     if len(fitting) != 1:
         raise ConfigError(f"--set {change}: {_unknown(key, fitting, keys)}")
-    *parents, last = fitting[0].split(".")
-    place = data
-    for parent in parents:
-        if not isinstance(place.get(parent), dict):
-            place[parent] = {}
-        place = place[parent]
-    place[last] = yaml.safe_load(text)
+    try:
+        value: Any = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(f"--set {change}: {text!r} is not YAML ({words})") from error
+    for part in reversed(fitting[0].split(".")):
+        value = {part: value}
+    data.update(_laid_over(data, value))
 
 
 def _unknown(key: str, fitting: list[str], keys: list[str]) -> str:
@@ -172,10 +196,14 @@ def _unknown(key: str, fitting: list[str], keys: list[str]) -> str:
     return f"there is no key {key!r}{hint}"
 
 
-def _profile(data: dict[str, Any]) -> Profile:
+def _refuse_unknown_keys(data: dict[str, Any]) -> None:
     _refuse_unknown(data, _SECTIONS, "")
     for section, keys in _SECTIONS.items():
-        _refuse_unknown(data.get(section) or {}, keys, section)
+        _refuse_unknown(data[section], keys, section)
+    _detector(data["scan"]["shots"])
+
+
+def _profile(data: dict[str, Any]) -> Profile:
     sandbox = _checked(Limits, data["sandbox"], "sandbox")
     scan, render = data["scan"], data["render"]
     return Profile(
@@ -192,9 +220,7 @@ def _profile(data: dict[str, Any]) -> Profile:
             encoding=_checked(Encoding, render["encoding"], "render.encoding"),
             limits=sandbox,
         ),
-        tokenize=dataclasses.replace(
-            _checked(Tokenize, data["tokenize"], "tokenize"), limits=sandbox
-        ),
+        tokenize=_tokenize(data["tokenize"], sandbox),
         execution=_checked(Execution, data["execution"], "execution"),
         resolved=data,
     )
@@ -202,7 +228,7 @@ def _profile(data: dict[str, Any]) -> Profile:
 
 def _detector(data: Any) -> Any:
     if not isinstance(data, Mapping) or len(data) != 1:
-        raise ConfigError(f"scan.shots: name one of {', '.join(SHOT_DETECTORS)}")
+        raise ConfigError(f"scan.shots: name one of {', '.join(SHOT_DETECTORS)}, not {data!r}")
     ((name, settings),) = data.items()
     _refuse_unknown(data, SHOT_DETECTORS, "scan.shots")
     return _checked(SHOT_DETECTORS[name], settings or {}, f"scan.shots.{name}")
@@ -212,6 +238,19 @@ def _scores(names: Any) -> tuple[Any, ...]:
     listed = _checked(list[str], names, "scan.scores")
     _refuse_unknown(dict.fromkeys(listed), SCORES, "scan.scores")
     return tuple(SCORES[name]() for name in listed)
+
+
+def _tokenize(data: Any, sandbox: Limits) -> Tokenize:
+    stage: Tokenize = dataclasses.replace(_checked(Tokenize, data, "tokenize"), limits=sandbox)
+    try:
+        tokenizer = load_tokenizer(stage.tokenizer)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"tokenize.tokenizer: {error}") from error
+    try:
+        windows.split(1, tokenizer.rate.time, stage.max_frames)
+    except ValueError as error:
+        raise ConfigError(f"tokenize.max_frames: {error}") from error
+    return stage
 
 
 def _policy(data: Mapping[str, Any]) -> Policy:
@@ -244,8 +283,21 @@ def _checked(kind: Any, value: Any, at: str) -> Any:
     if dataclasses.is_dataclass(kind):
         _refuse_unknown(value, [f.name for f in dataclasses.fields(kind)], at)
     try:
-        return TypeAdapter(kind).validate_python(value)
+        checked = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in (at, *first["loc"]))
         raise ConfigError(f"{place}: {first['msg'].lower()}, not {first['input']!r}") from error
+    if not at.startswith("policy"):
+        _refuse_below_zero(value, at)
+    return checked
+
+
+def _refuse_below_zero(value: Any, at: str) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_below_zero(inner, f"{at}.{key}")
+    elif isinstance(value, float | int):
+        least = "0 or more" if at.rsplit(".", 1)[-1] in _MAY_BE_ZERO else "more than 0"
+        if not (value > 0 or (value == 0 and least == "0 or more")):
+            raise ConfigError(f"{at}: has to be {least}, not {value!r}")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Done, Failed, Fault, Item
@@ -47,41 +46,63 @@ def drive(step: Step, executor: Executor, tally: Tally, watch: Watch = lambda *_
     Raises `EnvironmentFaultError` if the surroundings fail; what was committed until then stands.
     """
     with step.ledger() as ledger:
-        items = step.todo()
-        pending = {item.key: item for item in items}
-        run = _Run(step, ledger, tally, sum(map(step.weight, items)), watch)
-        run.collect(executor, items, pending)
-        for part in [part for item in pending.values() for part in step.split(item)]:
-            left = {part.key: part}
-            run.collect(executor, [part], left)
-            run.finish([(item, Failed(key, "internal", _LOST)) for key, item in left.items()])
+        items = list(step.todo())
+        run = _Run(step, ledger, tally, items, watch)
+        suspects: list[Item] = []
+        while items:
+            in_flight = run.collect(executor, items)
+            left = run.unfinished(items)
+            suspects += left[:in_flight]
+            items = left[in_flight:]
+        for part in [part for item in suspects for part in step.split(item)]:
+            run.alone(executor, part)
 
 
 class _Run:
-    def __init__(self, step: Step, ledger: Ledger, tally: Tally, total: int, watch: Watch) -> None:
+    def __init__(
+        self, step: Step, ledger: Ledger, tally: Tally, items: Sequence[Item], watch: Watch
+    ) -> None:
         self._step = step
         self._ledger = ledger
         self._tally = tally
-        self._total = total
+        self._pending = {item.key: item for item in items}
+        self._total = sum(map(step.weight, items))
         self._watch = watch
         self._finished = 0
         self._held: list[tuple[Item, Done | Failed]] = []
         self._committed = time.monotonic()
+        watch(0, self._total, tally)
 
-    def collect(self, executor: Executor, items: Sequence[Item], pending: dict[str, Item]) -> None:
-        """Runs items and commits in batches; takes what came out of `pending`."""
-        self._watch(self._finished, self._total, self._tally)
+    def unfinished(self, items: Sequence[Item]) -> list[Item]:
+        """Those of the items that have no outcome yet."""
+        return [item for item in items if item.key in self._pending]
+
+    def collect(self, executor: Executor, items: Sequence[Item]) -> int:
+        """Runs items and commits in batches.
+
+        Returns how many of the first unfinished items may have been at work when workers died for
+        good; all, if the stream ended without them.
+        """
         self._committed = time.monotonic()
         try:
             for outcome in executor.run(self._step.stage, items):
                 if isinstance(outcome, Fault):
                     raise EnvironmentFaultError(outcome.detail)
-                if item := pending.pop(outcome.key, None):
+                if item := self._pending.pop(outcome.key, None):
                     self._hold(item, outcome)
-        except ExecutorLostError:
-            pass
+        except ExecutorLostError as error:
+            return error.in_flight
         finally:
-            self.finish(self._held)
+            self._commit()
+        return len(items)
+
+    def alone(self, executor: Executor, item: Item) -> None:
+        """Runs one item by itself; if that kills its worker too, it has failed."""
+        self._pending[item.key] = item
+        self.collect(executor, [item])
+        if self._pending.pop(item.key, None):
+            self._hold(item, Failed(item.key, "internal", _LOST))
+            self._commit()
 
     def _hold(self, item: Item, outcome: Done | Failed) -> None:
         self._held.append((item, outcome))
@@ -91,14 +112,12 @@ class _Run:
             self._tally.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", whole))
         late = time.monotonic() - self._committed > _COMMIT_SECONDS
         if late or len(self._held) >= _COMMIT_ITEMS:
-            self.finish(self._held)
+            self._commit()
         self._watch(self._finished, self._total, self._tally)
 
-    def finish(self, results: Iterable[tuple[Any, Done | Failed]]) -> None:
-        """Commits results."""
-        listed = list(results)
-        self._held = []
-        if listed:
-            self._tally.counts.update(self._ledger.commit(listed))
+    def _commit(self) -> None:
+        results, self._held = self._held, []
+        if results:
+            self._tally.counts.update(self._ledger.commit(results))
             self._committed = time.monotonic()
             self._watch(self._finished, self._total, self._tally)

@@ -15,7 +15,15 @@ from curation.stage import Item, Outcome, Stage, attempt
 
 
 class ExecutorLostError(Exception):
-    """The stream of outcomes broke off; what is missing is found by name and tried alone."""
+    """Workers died for good and the stream of outcomes broke off.
+
+    `in_flight` is how many items may have been at work then. They are the first of those without an
+    outcome, are tried again alone, and the others together.
+    """
+
+    def __init__(self, words: str, in_flight: int) -> None:
+        super().__init__(words)
+        self.in_flight = in_flight
 
 
 class ClusterError(ValueError):

@@ -10,7 +10,7 @@ import platform
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -60,9 +60,7 @@ def _make(profile: Profile, stack: contextlib.ExitStack) -> Executor:
     from pipelines.ray_executor import OnRay, cluster
 
     stack.enter_context(
-        cluster(
-            settings.address, cpus=settings.cpus, object_store_mb=settings.object_store_mb
-        )
+        cluster(settings.address, cpus=settings.cpus, object_store_mb=settings.object_store_mb)
     )
     return OnRay(settings.workers)
 
@@ -85,7 +83,8 @@ class Job:
         start = time.monotonic()
         selection = select(self.dataset, self.profile.policy)
         if selection.is_new:
-            self._record("select", began, start, selection.funnel, {}, selection.selection_id)
+            result = selection.selection_id
+            self._record("select", began, start, selection.funnel, cpu_seconds={}, result=result)
         return selection
 
     def render(self, watch: Watch) -> Tally | None:
@@ -122,9 +121,7 @@ class Job:
         selection_id = self.dataset.latest_selection()
         if selection_id is None:
             raise NothingToDoError("there is no selection yet; run `reelmill select` first")
-        stage = dataclasses.replace(
-            self.profile.render, output=self.dataset.catalog.storage.root
-        )
+        stage = dataclasses.replace(self.profile.render, output=self.dataset.catalog.storage.root)
         return RenderStep(self.dataset, stage, selection_id)
 
     def _drive(self, step: Step, watch: Watch) -> Tally | None:
@@ -137,7 +134,9 @@ class Job:
         finally:
             if tally.done:
                 cpu = {part: round(s, 3) for part, s in tally.cpu_seconds.items()}
-                self._record(step.name, began, start, tally.counts, cpu, step.result)
+                self._record(
+                    step.name, began, start, tally.counts, cpu_seconds=cpu, result=step.result
+                )
         return tally
 
     def _record(
@@ -146,7 +145,8 @@ class Job:
         began: str,
         start: float,
         counts: Counter[str],
-        cpu_seconds: dict[str, float],
+        *,
+        cpu_seconds: Mapping[str, float],
         result: str,
     ) -> None:
         run = Run(

@@ -50,7 +50,7 @@ class OnRay:
             stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 Worker,
                 batch_size=1,
-                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=_QUEUED),
                 num_cpus=needs.cpus,
                 num_gpus=needs.gpus or None,
                 max_restarts=2,
@@ -61,7 +61,7 @@ class OnRay:
                 outcome: Outcome = pickle.loads(row["outcome"])
                 yield outcome
         except (ray.exceptions.RayError, RuntimeError) as error:
-            raise ExecutorLostError(str(error)) from error
+            raise ExecutorLostError(str(error), workers * (_QUEUED + 1)) from error
 
     def _fitting(self, stage: Stage, items: int) -> int:
         """How many actors; raises `ClusterError` if the cluster has no room for what is asked."""
@@ -81,6 +81,9 @@ class OnRay:
             )
         return min(wanted, items)
 
+
+_QUEUED = 2
+"""Items that wait at an actor, the one at work included."""
 
 _SPARE_CPUS = 0.5
 """Left over for Ray Data's own tasks: with every CPU held by actors nothing streams."""

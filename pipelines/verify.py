@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,16 +13,29 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog
-from curation.dataset import Dataset
+from curation.dataset import VERDICTS, Dataset
 from curation.policy import FILTER_REASONS
-from curation.reasons import INPUT_REASONS
-from curation.records import Clip, Embedding, Render, Source, Thumbnail, Verdict
+from curation.reasons import INPUT_REASONS, EnvironmentFaultError
+from curation.records import (
+    Caption,
+    Clip,
+    Embedding,
+    Neighbour,
+    Render,
+    Run,
+    Source,
+    Thumbnail,
+    Verdict,
+)
 from curation.scan import EMBEDDINGS, THUMBNAILS, clip_name
 from curation.scores import SCORES, table_name
+from curation.select import funnel
 from tokenizer.shards import TokenWindow
 from tokenizer.tokenize import TokenizedClip
 
-_MOST_SHOWN = 20
+_TABLES = ("sources", "clips", "thumbnails", "selection", "runs")
+_GROUPS = ("scores", "embeddings", "captions", "neighbours", "renders", "tokens", "tokenized")
+_DIGEST_NAME = len("0" * 32 + ".parquet")
 
 
 @dataclass
@@ -44,94 +58,158 @@ class Promise:
         if not good:
             self.broken.append(words)
 
+    def once(self, values: Iterable[object], what: str) -> None:
+        """Expects each value once."""
+        for value, count in Counter(values).items():
+            self.expect(count == 1, f"{what} {value} is there {count} times")
+
 
 def verify(dataset: Dataset, watch: Callable[[str], None] = lambda _: None) -> list[Promise]:
-    """Checks all six promises; `watch` is told which one is being looked at."""
+    """Checks all promises; `watch` is told which one is being looked at.
+
+    A table that cannot be read breaks the promises that rest on it; `EnvironmentFaultError` is
+    raised only where the storage itself does not answer.
+    """
     promises = []
     for words, check in _CHECKS.items():
         watch(words)
         promise = Promise(words)
-        check(dataset, promise)
+        try:
+            check(dataset, promise)
+        except EnvironmentFaultError as error:
+            dataset.catalog.storage.size("")
+            promise.expect(False, f"cannot be read: {error}")
         promises.append(promise)
     return promises
 
 
 def _inputs(dataset: Dataset, promise: Promise) -> None:
     sources = records.records(Source, dataset.sources())
-    listed = Counter((s.uri, s.size_bytes, s.modified) for s in sources)
+    promise.once([(s.uri, s.size_bytes, s.modified) for s in sources], "the outcome of")
     for source in sources:
-        promise.expect(
-            listed[source.uri, source.size_bytes, source.modified] == 1,
-            f"{source.uri} has more than one outcome",
-        )
-        good = source.outcome == "scanned" or source.reason in INPUT_REASONS
-        promise.expect(good, f"{source.uri}: {source.outcome} for no reason of the list")
+        _reasoned(source, "scanned", source.uri, promise)
+    _recorded(dataset, "sources", len(sources), promise)
+    promise.once([row.run_id for row in records.records(Run, dataset.runs())], "run")
+
+
+def _reasoned(row: Source | Render | TokenizedClip, good: str, what: str, promise: Promise) -> None:
+    """Expects the good outcome, or a failure for a reason of the list."""
+    failed = row.outcome == "failed" and row.reason in INPUT_REASONS
+    fine = failed or (row.outcome == good and row.reason is None)
+    promise.expect(fine, f"{what}: {row.outcome} for {row.reason}, which is no known reason")
+
+
+def _recorded(dataset: Dataset, table: str, rows: int, promise: Promise) -> None:
+    """Expects at least the rows that runs told of; one killed before it told adds more."""
+    told = 0
+    for run in records.records(Run, dataset.runs()):
+        if run.result == table:
+            counts = json.loads(run.counts)
+            told += sum(n for name, n in counts.items() if name not in ("filled", "not_filled"))
+    promise.expect(rows >= told, f"{table}: runs committed {told} rows, {rows} are there")
 
 
 def _accounts(dataset: Dataset, promise: Promise) -> None:
-    sources = records.records(Source, dataset.sources())
     clips = _by_source(dataset)
-    for source in sources:
+    for source in records.records(Source, dataset.sources()):
         if source.outcome == "scanned":
             ids = "".join(clip.clip_id for clip in clips.get(source.source_id or "", []))
             same = hashlib.sha256(ids.encode()).hexdigest() == source.clips_digest
             promise.expect(same, f"{source.uri}: its clips are not those that were found")
-    known = {clip.clip_id for listed in clips.values() for clip in listed}
-    selection_id = dataset.latest_selection()
-    if selection_id is not None:
-        _selection(dataset.selection(selection_id), known, promise)
+    known = {source: {clip.clip_id for clip in listed} for source, listed in clips.items()}
+    kept = _selections(dataset, known, promise)
     for name in dataset.catalog.names("renders"):
-        kept = set(dataset.catalog.values("selection", Verdict, "clip_id"))
-        rendered = dataset.catalog.read(name, Render, ["clip_id"])["clip_id"].to_pylist()
-        _once(rendered, f"{name}: clip", promise)
-        promise.expect(kept.issuperset(rendered), f"{name} has clips of no selection")
+        rows = records.records(Render, dataset.catalog.read(name, Render))
+        _recorded(dataset, name, len(rows), promise)
+        promise.once([row.clip_id for row in rows], f"{name}: clip")
+        for row in rows:
+            _reasoned(row, "rendered", f"{name}: clip {row.clip_id}", promise)
+            promise.expect(row.clip_id in kept, f"{name}: clip {row.clip_id} was never kept")
 
 
-def _selection(rows: pa.Table, known: set[str], promise: Promise) -> None:
-    verdicts = records.records(Verdict, rows)
-    kept = {v.clip_id for v in verdicts if v.verdict == "kept"}
-    _once([v.clip_id for v in verdicts], "selection: clip", promise)
+def _selections(dataset: Dataset, known: dict[str, set[str]], promise: Promise) -> set[str]:
+    """Checks every selection; returns the clips that any of them keeps."""
+    rows = dataset.catalog.read("selection", Verdict)
+    runs = records.records(Run, dataset.runs())
+    told = {run.result: json.loads(run.counts) for run in runs if run.step == "select"}
+    kept: set[str] = set()
+    for name in sorted({*told, *rows["selection_id"].to_pylist()}):
+        own = rows.filter(pc.field("selection_id") == name)
+        found = dict(funnel(own))
+        words = f"selection {name}: {found} is not the {told.get(name)} that was found"
+        promise.expect(found == told.get(name, found), words)
+        verdicts = records.records(Verdict, own)
+        kept |= _selection(verdicts, known, f"selection {name}", promise)
+    return kept
+
+
+def _selection(
+    verdicts: list[Verdict], known: dict[str, set[str]], name: str, promise: Promise
+) -> set[str]:
+    kept = {v.clip_id for v in verdicts if v.verdict == VERDICTS[0]}
+    promise.once([v.clip_id for v in verdicts], f"{name}: clip")
     for verdict in verdicts:
         good = {
             "kept": True,
             "filtered": verdict.reason in FILTER_REASONS,
             "duplicate": verdict.duplicate_of in kept,
         }.get(verdict.verdict, False)
-        promise.expect(good, f"selection: {verdict.clip_id} {verdict.verdict} {verdict.reason}")
-    missing = known - {v.clip_id for v in verdicts}
-    words = f"{len(missing)} clips came after the newest selection; run `reelmill select`"
-    promise.expect(not missing or len(missing) == len(known), words)
+        words = f"{verdict.verdict} {verdict.reason or ''} {verdict.duplicate_of or ''}".strip()
+        promise.expect(good, f"{name}: clip {verdict.clip_id} is {words}")
+    judged: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        judged.setdefault(verdict.source_id, set()).add(verdict.clip_id)
+    for source, clips in judged.items():
+        there = known.get(source, set())
+        for clip in sorted(there - clips):
+            promise.expect(False, f"{name}: clip {clip} has no verdict")
+        for clip in sorted(clips - there):
+            promise.expect(False, f"{name}: clip {clip} is not among the clips")
+    return kept
 
 
 def _files(dataset: Dataset, promise: Promise) -> None:
+    catalog = dataset.catalog
+    for name in _all_tables(catalog):
+        for path, size in _table_files(catalog, name):
+            _file(dataset, f"{name}/{path}", size, promise)
+    for name in catalog.names("renders"):
+        for render in records.records(Render, catalog.read(name, Render)):
+            if render.path is not None:
+                _file(dataset, render.path, render.size_bytes, promise, render.sha256)
+            elif render.outcome == "rendered":
+                words = f"{name}: clip {render.clip_id} has no file"
+                promise.expect(render.mode == "span", words)
+
+
+def _file(
+    dataset: Dataset, path: str, size: int | None, promise: Promise, sha256: str | None = None
+) -> None:
+    """Expects a file of this size and digest; shards carry the digest in their names."""
     storage = dataset.catalog.storage
-    for name in dataset.catalog.names("renders"):
-        for render in records.records(Render, dataset.catalog.read(name, Render)):
-            if render.path is None:
-                continue
-            size = storage.size(render.path)
-            if size != render.size_bytes:
-                promise.expect(False, f"{render.path}: {size} bytes, not {render.size_bytes}")
-            else:
-                good = storage.sha256(render.path) == render.sha256
-                promise.expect(good, f"{render.path}: its bytes changed")
-    for name in dataset.catalog.names("tokens"):
-        table = dataset.catalog.open(name)
-        actions = pa.table(table.get_add_actions(flatten=True)) if table is not None else None
-        for path, size in _paths(actions):
-            whole = f"{name}/{path}"
-            promise.expect(storage.size(whole) == size, f"{whole}: missing or of another size")
-            if promise.holds and len(path) == len("0" * 32 + ".parquet"):
-                good = storage.sha256(whole).startswith(path.split(".")[0])
-                promise.expect(good, f"{whole}: its bytes changed")
+    found = storage.size(path)
+    if found != size:
+        words = "is missing" if found is None else f"has {found} bytes, not {size}"
+        promise.expect(False, f"{path} {words}")
+        return
+    name = path.rsplit("/", 1)[1]
+    if sha256 is None and len(name) == _DIGEST_NAME:
+        sha256 = name.split(".")[0]
+    same = sha256 is None or storage.sha256(path).startswith(sha256)
+    promise.expect(same, f"{path}: its bytes changed")
 
 
-def _paths(actions: pa.Table | None) -> Iterable[tuple[str, int]]:
-    if actions is None:
-        return []
-    return list(
-        zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
-    )
+def _all_tables(catalog: Catalog) -> list[str]:
+    single = [name for name in _TABLES if catalog.open(name) is not None]
+    return single + [name for group in _GROUPS for name in catalog.names(group)]
+
+
+def _table_files(catalog: Catalog, name: str) -> Iterator[tuple[str, int]]:
+    table = catalog.open(name)
+    if table is not None:
+        actions = pa.table(table.get_add_actions(flatten=True))
+        columns = (actions["path"].to_pylist(), actions["size_bytes"].to_pylist())
+        yield from zip(*columns, strict=True)
 
 
 def _identities(dataset: Dataset, promise: Promise) -> None:
@@ -148,15 +226,27 @@ def _identities(dataset: Dataset, promise: Promise) -> None:
 
 def _finished(dataset: Dataset, promise: Promise) -> None:
     catalog = dataset.catalog
+    rendered: set[str] = set()
+    for name in catalog.names("renders"):
+        where = pc.field("outcome") == "rendered"
+        rendered.update(catalog.read(name, Render, ["clip_id"], where)["clip_id"].to_pylist())
     for name in catalog.names("tokenized"):
         rows = records.records(TokenizedClip, catalog.read(name, TokenizedClip))
-        _once([row.clip_id for row in rows], f"{name}: clip", promise)
-        tokens = catalog.read(name.replace("tokenized", "tokens"), TokenWindow, ["clip_id"])
-        windows = Counter(tokens["clip_id"].to_pylist())
+        _recorded(dataset, name, len(rows), promise)
+        promise.once([row.clip_id for row in rows], f"{name}: clip")
+        tokens = catalog.read(
+            name.replace("tokenized", "tokens"), TokenWindow, ["clip_id", "window"]
+        )
+        found: dict[str, list[int]] = {}
+        for clip, window in zip(*(column.to_pylist() for column in tokens.columns), strict=True):
+            found.setdefault(clip, []).append(window)
         for row in rows:
-            good = windows[row.clip_id] == (row.windows or 0)
-            words = f"{windows[row.clip_id]} token windows, not {row.windows}"
-            promise.expect(good, f"{name}: clip {row.clip_id} has {words}")
+            what = f"{name}: clip {row.clip_id}"
+            _reasoned(row, "tokenized", what, promise)
+            promise.expect(row.clip_id in rendered, f"{what} was never rendered")
+            windows = sorted(found.get(row.clip_id, []))
+            good = windows == list(range(row.windows or 0))
+            promise.expect(good, f"{what} has token windows {windows}, not {row.windows or 0}")
 
 
 def _whole(dataset: Dataset, promise: Promise) -> None:
@@ -166,16 +256,19 @@ def _whole(dataset: Dataset, promise: Promise) -> None:
     for name, record in {**sides, EMBEDDINGS: Embedding, THUMBNAILS: Thumbnail}.items():
         if catalog.open(name) is None:
             continue
-        found = catalog.read(name, record, ["clip_id"])["clip_id"].to_pylist()
-        _once([clip for clip in found if clip in clips], f"{name}: clip", promise)
+        found = dataset.side(name, record)["clip_id"].to_pylist()
+        promise.once(found, f"{name}: clip")
+        for clip in sorted(set(found) - clips):
+            promise.expect(False, f"{name} has clip {clip}, which is not among the clips")
         if name != THUMBNAILS:
-            for clip in clips - set(found):
-                promise.expect(False, f"{name} lacks clip {clip}")
-
-
-def _once(values: Iterable[str], what: str, promise: Promise) -> None:
-    for value, count in Counter(values).items():
-        promise.expect(count == 1, f"{what} {value} is there {count} times")
+            for clip in sorted(clips - set(found)):
+                promise.expect(False, f"{name} lacks clip {clip}; run `reelmill scan` again")
+    for name in catalog.names("captions"):
+        promise.once(dataset.side(name, Caption)["clip_id"].to_pylist(), f"{name}: clip")
+    for name in catalog.names("neighbours"):
+        pairs = catalog.read(name, Neighbour, ["clip_id", "neighbour_id"])
+        columns = [column.to_pylist() for column in pairs.columns]
+        promise.once(zip(*columns, strict=True), f"{name}: pair")
 
 
 def _by_source(dataset: Dataset) -> dict[str, list[Clip]]:

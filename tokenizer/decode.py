@@ -29,7 +29,7 @@ def decode_stored(
     """The clip whose id starts with `clip`, uint8 [n, H, W, 3], and its frames a second.
 
     `table` names the tokens if there are several; `weights` the tokenizer if it is not shipped.
-    Raises `TokensNotFoundError`.
+    Raises `TokensNotFoundError`, also for tokens of another tokenizer.
     """
     name = _table(dataset, table)
     where = pc.starts_with(pc.field("clip_id"), clip)
@@ -39,8 +39,10 @@ def decode_stored(
         words = f"is the start of {len(ids)} clips" if ids else "has no tokens"
         raise TokensNotFoundError(f"{clip!r} {words} in {name}{_examples(dataset, name)}")
     rows: list[TokenWindow] = records.records(TokenWindow, found.sort_by("window"))
-    tokenizer = load(weights or rows[0].tokenizer)
-    return decode_clip(rows, tokenizer, head=head), rows[0].fps
+    try:
+        return decode_clip(rows, load(weights or rows[0].tokenizer), head=head), rows[0].fps
+    except (ValueError, FileNotFoundError) as error:
+        raise TokensNotFoundError(f"{error}; give the right ones with --weights") from error
 
 
 def _table(dataset: Dataset, wanted: str | None) -> str:

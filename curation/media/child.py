@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -21,6 +22,14 @@ from curation.reasons import MediaError
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
+_CAUGHT = 255
+"""How ffmpeg exits after a signal that it caught."""
+_NO_MEMORY = re.compile(
+    r"Cannot allocate memory|MemoryError|ENOMEM|bad_alloc|failed to map segment"
+    r"|get_buffer\(\) failed|pthread_create\(\) failed|thread_encoder_init failed"
+)
+_BAD_SIZE = "image parameters invalid"
+"""With these words a buffer is refused for its size, not for want of memory."""
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -91,13 +100,14 @@ def run(command: Sequence[str], limits: Limits) -> tuple[bytes, str]:
     Raises `MediaError` for a limit, `ChildKilledError` for a foreign signal, and `ChildFailedError`
     for any other non-zero exit.
     """
+    before = cpu_seconds()
     with spawn(command, limits, stdout=subprocess.PIPE) as process:
         try:
             out, err = process.communicate(timeout=limits.wall_s)
         except subprocess.TimeoutExpired as error:
             raise MediaError("time_limit", f"stopped after {limits.wall_s} s") from error
         text = err.decode("utf-8", "replace")
-        check_exit(process.returncode, text, limits)
+        check_exit(process.returncode, text, limits, cpu_seconds() - before)
         return out, text
 
 
@@ -110,17 +120,27 @@ class ChildFailedError(Exception):
         self.text = text
 
 
-def check_exit(code: int, text: str, limits: Limits) -> None:
-    """Turns an exit status into the exception that fits it; returns if it is 0."""
+def check_exit(code: int, text: str, limits: Limits, spent_s: float) -> None:
+    """Turns an exit status into the exception that fits it; returns if it is 0.
+
+    `spent_s` are the child's CPU seconds, for ffmpeg catches SIGXCPU and SIGTERM alike.
+    """
     if code == 0:
         return
-    if code == -signal.SIGXCPU:
+    if code == -signal.SIGXCPU or (code in (_CAUGHT, -signal.SIGKILL) and spent_s >= limits.cpu_s):
         raise MediaError("time_limit", f"used more than {limits.cpu_s} s of CPU time")
-    if "Cannot allocate memory" in text or "MemoryError" in text or "ENOMEM" in text:
-        raise MediaError("memory_limit", f"needed more than {limits.memory_mb} MiB")
+    check_memory(text, limits)
+    if code == _CAUGHT:
+        raise ChildKilledError("child ended by a signal that it caught")
     if code < 0:
         raise ChildKilledError(f"child ended by signal {-code} ({signal.strsignal(-code)})")
     raise ChildFailedError(code, text)
+
+
+def check_memory(text: str, limits: Limits) -> None:
+    """Raises `MediaError` if the child's words say that it got no memory."""
+    if (found := _NO_MEMORY.search(text)) and _BAD_SIZE not in text:
+        raise MediaError("memory_limit", f"needed more than {limits.memory_mb} MiB ({found[0]})")
 
 
 def plain(text: str, most: int = 200) -> str:

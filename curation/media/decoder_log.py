@@ -16,8 +16,8 @@ _LINE = re.compile(r"(?:\[[^\]\n]*@ 0x[0-9a-f]+\] )*\[(\w+)\] (.*)")
 _RESIZED = re.compile(r"Reconfiguring filter graph because .*?(\d+)x(\d+)")
 
 
-def check(code: int, log: str, facts: Facts, limits: child.Limits) -> None:
-    """Raises the `MediaError` that the decoder's exit and words call for.
+def check(code: int, log: str, spent_s: float, facts: Facts, limits: child.Limits) -> None:
+    """Raises the `MediaError` that the decoder's exit, words and CPU seconds call for.
 
     Raises `ChildKilledError` if it was ended by a signal that no limit explains.
     """
@@ -35,7 +35,7 @@ def check(code: int, log: str, facts: Facts, limits: child.Limits) -> None:
     if "exceeds the maximum number of pixels" in everything or "Picture size" in everything:
         raise MediaError("too_large_picture", f"more than {limits.max_pixels} pixels")
     try:
-        child.check_exit(code, everything, limits)
+        child.check_exit(code, everything, limits, spent_s)
     except child.ChildFailedError:
         said = said or f"decoder exit {code}"
     if said and facts.missing_bytes:

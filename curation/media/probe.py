@@ -79,6 +79,8 @@ def probe(path: str, limits: child.Limits) -> Facts:
     except child.ChildFailedError as error:
         raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
     raw = json.loads(out)
+    if not raw.get("first"):
+        child.check_memory("\n".join([*raw["said"], raw.get("error", "")]), limits)
     if "error" in raw:
         raise _refusal(raw, path)
     return _facts(raw, sniff.missing_bytes(path))
@@ -86,7 +88,7 @@ def probe(path: str, limits: child.Limits) -> Facts:
 
 def _refusal(raw: dict[str, Any], path: str) -> MediaError:
     """Why the file could not be opened, by what the demuxer said that took it."""
-    demuxer, said = raw["demuxer"] or "", child.plain(raw["said"])
+    demuxer, said = raw["demuxer"] or "", child.plain((raw["said"] or [""])[-1])
     if demuxer in _LIST_DEMUXERS:
         return MediaError("playlist", f"a playlist ({demuxer})")
     if demuxer.startswith("image2") or demuxer.endswith("_pipe"):
@@ -109,17 +111,17 @@ def _facts(raw: dict[str, Any], missing_bytes: int) -> Facts:
     stream = videos[0]
     if stream["codec"] not in allow.VIDEO_CODECS:
         raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
-    first = raw["first"]
-    if "said" in first:
-        raise _undecodable(stream["codec"], child.plain(first["said"]), missing_bytes)
+    if not raw["first"]:
+        raise _undecodable(stream["codec"], raw["said"], missing_bytes)
     return _assemble(raw, videos, stream, missing_bytes)
 
 
-def _undecodable(codec: str, said: str, missing_bytes: int) -> MediaError:
+def _undecodable(codec: str, said: list[str], missing_bytes: int) -> MediaError:
     """Why not one frame could be decoded."""
-    if "max pixel count" in said:
-        return MediaError("too_large_picture", said.split(",")[0])
-    words = f"no {codec} frame could be decoded" + (f": {said}" if said else "")
+    for line in said:
+        if "exceeds specified max pixel count" in line:
+            return MediaError("too_large_picture", child.plain(line.split(",")[0]))
+    words = f"no {codec} frame could be decoded" + (f": {child.plain(said[-1])}" if said else "")
     if missing_bytes:
         return MediaError("truncated", f"{missing_bytes} bytes are missing at the end; {words}")
     return MediaError("no_frames", words)

@@ -30,16 +30,14 @@ def _stream_facts(stream: Any) -> dict[str, Any]:
 
 
 def _first_frame_facts(container: Any, stream: Any, options: dict[str, str]) -> dict[str, Any]:
-    """What only a decoded frame tells; gives up after 2,000 packets and says the last error."""
+    """What only a decoded frame tells; empty after 2,000 packets without a good one."""
     stream.codec_context.options = options
-    said = ""
     for count, packet in enumerate(container.demux(stream)):
         if count > 2000:
             break
         try:
             frames = packet.decode()
-        except av.error.FFmpegError as error:
-            said = _words(error) or said
+        except av.error.FFmpegError:
             continue
         for frame in frames:
             return {
@@ -49,21 +47,14 @@ def _first_frame_facts(container: Any, stream: Any, options: dict[str, str]) -> 
                 "interlaced": bool(frame.interlaced_frame),
                 "rotation": round(getattr(frame, "rotation", 0) or 0),
             }
-    return {"said": said}
+    return {}
 
 
-def _words(error: Any) -> str:
-    return str(error.log[2] if error.log else error.strerror).strip()
-
-
-def main(options: dict[str, str], path: str) -> dict[str, Any]:
-    """The facts of one file, or `{"error": …}` with the demuxer that took it and its words."""
-    av.logging.set_level(av.logging.ERROR)
+def _facts(options: dict[str, str], path: str) -> dict[str, Any]:
     try:
         container = av.open("file:" + path, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        demuxer = error.log[1] if error.log else None
-        return {"error": error.strerror, "demuxer": demuxer, "said": _words(error)}
+        return {"error": error.strerror, "demuxer": error.log[1] if error.log else None}
     with container:
         videos = [_stream_facts(s) for s in container.streams.video]
         facts: dict[str, Any] = {
@@ -71,7 +62,7 @@ def main(options: dict[str, str], path: str) -> dict[str, Any]:
             "duration_s": container.duration / 1e6 if container.duration else None,
             "videos": videos,
             "audios": len(container.streams.audio),
-            "first": {"said": ""},
+            "first": {},
         }
         real = [v for v in videos if not v["attached"]]
         if real and real[0]["codec"]:
@@ -79,6 +70,15 @@ def main(options: dict[str, str], path: str) -> dict[str, Any]:
             limit = {"max_pixels": options["max_pixels"]}
             facts["first"] = _first_frame_facts(container, stream, limit)
         return facts
+
+
+def main(options: dict[str, str], path: str) -> dict[str, Any]:
+    """The facts of one file, or `{"error": …}`; with what the libraries said meanwhile."""
+    av.logging.set_level(av.logging.ERROR)
+    with av.logging.Capture(local=False) as log:
+        facts = _facts(options, path)
+    said = [message.strip() for _, _, message in log]
+    return {**facts, "said": said[:20] + said[20:][-20:]}
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def watch(
     decoder was killed from outside.
     """
     width, height = fitted_size(facts.width, facts.height, sampling.longest_side)
+    spent = child.cpu_seconds()
     with contextlib.ExitStack() as stack:
         with contextlib.ExitStack() as handed_over:
             ends = [_pipe(stack, handed_over) for _ in range(4)]
@@ -121,7 +122,8 @@ def watch(
         }
         _pump(pipes, process, limits)
         log = bytes(pipes[process.stderr.fileno()].held).decode("utf-8", "replace")
-        decoder_log.check(process.wait(), log, facts, limits)
+        code = process.wait()
+        decoder_log.check(code, log, child.cpu_seconds() - spent, facts, limits)
         timeline = _timeline(bytes(pipes[times_r].held), bytes(pipes[picks_r].held), facts)
     _check_complete(timeline, facts, limits)
     return timeline

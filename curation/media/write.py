@@ -19,7 +19,7 @@ def write_video(path: str | os.PathLike[str], frames: npt.NDArray[np.uint8], fps
     """
     _, height, width, _ = frames.shape
     pictures = ffmpeg.input(
-        "pipe:0", format="rawvideo", pix_fmt="rgb24", video_size=f"{width}x{height}", framerate=fps
+        "pipe:0", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=fps
     )
     output = ffmpeg.output(
         pictures, os.fspath(path), vcodec="libx264", crf=12, pix_fmt="yuv420p", v="error"

@@ -12,12 +12,12 @@ from curation.scores.motion import Motion
 from curation.scores.sharpness import Sharpness
 
 SCORES: dict[str, type[Any]] = {
+    "Exposure": Exposure,
     "Motion": Motion,
     "Sharpness": Sharpness,
-    "Exposure": Exposure,
     "Borders": Borders,
 }
-"""Scores by the name that a configuration uses."""
+"""Scores by the name that a configuration uses, in the order in which reasons are given."""
 
 
 def table_name(score: Score | type[Score]) -> str:

@@ -30,7 +30,8 @@ class BorderScores:
     bar_right: float | None
     """Width of the right bar, 0–1."""
     bars: float | None = field(
-        high="bars", words="Black bars take up too much of the frame (letterbox or pillarbox)."
+        "How much of the frame black bars take up.",
+        high=("bars", "Black bars take up too much of the frame (letterbox or pillarbox)."),
     )
     """Share of the frame that the bars cover, 0–1."""
 
@@ -53,7 +54,7 @@ class Borders:
         top, bottom, left, right = steady_bars(measures)
         names = ("bar_top", "bar_bottom", "bar_left", "bar_right")
         if np.isnan(top):
-            return {name: None for name in (*names, "bars")}
+            return dict.fromkeys((*names, "bars"))
         covered = 1 - (1 - top - bottom) * (1 - left - right)
         values = (top, bottom, left, right, covered)
         return {n: round(v, 5) for n, v in zip((*names, "bars"), values, strict=True)}

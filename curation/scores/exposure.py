@@ -21,16 +21,28 @@ class ExposureScores:
     """The clip."""
     source_id: str
     """Its source."""
-    brightness: float | None = field(low="dark", high="bright", words="How light the picture is.")
+    black_share: float | None = field(
+        "How much of the picture is black.",
+        high=("black", "Nearly all of the picture is black."),
+    )
+    """Mean share of pixels below 20 of 255, 0–1."""
+    white_share: float | None = field(
+        "How much of the picture is burnt out.",
+        high=("burnt_out", "Nearly all of the picture is white."),
+    )
+    """Mean share of pixels above 248 of 255, 0–1."""
+    brightness: float | None = field(
+        "How light the picture is.",
+        low=("dark", "The picture is too dark."),
+        high=("bright", "The picture is too light."),
+    )
     """Mean luma, 0–1."""
     contrast: float | None = field(
-        low="flat", high="harsh", words="How far light and dark lie apart."
+        "How far light and dark lie apart.",
+        low=("flat", "Light and dark hardly differ."),
+        high=("harsh", "Light and dark differ more than the policy allows."),
     )
     """Mean over the frames of the standard deviation of luma, 0–0.5."""
-    black_share: float | None = field(high="black", words="Nearly all of the picture is black.")
-    """Mean share of pixels below 20 of 255, 0–1."""
-    white_share: float | None = field(high="burnt_out", words="Much of the picture is burnt out.")
-    """Mean share of pixels above 248 of 255, 0–1."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +55,17 @@ class Exposure:
     compares: ClassVar[bool] = False
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
-        """Mean, spread, and the shares of black and white."""
+        """The shares of black and white, mean, and spread."""
         luma = look.luma
         return (
-            float(luma.mean()) / 255,
-            float(luma.std()) / 255,
             float((luma < _BLACK).mean()),
             float((luma > _WHITE).mean()),
+            float(luma.mean()) / 255,
+            float(luma.std()) / 255,
         )
 
     def summarise(self, measures: Floats, times_s: Floats) -> dict[str, float | None]:
         """Means over the clip."""
-        names = ("brightness", "contrast", "black_share", "white_share")
+        names = ("black_share", "white_share", "brightness", "contrast")
         columns = np.hsplit(measures, 4)
         return {n: mean_or_none(c[:, 0]) for n, c in zip(names, columns, strict=True)}

@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+Reason = tuple[str, str]
+"""The one word of the closed list of reasons, and the sentence that explains it."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -56,12 +59,9 @@ class Score(Protocol):
         """
 
 
-def field(*, low: str = "", high: str = "", words: str = "") -> Any:
-    """A score column; `low` and `high` are the reasons when a policy's bounds are broken.
-
-    `words` explains both reasons in one sentence for the report.
-    """
-    return dataclasses.field(metadata={"low": low, "high": high, "words": words})
+def field(about: str, *, low: Reason | None = None, high: Reason | None = None) -> Any:
+    """A score column that a policy may bound; `low` and `high` say what a broken bound means."""
+    return dataclasses.field(metadata={"about": about, "low": low, "high": high})
 
 
 def mean_or_none(values: Floats) -> float | None:

@@ -27,18 +27,22 @@ class MotionScores:
     """The clip."""
     source_id: str
     """Its source."""
-    motion: float | None = field(
-        low="little_motion", high="much_motion", words="How much of the picture moves."
-    )
-    """Mean share of the picture that changes within a quarter of a second, 0–1."""
     still_share: float | None = field(
-        high="mostly_still", words="The picture stands still for most of the clip."
+        "How much of the time nothing moves.",
+        high=("mostly_still", "The picture stands still for most of the clip."),
     )
     """Share of the quarter seconds in which nothing changes, 0–1."""
     longest_still_s: float | None = field(
-        high="long_still", words="The picture stands still for too long at a stretch."
+        "How long nothing moves at a stretch.",
+        high=("long_still", "The picture stands still for too long at a stretch."),
     )
     """Longest stretch without any change, in seconds."""
+    motion: float | None = field(
+        "How much of the picture moves.",
+        low=("little_motion", "Too little of the picture moves."),
+        high=("much_motion", "Too much of the picture moves."),
+    )
+    """Mean share of the picture that changes within a quarter of a second, 0–1."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class Motion:
             longest = max(longest, since)
         known = ~np.isnan(changed)
         return {
-            "motion": mean_or_none(changed),
             "still_share": mean_or_none(still[known].astype(np.float64)),
             "longest_still_s": round(longest, 3) if known.any() else None,
+            "motion": mean_or_none(changed),
         }
 
 

@@ -27,7 +27,9 @@ class SharpnessScores:
     source_id: str
     """Its source."""
     sharpness: float | None = field(
-        low="blurred", high="too_sharp", words="How crisp edges are at 320 pixels."
+        "How crisp edges are at 320 pixels.",
+        low=("blurred", "The picture is out of focus or smeared."),
+        high=("too_sharp", "The picture is sharper than the policy allows."),
     )
     """Median over the frames of 1 − blur, 0 (blurred) to 1; null for a flat picture."""
 

@@ -19,6 +19,7 @@ from curation.dataset import Dataset
 from curation.listing import ListingError, list_inputs
 from curation.reasons import EnvironmentFaultError
 from curation.scan_step import SettingsError
+from curation.select import NotEmbeddedError
 from pipelines import config
 from pipelines.cli import show
 from pipelines.cli.tokenizer import app as tokenizer_app
@@ -86,25 +87,28 @@ def scan(
 @app.command(epilog="Example: reelmill select out --set motion.min=0.3")
 def select(out: Out, config: Config = None, set_: Set = None) -> None:
     """Apply a policy to the stored scores; takes seconds and touches no video."""
+    show.opened(out)
     _run(out, config, set_, _select)
 
 
 @app.command(epilog="Example: reelmill render out --set render.mode=copy")
 def render(out: Out, config: Config = None, set_: Set = None) -> None:
     """Write the clips that the newest selection keeps."""
+    show.opened(out)
     _run(out, config, set_, _render)
 
 
 @app.command(epilog="Example: reelmill tokenize out --set tokenizer=pca-4x8x8")
 def tokenize(out: Out, config: Config = None, set_: Set = None) -> None:
     """Turn rendered clips into token shards."""
+    show.opened(out)
     _run(out, config, set_, _tokenize)
 
 
 @app.command(epilog="Example: reelmill verify out")
 def verify(out: Out) -> None:
     """Check the promises that an output makes, from storage alone."""
-    found = verify_promises(Dataset(out))
+    found = verify_promises(show.opened(out))
     show.console.print(show.promises(found))
     if not all(promise.holds for promise in found):
         raise typer.Exit(1)
@@ -120,7 +124,7 @@ def report(
 
     if html is None:
         html = Path("report.html") if out.startswith("s3://") else Path(out) / "report.html"
-    path = write_report(Dataset(out), html)
+    path = write_report(show.opened(out), html)
     show.console.print(f"report: {escape(str(path))}")
 
 
@@ -134,7 +138,7 @@ def sample(folder: Annotated[Path, typer.Argument(help="Folder to write them to.
 
 
 def _scan(job: Job, videos: list[str]) -> None:
-    entries = list_inputs(videos)
+    entries = list_inputs(videos, outside=job.dataset.catalog.storage.root)
     if not entries:
         raise ListingError(f"no videos found in {', '.join(videos)}")
     with show.progress("scan", "sources") as watch:
@@ -160,6 +164,8 @@ def _tokenize(job: Job) -> None:
 
 
 def _say(step: str, tally: Tally | None) -> None:
+    if tally is not None and show.console.is_terminal:
+        return  # the progress line says it
     words = "nothing to do" if tally is None else show.said(tally.counts)
     show.console.print(f"[bold]{step}[/]: {words}")
 
@@ -195,14 +201,19 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _end("stopped; what was done is kept. Run the same command again to go on.", STOPPED)
     except EnvironmentFaultError as error:
-        _end(f"stopped: {error}\nWhat was done is kept. Run the same command again to go on.", STOPPED)
+        _end(
+            f"stopped: {error}\nWhat was done is kept. Run the same command again to go on.",
+            STOPPED,
+        )
     except _USAGE as error:
-        _end(str(getattr(error, "format_message", lambda: error)()), 2)
+        _end(str(error), 2)
+    except typer.TyperException as error:
+        _end(error.format_message(), 2)
 
 
 _USAGE = (
-    config.ConfigError, ListingError, SettingsError, NothingToDoError, ClusterError,
-    TokensNotFoundError, typer.TyperException,
+    config.ConfigError, ListingError, SettingsError, NothingToDoError, NotEmbeddedError,
+    ClusterError, TokensNotFoundError,
 )  # fmt: skip
 
 

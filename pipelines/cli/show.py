@@ -20,7 +20,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from curation.dataset import Dataset
 from pipelines.drive import Tally, Watch
+from pipelines.job import NothingToDoError
 from pipelines.verify import Promise
 
 console = Console(highlight=False, soft_wrap=True)
@@ -29,29 +31,44 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 _QUIET_SECONDS = 10.0
 
 
+def opened(out: str) -> Dataset:
+    """The output at a place; `NothingToDoError` if there is none, so that a typo makes none."""
+    dataset = Dataset(out)
+    if dataset.catalog.open("sources") is None:
+        raise NothingToDoError(
+            f"no output at {out}; `reelmill curate` or `reelmill scan` makes one"
+        )
+    return dataset
+
+
 @contextlib.contextmanager
 def progress(step: str, things: str) -> Iterator[Watch]:
     """Shows how a step comes along."""
+    started = time.monotonic()
     if console.is_terminal:
         with _bar() as bar:
-            task = bar.add_task(step, total=None, said="")
+            task = bar.add_task(step, total=None, rate="", said="")
 
             def move(done: int, total: int, tally: Tally) -> None:
-                bar.update(task, completed=done, total=total, said=said(tally.counts))
+                rate = _rate(done, started)
+                bar.update(task, completed=done, total=total, rate=rate, said=said(tally.counts))
 
             yield move
         return
-    start = last = time.monotonic()
+    last = started
 
     def line(done: int, total: int, tally: Tally) -> None:
         nonlocal last
         now = time.monotonic()
         if done == 0 or now - last >= _QUIET_SECONDS:
             last = now
-            rate = f", {done / (now - start):.1f}/s" if done else ""
-            console.print(f"{step}: {done}/{total} {things}{rate}")
+            console.print(f"{step}: {done}/{total} {things} {_rate(done, started)}".rstrip())
 
     yield line
+
+
+def _rate(done: int, started: float) -> str:
+    return f"{done / max(time.monotonic() - started, 1e-3):.1f}/s" if done else ""
 
 
 def _bar() -> Progress:
@@ -60,6 +77,7 @@ def _bar() -> Progress:
         TextColumn("[bold]{task.description:<9}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[said]}"),

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from curation.dataset import Dataset
 from pipelines.cli import show
+from pipelines.job import NothingToDoError
 
 app = typer.Typer(help="Fit a tokenizer, or decode stored tokens to look at them.")
 
@@ -19,8 +19,10 @@ def fit(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to fit on.")],
     weights: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
     rate: Annotated[str, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
-    short_side: Annotated[int, typer.Option(help="Short side of the pictures in pixels.")] = 256,
-    clips: Annotated[int, typer.Option(help="At most this many clips.")] = 200,
+    short_side: Annotated[
+        int, typer.Option(min=1, help="Short side of the pictures in pixels.")
+    ] = 256,
+    clips: Annotated[int, typer.Option(min=1, help="At most this many clips.")] = 200,
 ) -> None:
     """Fit a PCA tokenizer on the rendered clips of an output."""
     from tokenizer.fit import fit_on_output
@@ -28,7 +30,14 @@ def fit(
 
     if weights.suffix != ".safetensors":
         raise typer.BadParameter(f"{weights}: needs to end in .safetensors", param_hint="--weights")
-    tokenizer = fit_on_output(Dataset(out), Rate.parse(rate), short_side, clips)
+    try:
+        parsed = Rate.parse(rate)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--rate") from error
+    try:
+        tokenizer = fit_on_output(show.opened(out), parsed, short_side, clips)
+    except ValueError as error:
+        raise NothingToDoError(str(error)) from error
     tokenizer.save(weights)
     show.console.print(f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}")
 
@@ -37,6 +46,7 @@ def fit(
 def decode(
     out: Annotated[str, typer.Argument(help="Output folder.")],
     clip: Annotated[str, typer.Argument(help="Clip id, or its first digits.")],
+    *,
     video: Annotated[Path, typer.Option(help="File to write.")] = Path("decoded.mp4"),
     head: Annotated[
         Literal["codes", "latents"], typer.Option(help="Discrete codes or continuous latents.")
@@ -52,6 +62,6 @@ def decode(
     from curation.media.write import write_video
     from tokenizer.decode import decode_stored
 
-    frames, fps = decode_stored(Dataset(out), clip, head, table=tokens, weights=weights)
+    frames, fps = decode_stored(show.opened(out), clip, head, table=tokens, weights=weights)
     write_video(video, frames, fps)
     show.console.print(f"{len(frames)} frames: {escape(str(video))}")

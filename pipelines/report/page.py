@@ -155,7 +155,7 @@ def _scores(output: Output) -> Iterator[Histogram]:
             layers = [Layer(word, values[output.verdicts == word]) for word in _VERDICTS]
             newer = np.array([verdict is None for verdict in output.verdicts], bool)
             layers.append(Layer("waiting", values[newer]))
-        if drawn := histogram.draw(name, limit.words, layers, limits.get(name)):
+        if drawn := histogram.draw(name, limit.about, layers, limits.get(name)):
             yield drawn
 
 

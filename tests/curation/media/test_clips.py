@@ -1,0 +1,60 @@
+"""Our own clips, read back with decord."""
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from curation.media.clips import ClipReader
+from curation.reasons import MediaError
+from curation.sample import Coding, read_number
+
+
+@pytest.fixture(scope="module")
+def clip(made):
+    return made("clip.mp4", 60, Coding(b_frames=2, gop=20), size=(480, 270))
+
+
+def test_frames_come_in_the_order_asked_for(clip):
+    reader = ClipReader(clip, width=480, height=270, frames=60)
+    assert len(reader) == 60
+    frames = reader.read([41, 3, 59, 3, 0])
+    assert (frames.shape, frames.dtype) == ((5, 270, 480, 3), np.uint8)
+    assert [read_number(frame) for frame in frames] == [41, 3, 59, 3, 0]
+
+
+def test_every_width_is_read_right(clip, pictures):
+    """decord takes the padding of some rows for a fourth channel."""
+    original = Image.fromarray(pictures(clip)[20])
+    for width in range(32, 513, 8):
+        frame = ClipReader(clip, width=width, height=64, frames=60).read([20])[0]
+        wanted = np.asarray(original.resize((width, 64), Image.Resampling.BICUBIC), float)
+        assert frame.shape == (64, width, 3)
+        assert np.abs(frame - wanted).mean() < 4, width
+
+
+@pytest.mark.parametrize("frames", [59, 61])
+def test_another_number_of_frames_is_refused(clip, frames):
+    with pytest.raises(MediaError, match=f"truncated: 60 frames where {frames} should be"):
+        ClipReader(clip, width=64, height=64, frames=frames)
+
+
+def test_a_clip_cut_short_is_refused(clip, ffmpeg, tmp_path):
+    """Cut between two frames, decord opens it without a word and counts those that are left."""
+    whole, short = tmp_path / "whole.mp4", tmp_path / "short.mp4"
+    ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", whole)
+    with av.open(str(whole)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    short.write_bytes(whole.read_bytes()[: places[30]])
+    with pytest.raises(MediaError, match=r"truncated: \d+ frames where 60 should be"):
+        ClipReader(short, width=64, height=64, frames=60)
+    short.write_bytes(whole.read_bytes()[: places[30] + 20])
+    with pytest.raises(MediaError, match="corrupt: decord cannot open the clip"):
+        ClipReader(short, width=64, height=64, frames=60)
+
+
+def test_what_is_no_clip_is_refused(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no clip")
+    with pytest.raises(MediaError, match="corrupt: decord cannot open the clip"):
+        ClipReader(path, width=64, height=64, frames=1)

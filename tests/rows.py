@@ -1,0 +1,81 @@
+"""Outputs that are written row by row: no video is made or decoded."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from curation import records
+from curation.catalog import Catalog
+from curation.dataset import Dataset
+from curation.descriptor import FrameDct
+from curation.records import Clip, Embedding, Run, Source
+from curation.scan import EMBEDDINGS, clip_name
+from curation.scores import SCORES, columns, table_name
+
+SCAN = {
+    "clips": Clip,
+    **{table_name(score): score.record for score in SCORES.values()},
+    EMBEDDINGS: Embedding,
+}
+"""What a scan fills before it announces the source."""
+
+
+def clip_of(source_id: str, start: int, end: int, shot: tuple[int, int] | None = None) -> Clip:
+    """A clip at 24 frames a second, named as scan names it."""
+    first, last = shot or (start, end)
+    clip = Clip("", source_id, start, end, start / 24, end / 24, first, last, start, end, "1/24")
+    return replace(clip, clip_id=clip_name(clip, 0))
+
+
+def source_of(uri: str, source_id: str, clips: Sequence[Clip], **more: Any) -> Source:
+    """A scanned source of those clips."""
+    digest = hashlib.sha256("".join(clip.clip_id for clip in clips).encode()).hexdigest()
+    facts = {"stream_index": 0, "width": 640, "height": 360, "fps": 24.0, "frames": 240} | more
+    return Source(
+        uri, 1000, "1", "scanned", source_id=source_id, clips=len(clips), clips_digest=digest,
+        scan_digest="d", **facts,
+    )  # fmt: skip
+
+
+@dataclass
+class Looks:
+    """A clip and what was measured of it; what is not said is null."""
+
+    clip: Clip
+    vector: np.ndarray | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
+
+
+def side_rows(looks: Sequence[Looks]) -> dict[str, list[Any]]:
+    """Rows for each table that scan fills."""
+    rows: dict[str, list[Any]] = {name: [] for name in SCAN}
+    for look in looks:
+        named = (look.clip.clip_id, look.clip.source_id)
+        rows["clips"].append(look.clip)
+        for score in SCORES.values():
+            values = {f.name: look.scores.get(f.name) for f in columns(score)}
+            rows[table_name(score)].append(score.record(*named, **values))
+        vector = np.zeros(FrameDct.dim) if look.vector is None else look.vector
+        packed = vector.astype("<f2").tobytes()
+        rows[EMBEDDINGS].append(Embedding(*named, FrameDct.dim, packed))
+    return rows
+
+
+def scanned(dataset: Dataset, uri: str, looks: Sequence[Looks], *, announce: bool = True, **more):
+    """Commits one source as a scan does; without `announce` it is cut off before the last row."""
+    catalog: Catalog = dataset.catalog
+    source = source_of(uri, looks[0].clip.source_id, [look.clip for look in looks], **more)
+    with catalog.writer("scan", {**SCAN, "sources": Source}) as writer:
+        for name, rows in side_rows(looks).items():
+            writer.append(name, records.table(SCAN[name], rows))
+        if announce:
+            writer.append("sources", records.table(Source, [source]))
+
+
+def ran(dataset: Dataset, step: str, result: str, counts: str = "{}", started: str = "") -> None:
+    """Records a run."""
+    run = Run(f"{step}{started}", step, started, 0.1, "{}", "{}", counts, "{}", result)
+    dataset.catalog.append("runs", Run, records.table(Run, [run]))
