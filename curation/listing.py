@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -127,7 +128,13 @@ def _list_file(storage: Storage) -> Iterator[Entry]:
         elif place.startswith(_SCHEMES) or os.path.isabs(place):
             yield entry_at(Storage.at(place).root, extra)
         else:
-            yield entry_at(Storage.at(f"{base}/{place}").root, extra)
+            yield entry_at(_beside(base, place), extra)
+
+
+def _beside(base: str, place: str) -> str:
+    if base.startswith("s3://"):
+        return "s3://" + posixpath.normpath(f"{base[len('s3://') :]}/{place}")
+    return Storage.at(f"{base}/{place}").root
 
 
 def _rows(path: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -99,15 +99,16 @@ def _write(stage: RenderClips, clip: Clip, source: Source, path: str, target: st
     span = Span.of(clip, source)
     width, height = source.width or 0, source.height or 0
     row = Render(clip.clip_id, clip.source_id, "rendered", width=width, height=height)
-    if stage.mode == "copy" and _copies(stage.encoding, source):
-        if copy(path, target, span, stage.limits) is None:
-            return dataclasses.replace(
-                row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames,
-                audio=False,
-            )  # fmt: skip
+    copies = stage.mode == "copy" and _copies(stage.encoding, source)
+    if copies and copy(path, target, span, stage.limits) is None:
+        return dataclasses.replace(
+            row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames, audio=False
+        )
     size = stage.encoding.size(width, height)
     audio = stage.encoding.audio == "keep" and bool(source.audio_streams)
-    frames = encode(path, target, span, size, stage.encoding, stage.limits, audio=audio)
+    frames = encode(
+        path, target, span, size=size, encoding=stage.encoding, limits=stage.limits, audio=audio
+    )
     return dataclasses.replace(
         row, mode="encode", codec="h264", width=size[0], height=size[1],
         fps=stage.encoding.fps or source.fps, frames=frames, audio=audio,

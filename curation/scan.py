@@ -268,7 +268,7 @@ class _Watcher:
         self._stage = stage
         self._measures: list[list[tuple[float, ...]]] = [[] for _ in stage.scores]
         self._descriptor: FrameDctWatcher = FrameDct().watch()
-        self._pictures = tempfile.TemporaryFile(prefix="reelmill-")
+        self._pictures = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
         self._offsets = [0]
         self._before: Look | None = None
 
@@ -294,7 +294,7 @@ class _Watcher:
         picked = timeline.starts_s[timeline.analysed]
         for clip in clips:
             first, last = np.searchsorted(timeline.analysed, (clip.start_frame, clip.end_frame))
-            self._summarise(clip, measures, picked, int(first), int(last), rows)
+            self._summarise(clip, measures, picked, slice(int(first), int(last)), rows)
             span = (float(first), float(last))
             if first < last:
                 middle = int(sum(span) // 2)
@@ -311,15 +311,14 @@ class _Watcher:
         clip: Clip,
         measures: list[npt.NDArray[np.float64]],
         picked: npt.NDArray[np.float64],
-        first: int,
-        last: int,
+        inside: slice,
         rows: dict[str, list[Any]],
     ) -> None:
         for score, numbers in zip(self._stage.scores, measures, strict=True):
             values: dict[str, float | None]
-            if first < last:
-                own = within_clip(score, numbers[first:last])
-                values = score.summarise(own, picked[first:last])
+            if inside.start < inside.stop:
+                own = within_clip(score, numbers[inside])
+                values = score.summarise(own, picked[inside])
             else:
                 values = {f.name: None for f in scores.columns(type(score))}
             row = score.record(clip_id=clip.clip_id, source_id=clip.source_id, **values)

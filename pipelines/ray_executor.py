@@ -12,9 +12,11 @@ import math
 import os
 import pickle
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -121,7 +123,7 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
                 "object_store_memory": object_store_mb << 20,
                 "_temp_dir": stack.enter_context(_reaped_folder()),
             }
-        with _quiet_stderr():
+        with _quiet_stderr(), _kept_signals():
             ray.init(**settings, configure_logging=False)
         stack.callback(ray.shutdown)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -141,6 +143,18 @@ def _reaped_folder() -> Iterator[str]:
         yield folder
     finally:
         reaper.communicate()
+
+
+@contextlib.contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; whoever handled it before goes on doing so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager

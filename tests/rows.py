@@ -1,14 +1,13 @@
 """Outputs that are written row by row: no video is made or decoded."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from curation import records
-from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.descriptor import FrameDct
 from curation.records import Clip, Embedding, Run, Source
@@ -33,11 +32,9 @@ def clip_of(source_id: str, start: int, end: int, shot: tuple[int, int] | None =
 def source_of(uri: str, source_id: str, clips: Sequence[Clip], **more: Any) -> Source:
     """A scanned source of those clips."""
     digest = hashlib.sha256("".join(clip.clip_id for clip in clips).encode()).hexdigest()
-    facts = {"stream_index": 0, "width": 640, "height": 360, "fps": 24.0, "frames": 240} | more
-    return Source(
-        uri, 1000, "1", "scanned", source_id=source_id, clips=len(clips), clips_digest=digest,
-        scan_digest="d", **facts,
-    )  # fmt: skip
+    facts = {"stream_index": 0, "width": 640, "height": 360, "fps": 24.0, "frames": 240}
+    known = {"source_id": source_id, "clips": len(clips), "clips_digest": digest}
+    return Source(uri, 1000, "1", "scanned", **{**facts, **known, "scan_digest": "d", **more})
 
 
 @dataclass
@@ -64,13 +61,21 @@ def side_rows(looks: Sequence[Looks]) -> dict[str, list[Any]]:
     return rows
 
 
-def scanned(dataset: Dataset, uri: str, looks: Sequence[Looks], *, announce: bool = True, **more):
+def scanned(
+    dataset: Dataset,
+    uri: str,
+    looks: Sequence[Looks],
+    *,
+    announce: bool = True,
+    tables: Mapping[str, type] = SCAN,
+    **more: Any,
+) -> None:
     """Commits one source as a scan does; without `announce` it is cut off before the last row."""
-    catalog: Catalog = dataset.catalog
     source = source_of(uri, looks[0].clip.source_id, [look.clip for look in looks], **more)
-    with catalog.writer("scan", {**SCAN, "sources": Source}) as writer:
+    with dataset.catalog.writer("scan", {**tables, "sources": Source}) as writer:
         for name, rows in side_rows(looks).items():
-            writer.append(name, records.table(SCAN[name], rows))
+            if name in tables:
+                writer.append(name, records.table(SCAN[name], rows))
         if announce:
             writer.append("sources", records.table(Source, [source]))
 

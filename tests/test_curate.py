@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from curation.dataset import Dataset
 from curation.sample import Truth, render
-
 from tests.outputs import run, versions
 
 

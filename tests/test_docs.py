@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from curation.scores import Look, columns
 
 ROOT = Path(__file__).parents[1]

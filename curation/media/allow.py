@@ -28,11 +28,12 @@ AUDIO_CODECS: tuple[str, ...] = (
 )  # fmt: skip
 """Audio decoders, used only where a render keeps the sound."""
 
-VIDEO_SUFFIXES: frozenset[str] = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .vob .flv .f4v .wmv .asf .3gp .3g2 "
-    ".ogv .ivf .obu .y4m .h264 .264 .avc .h265 .265 .hevc .vvc .266 .mjpeg .mjpg .gif .mxf .rm "
-    ".rmvb".split()
-)
+VIDEO_SUFFIXES: frozenset[str] = frozenset((
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg",
+    ".vob", ".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".ivf", ".obu", ".y4m",
+    ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".vvc", ".266", ".mjpeg", ".mjpg", ".gif",
+    ".mxf", ".rm", ".rmvb",
+))  # fmt: skip
 """What a folder listing takes for a video, by its ending."""
 
 

@@ -64,4 +64,4 @@ def _halved(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Means of 2×2 pixels."""
     count, height, width, channels = frames.shape
     blocks = frames.reshape(count, height // 2, 2, width // 2, 2, channels)
-    return (blocks.mean(axis=(2, 4), dtype=np.float32) + 0.5).astype(np.uint8)
+    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32) + 0.5, np.uint8)

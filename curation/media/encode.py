@@ -37,10 +37,10 @@ def encode(
     path: str,
     target: str,
     span: Span,
+    *,
     size: tuple[int, int],
     encoding: Encoding,
     limits: child.Limits,
-    *,
     audio: bool,
 ) -> int:
     """Writes the span to `target` and returns its number of frames.

@@ -99,7 +99,9 @@ def _refusal(raw: dict[str, Any], path: str) -> MediaError:
     if container is None:
         return MediaError("not_video", f"no container format fits the bytes ({raw['error']})")
     if "moov atom not found" in said:
-        return MediaError("truncated", "an mp4 without its index (moov), as if the end were cut off")
+        return MediaError(
+            "truncated", "an mp4 without its index (moov), as if the end were cut off"
+        )
     return MediaError("corrupt", f"starts as {container}, but: {said or raw['error']}")
 
 

@@ -1,4 +1,4 @@
-"""What a file's own bytes say before any demuxer sees them: text, a playlist, a container cut short.
+"""What a file's own bytes say before any demuxer sees them: text, a playlist, a cut container.
 
 Only lengths and marks are read, at most a few thousand of them; nothing is decoded here.
 """
@@ -51,7 +51,8 @@ def missing_bytes(path: str) -> int:
     size = os.path.getsize(path)
     found = container(path)
     if found == "AVI":
-        return max(0, 8 + struct.unpack_from("<I", _head(path), 4)[0] - size)
+        length: int = struct.unpack_from("<I", _head(path), 4)[0]
+        return max(0, 8 + length - size)
     return max(0, _end_of_boxes(path, size) - size) if found == "mp4" else 0
 
 

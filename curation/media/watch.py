@@ -109,7 +109,10 @@ def watch(
         with contextlib.ExitStack() as handed_over:
             ends = [_pipe(stack, handed_over) for _ in range(4)]
             (low_r, low_w), (look_r, look_w), (times_r, times_w), (picks_r, picks_w) = ends
-            command = _command(path, facts, sampling, limits, low_w, look_w, times_w, picks_w)
+            command = _command(
+                path, facts, sampling, limits,
+                low=low_w, look=look_w, times=times_w, picks=picks_w,
+            )  # fmt: skip
             inherited = [write for _, write in ends]
             process = stack.enter_context(child.spawn(command, limits, pass_fds=inherited))
         assert process.stderr is not None
@@ -173,6 +176,7 @@ def _command(
     facts: Facts,
     sampling: Sampling,
     limits: child.Limits,
+    *,
     low: int,
     look: int,
     times: int,

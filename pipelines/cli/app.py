@@ -30,6 +30,8 @@ from pipelines.verify import verify as verify_promises
 from tokenizer.decode import TokensNotFoundError
 
 FAILED_INPUTS, STOPPED = 3, 4
+_TYPER_INTERRUPTED = 130
+"""What typer makes of a `KeyboardInterrupt`."""
 
 app = typer.Typer(
     name="reelmill",
@@ -109,7 +111,7 @@ def tokenize(out: Out, config: Config = None, set_: Set = None) -> None:
 def verify(out: Out) -> None:
     """Check the promises that an output makes, from storage alone."""
     found = verify_promises(show.opened(out))
-    show.console.print(show.promises(found))
+    show.promises(found)
     if not all(promise.holds for promise in found):
         raise typer.Exit(1)
 
@@ -197,7 +199,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == _TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except (KeyboardInterrupt, typer.Abort):
         _end("stopped; what was done is kept. Run the same command again to go on.", STOPPED)
     except EnvironmentFaultError as error:
@@ -222,5 +227,6 @@ def _stop(*_: Any) -> None:
 
 
 def _end(words: str, code: int) -> None:
-    show.errors.print(f"[red]reelmill:[/] {escape(words)}")
+    if words:
+        show.errors.print(f"[red]reelmill:[/] {escape(words)}")
     sys.exit(code)

@@ -29,6 +29,7 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _QUIET_SECONDS = 10.0
+_MOST_SHOWN = 20
 
 
 def opened(out: str) -> Dataset:
@@ -112,12 +113,17 @@ def funnel(now: Counter[str], before: Counter[str] | None) -> Table:
     return table
 
 
-def promises(found: list[Promise]) -> Table:
-    """One line a promise, and what broke it."""
+def promises(found: list[Promise]) -> None:
+    """Prints one line a promise, and then what broke which."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for promise in found:
         mark = "[green]holds[/]" if promise.holds else "[red]broken[/]"
         table.add_row(mark, escape(promise.words), f"{promise.checked:,} checked")
-        for words in promise.broken[:20]:
-            table.add_row("", f"[red]{escape(words)}[/]", "")
-    return table
+    console.print(table)
+    for promise in found:
+        if not promise.holds:
+            console.print(f"[red]broken[/]: {escape(promise.words)}")
+        for words in promise.broken[:_MOST_SHOWN]:
+            console.print(f"  {escape(words)}")
+        if len(promise.broken) > _MOST_SHOWN:
+            console.print(f"  and {len(promise.broken) - _MOST_SHOWN:,} more")

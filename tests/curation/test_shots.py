@@ -186,7 +186,7 @@ def test_still_windows_are_skipped_without_a_difference(network):
     finder._probabilities = lambda window: looked.append(1) or original(window)
     shots = shots_of(finder, frames, (64,))
     assert shots == [(0, 40), (40, 190), (190, 230)]
-    assert len(looked) == 4
+    assert len(looked) == 3  # of five
     everything = TransNetV2(still=-1.0).load()()
     assert shots_of(everything, frames, (230,)) == shots
 
@@ -209,7 +209,9 @@ def reference(frames):
     return [padded[start : start + 100] for start in range(0, len(padded) - 99, 50)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 24, 25, 49, 50, 51, 74, 75, 76, 100, 101, 149, 150, 151, 260])
+@pytest.mark.parametrize(
+    "count", [1, 2, 24, 25, 49, 50, 51, 74, 75, 76, 100, 101, 149, 150, 151, 260]
+)
 @pytest.mark.parametrize("sizes", [(1000,), (1,), (33, 0, 1), (50,)], ids=str)
 def test_windows_are_the_authors(count, sizes, network):
     frames = np.zeros((count, 27, 48, 3), np.uint8)
@@ -223,9 +225,9 @@ def test_windows_are_the_authors(count, sizes, network):
     assert sum(len(judged) for judged in finder._judged) >= count
 
 
-@pytest.mark.parametrize("count", [1, 49, 50, 51, 100, 101])
+@pytest.mark.parametrize("count", [1, 50, 51, 101])
 def test_the_network_streams_as_it_sees_at_once(count, network, cut_source):
-    frames = np.concatenate([cut_source[0]])[:count]
+    frames = cut_source[0][:count]
     once, pieces = network(), network()
     shots = shots_of(once, frames, (count,))
     assert shots_of(pieces, frames, (7, 31, 1)) == shots

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from curation.sample import SOURCES, Coding, numbered
 
+from curation.sample import SOURCES, Coding, numbered
 from tests.outputs import QUICK, run
 
 

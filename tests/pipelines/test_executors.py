@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Done, Failed, Fault
 from pipelines.drive import Tally, drive
 from pipelines.executor import ClusterError, ExecutorLostError, InProcess
-
 from tests.outputs import ROOT
 from tests.pipelines.stages import Shout, Word
 

@@ -1,6 +1,7 @@
 """Every clip holds its frames and no others: each frame says which one it is."""
 
 import dataclasses
+import functools
 import hashlib
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,8 @@ from curation.render import RenderClips, RenderItem
 from curation.sample import Coding, read_number
 
 FRAMES = 72
-SPANS = ((0, 5), (29, 47), (60, 61), (FRAMES - 1, None))
-"""From the start, off the key frames, a single frame, the last frame."""
+SPANS = ((0, 5), (29, 47), (FRAMES - 1, None))
+"""From the start, off the key frames, and the last frame alone."""
 
 TURNED = {"size": (180, 320)}
 SOURCES = {
@@ -36,7 +37,6 @@ SOURCES = {
     "variable.mp4": (Coding(slow_from=33, b_frames=2), {}),
     "variable.ts": (Coding(slow_from=33), {}),
     "turned_90.mp4": (Coding(rotation=90), TURNED),
-    "turned_180.mp4": (Coding(rotation=180), {}),
     "turned_270.mp4": (Coding(rotation=270), TURNED),
     "wide_pixels.mp4": (Coding(pixel_aspect="4/3"), {}),
     "tall_pixels.mkv": (Coding(pixel_aspect="3/4"), {}),
@@ -60,6 +60,7 @@ WITHOUT_TIMES = {"raw.h264", "raw.hevc", "no_times.avi", "fields.mpg"}
 
 @pytest.fixture(scope="module")
 def scanned(made, scan_spans):
+    @functools.cache
     def get(name):
         coding, more = SOURCES[name]
         return scan_spans(made(name, FRAMES, coding, **more), *SPANS)
@@ -87,7 +88,7 @@ def numbers(path):
 def test_clips_hold_exactly_their_frames(name, scanned, tmp_path):
     result = scanned(name)
     assert result.source.frames == FRAMES
-    assert [clip.start_pts is None for clip in result.clips] == [name in WITHOUT_TIMES] * 4
+    assert [clip.start_pts is None for clip in result.clips] == [name in WITHOUT_TIMES] * 3
     rows, paths = rendered(result, tmp_path)
     wanted = [list(range(a, FRAMES if b is None else b)) for a, b in SPANS]
     assert [numbers(path) for path in paths] == wanted
@@ -105,8 +106,10 @@ def test_clips_hold_exactly_their_frames(name, scanned, tmp_path):
             assert [s.type for s in container.streams] == ["video"]
 
 
-@pytest.mark.parametrize("name", ["b_frames.mp4", "transport.ts", "no_times.avi", "variable.mp4",
-                                  "turned_90.mp4", "odd_size.mp4", "pq.mp4", "fields.ts"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["transport.ts", "no_times.avi", "variable.mp4", "turned_90.mp4", "odd_size.mp4"],
+)
 def test_a_span_read_as_pixels_holds_the_same_frames(name, scanned):
     result = scanned(name)
     width, height = SIZES.get(name, (320, 180))
@@ -125,7 +128,7 @@ def test_span_mode_writes_no_file(scanned, tmp_path):
         for clip in result.clips
     ]
     assert [(row.outcome, row.mode, row.path, row.frames) for row in rows] == [
-        ("rendered", "span", None, frames) for frames in (5, 18, 1, 1)
+        ("rendered", "span", None, frames) for frames in (5, 18, 1)
     ]
     assert (rows[0].width, rows[0].height, rows[0].codec) == (180, 320, "h264")
     assert list(tmp_path.iterdir()) == []
@@ -154,7 +157,7 @@ def test_frames_keep_their_own_times(scanned, tmp_path):
 def test_a_rate_that_is_asked_for_is_had(scanned, tmp_path):
     result = scanned("b_frames.mp4")
     rows, paths = rendered(result, tmp_path, encoding=Encoding(fps=12))
-    assert [row.fps for row in rows] == [12] * 4
+    assert [row.fps for row in rows] == [12] * 3
     frames = frames_of(paths[1])
     assert rows[1].frames == len(frames) == 9
     assert [float(f.pts * f.time_base) for f in frames] == pytest.approx(np.arange(9) / 12)
@@ -218,7 +221,9 @@ def test_interlaced_fields_are_woven_into_whole_frames(scanned, tmp_path):
 def test_a_span_that_is_not_there_is_an_error_and_leaves_no_file(scanned, tmp_path):
     result = scanned("b_frames.mp4")
     clip = dataclasses.replace(result.clips[1], end_frame=clip_end(result) + 3)
-    with pytest.raises(MediaError, match=r"corrupt: cannot cut 21 frames: 18 frames; then") as caught:
+    with pytest.raises(
+        MediaError, match=r"corrupt: cannot cut 21 frames: 18 frames; then"
+    ) as caught:
         RenderClips(output=str(tmp_path)).setup()(RenderItem(clip, result.source))
     assert caught.value.reason == "corrupt"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

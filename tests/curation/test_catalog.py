@@ -1,0 +1,195 @@
+"""Tables on disk and on S3: appending, fencing, races, files written apart, dropping."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from curation import records
+from curation.catalog import Catalog, NewFile, StaleWriterError
+from curation.dataset import Dataset
+from curation.reasons import EnvironmentFaultError
+from curation.records import Caption, Clip
+from curation.scan import EMBEDDINGS, Scan
+from curation.scan_step import ScanStep
+from curation.shots import ContentChange
+from curation.storage import Storage
+from tests import rows, s3
+from tests.outputs import ROOT, environment
+
+TABLES = {"captions/facts": Caption}
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
+def catalog(request, tmp_path, monkeypatch) -> Catalog:
+    place = str(tmp_path) if request.param == "disk" else s3.bucket(monkeypatch)
+    return Catalog(Storage.at(f"{place}/out"))
+
+
+def captions(*names: str) -> pa.Table:
+    return records.table(Caption, [Caption(name, "s", f"text {name}") for name in names])
+
+
+def ids(catalog: Catalog, table: str = "captions/facts") -> list[str]:
+    return sorted(catalog.read(table, Caption)["clip_id"].to_pylist())
+
+
+def test_missing_tables_are_empty(catalog):
+    assert catalog.open("clips") is None
+    assert catalog.version("clips") == -1
+    assert catalog.read("clips", Clip) == records.table(Clip, [])
+    assert catalog.read("clips", Clip, ["clip_id"]).column_names == ["clip_id"]
+    assert catalog.values("clips", Clip, "clip_id") == set()
+    assert catalog.names("scores") == []
+
+
+def test_rows_are_appended_and_read_back(catalog):
+    catalog.append("captions/facts", Caption, captions("b"))
+    catalog.append("captions/facts", Caption, captions("a", "c"))
+    assert ids(catalog) == ["a", "b", "c"]
+    assert catalog.read("captions/facts", Caption).schema == records.schema(Caption)
+    found = catalog.read("captions/facts", Caption, ["text"], pc.field("clip_id") == "c")
+    assert found.to_pylist() == [{"text": "text c"}]
+    assert catalog.values("captions/facts", Caption, "source_id") == {"s"}
+    assert catalog.names("captions") == ["captions/facts"]
+
+
+def test_a_writer_appends_all_or_none(catalog):
+    with catalog.writer("render", TABLES) as writer:
+        writer.append("captions/facts", captions("a"))
+        before = catalog.version("captions/facts")
+        writer.append("captions/facts", captions())
+        assert catalog.version("captions/facts") == before
+    assert ids(catalog) == ["a"]
+
+
+def test_a_stale_writer_loses(catalog):
+    with catalog.writer("render", TABLES) as old:
+        old.append("captions/facts", captions("old"))
+        with catalog.writer("render", TABLES) as new:
+            for stale in (
+                lambda: old.append("captions/facts", captions("late")),
+                lambda: old.drop("captions/facts", "clip_id", {"old"}),
+                lambda: old.add_files("captions/facts", [NewFile("x.parquet", 1, 1)]),
+            ):
+                with pytest.raises(StaleWriterError, match=r"taken over .*captions/facts"):
+                    stale()
+            new.append("captions/facts", captions("new"))
+    assert ids(catalog) == ["new", "old"]
+
+
+def test_a_writer_that_read_before_another_committed_loses(catalog, monkeypatch):
+    """The window between looking at the table and committing to it."""
+    with catalog.writer("render", TABLES) as old:
+        table = old._checked("captions/facts")
+        with catalog.writer("render", TABLES) as new:
+            monkeypatch.setattr(old, "_checked", lambda _: table)
+            with pytest.raises(StaleWriterError, match="committed to captions/facts first"):
+                old.append("captions/facts", captions("late"))
+            new.append("captions/facts", captions("new"))
+    assert ids(catalog) == ["new"]
+
+
+RACER = """
+import sys, time
+from pathlib import Path
+from curation import records
+from curation.catalog import Catalog, StaleWriterError
+from curation.records import Caption
+from curation.storage import Storage
+
+place, name, flags = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+for n in range(int(sys.argv[4])):
+    outcome = "stale"
+    try:
+        with Catalog(Storage.at(place)).writer("render", {f"captions/{n}": Caption}) as writer:
+            (flags / f"{n}-{name}").touch()
+            while len(list(flags.glob(f"{n}-*"))) < 2:
+                time.sleep(0.001)
+            row = Caption(name, "s", "text")
+            writer.append(f"captions/{n}", records.table(Caption, [row]))
+            outcome = "won"
+    except StaleWriterError:
+        (flags / f"{n}-{name}").touch()
+    (flags / f"done-{n}-{name}").touch()
+    while len(list(flags.glob(f"done-{n}-*"))) < 2:
+        time.sleep(0.001)
+    print(outcome)
+"""
+
+
+def test_of_two_processes_on_one_table_exactly_one_wins(catalog, tmp_path):
+    rounds = 4
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, catalog.storage.root, name, str(flags), str(rounds)],
+            stdout=subprocess.PIPE, cwd=ROOT, env=environment(), text=True,
+        )
+        for name in ("left", "right")
+    ]  # fmt: skip
+    left, right = (racer.communicate(timeout=60)[0].split() for racer in racers)
+    assert [racer.returncode for racer in racers] == [0, 0]
+    for n, outcomes in enumerate(zip(left, right, strict=True)):
+        assert sorted(outcomes) == ["stale", "won"]
+        assert ids(catalog, f"captions/{n}") == [("left", "right")[outcomes.index("won")]]
+
+
+def test_files_written_apart_become_rows_when_committed(catalog, tmp_path):
+    with catalog.writer("render", TABLES) as writer:
+        with catalog.storage.writing("captions/facts/apart.parquet") as path:
+            pq.write_table(captions("a", "b"), path)
+        assert ids(catalog) == []
+        size = catalog.storage.size("captions/facts/apart.parquet")
+        writer.add_files("captions/facts", [NewFile("apart.parquet", size, 2)])
+        assert ids(catalog) == ["a", "b"]
+        writer.append("captions/facts", captions("c"))
+        writer.drop("captions/facts", "clip_id", {"b", "c", "none"})
+    assert ids(catalog) == ["a"]
+
+
+def test_dropping_takes_any_value(catalog):
+    odd = ["it's", 'say "x"', "50%"]
+    with catalog.writer("render", TABLES) as writer:
+        writer.append("captions/facts", captions(*odd, "plain"))
+        before = catalog.version("captions/facts")
+        writer.drop("captions/facts", "clip_id", set())
+        assert catalog.version("captions/facts") == before
+        writer.drop("captions/facts", "clip_id", set(odd))
+    assert ids(catalog) == ["plain"]
+
+
+def test_what_a_crash_left_unannounced_is_dropped_by_the_next_writer(catalog):
+    dataset = Dataset(catalog.storage.root)
+    whole = [rows.Looks(rows.clip_of("1" * 64, 0, 48)), rows.Looks(rows.clip_of("1" * 64, 48, 96))]
+    half = [rows.Looks(rows.clip_of("2" * 64, 0, 24))]
+    tables = {name: rows.SCAN[name] for name in ("clips", EMBEDDINGS)}
+    rows.scanned(dataset, "/v/whole.mp4", whole, tables=tables)
+    rows.scanned(dataset, "/v/half.mp4", half, tables=tables, announce=False)
+    assert catalog.read("clips", Clip).num_rows == 3
+    with ScanStep(catalog, Scan(shots=ContentChange(), scores=()), []).ledger():
+        pass
+    for name, record in tables.items():
+        assert catalog.values(name, record, "source_id") == {"1" * 64}, name
+        assert catalog.read(name, record).num_rows == 2, name
+
+
+def test_a_table_with_a_missing_file_is_a_fault_in_one_line(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    catalog.append("captions/facts", Caption, captions("a"))
+    (file,) = Path(tmp_path).glob("captions/facts/*.parquet")
+    file.unlink()
+    with pytest.raises(EnvironmentFaultError, match=r"^captions/facts: .*not found[^\n\x1b]*$"):
+        catalog.read("captions/facts", Caption)
+
+
+@pytest.mark.s3
+def test_a_bucket_that_is_not_there_is_a_fault_in_one_line(monkeypatch):
+    place = s3.bucket(monkeypatch) + "-gone/out"
+    with pytest.raises(EnvironmentFaultError, match=r"^clips: [^\n\x1b]*$"):
+        Catalog(Storage.at(place)).open("clips")

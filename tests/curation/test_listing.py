@@ -1,0 +1,218 @@
+import errno
+import os
+from pathlib import Path
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation.catalog import Catalog
+from curation.listing import Entry, ListingError, entry_at, list_inputs
+from curation.records import Source
+from curation.scan import Scan
+from curation.scan_step import ScanStep
+from curation.shots import FixedWindows
+from curation.storage import Storage
+from pipelines.drive import Tally, drive
+from pipelines.executor import InProcess
+from tests import s3
+
+ODD_NAMES = [
+    "two words.mp4", 'quote"s.mp4', "it's.mp4", "b[racket]*?.mp4", "-i.mp4", "new\nline.mp4",
+    "%41.mp4", "ü 日本.mp4", "#hash.mp4", "a|b.mp4", "$HOME.mp4", " .mp4",
+]  # fmt: skip
+
+
+def touch(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12345")
+    return [str(folder / name) for name in names]
+
+
+def uris(*places: object) -> list[str]:
+    return [entry.uri for entry in list_inputs(map(str, places))]
+
+
+def test_a_folder_gives_its_videos_at_any_depth(tmp_path):
+    videos = touch(tmp_path, "a.mp4", "B.MKV", "deep/er/c.MoV", "deep/d.ts")
+    touch(tmp_path, "notes.txt", "x.jpg", "mp4", "a.mp4.part", ".hidden.mp4", "deep/._d.ts")
+    assert uris(tmp_path) == sorted(videos)
+    assert uris(f"{tmp_path}/") == sorted(videos)
+
+
+def test_an_entry_has_what_a_rerun_compares(tmp_path):
+    (path,) = touch(tmp_path, "a.mp4")
+    (entry,) = list_inputs([path])
+    assert entry == Entry(path, 5, str(os.stat(path).st_mtime_ns))
+    os.utime(path, ns=(1, 1))
+    (touched,) = list_inputs([path])
+    assert touched.key != entry.key
+
+
+def test_a_file_that_is_named_is_an_input_whatever_its_ending(tmp_path):
+    assert uris(*touch(tmp_path, "clip.bin", "none")) == [
+        f"{tmp_path}/clip.bin",
+        f"{tmp_path}/none",
+    ]
+
+
+def test_odd_names_are_listed_as_they_are(tmp_path):
+    assert uris(tmp_path) == []
+    assert uris(tmp_path, *touch(tmp_path, *ODD_NAMES)) == sorted(
+        f"{tmp_path}/{name}" for name in ODD_NAMES
+    )
+
+
+def test_a_folder_named_like_a_video_and_dead_links_are_inputs_too(tmp_path):
+    """They fail by name; to leave them out would lose them without a word."""
+    touch(tmp_path, "x.mp4/inner.mp4")
+    (tmp_path / "dead.mp4").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert uris(tmp_path) == [
+        f"{tmp_path}/{name}" for name in ("dead.mp4", "pipe.mp4", "x.mp4", "x.mp4/inner.mp4")
+    ]
+    assert entry_at(f"{tmp_path}/dead.mp4", {}) == Entry(f"{tmp_path}/dead.mp4")
+
+
+def test_an_input_is_listed_once_however_often_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "list.txt").write_text("b.mp4\n./b.mp4\nsub/../a.mp4\n")
+    assert uris(".", "a.mp4", "list.txt", tmp_path) == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4"]
+
+
+def test_the_output_folder_is_no_input(tmp_path):
+    touch(tmp_path, "a.mp4", "out/renders/b.mp4", "outer/c.mp4")
+    found = list_inputs([str(tmp_path)], outside=f"{tmp_path}/out/")
+    assert [entry.uri for entry in found] == [f"{tmp_path}/a.mp4", f"{tmp_path}/outer/c.mp4"]
+
+
+def test_a_text_list_gives_a_path_a_line(tmp_path):
+    listing = tmp_path / "in" / "list.TXT"
+    listing.parent.mkdir()
+    listing.write_bytes(
+        b"\xef\xbb\xbfa b.mp4\r\n\r\n# a comment\n  # another\n../c.mp4\n/abs/d.mp4\n  e.mp4  \n"
+        b"s\xc2\x85x.mp4"
+    )
+    assert uris(listing) == sorted(
+        [f"{tmp_path}/in/a b.mp4", f"{tmp_path}/c.mp4", "/abs/d.mp4", f"{tmp_path}/in/e.mp4",
+         f"{tmp_path}/in/s\x85x.mp4"]
+    )  # fmt: skip
+
+
+def test_a_csv_list_carries_its_other_columns(tmp_path):
+    listing = tmp_path / "list.csv"
+    listing.write_text('licence,path,camera\nCC0,a.mp4,"left, front"\n,sub/b.mp4,\n')
+    first, second = list_inputs([str(listing)])
+    assert (first.uri, first.extra) == (
+        f"{tmp_path}/a.mp4",
+        {"licence": "CC0", "camera": "left, front"},
+    )
+    assert (second.uri, second.extra) == (f"{tmp_path}/sub/b.mp4", {})
+
+
+def test_a_parquet_list_carries_its_other_columns_as_text(tmp_path):
+    columns = {
+        "video": ["a.mp4", "b.mp4"],
+        "take": [0, 7],
+        "night": [False, None],
+        "who": ["", "x"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    first, second = list_inputs([str(tmp_path / "list.parquet")])
+    assert first.extra == {"take": "0", "night": "False"}
+    assert second.extra == {"take": "7", "who": "x"}
+
+
+def test_uri_comes_before_the_other_names_of_the_path_column(tmp_path):
+    (tmp_path / "list.csv").write_text("url,file,uri\nx,y,a.mp4\n")
+    (entry,) = list_inputs([str(tmp_path / "list.csv")])
+    assert (entry.uri, entry.extra) == (f"{tmp_path}/a.mp4", {"url": "x", "file": "y"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("l.csv", b"name,size\na.mp4,3\n", "needs a column named .* it has name, size"),
+        ("l.csv", b"", "it has none"),
+        ("l.csv", b"path,n\na.mp4,1\n,2\n", "row 3 has nothing under 'path'"),
+        ("l.csv", b"path\na.mp4,extra\n", "line 2 has more cells than the header"),
+        ("l.txt", "a.mp4\n".encode("utf-16"), r"l\.txt: holds zero bytes; a list has to be UTF-8"),
+        ("l.parquet", b"junk", r"l\.parquet: .*[Pp]arquet"),
+    ],
+)  # fmt: skip
+def test_a_list_that_cannot_be_read_says_why(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ListingError, match=words):
+        list_inputs([str(tmp_path / name)])
+
+
+def test_what_is_not_there_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(ListingError, match=rf"no such file or folder: {tmp_path}/gone"):
+        list_inputs([str(tmp_path / "gone")])
+    with pytest.raises(ListingError, match=r"https://x/a\.mp4: only local paths and s3://"):
+        list_inputs(["https://x/a.mp4"])
+    with pytest.raises(ListingError, match=r"no such file or folder: file:///gone%E9"):
+        list_inputs([os.fsdecode(b"/gone\xe9")])
+
+
+def test_a_folder_that_may_not_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    def scandir(path: str):
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    listed = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    (tmp_path / "closed").mkdir()
+    with pytest.raises(ListingError, match=r"cannot list .*closed: Permission denied"):
+        list_inputs([str(tmp_path)])
+
+
+def test_inputs_that_cannot_be_read_fail_by_name_and_with_words(tmp_path):
+    videos = tmp_path / "v"
+    videos.mkdir()
+    (videos / os.fsdecode(b"caf\xe9 %.mp4")).write_bytes(b"12345")
+    listing = tmp_path / "list.txt"
+    listing.write_bytes(b"https://x/a.mp4\nv/gone\xff.mp4\nv/gone.mp4\n")
+    entries = list_inputs([str(videos), str(listing)])
+    catalog = Catalog(Storage.at(tmp_path / "out"))
+    step = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries)
+    tally = Tally()
+    drive(step, InProcess(), tally)
+    assert tally.counts == {"unreadable": 3, "missing": 1}
+    found = catalog.read("sources", Source, ["uri", "reason", "detail"]).sort_by("uri").to_pylist()
+    assert [(row["uri"], row["reason"]) for row in found] == [
+        (f"{videos}/gone.mp4", "missing"),
+        (f"file://{videos}/caf%E9%20%25.mp4", "unreadable"),
+        (f"file://{videos}/gone%FF.mp4", "unreadable"),
+        ("https://x/a.mp4", "unreadable"),
+    ]
+    assert found[1]["detail"] == "its name is no UTF-8 text; rename it"
+    assert found[3]["detail"] == "only local paths and s3:// addresses can be read"
+    assert step.todo() == []
+
+
+@pytest.mark.s3
+def test_an_s3_prefix_and_a_list_on_s3(monkeypatch):
+    place = s3.bucket(monkeypatch)
+    client, name = boto3.client("s3"), place.removeprefix("s3://")
+    for key in ("in/a b.mp4", "in/deep/C.MKV", "in/notes.md", "in/._a.mp4", "other/d.mp4"):
+        client.put_object(Bucket=name, Key=key, Body=b"12345")
+    body = f"uri,licence\n../other/d.mp4,CC0\n{place}/in/a b.mp4,BY\n{place}/gone.mp4,\n"
+    client.put_object(Bucket=name, Key="lists/l.csv", Body=body.encode())
+
+    found = list_inputs([f"{place}/in/"])
+    assert [entry.uri for entry in found] == [f"{place}/in/a b.mp4", f"{place}/in/deep/C.MKV"]
+    assert all(entry.size_bytes == 5 and int(entry.modified) > 0 for entry in found)
+    assert list_inputs([f"{place}/in/a b.mp4"]) == [found[0]]
+
+    listed = {entry.uri: entry for entry in list_inputs([f"{place}/lists/l.csv"])}
+    assert listed[f"{place}/other/d.mp4"].extra == {"licence": "CC0"}
+    assert listed[f"{place}/in/a b.mp4"].size_bytes == 5
+    assert listed[f"{place}/gone.mp4"] == Entry(f"{place}/gone.mp4")
+    with pytest.raises(ListingError, match=f"nothing at {place}/nothing"):
+        list_inputs([f"{place}/nothing"])

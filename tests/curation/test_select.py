@@ -1,0 +1,198 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from curation import records
+from curation import select as module
+from curation.catalog import Catalog
+from curation.dataset import Dataset
+from curation.dedup import neighbours
+from curation.descriptor import FrameDct
+from curation.policy import Policy, Range
+from curation.records import Embedding, Neighbour, Verdict
+from curation.scan import EMBEDDINGS
+from curation.select import NEIGHBOURS, NotEmbeddedError, Selection, select
+from tests import rows
+
+POLICY = Policy({"motion": Range(min=0.1)}, 0.8)
+
+
+def vector(angle: float, plane: int = 0) -> np.ndarray:
+    """Unit vectors of one plane; the cosine of the angle between two is their similarity."""
+    made = np.zeros(FrameDct.dim)
+    made[2 * plane : 2 * plane + 2] = np.cos(angle), np.sin(angle)
+    return made
+
+
+def looks(
+    source: str, *clips: tuple[float, np.ndarray], sharpness: float = 0.5
+) -> list[rows.Looks]:
+    """Clips of one second each, a shot each; given by their motion and their vector."""
+    return [
+        rows.Looks(
+            rows.clip_of(source * 64, 24 * at, 24 * at + 24),
+            looked,
+            {"motion": motion, "sharpness": sharpness, "brightness": 0.5},
+        )
+        for at, (motion, looked) in enumerate(clips)
+    ]
+
+
+FIRST = looks("1", (0.5, vector(0)), (0.01, vector(0, 1)), (0.5, vector(0, 2)))
+SECOND = looks("2", (0.5, vector(0.3)), (0.5, vector(0, 3)), sharpness=0.4)
+"""The first clip resembles that of the first source (cosine 0.955) and is less sharp."""
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Dataset:
+    made = Dataset(tmp_path / "out")
+    rows.scanned(made, "/v/1.mp4", FIRST)
+    rows.scanned(made, "/v/2.mp4", SECOND)
+    return made
+
+
+def run(dataset: Dataset, policy: Policy) -> Selection:
+    """Selects and records it, as a job does."""
+    selection = select(dataset, policy)
+    if selection.is_new:
+        started = f"{dataset.runs().num_rows:03}"
+        rows.ran(dataset, "select", selection.selection_id, json.dumps(selection.funnel), started)
+    return selection
+
+
+def versions(dataset: Dataset) -> dict[str, int]:
+    return {name: dataset.catalog.version(name) for name in ("selection", NEIGHBOURS, "runs")}
+
+
+def verdicts(dataset: Dataset, selection_id: str) -> dict[str, Verdict]:
+    found = records.records(Verdict, dataset.selection(selection_id))
+    assert len({v.clip_id for v in found}) == len(found)
+    return {v.clip_id: v for v in found}
+
+
+def test_each_clip_gets_one_verdict(dataset):
+    selection = run(dataset, POLICY)
+    assert selection.funnel == Counter(kept=3, duplicate=1, little_motion=1)
+    assert (selection.before, selection.is_new) == (None, True)
+    found = verdicts(dataset, selection.selection_id)
+    assert found.keys() == {look.clip.clip_id for look in FIRST + SECOND}
+    duplicate = found[SECOND[0].clip.clip_id]
+    assert (duplicate.verdict, duplicate.reason) == ("duplicate", "near_duplicate")
+    assert duplicate.duplicate_of == FIRST[0].clip.clip_id
+    assert duplicate.similarity == pytest.approx(np.cos(0.3), abs=1e-3)
+    still = found[FIRST[1].clip.clip_id]
+    assert (still.verdict, still.reason, still.similarity) == ("filtered", "little_motion", None)
+
+
+def test_the_same_again_writes_nothing(dataset):
+    first = run(dataset, POLICY)
+    before = versions(dataset)
+    again = run(dataset, Policy(dict(POLICY.limits), 0.8))
+    assert versions(dataset) == before
+    assert again == Selection(first.selection_id, first.funnel, first.funnel, False)
+
+
+def test_another_policy_and_then_the_old_one_again(dataset):
+    first = run(dataset, POLICY)
+    second = run(dataset, Policy({}, None))
+    assert second.funnel == Counter(kept=5)
+    assert second.before == first.funnel
+    assert dataset.latest_selection() == second.selection_id
+    rows_before = dataset.catalog.version("selection")
+    third = run(dataset, POLICY)
+    assert (third.selection_id, third.is_new) == (first.selection_id, True)
+    assert third.before == second.funnel
+    assert dataset.latest_selection() == first.selection_id
+    assert dataset.catalog.version("selection") == rows_before
+    assert dataset.clips("kept").num_rows == 3
+
+
+def test_without_deduplication_no_neighbour_is_searched(dataset):
+    assert run(dataset, Policy({}, None)).funnel == Counter(kept=5)
+    assert dataset.catalog.read(NEIGHBOURS, Neighbour).num_rows == 0
+
+
+def test_a_near_duplicate_that_is_filtered_stands_for_nothing(dataset):
+    """The better one of the two breaks the policy, so the other one is kept."""
+    selection = run(dataset, Policy({"sharpness": Range(max=0.45)}, 0.8))
+    found = verdicts(dataset, selection.selection_id)
+    assert found[FIRST[0].clip.clip_id].reason == "too_sharp"
+    assert found[SECOND[0].clip.clip_id].verdict == "kept"
+
+
+def test_neighbours_are_searched_only_for_clips_that_were_not(dataset, monkeypatch):
+    searched: list[list[str]] = []
+
+    def spy(new, ids, vectors):
+        searched.append(list(new))
+        return neighbours(new, ids, vectors)
+
+    monkeypatch.setattr(module, "neighbours", spy)
+    passing = sorted(look.clip.clip_id for look in FIRST + SECOND if look.scores["motion"] > 0.1)
+    run(dataset, POLICY)
+    assert searched == [passing]
+    run(dataset, Policy({"motion": Range(min=0.2)}, 0.9))
+    assert len(searched) == 1
+    run(dataset, Policy({}, 0.9))
+    assert searched[1:] == [[FIRST[1].clip.clip_id]]
+
+
+def test_clips_that_come_later_end_as_if_all_had_come_at_once(dataset, tmp_path):
+    later = Dataset(tmp_path / "later")
+    rows.scanned(later, "/v/2.mp4", SECOND)
+    assert run(later, POLICY).funnel == Counter(kept=2)
+    rows.scanned(later, "/v/1.mp4", FIRST)
+    grown, at_once = run(later, POLICY), run(dataset, POLICY)
+    assert grown.selection_id == at_once.selection_id
+    assert verdicts(later, grown.selection_id) == verdicts(dataset, at_once.selection_id)
+    one, other = (
+        sorted(records.records(Neighbour, d.catalog.read(NEIGHBOURS, Neighbour)), key=repr)
+        for d in (later, dataset)
+    )
+    assert one == other
+
+
+def test_a_score_that_comes_later_makes_another_selection(tmp_path):
+    """Unmeasured values break no bound; once they are measured the verdict may change."""
+    dataset = Dataset(tmp_path / "out")
+    tables = {n: r for n, r in rows.SCAN.items() if n != "scores/motion"}
+    rows.scanned(dataset, "/v/1.mp4", FIRST, tables=tables)
+    assert run(dataset, POLICY).funnel == Counter(kept=3)
+    motion = rows.SCAN["scores/motion"]
+    table = records.table(motion, rows.side_rows(FIRST)["scores/motion"])
+    dataset.catalog.append("scores/motion", motion, table)
+    assert run(dataset, POLICY).funnel == Counter(kept=2, little_motion=1)
+
+
+def test_no_clips_make_one_empty_selection(tmp_path):
+    dataset = Dataset(tmp_path / "out")
+    assert run(dataset, POLICY).is_new
+    assert not run(dataset, POLICY).is_new
+    assert dataset.catalog.version("selection") == -1
+
+
+def test_two_runs_at_once_commit_one_set_of_verdicts(dataset, monkeypatch):
+    """The other run commits after this one looked and before it takes the tables."""
+    writer = Catalog.writer
+    inner: list[Selection] = []
+
+    def late(catalog, app, tables):
+        if not inner:
+            inner.append(Selection("", Counter(), None, False))
+            inner[0] = select(dataset, POLICY)
+        return writer(catalog, app, tables)
+
+    monkeypatch.setattr(Catalog, "writer", late)
+    outer = select(dataset, POLICY)
+    assert outer == inner[0]
+    assert len(verdicts(dataset, outer.selection_id)) == 5
+
+
+def test_clips_without_embedding_are_named(dataset):
+    rows.scanned(dataset, "/v/3.mp4", looks("3", (0.5, vector(1))), tables={"clips": records.Clip})
+    with pytest.raises(NotEmbeddedError, match="1 clips have no embedding; run `reelmill scan`"):
+        select(dataset, POLICY)
+    assert select(dataset, Policy({}, None)).funnel == Counter(kept=6)
+    assert dataset.catalog.read(EMBEDDINGS, Embedding).num_rows == 5

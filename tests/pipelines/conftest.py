@@ -1,0 +1,96 @@
+"""The command line in this process, and one small output that it made."""
+
+import contextlib
+import io
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from curation.sample import Coding, numbered
+from pipelines.cli.app import main
+
+PROFILE = """
+scan:
+  shots: ContentChange
+policy:
+  limits: null
+tokenize:
+  short_side: 64
+  max_frames: 17
+execution:
+  executor: in_process
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """Sources, the profile that curates them, and the output."""
+
+    videos: Path
+    profile: Path
+    out: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What each command is given, so that it stays in this process."""
+        return ("--config", str(self.profile), "--set", "duration_s.min=0.9")
+
+
+def command(*arguments: object) -> Ended:
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    sys.argv = ["reelmill", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.argv = before
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def reelmill() -> Callable[..., Ended]:
+    """Runs the command line."""
+    return command
+
+
+@pytest.fixture(scope="session")
+def curated(tmp_path_factory) -> Made:
+    """Two good clips, a copy of each, one clip that is too short, and an input that is text."""
+    folder = tmp_path_factory.mktemp("curated")
+    videos, profile = folder / "videos", folder / "profile.yaml"
+    profile.write_text(PROFILE)
+    numbered(videos / "a.mp4", 48, cuts=[24], size=(160, 96))
+    numbered(videos / "copy.mkv", 48, cuts=[24], size=(160, 96), coding=Coding(crf=26))
+    numbered(videos / "short.mp4", 12, size=(160, 96), first=3000)
+    (videos / "notes.mp4").write_text("no video\n")
+    made = Made(videos, profile, folder / "out")
+    ended = command("curate", videos, "--out", made.out, *made.options)
+    assert ended.code == 3, ended
+    return made
+
+
+@pytest.fixture
+def copied(curated, tmp_path) -> Made:
+    """The same output, to break."""
+    shutil.copytree(curated.out, tmp_path / "out")
+    return Made(curated.videos, curated.profile, tmp_path / "out")

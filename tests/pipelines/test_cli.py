@@ -1,0 +1,240 @@
+"""The command line: what it says, how it exits, and that nothing is done twice."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from curation.catalog import StaleWriterError
+from curation.dataset import Dataset
+from curation.media.clips import ClipReader
+from curation.reasons import EnvironmentFaultError
+from curation.sample import numbered
+from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
+from tokenizer.tokenize import TokenizedClip, psnr_db
+
+COMMANDS = [
+    "curate", "scan", "select", "render", "tokenize", "verify", "report", "sample", "tokenizer fit",
+    "tokenizer decode",
+]  # fmt: skip
+
+
+def test_help_lists_every_command(reelmill):
+    ended = reelmill("--help")
+    assert ended.code == 0
+    assert "Turn raw video into training data for world models." in ended.out
+    assert all(re.search(rf"\b{name.split()[0]}\b", ended.out) for name in COMMANDS)
+    assert reelmill().code == 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_has_an_example(reelmill, name):
+    ended = reelmill(*name.split(), "--help")
+    assert ended.code == 0
+    assert f"Example: reelmill {name} " in ended.out
+
+
+def test_a_job_says_what_it_did(reelmill, curated, tmp_path):
+    ended = reelmill("curate", curated.videos, "--out", tmp_path / "out", *curated.options)
+    assert (ended.code, ended.err) == (3, "")
+    said = [line.strip() for line in ended.out.splitlines()]
+    assert "scan: 3 scanned, 1 not video" in said
+    assert "render: 2 rendered" in said
+    assert "tokenize: 2 tokenized" in said
+    assert "1 inputs failed: 1 not video" in said
+    assert f"look:   reelmill report {tmp_path}/out" in said
+    funnel = {" ".join(line.split()[:-2]): line.split()[-2] for line in said if line.endswith("%")}
+    assert funnel == {"kept": "2", "near duplicates": "2", "filtered: too_short": "1"}
+    assert_same(tmp_path / "out", curated.out)
+
+
+def test_the_same_again_has_nothing_to_do_and_writes_nothing(reelmill, curated):
+    before = versions(curated.out)
+    ended = reelmill("curate", curated.videos, "--out", curated.out, *curated.options)
+    assert (ended.code, ended.err) == (3, "")
+    for step in ("scan", "render", "tokenize"):
+        assert f"{step}: nothing to do" in ended.out
+    assert versions(curated.out) == before
+
+
+def test_the_steps_one_by_one_make_the_same(reelmill, curated, tmp_path):
+    out = tmp_path / "out"
+    assert reelmill("scan", curated.videos, "--out", out, *curated.options).code == 3
+    for step in ("select", "render", "tokenize"):
+        ended = reelmill(step, out, *curated.options)
+        assert (ended.code, ended.err) == (3, ""), ended
+    assert_same(out, curated.out)
+
+
+def test_the_output_may_lie_among_the_videos(reelmill, curated, tmp_path):
+    numbered(tmp_path / "a.mp4", 24, size=(160, 96))
+    for said in ("scan: 1 scanned", "scan: nothing to do"):
+        ended = reelmill("curate", tmp_path, "--out", tmp_path / "out", *curated.options)
+        assert ended.code == 0, ended
+        assert said in ended.out
+
+
+def test_another_policy_shows_both_funnels(reelmill, copied):
+    ended = reelmill("select", copied.out, *copied.options, "--set", "similarity=null")
+    assert re.search(r"kept +4 +80% +2\n", ended.out)
+    assert re.search(r"near duplicates +0 +0% +2\n", ended.out)
+    assert len(Dataset(copied.out).clips("kept")) == 4
+
+
+def test_verify_says_whether_the_promises_hold(reelmill, copied):
+    ended = reelmill("verify", copied.out)
+    assert (ended.code, ended.out.count("holds")) == (0, 6)
+    clip = next(copied.out.glob("renders/*/media/*/*.mp4"))
+    clip.unlink()
+    ended = reelmill("verify", copied.out)
+    assert (ended.code, ended.out.count("holds"), ended.out.count("broken")) == (1, 5, 2)
+    assert f"  {clip.relative_to(copied.out)} is missing\n" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["curate"], "Missing argument"),
+        (["curate", "VIDEOS"], "Missing option"),
+        (["cruate", "VIDEOS"], "No such command 'cruate'"),
+        (["curate", "VIDEOS", "--out", "OUT", "--set", "motoin.min=1"], "mean 'motion.min'"),
+        (["curate", "VIDEOS", "--out", "OUT", "--set", "motion.min=x"], "limits.motion.min:"),
+        (["curate", "VIDEOS", "--out", "OUT", "--config", "none"], "no profile 'none'"),
+        (["curate", "/no/[such]", "--out", "OUT"], "no such file or folder: /no/[such]"),
+        (["curate", "EMPTY", "--out", "OUT"], "no videos found in"),
+        (["curate", "VIDEOS", "--out", "MADE", "--set", "max_clip_s=3"], "with other settings"),
+        (["select", "OUT"], "no output at"),
+        (["render", "OUT"], "no output at"),
+        (["tokenize", "OUT"], "no output at"),
+        (["verify", "OUT"], "no output at"),
+        (["report", "OUT"], "no output at"),
+        (["tokenizer", "decode", "OUT", "ab"], "no output at"),
+        (["tokenizer", "decode", "MADE", "zz"], "'zz' has no tokens in tokens/pca-8x8x8-"),
+        (["tokenizer", "decode", "MADE", "", "--tokens", "x"], "name one table of tokens;"),
+        (["tokenizer", "fit", "MADE", "--weights", "w.bin"], "needs to end in .safetensors"),
+        (["tokenizer", "fit", "MADE", "--weights", "w.safetensors", "--rate=8"], "TIMExSPACE"),
+        (["tokenizer", "fit", "MADE", "--weights", "w.safetensors"], "too few"),
+    ],
+)  # fmt: skip
+def test_usage_errors_say_what_and_exit_with_2(reelmill, curated, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    places = {
+        "VIDEOS": curated.videos, "OUT": tmp_path / "out", "MADE": curated.out,
+        "EMPTY": tmp_path / "empty",
+    }  # fmt: skip
+    options = (
+        ["--config", curated.profile] if "MADE" in arguments[:4] and "--set" in arguments else []
+    )
+    ended = reelmill(*(places.get(a, a) for a in arguments), *options)
+    assert ended.code == 2, ended
+    assert words in ended.err
+    assert ended.err.startswith("reelmill: ")
+    assert "Traceback" not in ended.err + ended.out
+    assert not (tmp_path / "out").exists()
+
+
+def test_render_before_select_names_the_step(reelmill, curated, tmp_path):
+    reelmill("scan", curated.videos / "short.mp4", "--out", tmp_path / "out", *curated.options)
+    ended = reelmill("render", tmp_path / "out", *curated.options)
+    assert (ended.code, ended.err) == (
+        2, "reelmill: there is no selection yet; run `reelmill select` first\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [EnvironmentFaultError, StaleWriterError])
+def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch, fault):
+    def full(*_):
+        raise fault("disk [full]")
+
+    monkeypatch.setattr("pipelines.job.select", full)
+    ended = reelmill("select", copied.out, *copied.options)
+    assert ended.code == 4
+    assert ended.err == (
+        "reelmill: stopped: disk [full]\n"
+        "What was done is kept. Run the same command again to go on.\n"
+    )
+
+
+def test_a_fault_in_the_middle_keeps_what_was_done(reelmill, curated, tmp_path, monkeypatch):
+    from curation import scan
+
+    watch, seen = scan.watch, []
+
+    def faulty(path, *more, **named):
+        seen.append(Path(path).name)
+        if len(seen) > 1:
+            raise OSError(28, "No space left on device")
+        return watch(path, *more, **named)
+
+    arguments = ("curate", curated.videos, "--out", tmp_path / "out", *curated.options)
+    with monkeypatch.context() as patch:
+        patch.setattr(scan, "watch", faulty)
+        ended = reelmill(*arguments)
+    assert (ended.code, "No space left" in ended.err) == (4, True)
+    assert [Path(row["uri"]).name for row in Dataset(tmp_path / "out").sources().to_pylist()] == [
+        "a.mp4"
+    ]
+    assert reelmill(*arguments).code == 3
+    assert_same(tmp_path / "out", curated.out)
+
+
+def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, curated, tmp_path):
+    """Ctrl-C once the first source is being watched."""
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    for index in range(5):
+        numbered(videos / f"{index}.mp4", 12, size=(160, 96), first=100 * index)
+    arguments = ["curate", str(videos), "--out", str(out), *curated.options]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=ROOT, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while process.poll() is None and not (out / "sources").exists():
+        time.sleep(0.005)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 4, said + errors
+    assert errors == (
+        "reelmill: stopped; what was done is kept. Run the same command again to go on.\n"
+    )
+    done = Dataset(out).sources().num_rows
+    assert done < 5
+    ended = reelmill(*arguments)
+    assert ended.code == 0
+    assert f"scan: {5 - done} scanned" in ended.out
+    assert reelmill("verify", out).code == 0
+
+
+def test_a_termination_stops_the_job_like_an_interrupt(reelmill, copied, monkeypatch):
+    monkeypatch.setattr("pipelines.job.select", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    ended = reelmill("select", copied.out, *copied.options)
+    assert (ended.code, ended.err[:17]) == (4, "reelmill: stopped")
+
+
+def test_decode_writes_the_clip_from_its_tokens(reelmill, curated, tmp_path):
+    (clip, other) = Dataset(curated.out).clips("kept")["clip_id"].to_pylist()
+    assert clip[:8] != other[:8]
+    video = tmp_path / "look.mp4"
+    ended = reelmill("tokenizer", "decode", curated.out, clip[:8], "--video", video)
+    assert (ended.code, ended.out) == (0, f"24 frames: {video}\n")
+    with av.open(str(video)) as container:
+        shown = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    assert shown.shape == (24, 64, 104, 3)
+    (path,) = curated.out.glob(f"renders/*/media/*/{clip}.mp4")
+    rendered = ClipReader(str(path), width=104, height=64, frames=24).read(range(24))
+    (table,) = Dataset(curated.out).catalog.names("tokenized")
+    stored = Dataset(curated.out).catalog.read(table, TokenizedClip).to_pylist()
+    (psnr,) = (row["psnr_codes_db"] for row in stored if row["clip_id"] == clip)
+    assert psnr_db(rendered, shown) == pytest.approx(psnr, abs=1)
+
+
+def test_sample_writes_sources(reelmill, tmp_path, monkeypatch):
+    monkeypatch.setattr("curation.sample.render", lambda folder: ["truth"] * 3)
+    ended = reelmill("sample", tmp_path)
+    assert (ended.code, ended.out) == (0, f"3 sample sources in {tmp_path}\n")

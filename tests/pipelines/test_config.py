@@ -1,0 +1,175 @@
+import dataclasses
+import json
+
+import pytest
+
+from curation.media.child import Limits
+from curation.policy import Range
+from curation.scores import SCORES
+from curation.shots import ContentChange, FixedWindows, TransNetV2
+from pipelines.config import ConfigError, Profile, known_keys, load
+from tokenizer.tokenize import Tokenize
+
+
+@pytest.fixture
+def overlay(tmp_path):
+    def write(text: str) -> str:
+        (tmp_path / "mine.yaml").write_text(text)
+        return str(tmp_path / "mine.yaml")
+
+    return write
+
+
+def test_the_default_profile_says_what_the_code_says():
+    found, code = load(), Profile()
+    for name in ("scan", "render", "tokenize", "execution"):
+        assert getattr(found, name) == getattr(code, name), name
+    assert found.policy.similarity == code.policy.similarity
+    assert found.policy.limits
+
+
+def test_every_field_of_every_setting_is_a_key():
+    keys = set(known_keys(load().resolved))
+    for record, at in ((Limits, "sandbox"), (TransNetV2, "scan.shots.TransNetV2")):
+        assert {f"{at}.{field.name}" for field in dataclasses.fields(record)} <= keys
+    fields = {field.name for field in dataclasses.fields(Tokenize)} - {"limits"}
+    assert {f"tokenize.{name}" for name in fields} <= keys
+    assert {"policy.limits.motion.min", "render.encoding.crf", "scan.scores"} <= keys
+
+
+def test_the_resolved_profile_is_plain_data_with_the_changes():
+    found = load(None, ["similarity=0.9", "shots=FixedWindows"])
+    data = json.loads(json.dumps(found.resolved))
+    assert data["policy"]["similarity"] == 0.9
+    assert data["scan"]["shots"] == {"FixedWindows": {}}
+    assert load().resolved["policy"]["similarity"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "read", "value"),
+    [
+        ("policy.limits.motion.min=0.3", lambda p: p.policy.limits["motion"], Range(0.3)),
+        ("motion.min=0.3", lambda p: p.policy.limits["motion"], Range(0.3)),
+        ("motion.max=1e-1", lambda p: p.policy.limits["motion"].max, 0.1),
+        ("motion.min=null", lambda p: p.policy.limits["motion"], Range()),
+        ("fps.min=12", lambda p: p.policy.limits["fps"], Range(12.0)),
+        ("similarity=null", lambda p: p.policy.similarity, None),
+        ("crf=30", lambda p: p.render.encoding.crf, 30),
+        ("mode=span", lambda p: p.render.mode, "span"),
+        ("encoding.fps=12.5", lambda p: p.render.encoding.fps, 12.5),
+        ("sandbox.memory_mb=900", lambda p: p.scan.limits.memory_mb, 900),
+        ("sandbox.memory_mb=900", lambda p: p.render.limits.memory_mb, 900),
+        ("sandbox.memory_mb=900", lambda p: p.tokenize.limits.memory_mb, 900),
+        ("scores=[Motion]", lambda p: p.scan.scores, (SCORES["Motion"](),)),
+        ("threshold=0.5", lambda p: p.scan.shots, TransNetV2(threshold=0.5)),
+        ("shots=ContentChange", lambda p: p.scan.shots, ContentChange()),
+        ("shots={FixedWindows: {length_s: 3}}", lambda p: p.scan.shots, FixedWindows(3.0)),
+        ("executor=in_process", lambda p: p.execution.executor, "in_process"),
+        ("workers=0", lambda p: p.execution.workers, 0),
+    ],
+)
+def test_a_change_finds_its_key(change, read, value):
+    assert read(load(None, [change])) == value
+
+
+def test_changes_apply_in_order_and_the_detector_first_chosen_can_be_set():
+    found = load(
+        None, ["shots=ContentChange", "ratio=2", "ratio=4", "motion.min=1", "motion.min=0"]
+    )
+    assert found.scan.shots == ContentChange(ratio=4.0)
+    assert found.policy.limits["motion"] == Range(0.0)
+
+
+def test_a_file_is_laid_over_the_default(overlay):
+    found = load(overlay("policy: {limits: {motion: {max: 0.5}, fps: null}}\nrender:\n"))
+    assert found.policy.limits["motion"] == Range(0.004, 0.5)
+    assert found.policy.limits["fps"] == Range()
+    assert found.policy.limits["duration_s"] == Range(1.0)
+    assert found.render == load().render
+    assert load(overlay("policy: {limits: null}")).policy.limits == {}
+    assert load(
+        overlay("policy: {limits: {motion: {max: 0.5}}}"), ["motion.max=0.6"]
+    ).policy.limits["motion"] == Range(0.004, 0.6)
+
+
+def test_another_detector_replaces_and_the_same_one_merges(overlay):
+    same = load(overlay("scan: {shots: {TransNetV2: {threshold: 0.4}}}"))
+    assert same.scan.shots == TransNetV2(threshold=0.4)
+    for text in ("{FixedWindows: {length_s: 4}}", "{FixedWindows: null}", "FixedWindows"):
+        shots = load(overlay(f"scan: {{shots: {text}}}")).scan.shots
+        assert isinstance(shots, FixedWindows)
+        assert shots.length_s == (4 if "4" in text else 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("motion.min", "--set motion.min: write it as KEY=VALUE"),
+        ("motoin.min=1", "there is no key 'motoin.min'; did you mean 'motion.min'"),
+        ("sacn.max_clip_s=1", "did you mean 'scan.max_clip_s'"),
+        ("fps=1", "'fps' could be scan.sampling.fps or render.encoding.fps"),
+        ("max_frames=9", "'max_frames' could be tokenize.max_frames or sandbox.max_frames"),
+        ("crf={", "--set crf={: '{' is not YAML"),
+        ("similarity=high", "policy.similarity: .* number, not 'high'"),
+        ("similarity=true", "policy.similarity: .* number, not True"),
+        ("similarity=0.5", "similarity is 0.5; pairs are known from 0.7 to 1"),
+        ("motion.min=few", "policy.limits.motion.min: .* number, not 'few'"),
+        ("motion.max=0.001", "policy: motion has min 0.004 above max 0.001"),
+        ("mode=fast", "render.mode: input should be 'encode', 'copy' or 'span', not 'fast'"),
+        ("crf=1.5", "render.encoding.crf: .* integer, not 1.5"),
+        ("crf=-1", "render.encoding.crf: has to be 0 or more, not -1"),
+        ("max_clip_s=0", "scan.max_clip_s: has to be more than 0, not 0"),
+        ("sampling.fps=.nan", "scan.sampling.fps: has to be more than 0|valid number"),
+        ("workers=-1", "execution.workers: has to be 0 or more, not -1"),
+        ("scores=Motion", "scan.scores: .* array, not 'Motion'"),
+        ("scores=[Motoin]", "unknown key 'Motoin' in scan.scores; did you mean 'Motion'"),
+        ("shots=TransNet", "unknown key 'TransNet' in scan.shots; did you mean 'TransNetV2'"),
+        ("shots=7", "scan.shots: name one of TransNetV2, ContentChange, FixedWindows, not 7"),
+        ("precision=int8", "scan.shots.TransNetV2.precision: .* not 'int8'"),
+        ("tokenizer=pca-9", "tokenize.tokenizer: unknown tokenizer 'pca-9': give one of pca-4x8x8"),
+        ("tokenizer=/no.safetensors", "tokenize.tokenizer: no tokenizer weights at /no.safet"),
+        ("tokenize.max_frames=48", "tokenize.max_frames: .* the nearest is 49"),
+        ("executor=slurm", "execution.executor: .* not 'slurm'"),
+    ],
+)
+def test_a_change_that_cannot_be_used_says_which_and_why(change, words):
+    with pytest.raises(ConfigError, match=words):
+        load(None, [change])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("polcy: {}", "unknown key 'polcy' in the profile; did you mean 'policy'"),
+        ("policy: {limit: {}}", "unknown key 'limit' in policy; did you mean 'limits'"),
+        ("policy: {limits: {moton: {}}}", "'moton' in policy.limits; did you mean 'motion'"),
+        (
+            "policy: {limits: {motion: {mim: 1}}}",
+            "'mim' in policy.limits.motion; did you mean 'min'",
+        ),
+        ("render: {encoding: {crff: 1}}", "'crff' in render.encoding; did you mean 'crf'"),
+        ("tokenize: {limits: {}}", "unknown key 'limits' in tokenize"),
+        ("sandbox: {memory: 1}", "'memory' in sandbox; did you mean 'memory_mb'"),
+        ("scan: {shots: {FixedWindows: {lengths: 1}}}", "'lengths' in scan.shots.FixedWindows"),
+        ("scan: {shots: {FixedWindows: {}, ContentChange: {}}}", "scan.shots: name one of"),
+        ("scan: {shots: null}", "scan.shots: name one of"),
+        ("scan: {sampling: null}", "scan.sampling: needs keys, not None"),
+        ("scan: {max_clip_s: 2020-01-01}", "scan.max_clip_s: .* not '2020-01-01'"),
+        ("policy: 3", "policy: needs keys, not 3"),
+        ("", "needs sections such as scan, policy"),
+        ("- 1", "needs sections such as scan, policy"),
+        ("a: [", "mine.yaml: while parsing"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_which_key_and_why(overlay, text, words):
+    with pytest.raises(ConfigError, match=words):
+        load(overlay(text), ["crf=20"])
+
+
+def test_profiles_are_found_by_name_or_path(tmp_path):
+    assert load("default") == load()
+    with pytest.raises(ConfigError, match=r"no profile 'nope': give the path of .* default"):
+        load("nope")
+    (tmp_path / "latin.yaml").write_bytes("a: é".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml: 'utf-8'"):
+        load(str(tmp_path / "latin.yaml"))

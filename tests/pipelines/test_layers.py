@@ -1,0 +1,53 @@
+"""Who may import what, read from the source: `curation ← tokenizer ← pipelines`."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OUTER = {"ray", "yaml", "typer", "fastapi", "uvicorn", "rich", "pydantic"}
+MEDIA = {"av", "decord", "ffmpeg", "imageio_ffmpeg"}
+
+
+def imported(folder: str) -> Iterator[tuple[str, str]]:
+    """Each file under a folder, and each top-level package that it imports anywhere."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files, folder
+    for file in files:
+        name = str(file.relative_to(ROOT))
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((name, alias.name.split(".")[0]) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name}: relative import"
+                yield name, str(node.module).split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("curation", {"tokenizer", "pipelines", "tests", *OUTER}),
+        ("tokenizer", {"pipelines", "tests", *OUTER}),
+        ("pipelines", {"tests", *MEDIA}),
+    ],
+)
+def test_imports_point_inwards(folder, forbidden):
+    assert [pair for pair in imported(folder) if pair[1] in forbidden] == []
+
+
+def test_video_is_opened_in_one_place():
+    """The sample writes its sources with ffmpeg; nothing else outside `curation.media` may."""
+    outside = [
+        (file, package)
+        for file, package in (*imported("curation"), *imported("tokenizer"))
+        if package in MEDIA and not file.startswith("curation/media/")
+    ]
+    assert [(f, p) for f, p in outside if not f.startswith("curation/sample/")] == []
+    assert {package for _, package in outside} <= {"ffmpeg"}
+
+
+def test_tables_are_committed_in_one_place():
+    every = [*imported("curation"), *imported("tokenizer"), *imported("pipelines")]
+    assert {file for file, package in every if package == "deltalake"} == {"curation/catalog.py"}
