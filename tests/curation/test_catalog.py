@@ -123,7 +123,7 @@ for n in range(int(sys.argv[4])):
 
 
 def test_of_two_processes_on_one_table_exactly_one_wins(catalog, tmp_path):
-    rounds = 4
+    rounds = 2
     flags = tmp_path / "flags"
     flags.mkdir()
     racers = [

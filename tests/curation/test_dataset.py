@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,12 +19,18 @@ FIRST = [
 SECOND = [rows.Looks(rows.clip_of(TWO, 0, 24))]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("dataset")
+    rows.scanned(Dataset(place), "/v/b.mp4", FIRST)
+    rows.scanned(Dataset(place), "/v/c.mp4", SECOND, width=90, height=160)
+    return place
+
+
 @pytest.fixture
-def dataset(tmp_path) -> Dataset:
-    made = Dataset(tmp_path)
-    rows.scanned(made, "/v/b.mp4", FIRST)
-    rows.scanned(made, "/v/c.mp4", SECOND, width=90, height=160)
-    return made
+def dataset(made, tmp_path) -> Dataset:
+    shutil.copytree(made, tmp_path / "out")
+    return Dataset(tmp_path / "out")
 
 
 def judge(dataset: Dataset, name: str, started: str, **verdicts: str) -> None:

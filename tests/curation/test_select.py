@@ -1,5 +1,7 @@
 import json
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,12 +47,18 @@ SECOND = looks("2", (0.5, vector(0.3)), (0.5, vector(0, 3)), sharpness=0.4)
 """The first clip resembles that of the first source (cosine 0.955) and is less sharp."""
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("select")
+    rows.scanned(Dataset(place), "/v/1.mp4", FIRST)
+    rows.scanned(Dataset(place), "/v/2.mp4", SECOND)
+    return place
+
+
 @pytest.fixture
-def dataset(tmp_path) -> Dataset:
-    made = Dataset(tmp_path / "out")
-    rows.scanned(made, "/v/1.mp4", FIRST)
-    rows.scanned(made, "/v/2.mp4", SECOND)
-    return made
+def dataset(made, tmp_path) -> Dataset:
+    shutil.copytree(made, tmp_path / "out")
+    return Dataset(tmp_path / "out")
 
 
 def run(dataset: Dataset, policy: Policy) -> Selection:

@@ -113,7 +113,7 @@ def test_other_settings_need_another_output(scanned):
     assert step(scanned, replace(STAGE, scores=())).todo() == []
 
 
-@pytest.mark.parametrize("gone", ["scores/sharpness", THUMBNAILS, EMBEDDINGS])
+@pytest.mark.parametrize("gone", ["scores/sharpness", THUMBNAILS])
 def test_a_table_that_is_gone_is_filled_again_and_no_other(place, scanned, gone):
     before = tables(place)
     shutil.rmtree(place / "out" / gone)

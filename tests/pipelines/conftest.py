@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,9 @@ execution:
 """
 
 
+SET = ("--set", "duration_s.min=0.9")
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""
@@ -43,11 +46,13 @@ class Made:
     videos: Path
     profile: Path
     out: Path
+    ended: Ended
+    """How the command that made it ended."""
 
     @property
     def options(self) -> tuple[str, ...]:
         """What each command is given, so that it stays in this process."""
-        return ("--config", str(self.profile), "--set", "duration_s.min=0.9")
+        return ("--config", str(self.profile), *SET)
 
 
 def command(*arguments: object) -> Ended:
@@ -83,14 +88,13 @@ def curated(tmp_path_factory) -> Made:
     numbered(videos / "copy.mkv", 48, cuts=[24], size=(160, 96), coding=Coding(crf=26))
     numbered(videos / "short.mp4", 12, size=(160, 96), first=3000)
     (videos / "notes.mp4").write_text("no video\n")
-    made = Made(videos, profile, folder / "out")
-    ended = command("curate", videos, "--out", made.out, *made.options)
+    ended = command("curate", videos, "--out", folder / "out", "--config", profile, *SET)
     assert ended.code == 3, ended
-    return made
+    return Made(videos, profile, folder / "out", ended)
 
 
 @pytest.fixture
 def copied(curated, tmp_path) -> Made:
     """The same output, to break."""
     shutil.copytree(curated.out, tmp_path / "out")
-    return Made(curated.videos, curated.profile, tmp_path / "out")
+    return replace(curated, out=tmp_path / "out")

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import pickle
 
@@ -34,7 +35,9 @@ def output(tmp_path, pattern, write_clip) -> Storage:
 
 
 def batch(output: Storage, *clips: ClipFile) -> ClipBatch:
-    return ClipBatch("k", clips, output, "tokens/t")
+    """A batch of clips whose addresses are relative to the output."""
+    placed = tuple(dataclasses.replace(clip, uri=output.uri(clip.uri)) for clip in clips)
+    return ClipBatch("k", placed, output, "tokens/t")
 
 
 def rows_of(output: Storage, path: str) -> list[TokenWindow]:

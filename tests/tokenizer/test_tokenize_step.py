@@ -1,5 +1,8 @@
 """What tokenize has to do, and what it commits, over clips that stand for renders."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from curation import records
@@ -30,26 +33,41 @@ def step_on(dataset: Dataset) -> TokenizeStep:
     return TokenizeStep(dataset, Tokenize(max_frames=9), "s", RENDERS)
 
 
-@pytest.fixture
-def dataset(tmp_path) -> Dataset:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
     """Three clips, of which two are kept."""
-    made = Dataset(tmp_path)
+    place = tmp_path_factory.mktemp("kept")
+    made = Dataset(place)
     looks = [rows.Looks(clip) for clip in CLIPS]
     rows.scanned(made, "/v/a.mp4", looks, tables={"clips": records.Clip})
     words = ["kept", "kept", "filtered"]
     verdicts = [Verdict("s", c.clip_id, SOURCE, w) for c, w in zip(CLIPS, words, strict=True)]
     made.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
     rows.ran(made, "select", "s")
-    return made
+    return place
+
+
+@pytest.fixture(scope="module")
+def all_rendered(kept, tmp_path_factory, pattern, write_clip) -> Path:
+    """Both kept clips are rendered, and one that a former selection kept."""
+    place = tmp_path_factory.mktemp("rendered") / "out"
+    shutil.copytree(kept, place)
+    for at in range(len(CLIPS)):
+        write_clip(place / f"{at}.mp4", pattern(9))
+    commit_renders(Dataset(place), *(rendered(c, f"{at}.mp4") for at, c in enumerate(CLIPS)))
+    return place
 
 
 @pytest.fixture
-def step(dataset, tmp_path, pattern, write_clip) -> TokenizeStep:
-    """Both kept clips are rendered, and one that a former selection kept."""
-    for at, clip in enumerate(CLIPS):
-        write_clip(tmp_path / f"{at}.mp4", pattern(9))
-        commit_renders(dataset, rendered(clip, f"{at}.mp4"))
-    return step_on(dataset)
+def dataset(kept, tmp_path) -> Dataset:
+    shutil.copytree(kept, tmp_path / "kept")
+    return Dataset(tmp_path / "kept")
+
+
+@pytest.fixture
+def step(all_rendered, tmp_path) -> TokenizeStep:
+    shutil.copytree(all_rendered, tmp_path / "out")
+    return step_on(Dataset(tmp_path / "out"))
 
 
 def work(step: TokenizeStep, batch) -> Done:
