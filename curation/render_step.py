@@ -61,6 +61,7 @@ class RenderStep:
     def ledger(self) -> Iterator[RenderLedger]:
         """Takes the tables; captions come first, the render announces the clip."""
         with self.catalog.writer(self.name, {FACTS: Caption, self.result: Render}) as writer:
+            self.catalog.storage.drop_partial(self.result)
             yield RenderLedger(self, writer)
 
 

@@ -5,34 +5,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
 
 from curation import records, scores
-from curation.descriptor import FrameDct, FrameDctWatcher
 from curation.listing import Entry
 from curation.media import child
 from curation.media.probe import Facts, check_readable, probe
-from curation.media.watch import Frames, Sampling, Timeline, watch
+from curation.media.watch import Sampling, Timeline, watch
 from curation.reasons import MediaError
-from curation.records import Clip, Embedding, Source, Thumbnail
-from curation.scores import Look, Score
+from curation.records import Clip, Source
+from curation.scores import Score
 from curation.shots import ShotDetector, ShotFinder, TransNetV2, windows
 from curation.stage import Needs
 from curation.storage import Storage, file_sha256
-
-THUMBNAILS = "thumbnails"
-EMBEDDINGS = f"embeddings/{FrameDct.name}"
+from curation.watcher import Watcher, side_tables
 
 
 @dataclass(frozen=True)
@@ -86,8 +78,7 @@ class Scan:
     @property
     def side_tables(self) -> dict[str, type[Any]]:
         """The side tables that scan fills, and their records."""
-        scored = {scores.table_name(score): score.record for score in self.scores}
-        return {**scored, EMBEDDINGS: Embedding, THUMBNAILS: Thumbnail}
+        return side_tables(self.scores)
 
     @property
     def digest(self) -> str:
@@ -136,10 +127,8 @@ def _watch(
     stage: Scan, make_finder: Callable[[], ShotFinder], item: ScanItem, known: dict[str, Any]
 ) -> ScanResult:
     entry = item.entry
-    if not entry.uri.startswith("s3://"):
-        check_readable(entry.uri)
     clock = _Clock()
-    with Storage.at(entry.uri).local() as path, contextlib.closing(_Watcher(stage)) as watcher:
+    with _readable(entry.uri) as path, contextlib.closing(Watcher(stage.scores)) as watcher:
         known["source_id"] = source_id = file_sha256(path)
         facts = probe(path, stage.limits)
         known.update(_probed(facts))
@@ -157,9 +146,20 @@ def _watch(
             clips = clock.timed("shots", _clips)(stage, finder, timeline, source_id, facts)
         else:
             clips = item.known
-        sides = clock.timed("scores", watcher.tables)(clips, timeline, item.tables or None)
+        sides = clock.timed("scores", watcher.tables)(clips, timeline)
+        sides = {name: sides[name] for name in item.tables or sides}
     source = _scanned(entry, known, timeline, clips, stage)
     return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+
+
+@contextlib.contextmanager
+def _readable(uri: str) -> Iterator[str]:
+    try:
+        with Storage.at(uri).local() as path:
+            check_readable(path)
+            yield path
+    except FileNotFoundError as error:
+        raise MediaError("missing", "no such object") from error
 
 
 class _Clock:
@@ -259,89 +259,3 @@ def clip_name(clip: Clip, stream: int) -> str:
     else:
         span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"
     return hashlib.sha256(f"{clip.source_id} {stream} {span}".encode()).hexdigest()[:32]
-
-
-class _Watcher:
-    """Takes the analysis frames of one source and makes the side tables' rows."""
-
-    def __init__(self, stage: Scan) -> None:
-        self._stage = stage
-        self._measures: list[list[tuple[float, ...]]] = [[] for _ in stage.scores]
-        self._descriptor: FrameDctWatcher = FrameDct().watch()
-        self._pictures = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
-        self._offsets = [0]
-        self._before: Look | None = None
-
-    def close(self) -> None:
-        """Gives the pictures' temporary file back."""
-        self._pictures.close()
-
-    def see(self, frames: Frames) -> None:
-        for rgb in frames:
-            look = Look.at(rgb)
-            for kept, score in zip(self._measures, self._stage.scores, strict=True):
-                kept.append(score.measure(look, self._before))
-            self._descriptor.see(look)
-            self._pictures.write(jpeg(rgb))
-            self._offsets.append(self._pictures.tell())
-            self._before = look
-
-    def tables(
-        self, clips: Sequence[Clip], timeline: Timeline, wanted: tuple[str, ...] | None
-    ) -> dict[str, pa.Table]:
-        rows: dict[str, list[Any]] = {name: [] for name in self._stage.side_tables}
-        measures = [np.array(m, np.float64).reshape(len(m), -1) for m in self._measures]
-        picked = timeline.starts_s[timeline.analysed]
-        for clip in clips:
-            first, last = np.searchsorted(timeline.analysed, (clip.start_frame, clip.end_frame))
-            self._summarise(clip, measures, picked, slice(int(first), int(last)), rows)
-            span = (float(first), float(last))
-            if first < last:
-                middle = int(sum(span) // 2)
-                rows[THUMBNAILS].append(self._thumbnail(clip, timeline, middle))
-            vector = self._descriptor.vector(
-                int(first), int(last), picked[first:last], (clip.start_s, clip.end_s)
-            )
-            rows[EMBEDDINGS].append(Embedding(clip.clip_id, clip.source_id, FrameDct.dim, vector))
-        forms = self._stage.side_tables
-        return {n: records.table(forms[n], rows[n]) for n in forms if wanted is None or n in wanted}
-
-    def _summarise(
-        self,
-        clip: Clip,
-        measures: list[npt.NDArray[np.float64]],
-        picked: npt.NDArray[np.float64],
-        inside: slice,
-        rows: dict[str, list[Any]],
-    ) -> None:
-        for score, numbers in zip(self._stage.scores, measures, strict=True):
-            values: dict[str, float | None]
-            if inside.start < inside.stop:
-                own = within_clip(score, numbers[inside])
-                values = score.summarise(own, picked[inside])
-            else:
-                values = {f.name: None for f in scores.columns(type(score))}
-            row = score.record(clip_id=clip.clip_id, source_id=clip.source_id, **values)
-            rows[scores.table_name(score)].append(row)
-
-    def _thumbnail(self, clip: Clip, timeline: Timeline, index: int) -> Thumbnail:
-        self._pictures.seek(self._offsets[index])
-        picture = self._pictures.read(self._offsets[index + 1] - self._offsets[index])
-        frame = int(timeline.analysed[index])
-        return Thumbnail(clip.clip_id, clip.source_id, frame, picture)
-
-
-def within_clip(score: Score, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The clip's numbers; its first frame is not compared with one of another shot."""
-    if not score.compares:
-        return numbers
-    own = numbers.copy()
-    own[0] = np.nan
-    return own
-
-
-def jpeg(rgb: npt.NDArray[np.uint8], quality: int = 80) -> bytes:
-    """JPEG bytes of an RGB picture."""
-    held = io.BytesIO()
-    Image.fromarray(rgb).save(held, "JPEG", quality=quality)
-    return held.getvalue()

@@ -14,8 +14,9 @@ from curation import records
 from curation.catalog import Catalog, Writer
 from curation.listing import Entry
 from curation.records import Clip, Source
-from curation.scan import THUMBNAILS, Scan, ScanItem, ScanResult, failed_source
+from curation.scan import Scan, ScanItem, ScanResult, failed_source
 from curation.stage import Done, Failed
+from curation.watcher import THUMBNAILS
 
 
 class SettingsError(ValueError):

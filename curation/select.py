@@ -20,7 +20,7 @@ from curation.dedup import greedy, neighbours, unpack
 from curation.descriptor import FrameDct
 from curation.policy import Policy
 from curation.records import Embedding, Neighbour, Verdict
-from curation.scan import EMBEDDINGS
+from curation.watcher import EMBEDDINGS
 
 NEIGHBOURS = f"neighbours/{FrameDct.name}"
 APP = "select"

@@ -54,8 +54,8 @@ class TransNetV2:
     """A frame whose transition probability is above this lies in a transition, 0–1."""
     still: float = 4.0
     """Mean change within eight frames, in levels of 255, under which a window is skipped."""
-    device: str = "cpu"
-    """`cpu` or `cuda`."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network runs."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` takes bf16 where the processor computes in it, which is 2.5 times as fast."""
 

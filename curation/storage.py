@@ -78,6 +78,12 @@ class Storage:
             info = self.filesystem.get_file_info(self.path(relative))
         return int(info.size) if info.type == fs.FileType.File else None
 
+    def drop_partial(self, relative: str) -> None:
+        """Removes what writes that were cut short left below a folder of local storage."""
+        if not self.is_s3:
+            for path in Path(self.uri(relative)).rglob(".????????-*"):
+                path.unlink(missing_ok=True)
+
     def sha256(self, relative: str) -> str:
         """Digest of a file."""
         with (

@@ -87,7 +87,9 @@ def tables() -> str:
     parts += [_reasons("Why an input, a render or a tokenization failed", INPUT_REASONS)]
     parts += [_reasons("Why a clip was filtered", FILTER_REASONS)]
     bounds = "\n".join(f"| `{n}` | {x.low or '–'} | {x.high or '–'} |" for n, x in LIMITS.items())
-    parts.append(f"## What a policy can bound\n\n| value | below | above |\n|---|---|---|\n{bounds}\n")
+    parts.append(
+        f"## What a policy can bound\n\n| value | below | above |\n|---|---|---|\n{bounds}\n"
+    )
     return "\n".join(parts)
 
 

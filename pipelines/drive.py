@@ -54,8 +54,7 @@ def drive(step: Step, executor: Executor, tally: Tally, watch: Watch = lambda *_
             left = run.unfinished(items)
             suspects += left[:in_flight]
             items = left[in_flight:]
-        for part in [part for item in suspects for part in step.split(item)]:
-            run.alone(executor, part)
+        run.alone(executor, [part for item in suspects for part in step.split(item)])
 
 
 class _Run:
@@ -96,13 +95,23 @@ class _Run:
             self._commit()
         return len(items)
 
-    def alone(self, executor: Executor, item: Item) -> None:
-        """Runs one item by itself; if that kills its worker too, it has failed."""
-        self._pending[item.key] = item
-        self.collect(executor, [item])
-        if self._pending.pop(item.key, None):
+    def alone(self, executor: Executor, items: Sequence[Item]) -> None:
+        """Runs items each by itself; what kills its worker again has failed.
+
+        Unless nothing at all has come through and several items kill their workers: then the
+        workers are at fault.
+        """
+        deadly = []
+        for item in items:
+            self._pending[item.key] = item
+            self.collect(executor, [item])
+            deadly += self.unfinished([item])
+        if len(deadly) > 1 and not self._finished:
+            raise EnvironmentFaultError("every worker died, whatever it worked on")
+        for item in deadly:
+            del self._pending[item.key]
             self._hold(item, Failed(item.key, "internal", _LOST))
-            self._commit()
+        self._commit()
 
     def _hold(self, item: Item, outcome: Done | Failed) -> None:
         self._held.append((item, outcome))

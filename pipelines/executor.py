@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np  # noqa: F401  loaded first, so that its threads can be limited
 from threadpoolctl import threadpool_limits
 
+from curation.reasons import EnvironmentFaultError
 from curation.stage import Item, Outcome, Stage, attempt
 
 
@@ -47,9 +48,22 @@ class InProcess:
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         """Runs the items in order."""
         one_thread_each()
-        work: Any = stage.setup()
+        work = set_up(stage)
         for item in items:
             yield attempt(work, item)
+
+
+def set_up(stage: Stage) -> Callable[[Any], Any]:
+    """The stage's work; if it cannot be set up, work that says so of the surroundings."""
+    try:
+        return stage.setup()
+    except Exception as error:
+        words = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"
+
+        def refuse(item: Any) -> Any:
+            raise EnvironmentFaultError(words)
+
+        return refuse
 
 
 def one_thread_each() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.stage import Item, Outcome, Stage, attempt
-from pipelines.executor import ClusterError, ExecutorLostError, one_thread_each
+from pipelines.executor import ClusterError, ExecutorLostError, one_thread_each, set_up
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class OnRay:
             stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 Worker,
                 batch_size=1,
-                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=_QUEUED),
+                compute=ray.data.ActorPoolStrategy(
+                    size=workers, max_tasks_in_flight_per_actor=_QUEUED
+                ),
                 num_cpus=needs.cpus,
                 num_gpus=needs.gpus or None,
                 max_restarts=2,
@@ -96,7 +98,7 @@ class _Worker:
 
     def __init__(self, stage: bytes) -> None:
         one_thread_each()
-        self._work: Any = pickle.loads(stage).setup()
+        self._work = set_up(pickle.loads(stage))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         outcomes = [attempt(self._work, pickle.loads(item)) for item in batch["item"]]

@@ -27,9 +27,10 @@ from curation.records import (
     Thumbnail,
     Verdict,
 )
-from curation.scan import EMBEDDINGS, THUMBNAILS, clip_name
+from curation.scan import clip_name
 from curation.scores import SCORES, table_name
 from curation.select import funnel
+from curation.watcher import EMBEDDINGS, THUMBNAILS
 from tokenizer.shards import TokenWindow
 from tokenizer.tokenize import TokenizedClip
 

@@ -11,8 +11,9 @@ from curation import records
 from curation.dataset import Dataset
 from curation.descriptor import FrameDct
 from curation.records import Clip, Embedding, Run, Source
-from curation.scan import EMBEDDINGS, clip_name
+from curation.scan import clip_name
 from curation.scores import SCORES, columns, table_name
+from curation.watcher import EMBEDDINGS
 
 SCAN = {
     "clips": Clip,

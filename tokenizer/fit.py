@@ -147,7 +147,9 @@ def fit_on_output(dataset: Dataset, rate: Rate, short_side: int, most: int) -> P
     encoded.sort(key=lambda render: render.clip_id)
     chosen = encoded[:: -(-len(encoded) // most)]
     card = {"data": f"{len(chosen)} rendered clips", "licence": "that of the clips"}
-    return fit_from_clips(_opened(chosen, dataset.catalog.storage, rate, short_side), rate, card=card)
+    return fit_from_clips(
+        _opened(chosen, dataset.catalog.storage, rate, short_side), rate, card=card
+    )
 
 
 def _opened(

@@ -106,6 +106,7 @@ class TokenizeStep:
         with self.catalog.writer(self.name, tables) as writer:
             announced = self.catalog.values(self.result, TokenizedClip, "clip_id")
             found = self.catalog.values(self.tokens, TokenWindow, "clip_id")
+            self.catalog.storage.drop_partial(self.tokens)
             writer.drop(self.tokens, "clip_id", found - announced)
             yield TokenLedger(self, writer)
 

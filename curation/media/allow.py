@@ -6,7 +6,9 @@ enabled, whatever its own name ends with; so only demuxers that read one file ar
 
 from __future__ import annotations
 
+import os
 from functools import cache
+from pathlib import Path
 
 CONTAINERS: tuple[str, ...] = (
     "mov,mp4,m4a,3gp,3g2,mj2", "mov", "mp4", "matroska,webm", "matroska", "webm", "avi", "mpegts",
@@ -39,10 +41,17 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset((
 
 @cache
 def ffmpeg() -> str:
-    """Path of the ffmpeg program that the imageio-ffmpeg package carries."""
+    """Path of the ffmpeg program that the imageio-ffmpeg package carries.
+
+    `IMAGEIO_FFMPEG_EXE` names another. The package's own function would run the program first to
+    see whether it works, which is what every use of it finds out anyway.
+    """
+    if named := os.environ.get("IMAGEIO_FFMPEG_EXE"):
+        return named
     import imageio_ffmpeg
 
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    carried = sorted(Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*"))
+    return str(carried[0] if carried else imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def input_options(*, audio: bool = False) -> dict[str, str]:

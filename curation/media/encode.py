@@ -17,8 +17,11 @@ from curation.media.probe import fitted_size
 class Encoding:
     """How survivors are encoded."""
 
-    preset: str = "veryfast"
-    """x264 preset, from `ultrafast` to `placebo`."""
+    preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
+        "veryslow", "placebo",
+    ] = "veryfast"  # fmt: skip
+    """x264 preset."""
     crf: int = 18
     """x264 quality: 0 is lossless, 51 the worst."""
     longest_side: int = 1280
@@ -27,6 +30,11 @@ class Encoding:
     """Frames a second to resample to; null keeps every frame at its own time."""
     audio: Literal["drop", "keep"] = "drop"
     """Whether sound comes along, as AAC."""
+
+    def __post_init__(self) -> None:
+        """Refuses what x264 would refuse clip by clip."""
+        if not 0 <= self.crf <= 51:
+            raise ValueError(f"crf goes from 0 to 51, it is {self.crf}")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Picture size for a source displayed at `width` × `height`: even, not enlarged."""

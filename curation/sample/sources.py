@@ -159,8 +159,8 @@ SOURCES: dict[str, Callable[[Path], Truth]] = {
 def render(directory: str | Path) -> list[Truth]:
     """Writes the sample into the folder, made if missing, and `truth.json` beside it.
 
-    Fifteen files, about 80 s of video, about 10 s of one core; the same bytes every time. Returns what is
-    known of each file, in the order of their names in `SOURCES`.
+    Fifteen files, about 80 s of video, about 10 s of one core; the same bytes every time. Returns
+    what is known of each file, in the order of their names in `SOURCES`.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)

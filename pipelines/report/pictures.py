@@ -15,7 +15,7 @@ from PIL import Image
 
 from curation.policy import FILTER_REASONS, LIMITS
 from curation.records import Caption, Thumbnail
-from curation.scan import THUMBNAILS
+from curation.watcher import THUMBNAILS
 from pipelines.report.output import Output
 from pipelines.report.readable import base_name, clock, duration, number, thousands
 

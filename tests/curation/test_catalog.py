@@ -14,10 +14,11 @@ from curation.catalog import Catalog, NewFile, StaleWriterError
 from curation.dataset import Dataset
 from curation.reasons import EnvironmentFaultError
 from curation.records import Caption, Clip
-from curation.scan import EMBEDDINGS, Scan
+from curation.scan import Scan
 from curation.scan_step import ScanStep
 from curation.shots import ContentChange
 from curation.storage import Storage
+from curation.watcher import EMBEDDINGS
 from tests import rows, s3
 from tests.outputs import ROOT, environment
 

@@ -8,7 +8,7 @@ from curation import records
 from curation.dataset import Dataset, numbers, source_rows
 from curation.policy import LIMITS
 from curation.records import Embedding, Source, Verdict
-from curation.scan import EMBEDDINGS
+from curation.watcher import EMBEDDINGS
 from tests import rows
 
 ONE, TWO = "1" * 64, "2" * 64

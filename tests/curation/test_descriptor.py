@@ -9,9 +9,10 @@ from curation.listing import entry_at
 from curation.sample import Coding
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
-from curation.scan import EMBEDDINGS, Scan, ScanItem
+from curation.scan import Scan, ScanItem
 from curation.scores import Look
 from curation.shots import FixedWindows
+from curation.watcher import EMBEDDINGS
 
 NAMES = ("street_by_day", "harbour", "marbles", "dunes", "forest_walk", "crates")
 SIZE = (320, 180)

@@ -13,13 +13,14 @@ from curation.sample import read_number
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
 from curation.sample.texture import noise
-from curation.scan import EMBEDDINGS, THUMBNAILS, Scan, ScanItem, jpeg, within_clip
+from curation.scan import Scan, ScanItem
 from curation.scores import SCORES, Look
 from curation.scores.borders import Borders
 from curation.scores.exposure import Exposure
 from curation.scores.motion import Motion
 from curation.scores.sharpness import Sharpness
 from curation.shots import ContentChange
+from curation.watcher import EMBEDDINGS, THUMBNAILS, jpeg, within_clip
 
 SIZE = (180, 320)
 

@@ -14,8 +14,8 @@ from curation.dedup import neighbours
 from curation.descriptor import FrameDct
 from curation.policy import Policy, Range
 from curation.records import Embedding, Neighbour, Verdict
-from curation.scan import EMBEDDINGS
 from curation.select import NEIGHBOURS, NotEmbeddedError, Selection, select
+from curation.watcher import EMBEDDINGS
 from tests import rows
 
 POLICY = Policy({"motion": Range(min=0.1)}, 0.8)

@@ -17,13 +17,14 @@ from curation.records import Caption, Clip, Embedding, Render, Source, Thumbnail
 from curation.render import RenderClips
 from curation.render_step import RenderStep
 from curation.sample import numbered
-from curation.scan import EMBEDDINGS, THUMBNAILS, Scan, ScanItem
+from curation.scan import Scan, ScanItem
 from curation.scan_step import ScanStep, SettingsError
 from curation.scores import SCORES, table_name
 from curation.select import select
 from curation.shots import ContentChange, FixedWindows
 from curation.stage import Done, Failed
 from curation.storage import Storage
+from curation.watcher import EMBEDDINGS, THUMBNAILS
 from pipelines.drive import Tally, drive
 from pipelines.executor import InProcess
 from tests import rows

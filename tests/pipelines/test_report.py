@@ -88,7 +88,7 @@ def dataset(tmp_path):
     append(dataset, "t", "clips", Clip, clips)
     motion = [0.5, 0.3, 0.0625, 0.4, None]
     append(dataset, "t", "scores/motion", MotionScores, [
-        MotionScores(c.clip_id, c.source_id, m, None, None)
+        MotionScores(c.clip_id, c.source_id, still_share=None, longest_still_s=None, motion=m)
         for c, m in zip(clips, motion, strict=True)
     ])  # fmt: skip
     append(dataset, "t", "thumbnails", Thumbnail, [
