@@ -1,6 +1,6 @@
 """`python -m pipelines` is `reelmill`."""
 
-from pipelines.cli.app import main
+from pipelines.cli.app import run
 
 if __name__ == "__main__":
-    main()
+    run()

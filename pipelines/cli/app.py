@@ -6,8 +6,10 @@ Exit codes: 0 all accounted for, 1 a check failed, 2 usage, 3 finished but some 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -194,27 +196,41 @@ def _run(
             raise typer.Exit(FAILED_INPUTS)
 
 
-def main() -> None:
-    """The entry point."""
+def run() -> None:
+    """The entry point of the program.
+
+    Leaves without tearing the interpreter down: all of ours is closed by then, and the threads of
+    native libraries have been seen to abort a process that had done everything right.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _stop)
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> int:
+    """Runs the command line and returns its exit code, having said what went wrong."""
     try:
         code = app(standalone_mode=False)
         if code == _TYPER_INTERRUPTED:
             raise KeyboardInterrupt
-        sys.exit(code)
+        return int(code or 0)
     except (KeyboardInterrupt, typer.Abort):
-        _end("stopped; what was done is kept. Run the same command again to go on.", STOPPED)
+        return _said(f"stopped. {_GO_ON}", STOPPED)
     except EnvironmentFaultError as error:
-        _end(
-            f"stopped: {error}\nWhat was done is kept. Run the same command again to go on.",
-            STOPPED,
-        )
+        return _said(f"stopped: {error}\n{_GO_ON}", STOPPED)
     except _USAGE as error:
-        _end(str(error), 2)
+        return _said(str(error), 2)
     except typer.TyperException as error:
-        _end(error.format_message(), 2)
+        return _said(error.format_message(), 2)
+    except Exception:
+        traceback.print_exc()
+        return 1
 
+
+_GO_ON = "What was done is kept. Run the same command again to go on."
 
 _USAGE = (
     config.ConfigError, ListingError, SettingsError, NothingToDoError, NotEmbeddedError,
@@ -226,7 +242,6 @@ def _stop(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _end(words: str, code: int) -> None:
-    if words:
-        show.errors.print(f"[red]reelmill:[/] {escape(words)}")
-    sys.exit(code)
+def _said(words: str, code: int) -> int:
+    show.errors.print(f"[red]reelmill:[/] {escape(words)}")
+    return code

@@ -61,10 +61,7 @@ def command(*arguments: object) -> Ended:
     sys.argv = ["reelmill", *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-        code = 0
-    except SystemExit as ended:
-        code = int(ended.code or 0)
+            code = main()
     finally:
         sys.argv = before
         for number, handler in handlers.items():
