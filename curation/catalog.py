@@ -159,13 +159,18 @@ class Writer:
                 actions, "append", records.schema(self._records[name]), commit_properties=properties
             )
 
-    def drop(self, name: str, column: str, values: set[str]) -> None:
-        """Drops rows that nothing announces, left by a run that was cut short."""
+    def drop(self, name: str, column: str, values: set[str], *, also: str = "") -> None:
+        """Drops rows with these values for which the condition `also` holds.
+
+        For rows that nothing announces, left by a run that was cut short, and for failures that get
+        another chance.
+        """
         if values:
             table = self._checked(name)
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
             with self._committing(name) as properties:
-                table.delete(f"{column} in ({listed})", commit_properties=properties)
+                where = f"{column} in ({listed})" + (f" and {also}" if also else "")
+                table.delete(where, commit_properties=properties)
 
     def _checked(self, name: str) -> DeltaTable:
         table = self._fresh(name)

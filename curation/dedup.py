@@ -37,7 +37,7 @@ def neighbours(new: Sequence[str], ids: Sequence[str], vectors: Vectors) -> list
     """
     rows = {clip: row for row, clip in enumerate(ids)}
     fresh = set(new)
-    found = [Neighbour(clip, clip, 1.0) for clip in sorted(fresh)]
+    found = {(clip, clip): 1.0 for clip in fresh}
     index = _index(vectors)
     queries = sorted(fresh)
     for start in range(0, len(queries), 1024):
@@ -48,12 +48,10 @@ def neighbours(new: Sequence[str], ids: Sequence[str], vectors: Vectors) -> list
         for position, clip in enumerate(part):
             for hit in range(bounds[position], bounds[position + 1]):
                 other = ids[hits[hit]]
-                if other == clip or (other in fresh and other > clip):
-                    continue
-                pair = (clip, other) if clip > other else (other, clip)
-                similarity = round(min(1.0, float(similar[hit])), 5)
-                found.append(Neighbour(pair[0], pair[1], similarity))
-    return found
+                if other != clip:
+                    pair = (max(clip, other), min(clip, other))
+                    found[pair] = round(min(1.0, float(similar[hit])), 5)
+    return [Neighbour(*pair, similarity) for pair, similarity in sorted(found.items())]
 
 
 def _index(vectors: Vectors) -> Any:

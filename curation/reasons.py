@@ -25,6 +25,7 @@ INPUT_REASONS: dict[str, str] = {
     "memory_limit": "Decoding needed more memory than the limit allows.",
     "time_limit": "Decoding took longer than the limit allows.",
     "decoder_died": "The decoder process was killed or crashed, twice.",
+    "changed": "The file's bytes are no longer those that were scanned.",
     "internal": "A stage failed on this input for a reason of its own; the detail says where.",
 }
 """Reasons of a failed input or of a clip whose render or tokens failed."""
@@ -57,3 +58,7 @@ class MediaError(Exception):
 
 class EnvironmentFaultError(Exception):
     """The surroundings failed (disk full, storage down), which is no verdict on any input."""
+
+
+class OutOfReachError(Exception):
+    """This input cannot be reached just now; nothing is decided about it, and the rest goes on."""

@@ -46,12 +46,14 @@ class Source:
     """How many real video streams the container has."""
     audio_streams: int | None = None
     """How many audio streams the container has."""
+    audio_codec: str | None = None
+    """Codec of the first audio stream; null without sound."""
     width: int | None = None
     """Width in pixels as displayed: after rotation, with square pixels."""
     height: int | None = None
     """Height in pixels as displayed."""
     rotation: int | None = None
-    """Rotation in degrees that the container asks for and that is applied."""
+    """Degrees counter-clockwise by which the container asks pictures to be turned; applied."""
     pixel_aspect: str | None = None
     """Shape of a stored pixel, width:height."""
     fps: float | None = None

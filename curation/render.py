@@ -12,24 +12,36 @@ from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 from curation.media import child
+from curation.media.allow import AUDIO_CODECS
 from curation.media.copy import COPIED_CODECS, copy
 from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
+from curation.original import original
+from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
-from curation.stage import Needs
+from curation.stage import Done, Failed, Needs, attempt
 from curation.storage import Storage, file_sha256
 
 
 @dataclass(frozen=True)
-class RenderItem:
-    """One clip to render."""
+class RenderBatch:
+    """Clips of one source, which is opened once for all of them."""
 
-    clip: Clip
     source: Source
+    clips: tuple[Clip, ...]
 
     @property
     def key(self) -> str:
-        """The clip."""
+        """The first clip, and how many."""
+        return f"{self.clips[0].clip_id}+{len(self.clips)}"
+
+
+@dataclass(frozen=True)
+class _ClipItem:
+    clip: Clip
+
+    @property
+    def key(self) -> str:
         return self.clip.clip_id
 
 
@@ -62,32 +74,47 @@ class RenderClips:
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
         return f"{self.mode}-{digest[:8]}"
 
-    def setup(self) -> Callable[[RenderItem], Render]:
+    def setup(self) -> Callable[[RenderBatch], list[Render]]:
         """Nothing to load."""
-        return lambda item: _render(self, item)
+        return lambda batch: _render_all(self, batch)
 
 
-def _render(stage: RenderClips, item: RenderItem) -> Render:
-    clip, source = item.clip, item.source
+def _render_all(stage: RenderClips, batch: RenderBatch) -> list[Render]:
+    """One row a clip; a clip that fails fails alone."""
     if stage.mode == "span":
-        return Render(
-            clip_id=clip.clip_id,
-            source_id=clip.source_id,
-            outcome="rendered",
-            mode="span",
-            codec=source.codec,
-            width=source.width,
-            height=source.height,
-            fps=source.fps,
-            frames=clip.end_frame - clip.start_frame,
-            audio=bool(source.audio_streams),
-        )
+        return [_reference(clip, batch.source) for clip in batch.clips]
+    with original(batch.source) as path:
+        return [_render(stage, clip, batch.source, path) for clip in batch.clips]
+
+
+def _reference(clip: Clip, source: Source) -> Render:
+    return Render(
+        clip_id=clip.clip_id,
+        source_id=clip.source_id,
+        outcome="rendered",
+        mode="span",
+        codec=source.codec,
+        width=source.width,
+        height=source.height,
+        fps=source.fps,
+        frames=clip.end_frame - clip.start_frame,
+        audio=bool(source.audio_streams),
+    )
+
+
+def _render(stage: RenderClips, clip: Clip, source: Source, path: str) -> Render:
+    outcome = attempt(lambda item: _to_file(stage, item.clip, source, path), _ClipItem(clip))
+    if isinstance(outcome, Done):
+        made: Render = outcome.value
+        return made
+    if isinstance(outcome, Failed):
+        return Render(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
+    raise EnvironmentFaultError(f"clip {clip.clip_id}: {outcome.detail}")
+
+
+def _to_file(stage: RenderClips, clip: Clip, source: Source, path: str) -> Render:
     relative = f"renders/{stage.profile}/media/{clip.clip_id[:2]}/{clip.clip_id}.mp4"
-    storage = Storage.at(stage.output)
-    with (
-        Storage.at(source.uri).local() as path,
-        storage.writing(relative) as target,
-    ):
+    with Storage.at(stage.output).writing(relative) as target:
         made = _write(stage, clip, source, path, target)
         return dataclasses.replace(
             made, path=relative, sha256=file_sha256(target), size_bytes=os.path.getsize(target)
@@ -105,7 +132,7 @@ def _write(stage: RenderClips, clip: Clip, source: Source, path: str, target: st
             row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames, audio=False
         )
     size = stage.encoding.size(width, height)
-    audio = stage.encoding.audio == "keep" and bool(source.audio_streams)
+    audio = stage.encoding.audio == "keep" and source.audio_codec in AUDIO_CODECS
     frames = encode(
         path, target, span, size=size, encoding=stage.encoding, limits=stage.limits, audio=audio
     )
@@ -119,6 +146,7 @@ def _copies(encoding: Encoding, source: Source) -> bool:
     """Whether packets as they are would show what an encode shows."""
     return (
         source.codec in COPIED_CODECS
+        and source.pixel_format in ("yuv420p", "yuvj420p")
         and source.rotation == 0
         and Fraction((source.pixel_aspect or "1:1").replace(":", "/")) == 1
         and not source.hdr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ from curation.caption import FACTS, facts_caption
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, source_rows
 from curation.records import Caption, Clip, Render
-from curation.render import RenderClips, RenderItem
+from curation.render import RenderBatch, RenderClips
 from curation.stage import Done, Failed
+
+_LARGEST_BATCH = 32
+_BATCHES = 16
+"""At least so many batches where there are enough clips, so that all workers have some."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class RenderStep:
         """The output's tables."""
         return self.dataset.catalog
 
-    def todo(self) -> list[RenderItem]:
-        """Kept clips without a render of this profile, by source and time."""
+    def todo(self) -> list[RenderBatch]:
+        """Kept clips without a render of this profile, in batches of one source."""
         kept = self.dataset.clips("kept", self.selection_id)
         done = self.catalog.values(self.result, Render, "clip_id")
         kept = kept.filter(
@@ -47,15 +52,22 @@ class RenderStep:
         )
         kept = kept.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
         sources = source_rows(self.catalog)
-        return [RenderItem(clip, sources[clip.source_id]) for clip in records.records(Clip, kept)]
+        clips: list[Clip] = records.records(Clip, kept)
+        most = max(1, min(_LARGEST_BATCH, len(clips) // _BATCHES))
+        batches = []
+        for source_id, own in itertools.groupby(clips, lambda clip: clip.source_id):
+            listed = tuple(own)
+            for at in range(0, len(listed), most):
+                batches.append(RenderBatch(sources[source_id], listed[at : at + most]))
+        return batches
 
-    def split(self, item: RenderItem) -> list[RenderItem]:
-        """A clip is one part."""
-        return [item]
+    def split(self, item: RenderBatch) -> list[RenderBatch]:
+        """A batch of its own for each clip."""
+        return [RenderBatch(item.source, (clip,)) for clip in item.clips]
 
-    def weight(self, item: RenderItem) -> int:
-        """One clip."""
-        return 1
+    def weight(self, item: RenderBatch) -> int:
+        """Clips in the batch."""
+        return len(item.clips)
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[RenderLedger]:
@@ -72,26 +84,26 @@ class RenderLedger:
         self._step = step
         self._writer = writer
         self._captioned = step.catalog.values(FACTS, Caption, "clip_id")
-        rows = step.dataset.clips("kept", step.selection_id).to_pylist()
-        self._facts = {row["clip_id"]: row for row in rows}
+        self._kept = step.dataset.clips("kept", step.selection_id)
 
-    def commit(self, results: Sequence[tuple[RenderItem, Done | Failed]]) -> Counter[str]:
+    def commit(self, results: Sequence[tuple[RenderBatch, Done | Failed]]) -> Counter[str]:
         """See `Ledger`."""
-        renders = [_render(item, outcome) for item, outcome in results]
-        captions = []
-        for render in renders:
-            if render.clip_id not in self._captioned:
-                text = facts_caption(self._facts[render.clip_id])
-                captions.append(Caption(render.clip_id, render.source_id, text))
-                self._captioned.add(render.clip_id)
+        renders = [row for batch, outcome in results for row in _rows(batch, outcome)]
+        captions = self._captions({render.clip_id for render in renders} - self._captioned)
+        self._captioned |= {caption.clip_id for caption in captions}
         self._writer.append(FACTS, records.table(Caption, captions))
         self._writer.append(self._step.result, records.table(Render, renders))
         return Counter(render.reason or "rendered" for render in renders)
 
+    def _captions(self, clip_ids: set[str]) -> list[Caption]:
+        wanted = pa.array(sorted(clip_ids), pa.string())
+        facts = self._kept.filter(pc.is_in(self._kept["clip_id"], wanted)).to_pylist()
+        return [Caption(f["clip_id"], f["source_id"], facts_caption(f)) for f in facts]
 
-def _render(item: RenderItem, outcome: Done | Failed) -> Render:
+
+def _rows(batch: RenderBatch, outcome: Done | Failed) -> list[Render]:
     if isinstance(outcome, Done):
-        render: Render = outcome.value
-        return render
-    clip = item.clip
-    return Render(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
+        rows: list[Render] = outcome.value
+        return rows
+    why = (outcome.reason, outcome.detail)
+    return [Render(clip.clip_id, clip.source_id, "failed", *why) for clip in batch.clips]

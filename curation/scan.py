@@ -18,7 +18,7 @@ from curation.listing import Entry
 from curation.media import child
 from curation.media.probe import Facts, check_readable, probe
 from curation.media.watch import Sampling, Timeline, watch
-from curation.reasons import MediaError
+from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source
 from curation.scores import Score
 from curation.shots import ShotDetector, ShotFinder, TransNetV2, windows
@@ -128,7 +128,7 @@ def _watch(
 ) -> ScanResult:
     entry = item.entry
     clock = _Clock()
-    with _readable(entry.uri) as path, contextlib.closing(Watcher(stage.scores)) as watcher:
+    with _readable(entry) as path, contextlib.closing(Watcher(stage.scores)) as watcher:
         known["source_id"] = source_id = file_sha256(path)
         facts = probe(path, stage.limits)
         known.update(_probed(facts))
@@ -153,13 +153,18 @@ def _watch(
 
 
 @contextlib.contextmanager
-def _readable(uri: str) -> Iterator[str]:
-    try:
-        with Storage.at(uri).local() as path:
+def _readable(entry: Entry) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        try:
+            path = stack.enter_context(Storage.at(entry.uri).local())
             check_readable(path)
-            yield path
-    except FileNotFoundError as error:
-        raise MediaError("missing", "no such object") from error
+        except (FileNotFoundError, MediaError) as error:
+            if entry.size_bytes and (isinstance(error, OSError) or error.reason == "missing"):
+                raise OutOfReachError(f"{entry.uri} was listed and is gone") from error
+            if isinstance(error, OSError):
+                raise MediaError("missing", "no such object") from error
+            raise
+        yield path
 
 
 class _Clock:
@@ -189,8 +194,8 @@ class _Clock:
 
 def _probed(facts: Facts) -> dict[str, Any]:
     names = ("container", "codec", "pixel_format", "stream_index", "video_streams",
-             "audio_streams", "width", "height", "rotation", "pixel_aspect", "interlaced",
-             "hdr")  # fmt: skip
+             "audio_streams", "audio_codec", "width", "height", "rotation", "pixel_aspect",
+             "interlaced", "hdr")  # fmt: skip
     return {name: getattr(facts, name) for name in names}
 
 

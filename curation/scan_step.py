@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
-from curation.listing import Entry
+from curation.dataset import source_rows
+from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan import Scan, ScanItem, ScanResult, failed_source
 from curation.stage import Done, Failed
@@ -33,16 +35,27 @@ class ScanStep:
     catalog: Catalog
     stage: Scan
     entries: Sequence[Entry]
+    retry: frozenset[str] = frozenset()
+    """Reasons of failure that get another chance."""
     name: str = "scan"
     result: str = "sources"
 
     def todo(self) -> list[ScanItem]:
         """New inputs first, then known sources for which a side table has nothing yet."""
         self._check_settings()
-        rows = self.catalog.read("sources", Source, _ENTRY)
-        seen = set(zip(*(rows[c].to_pylist() for c in _ENTRY), strict=True))
+        rows = self.catalog.read("sources", Source, [*_ENTRY, "reason"])
+        columns = [rows[name].to_pylist() for name in (*_ENTRY, "reason")]
+        seen = {row[:3] for row in zip(*columns, strict=True) if row[3] not in self.retry}
         new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in seen]
         return [ScanItem(entry) for entry in new] + self._unfilled()
+
+    def _given_another_chance(self) -> set[str]:
+        """Listed inputs that failed for a reason to be tried again."""
+        if not self.retry:
+            return set()
+        where = pc.field("reason").isin(sorted(self.retry))
+        failed = self.catalog.read("sources", Source, ["uri"], where=where)["uri"].to_pylist()
+        return set(failed) & {entry.uri for entry in self.entries}
 
     def _check_settings(self) -> None:
         """One output holds sources cut into clips in one way."""
@@ -54,20 +67,22 @@ class ScanStep:
             )
 
     def _unfilled(self) -> list[ScanItem]:
-        sources = self.catalog.read("sources", Source, where=pc.field("clips") > 0)
-        by_id = {s.source_id: s for s in records.records(Source, sources.sort_by("uri"))}
+        """Known sources that a side table lacks, if they lie where and as they did."""
+        held = self.catalog.read("sources", Source, ["source_id"], where=pc.field("clips") > 0)
+        ids = set(held["source_id"].to_pylist())
         lacking: dict[str, list[str]] = {}
         for name, record in self.stage.side_tables.items():
-            filled = self.catalog.values(name, record, "source_id")
-            for source_id in by_id.keys() - filled:
+            for source_id in ids - self.catalog.values(name, record, "source_id"):
                 lacking.setdefault(source_id, []).append(name)
         if not lacking:
             return []
-        clips = self._clips_of(sorted(lacking))
+        clips, sources = self._clips_of(sorted(lacking)), source_rows(self.catalog)
         items = []
         for source_id in sorted(lacking):
-            source, known = by_id[source_id], tuple(clips[source_id])
-            entry = Entry(source.uri, source.size_bytes, source.modified, source.extra or {})
+            source, known = sources[source_id], tuple(clips[source_id])
+            entry = entry_at(source.uri, source.extra or {})
+            if (entry.size_bytes, entry.modified) != (source.size_bytes, source.modified):
+                continue
             names = [n for n in lacking[source_id] if n != THUMBNAILS or self._pictured(known)]
             if names:
                 items.append(ScanItem(entry, known, tuple(names)))
@@ -97,19 +112,19 @@ class ScanStep:
         """Takes the tables; `sources` is written last and announces the rest."""
         filled: dict[str, type] = {"clips": Clip, **self.stage.side_tables}
         with self.catalog.writer(self.name, {**filled, "sources": Source}) as writer:
-            done = pc.field("outcome") == "scanned"
-            rows = self.catalog.read("sources", Source, ["source_id"], where=done)
-            announced = set(rows["source_id"].to_pylist())
+            if again := self._given_another_chance():
+                writer.drop("sources", "uri", again, also="outcome = 'failed'")
+            announced = source_rows(self.catalog)
             for name, record in filled.items():
                 found = self.catalog.values(name, record, "source_id")
-                writer.drop(name, "source_id", found - announced)
+                writer.drop(name, "source_id", found - announced.keys())
             yield ScanLedger(self, writer, announced)
 
 
 class ScanLedger:
     """Commits sources; of several copies of the same bytes, the clips of the first."""
 
-    def __init__(self, step: ScanStep, writer: Writer, announced: set[str]) -> None:
+    def __init__(self, step: ScanStep, writer: Writer, announced: dict[str, Source]) -> None:
         self._step = step
         self._writer = writer
         self._announced = announced
@@ -128,11 +143,14 @@ class ScanLedger:
             source = result.source
             if item.known is None:
                 counts[source.reason or "scanned"] += 1
-                sources.append(source)
-                good = source.outcome == "scanned" and source.source_id not in self._announced
+                first = self._announced.get(source.source_id or "")
+                good = source.outcome == "scanned" and first is None
                 if good:
                     clips.append(result.clips)
-                    self._announced.add(source.source_id or "")
+                    self._announced[source.source_id or ""] = source
+                elif source.outcome == "scanned" and first is not None:
+                    source = _as_first(source, first)
+                sources.append(source)
             else:
                 good = source.reason is None and source.source_id == item.known[0].source_id
                 counts["filled" if good else "not_filled"] += 1
@@ -146,6 +164,13 @@ class ScanLedger:
                 self._writer.append(name, pa.concat_tables(parts))
         self._writer.append("sources", records.table(Source, sources))
         return counts
+
+
+def _as_first(source: Source, first: Source) -> Source:
+    """The row of another copy of the same bytes: its clips are those of the first."""
+    return dataclasses.replace(
+        source, clips=first.clips, clips_digest=first.clips_digest, shots_by=first.shots_by
+    )
 
 
 def _result(item: ScanItem, outcome: Done | Failed) -> ScanResult:

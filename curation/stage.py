@@ -2,10 +2,10 @@
 
 A stage is a frozen dataclass whose fields are its configuration. `setup` runs once in the worker,
 loads models and returns the function that turns one item into one result. That function is pure:
-no clock, no unseeded randomness, no writes to tables. It may raise `MediaError` (this input is bad)
-or `EnvironmentFaultError` (the surroundings failed: stop, nothing is decided). Anything else is a
-bug, or a fluke: it is tried once more, then this input fails with reason `internal` and
-everything else goes on.
+no clock, no unseeded randomness, no writes to tables. It may raise `MediaError` (this input is
+bad), `OutOfReachError` (this input is away: leave it for another run) or `EnvironmentFaultError`
+(the surroundings failed: stop, nothing is decided). Anything else is a bug, or a fluke: it is tried
+once more, then this input fails with reason `internal` and everything else goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from curation.media import child
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
 
 _ENVIRONMENT_ERRNOS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EIO,
@@ -83,10 +83,18 @@ class Fault:
     detail: str
 
 
-Outcome = Done | Failed | Fault
+@dataclass(frozen=True)
+class Away:
+    """The item is out of reach: nothing is decided about it, and the others go on."""
+
+    key: str
+    detail: str
 
 
-def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:
+Outcome = Done | Failed | Away | Fault
+
+
+def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:  # noqa: PLR0911  one an outcome
     """Runs the work on one item and says how it went; never raises an `Exception`."""
     start = time.process_time() + child.cpu_seconds()
     for last in (False, True):
@@ -95,6 +103,8 @@ def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:
             return Done(item.key, value, time.process_time() + child.cpu_seconds() - start)
         except MediaError as error:
             return Failed(item.key, error.reason, error.detail)
+        except OutOfReachError as error:
+            return Away(item.key, str(error))
         except EnvironmentFaultError as error:
             return Fault(item.key, str(error))
         except child.ChildKilledError as error:

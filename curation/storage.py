@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -49,7 +49,7 @@ class Storage:
         """Whether it is an object store."""
         return self.root.startswith("s3://")
 
-    @cached_property
+    @property
     def filesystem(self) -> fs.FileSystem:
         """The Arrow filesystem that reaches it."""
         return _s3() if self.is_s3 else fs.LocalFileSystem()
@@ -99,7 +99,7 @@ class Storage:
             yield self.uri(relative)
             return
         with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-            target = os.path.join(folder, Path(relative or self.root).name)
+            target = os.path.join(folder, "copy" + Path(relative or self.root).suffix[:16])
             with (
                 storage_faults(),
                 self.filesystem.open_input_stream(self.path(relative)) as source,
@@ -147,12 +147,18 @@ class Storage:
 
 
 def _s3() -> fs.FileSystem:
-    settings: dict[str, Any] = {}
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")
+    return _s3_client(region, *(os.environ.get(name, "") for name in names))
+
+
+@cache
+def _s3_client(region: str, endpoint: str, _identity: str) -> fs.FileSystem:
+    """One client a process for each place and user."""
+    settings: dict[str, Any] = {"region": region} if region else {}
+    if endpoint:
         scheme, _, host = endpoint.partition("://")
-        settings = {"scheme": scheme, "endpoint_override": host}
-    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
-        settings["region"] = region
+        settings |= {"scheme": scheme, "endpoint_override": host}
     return fs.S3FileSystem(**settings)
 
 

@@ -1,23 +1,27 @@
 """Drives one step to its end: run, commit as results come, find what is missing, account for all.
 
-Attempts are at least once, commits exactly once. What an executor loses with its workers is tried
-again alone, in its smallest parts; what kills its worker alone fails by name.
+Attempts are at least once, commits exactly once. When workers die for good, the items that may have
+been at work are halved, and so are the halves that break again: of n suspects the one that kills is
+found in about log2(n) rounds of two streams. What kills its worker alone is taken apart, if it has
+parts; the smallest part that still kills fails by name. Two that kill with nothing ever finished
+mean that no worker can live, and the run stops.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from curation.reasons import EnvironmentFaultError
-from curation.stage import Done, Failed, Fault, Item
+from curation.stage import Away, Done, Failed, Fault, Item
 from curation.step import Ledger, Step
 from pipelines.executor import Executor, ExecutorLostError
 
 _COMMIT_ITEMS = 256
 _COMMIT_SECONDS = 15.0
+AWAY = "out_of_reach"
 _LOST = "its worker died each time it was tried alone"
 
 
@@ -26,7 +30,7 @@ class Tally:
     """What a step did."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """Items by outcome: the good one's name, or a reason."""
+    """Items by outcome: the good one's name, a reason, or `out_of_reach`, which decides nothing."""
     cpu_seconds: Counter[str] = field(default_factory=Counter)
     """CPU seconds by part of the work."""
 
@@ -48,13 +52,16 @@ def drive(step: Step, executor: Executor, tally: Tally, watch: Watch = lambda *_
     with step.ledger() as ledger:
         items = list(step.todo())
         run = _Run(step, ledger, tally, items, watch)
-        suspects: list[Item] = []
-        while items:
-            in_flight = run.collect(executor, items)
-            left = run.unfinished(items)
-            suspects += left[:in_flight]
-            items = left[in_flight:]
-        run.alone(executor, [part for item in suspects for part in step.split(item)])
+        apart: list[Item] = []
+        for item in run.through(executor, items):
+            parts = step.split(item)
+            if len(parts) > 1:
+                run.replace(item, parts)
+                apart += parts
+            else:
+                run.condemn(item)
+        for part in run.through(executor, apart):
+            run.condemn(part)
 
 
 class _Run:
@@ -72,11 +79,40 @@ class _Run:
         self._committed = time.monotonic()
         watch(0, self._total, tally)
 
-    def unfinished(self, items: Sequence[Item]) -> list[Item]:
-        """Those of the items that have no outcome yet."""
-        return [item for item in items if item.key in self._pending]
+    def through(self, executor: Executor, items: Sequence[Item]) -> list[Item]:
+        """Runs items until each has an outcome, but for those returned: they kill, each alone."""
+        deadly: list[Item] = []
+        groups = deque([list(items)])
+        while groups:
+            if not (group := groups.pop()):
+                continue
+            in_flight = self._collect(executor, group)
+            left = [item for item in group if item.key in self._pending]
+            if left and len(group) == 1:
+                deadly += left
+                if len(deadly) > 1 and not self._finished:
+                    raise EnvironmentFaultError("every worker died, whatever it worked on")
+            elif not self._finished:  # is any worker able to live? two far apart tell
+                groups += [left[1:-1], left[-1:], left[:1]]
+            else:
+                half = (min(in_flight, len(left)) + 1) // 2
+                groups.extendleft([left[:half], left[half:in_flight]])
+                groups.append(left[in_flight:])
+        return deadly
 
-    def collect(self, executor: Executor, items: Sequence[Item]) -> int:
+    def replace(self, item: Item, parts: Sequence[Item]) -> None:
+        """Puts its parts in the place of an item."""
+        del self._pending[item.key]
+        self._pending |= {part.key: part for part in parts}
+        self._total += sum(map(self._step.weight, parts)) - self._step.weight(item)
+
+    def condemn(self, item: Item) -> None:
+        """Fails an item that kills its worker."""
+        del self._pending[item.key]
+        self._hold(item, Failed(item.key, "internal", _LOST))
+        self._commit()
+
+    def _collect(self, executor: Executor, items: Sequence[Item]) -> int:
         """Runs items and commits in batches.
 
         Returns how many of the first unfinished items may have been at work when workers died for
@@ -95,27 +131,13 @@ class _Run:
             self._commit()
         return len(items)
 
-    def alone(self, executor: Executor, items: Sequence[Item]) -> None:
-        """Runs items each by itself; what kills its worker again has failed.
-
-        Unless nothing at all has come through and several items kill their workers: then the
-        workers are at fault.
-        """
-        deadly = []
-        for item in items:
-            self._pending[item.key] = item
-            self.collect(executor, [item])
-            deadly += self.unfinished([item])
-        if len(deadly) > 1 and not self._finished:
-            raise EnvironmentFaultError("every worker died, whatever it worked on")
-        for item in deadly:
-            del self._pending[item.key]
-            self._hold(item, Failed(item.key, "internal", _LOST))
-        self._commit()
-
-    def _hold(self, item: Item, outcome: Done | Failed) -> None:
-        self._held.append((item, outcome))
-        self._finished += self._step.weight(item)
+    def _hold(self, item: Item, outcome: Done | Failed | Away) -> None:
+        weight = self._step.weight(item)
+        self._finished += weight
+        if isinstance(outcome, Away):
+            self._tally.counts[AWAY] += weight
+        else:
+            self._held.append((item, outcome))
         if isinstance(outcome, Done):
             whole = {self._step.name: outcome.cpu_seconds}
             self._tally.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", whole))

@@ -18,8 +18,8 @@ from curation.stage import Item, Outcome, Stage, attempt
 class ExecutorLostError(Exception):
     """Workers died for good and the stream of outcomes broke off.
 
-    `in_flight` is how many items may have been at work then. They are the first of those without an
-    outcome, are tried again alone, and the others together.
+    `in_flight`, one or more, is how many items may have been at work then: the first of those
+    without an outcome. The one that kills is looked for among them; the others go on together.
     """
 
     def __init__(self, words: str, in_flight: int) -> None:
@@ -28,7 +28,7 @@ class ExecutorLostError(Exception):
 
 
 class ClusterError(ValueError):
-    """The cluster cannot run what was asked for."""
+    """The cluster cannot be joined, or cannot run what was asked for."""
 
 
 class Executor(Protocol):

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,7 +26,7 @@ from curation.scan_step import ScanStep
 from curation.select import Selection, select
 from curation.step import Step
 from pipelines.config import Profile
-from pipelines.drive import Tally, Watch, drive
+from pipelines.drive import AWAY, Tally, Watch, drive
 from pipelines.executor import Executor, InProcess
 from tokenizer.tokenize import TokenizedClip
 from tokenizer.tokenize_step import TokenizeStep
@@ -72,10 +72,15 @@ class Job:
     dataset: Dataset
     profile: Profile
     executor: Callable[[], Executor]
+    away: Counter[str] = field(default_factory=Counter)
+    """By step, how many items were out of reach and wait for another run."""
 
-    def scan(self, entries: Sequence[Entry], watch: Watch) -> Tally | None:
-        """Scans what has no outcome yet; None if there was nothing to do."""
-        return self._drive(ScanStep(self.dataset.catalog, self.profile.scan, entries), watch)
+    def scan(
+        self, entries: Sequence[Entry], watch: Watch, retry: frozenset[str] = frozenset()
+    ) -> Tally | None:
+        """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing."""
+        step = ScanStep(self.dataset.catalog, self.profile.scan, entries, retry)
+        return self._drive(step, watch)
 
     def select(self) -> Selection:
         """Applies the policy."""
@@ -131,8 +136,9 @@ class Job:
         began, start = _now(), time.monotonic()
         try:
             drive(step, self.executor(), tally, watch)
+            self.away[step.name] += tally.counts[AWAY]
         finally:
-            if tally.done:
+            if tally.done > tally.counts[AWAY]:
                 cpu = {part: round(s, 3) for part, s in tally.cpu_seconds.items()}
                 self._record(
                     step.name, began, start, tally.counts, cpu_seconds=cpu, result=step.result

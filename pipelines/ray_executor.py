@@ -13,6 +13,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curation.reasons import EnvironmentFaultError
 from curation.stage import Item, Outcome, Stage, attempt
 from pipelines.executor import ClusterError, ExecutorLostError, one_thread_each, set_up
 
@@ -35,11 +37,17 @@ class OnRay:
     """Actors of a stage; 0 takes as many as the cluster has room for."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """Streams the items through the pool, one at a time each."""
+        """Streams the items through a pool, one at a time each; a new pool for each slice.
+
+        Every item of a slice is an object in Ray before the first one starts.
+        """
+        for at in range(0, len(items), _SLICE):
+            yield from self._stream(stage, items[at : at + _SLICE])
+
+    def _stream(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         import ray
 
-        workers = self._fitting(stage, len(items))
-        rows = [{"item": pickle.dumps(item)} for item in items]
+        workers = min(self._fitting(stage), len(items))
         needs = stage.needs
         packed = pickle.dumps(stage)
 
@@ -47,44 +55,62 @@ class OnRay:
             def __init__(self) -> None:
                 super().__init__(packed)
 
-        with warnings.catch_warnings():  # the finite retries have no other way in yet
-            warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-            stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                Worker,
-                batch_size=1,
-                compute=ray.data.ActorPoolStrategy(
-                    size=workers, max_tasks_in_flight_per_actor=_QUEUED
-                ),
-                num_cpus=needs.cpus,
-                num_gpus=needs.gpus or None,
-                max_restarts=2,
-                max_task_retries=2,
-            )
         try:
+            rows = ray.data.from_items(
+                [{"item": pickle.dumps(item)} for item in items], override_num_blocks=len(items)
+            )
+            with warnings.catch_warnings():  # the finite retries have no other way in yet
+                warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+                stream = rows.map_batches(
+                    Worker,
+                    batch_size=1,
+                    compute=ray.data.ActorPoolStrategy(
+                        size=workers, max_tasks_in_flight_per_actor=_QUEUED
+                    ),
+                    num_cpus=needs.cpus,
+                    num_gpus=needs.gpus or None,
+                    memory=needs.memory_mb << 20,
+                    max_restarts=2,
+                    max_task_retries=2,
+                )
             for row in stream.iter_rows():
                 outcome: Outcome = pickle.loads(row["outcome"])
                 yield outcome
         except (ray.exceptions.RayError, RuntimeError) as error:
             raise ExecutorLostError(str(error), workers * (_QUEUED + 1)) from error
 
-    def _fitting(self, stage: Stage, items: int) -> int:
+    def _fitting(self, stage: Stage) -> int:
         """How many actors; raises `ClusterError` if the cluster has no room for what is asked."""
         import ray
 
-        total = ray.cluster_resources()
+        try:
+            total = ray.cluster_resources()
+        except Exception as error:
+            raise EnvironmentFaultError(f"the Ray cluster was lost: {error}") from error
         needs = stage.needs
-        room = math.floor((total.get("CPU", 0) - _SPARE_CPUS) / needs.cpus + 1e-6)
-        if needs.gpus:
-            room = min(room, math.floor(total.get("GPU", 0) / needs.gpus + 1e-6))
-        wanted = self.workers or room
-        if wanted > room or room < 1:
-            asked = f"{wanted or 1} workers of {needs.cpus:g} CPUs and {needs.gpus:g} GPUs"
-            raise ClusterError(
-                f"the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, "
-                f"too few for {asked} with {_SPARE_CPUS:g} CPU to spare; set execution.workers"
+        spare_cpus = total.get("CPU", 0) - _SPARE_CPUS
+        memory_mb = total.get("memory", 0) / (1 << 20)
+        room, short, has, each = min(
+            (math.floor(has / each + 1e-6), name, has, each)
+            for name, has, each in (
+                (f"CPUs beside the {_SPARE_CPUS:g} for Ray Data", spare_cpus, needs.cpus),
+                ("GPUs", total.get("GPU", 0), needs.gpus),
+                ("MB of memory", memory_mb, needs.memory_mb),
             )
-        return min(wanted, items)
+            if each
+        )
+        wanted = self.workers or max(room, 1)
+        if wanted > room:
+            asked = f"{wanted} workers that take {each:.10g} each"
+            raise ClusterError(
+                f"the cluster has {max(round(has, 1), 0):.10g} {short}: too few for {asked}, "
+                f"enough for {max(room, 0)}; set execution.workers"
+            )
+        return wanted
 
+
+_SLICE = 2000
+"""Items that are in Ray at a time."""
 
 _QUEUED = 2
 """Items that wait at an actor, the one at work included."""
@@ -111,7 +137,12 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
 
     `cpus` (0: all cores) counts only for `local`. Token authentication is on: a private Ray makes a
     token of its own; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
+
+    Raises `ClusterError` if that fails: within seconds where nobody listens; Ray takes some 20 s to
+    give up over a wrong token, and can take minutes where something other than Ray listens. Where
+    the head of a joined cluster dies, Ray's native code ends this process about a minute later.
     """
+    _check_reachable(address)
     _authenticate(address)
     import ray
     from ray.data import DataContext
@@ -125,9 +156,12 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
                 "object_store_memory": object_store_mb << 20,
                 "_temp_dir": stack.enter_context(_reaped_folder()),
             }
-        with _quiet_stderr(), _kept_signals():
-            ray.init(**settings, configure_logging=False)
         stack.callback(ray.shutdown)
+        try:
+            with _quiet_stderr(), _kept_signals():
+                ray.init(**settings, configure_logging=False)
+        except Exception as error:
+            raise _not_joined(address, error) from error
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -154,9 +188,11 @@ def _kept_signals() -> Iterator[None]:
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -170,6 +206,28 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silent)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself knocks at a dead `host:port` for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise _not_joined(address, error) from error
+
+
+_CONNECT_SECONDS = 5.0
+
+
+def _not_joined(address: str, error: Exception) -> ClusterError:
+    if address == "local":
+        return ClusterError(f"a private Ray cannot be started here: {error}")
+    return ClusterError(
+        f"cannot join the Ray cluster at {address}: {error}; check that it runs, that "
+        "execution.address is its host:port, and that RAY_AUTH_TOKEN is its token"
+    )
 
 
 def _authenticate(address: str) -> None:

@@ -7,8 +7,9 @@ windows of every other clip of the batch, in order.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -19,8 +20,10 @@ from curation.media.clips import ClipReader
 from curation.media.cut import Span
 from curation.media.frames import read_span
 from curation.media.probe import check_readable
-from curation.reasons import EnvironmentFaultError
-from curation.stage import Done, Failed, Needs, attempt
+from curation.original import original
+from curation.reasons import EnvironmentFaultError, OutOfReachError
+from curation.records import Source
+from curation.stage import Away, Done, Failed, Needs, attempt
 from curation.storage import Storage
 from tokenizer import windows
 from tokenizer.interface import Tokenizer, Video
@@ -59,6 +62,10 @@ class ClipFile:
     """The clip's first frame, counted in the source."""
     start_s: float
     """The clip's start in seconds from the source's first frame."""
+    source_frames_each: float = 1.0
+    """Source frames for each frame of the file: not 1 where a render changed the rate."""
+    source: Source | None = None
+    """The source, if `uri` is the source itself."""
     span: Span | None = None
     """Which frames of the file to decode in a confined child; None for our own encode, which
     decord reads whole."""
@@ -170,6 +177,8 @@ class Tokenize:
                 clip.clip_id, clip.source_id, "failed", result.reason, result.detail
             )
             return failed, []
+        if isinstance(result, Away):
+            raise OutOfReachError(result.detail)
         if not isinstance(result, Done):
             raise EnvironmentFaultError(f"clip {clip.clip_id}: {result.detail}")
         rows: list[TokenWindow] = result.value
@@ -190,7 +199,7 @@ class Tokenize:
         rate = tokenizer.rate
         width, height = windows.fitted_size(clip.width, clip.height, self.short_side, rate)
         rows = []
-        with Storage.at(clip.uri).local() as path:
+        with _opened(clip) as path:
             read = _reader(path, clip, width, height, self.limits)
             for window in windows.split(clip.frames, rate.time, self.max_frames):
                 video = read(window.start_frame, window.start_frame + window.frames)
@@ -198,11 +207,21 @@ class Tokenize:
         return rows
 
 
+@contextlib.contextmanager
+def _opened(clip: ClipFile) -> Iterator[str]:
+    if clip.source is not None:
+        with original(clip.source) as path:
+            yield path
+    else:
+        with Storage.at(clip.uri).local() as path:
+            check_readable(path)
+            yield path
+
+
 def _reader(
     path: str, clip: ClipFile, width: int, height: int, limits: Limits
 ) -> Callable[[int, int], Video]:
     """Reads frames from a first to an end number, exclusive, at the given size."""
-    check_readable(path)
     if clip.span is not None:
         frames = read_span(path, clip.span, width, height, limits)
         return lambda start, end: frames[start:end]
@@ -220,7 +239,7 @@ def encode_window(
         clip_id=clip.clip_id,
         source_id=clip.source_id,
         window=window.index,
-        start_frame=clip.start_frame + window.start_frame,
+        start_frame=clip.start_frame + round(window.start_frame * clip.source_frames_each),
         start_s=clip.start_s + window.start_frame / clip.fps,
         frames=window.frames,
         pad_frames=window.pad_frames,

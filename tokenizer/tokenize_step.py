@@ -88,6 +88,8 @@ class TokenizeStep:
             fps=render.fps or 25.0,
             start_frame=clip.start_frame,
             start_s=clip.start_s,
+            source_frames_each=(clip.end_frame - clip.start_frame) / max(render.frames or 1, 1),
+            source=source if render.mode == "span" else None,
             span=span,
         )
 

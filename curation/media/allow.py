@@ -26,7 +26,8 @@ VIDEO_CODECS: tuple[str, ...] = (
 
 AUDIO_CODECS: tuple[str, ...] = (
     "aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "opus", "libopus", "vorbis",
-    "flac", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "pcm_u8",
+    "flac", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le",
+    "pcm_u8", "pcm_mulaw", "pcm_alaw", "amrnb", "amrwb", "dca", "wmav2",
 )  # fmt: skip
 """Audio decoders, used only where a render keeps the sound."""
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from curation.reasons import MediaError
+from curation.reasons import EnvironmentFaultError, MediaError
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
@@ -31,6 +31,9 @@ _NO_MEMORY = re.compile(
 _BAD_SIZE = "image parameters invalid"
 """With these words a buffer is refused for its size, not for want of memory."""
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_CALLS = (_LIBC.prctl, _LIBC.unshare) if _LIBC is not None else None
+"""Looked up here, so that nothing has to be looked up between fork and exec."""
+_NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system")
 
 
 class ChildKilledError(Exception):
@@ -55,9 +58,10 @@ class Limits:
 
 def _confine(limits: Limits) -> None:
     """Runs in the child between fork and exec."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    if _CALLS is not None:
+        prctl, unshare = _CALLS
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     memory = limits.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
@@ -81,7 +85,7 @@ def spawn(
         pass_fds=tuple(pass_fds),
         env={"LC_ALL": "C"},
         start_new_session=True,
-        preexec_fn=lambda: _confine(limits),  # noqa: PLW1509  only async-signal-safe calls
+        preexec_fn=lambda: _confine(limits),  # noqa: PLW1509  short, and looks nothing up
     )
     try:
         yield process
@@ -129,6 +133,8 @@ def check_exit(code: int, text: str, limits: Limits, spent_s: float) -> None:
         return
     if code == -signal.SIGXCPU or (code in (_CAUGHT, -signal.SIGKILL) and spent_s >= limits.cpu_s):
         raise MediaError("time_limit", f"used more than {limits.cpu_s} s of CPU time")
+    if found := _NO_ROOM.search(text):
+        raise EnvironmentFaultError(f"cannot write: {found[0]}")
     check_memory(text, limits)
     if code == _CAUGHT:
         raise ChildKilledError("child ended by a signal that it caught")

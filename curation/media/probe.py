@@ -32,6 +32,7 @@ class Facts:
     stream_index: int
     video_streams: int
     audio_streams: int
+    audio_codec: str | None
     stored_width: int
     stored_height: int
     width: int
@@ -147,6 +148,7 @@ def _assemble(
         stream_index=stream["index"],
         video_streams=len(videos),
         audio_streams=raw["audios"],
+        audio_codec=raw.get("audio_codec"),
         stored_width=first["stored_width"],
         stored_height=first["stored_height"],
         width=width,

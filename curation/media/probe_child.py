@@ -29,6 +29,12 @@ def _stream_facts(stream: Any) -> dict[str, Any]:
     }
 
 
+def _audio_codec(container: Any) -> str | None:
+    streams = container.streams.audio
+    context = streams[0].codec_context if streams else None
+    return context.codec.name if context is not None else None
+
+
 def _first_frame_facts(container: Any, stream: Any, options: dict[str, str]) -> dict[str, Any]:
     """What only a decoded frame tells; empty after 2,000 packets without a good one."""
     stream.codec_context.options = options
@@ -62,6 +68,7 @@ def _facts(options: dict[str, str], path: str) -> dict[str, Any]:
             "duration_s": container.duration / 1e6 if container.duration else None,
             "videos": videos,
             "audios": len(container.streams.audio),
+            "audio_codec": _audio_codec(container),
             "first": {},
         }
         real = [v for v in videos if not v["attached"]]

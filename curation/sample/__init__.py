@@ -6,8 +6,7 @@ found in each; `numbered(path, frames)` writes a video whose every frame carries
 
 from curation.sample.encode import Coding
 from curation.sample.number import numbered, read_number
-from curation.sample.sources import SOURCES, render
-from curation.sample.truth import TRUTH_FILE, Truth, read_truth
+from curation.sample.sources import SOURCES, TRUTH_FILE, Truth, read_truth, render
 
 __all__ = [
     "SOURCES",

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from PIL import Image
 from curation.media.allow import ffmpeg as program
 
 _EXACT = {"fflags": "+bitexact", "map_metadata": "-1", "threads": 1}
-_SCALER = "accurate_rnd+bitexact+bicubic"
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,7 @@ class Coding:
 def _filters(stream: Any, coding: Coding, fps: int) -> Any:
     if coding.brightness:
         stream = stream.filter("eq", brightness=coding.brightness)
-    if coding.scale is not None:
-        stream = stream.filter("scale", *coding.scale, flags=_SCALER)
-    else:
-        stream = stream.filter("scale", flags=_SCALER)
+    stream = stream.filter("scale", *coding.scale or (), flags="accurate_rnd+bitexact+bicubic")
     stream = stream.filter("format", coding.pixel_format)
     if coding.slow_from is not None:
         late = f"N+max(0,N-{coding.slow_from})"
@@ -71,9 +68,8 @@ def _filters(stream: Any, coding: Coding, fps: int) -> Any:
     if coding.pixel_aspect is not None:
         stream = stream.filter("setsar", coding.pixel_aspect)
     if coding.pq:
-        stream = stream.filter(
-            "setparams", color_primaries="bt2020", color_trc="smpte2084", colorspace="bt2020nc"
-        )
+        hdr = {"color_primaries": "bt2020", "color_trc": "smpte2084", "colorspace": "bt2020nc"}
+        stream = stream.filter("setparams", **hdr)
     return stream
 
 
@@ -144,12 +140,11 @@ def _encode(path: Path, pictures: Iterator[Image.Image], fps: int, coding: Codin
         .run_async(cmd=program(), pipe_stdin=True, pipe_stderr=True)
     )
     frames = 0
-    picture: Image.Image | None = first
     try:
         with contextlib.suppress(BrokenPipeError):
-            while picture is not None:
+            for picture in chain([first], pictures):
                 writer.stdin.write(picture.rotate(coding.rotation, expand=True).tobytes())
-                frames, picture = frames + 1, next(pictures, None)
+                frames += 1
         _, said = writer.communicate()
     except BaseException:
         writer.kill()
@@ -162,16 +157,10 @@ def _encode(path: Path, pictures: Iterator[Image.Image], fps: int, coding: Codin
 
 def _turn(path: Path, rotation: int) -> None:
     """Adds the display matrix to a finished file; ffmpeg sets one only for an input."""
-    turned = path.with_name(f".turned-{path.name}")
     source = ffmpeg.input(str(path), display_rotation=-rotation)
-    try:
-        (
-            ffmpeg.output(source, str(turned), c="copy", **_EXACT)
-            .overwrite_output()
-            .run(cmd=program(), quiet=True)
-        )
-        os.replace(turned, path)
-    except ffmpeg.Error as error:
-        raise RuntimeError(f"ffmpeg cannot turn {path}: {error.stderr.decode()}") from error
-    finally:
-        turned.unlink(missing_ok=True)
+    with _finished(path) as turned:
+        writer = ffmpeg.output(source, str(turned), c="copy", **_EXACT).overwrite_output()
+        try:
+            writer.run(cmd=program(), quiet=True)
+        except ffmpeg.Error as error:
+            raise RuntimeError(f"ffmpeg cannot turn {path}: {error.stderr.decode()}") from error

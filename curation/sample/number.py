@@ -16,19 +16,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.sample.encode import Coding, encode
-from curation.sample.texture import Colour, noise, ramp
+from curation.sample.texture import noise, ramp
 
 BLOCKS = 20
 """Blocks along the top: two levels, 16 bits, two parities."""
 MOST = 1 << 16
 """Numbers go from 0 to one less."""
 _BAND = 6
-_PALETTES: tuple[tuple[Colour, ...], ...] = (
-    ((20, 40, 30), (90, 130, 60), (200, 210, 130)),
-    ((60, 20, 20), (190, 90, 50), (250, 210, 150)),
-    ((16, 24, 60), (70, 110, 180), (210, 230, 250)),
-    ((40, 16, 50), (150, 80, 150), (240, 200, 220)),
-)
+_PALETTES = ("#14281e #5a823c #c8d282", "#3c1414 #be5a32 #fad296", "#10183c #466eb4 #d2e6fa",
+             "#281032 #965096 #f0c8dc")  # fmt: skip
 
 
 def _bits(number: int) -> list[int]:
@@ -59,9 +55,8 @@ def read_number(frame: npt.NDArray[np.uint8]) -> int:
     rows = grey[int(band * 0.25) : max(int(band * 0.75), int(band * 0.25) + 1)].mean(axis=0)
     edges = np.arange(BLOCKS) * width / BLOCKS
     quarter = width / BLOCKS / 4
-    levels = [
-        float(rows[int(edge + quarter) : int(edge + 3 * quarter) + 1].mean()) for edge in edges
-    ]
+    spans = [slice(int(edge + quarter), int(edge + 3 * quarter) + 1) for edge in edges]
+    levels = [float(rows[span].mean()) for span in spans]
     if levels[0] - levels[1] < 40:
         raise ValueError(f"no frame number: levels are {levels[0]:.0f} and {levels[1]:.0f}")
     middle = (levels[0] + levels[1]) / 2
@@ -76,8 +71,7 @@ def _backgrounds(size: tuple[int, int], frames: int, cuts: Sequence[int]) -> Ite
     """A texture that moves by three pixels a frame; a new one from each cut on."""
     width, height = size
     tall, wide = height + 48, width + 192
-    starts = [0, *cuts, frames]
-    for place, (start, end) in enumerate(pairwise(starts)):
+    for place, (start, end) in enumerate(pairwise([0, *cuts, frames])):
         field = noise(500 + place, (tall, wide), cell=height / 2, roughness=0.7)
         picture = ramp(field, _PALETTES[place % len(_PALETTES)])
         for step in range(end - start):

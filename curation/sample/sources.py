@@ -1,123 +1,124 @@
-"""The source videos of the sample: what `reelmill sample` and `make demo` start from."""
+"""The source videos of the sample, what `reelmill sample` and `make demo` start from, and what is
+known about each because we made it.
+
+`truth.json` beside the videos is a list of `Truth` records, one object a file.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from curation.sample.encode import Coding, encode
-from curation.sample.film import Film, Shot
+from curation.sample.film import Film, Scene, Shot, Size
 from curation.sample.scenes import SCENES
-from curation.sample.stage import Scene, Size
-from curation.sample.truth import Truth, write_truth
 
-SIZE: Size = (480, 270)
-"""Width and height of most sources."""
-FPS = 24
-"""Frames a second of most sources."""
+TRUTH_FILE = "truth.json"
+"""Name of the list of truths in the folder of the videos."""
+_PLAIN = Coding()
 
 
-def _film(*shots: tuple[str, int, int], fps: int = FPS, size: Size = SIZE) -> Film:
-    return Film([Shot(SCENES[name](size), frames, fade) for name, frames, fade in shots], fps)
+@dataclass(frozen=True)
+class Truth:
+    """One file of the sample and what a pipeline should find out about it."""
+
+    file: str
+    """Its name in the folder."""
+    frames: int
+    """Frames that decode from it; for a corrupt file, frames before the damage was done; 0 if it
+    is no video."""
+    fps: float
+    """Frames a second, on average; 0 if it is no video."""
+    hard_cuts: tuple[int, ...] = ()
+    """The first frame of each shot that begins with a cut, without frame 0."""
+    dissolves: tuple[tuple[int, int], ...] = ()
+    """Spans [start, end) of frames that show two shots."""
+    expect: str = "kept"
+    """`kept`, `filtered`, `duplicate` or `failed`."""
+    reason: str | None = None
+    """Why it is not kept: `dark`, `blurred`, `frozen`, `letterboxed`, `near_duplicate`, `corrupt`,
+    `not_video` or `empty`."""
+    duplicate_of: str | None = None
+    """For `duplicate`: the file that it is a copy of."""
+
+    @property
+    def shots(self) -> list[tuple[int, int]]:
+        """Spans [start, end) of the shots, without the frames of dissolves."""
+        edges = [(cut, cut) for cut in self.hard_cuts] + list(self.dissolves)
+        edges = [(0, 0), *sorted(edges), (self.frames, self.frames)]
+        spans = [(before[1], after[0]) for before, after in pairwise(edges)]
+        return [(start, end) for start, end in spans if end > start]
 
 
-def _write(path: Path, film: Film, coding: Coding | None = None, **truth: str) -> Truth:
-    frames = encode(path, film.pictures(), fps=film.fps, coding=coding)
-    return Truth(path.name, frames, film.fps, film.hard_cuts, film.dissolves, **truth)
+def read_truth(directory: str | Path) -> list[Truth]:
+    """The truths that `render` wrote into the folder."""
+    rows: list[dict[str, Any]] = json.loads((Path(directory) / TRUTH_FILE).read_text())
+    return [
+        Truth(**row | {"hard_cuts": tuple(row["hard_cuts"]),
+                       "dissolves": tuple((start, end) for start, end in row["dissolves"])})
+        for row in rows
+    ]  # fmt: skip
 
 
-def _changed(name: str, change: Callable[[Image.Image], Image.Image], size: Size = SIZE) -> Scene:
-    scene = SCENES[name](size)
-    return lambda time: change(scene(time))
+@dataclass(frozen=True)
+class _Video:
+    """A source that is a film; calling it with a path writes it."""
+
+    shots: tuple[tuple[str, int] | tuple[str, int, int], ...]
+    """Scene, frames, and frames of dissolve if any, of each shot."""
+    fps: int = 24
+    size: Size = (480, 270)
+    coding: Coding = _PLAIN
+    change: Callable[[Scene], Scene] = lambda scene: scene
+    """What is done to every scene."""
+    truth: tuple[str, ...] = ()
+    """What to expect, why, and the original of a duplicate, if it is not to be kept."""
+
+    def __call__(self, path: Path) -> Truth:
+        film = Film([Shot(self.change(SCENES[name](self.size)), *frames)
+                     for name, *frames in self.shots], self.fps)  # fmt: skip
+        frames = encode(path, film.pictures(), fps=self.fps, coding=self.coding)
+        late = frames - (self.coding.slow_from or frames)
+        rate = round(self.fps * frames / (frames + late), 3)
+        return Truth(path.name, frames, rate, film.hard_cuts, film.dissolves, *self.truth)
 
 
-def _journey(path: Path) -> Truth:
-    """Five shots with cuts."""
-    return _write(path, _film(("dawn_peaks", 60, 0), ("country_road", 72, 0), ("marbles", 54, 0),
-                              ("forest_walk", 66, 0), ("harbour", 60, 0)))  # fmt: skip
+def _no_video(path: Path, content: bytes, reason: str) -> Truth:
+    """A file that only has the name of a video."""
+    path.write_bytes(content)
+    return Truth(path.name, 0, 0.0, expect="failed", reason=reason)
 
 
-def _city(path: Path) -> Truth:
-    """Four shots at 30 frames a second, the second of which lasts 0.4 s."""
-    return _write(path, _film(("street_by_day", 75, 0), ("lavender", 12, 0), ("red_road", 78, 0),
-                              ("crates", 84, 0), fps=30), Coding(b_frames=2))  # fmt: skip
+def _each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Scene], Scene]:
+    return lambda scene: lambda time: change(scene(time))
 
 
-def _seasons(path: Path) -> Truth:
-    """Four shots with two cuts and one dissolve."""
-    return _write(path, _film(("dunes", 60, 0), ("snow", 66, 16), ("evening_sea", 60, 0),
-                              ("birches", 60, 0)))  # fmt: skip
+def _stopped(scene: Scene) -> Scene:
+    picture = ImageOps.mirror(scene(4.0))
+    return lambda _: picture
 
 
-def _flight(path: Path) -> Truth:
-    """One long shot from a drone that drifts and descends over moving cars."""
-    return _write(path, _film(("farmland", 240, 0)), Coding(gop=96, b_frames=2))
-
-
-def _flight_copy(path: Path) -> Truth:
-    """The flight again: smaller, brighter, coarser, in another container."""
-    coding = Coding(crf=32, scale=(400, 224), brightness=0.03)
-    truth = {"expect": "duplicate", "reason": "near_duplicate", "duplicate_of": "flight.mp4"}
-    return _write(path, _film(("farmland", 240, 0)), coding, **truth)
-
-
-def _night(path: Path) -> Truth:
-    """Dark but visible: to be kept."""
-    return _write(path, _film(("moonlit", 96, 0)))
-
-
-def _black(path: Path) -> Truth:
-    """A street with the lens cap on."""
-    scene = _changed("street_by_day", lambda picture: picture.point(lambda value: value * 0.03))
-    return _write(path, Film([Shot(scene, 72)], FPS), expect="filtered", reason="dark")
-
-
-def _blurred(path: Path) -> Truth:
-    """A forest out of focus."""
-    soft = ImageFilter.GaussianBlur(7)
-    scene = _changed("autumn", lambda picture: picture.filter(soft))
-    return _write(path, Film([Shot(scene, 84)], FPS), expect="filtered", reason="blurred")
-
-
-def _frozen(path: Path) -> Truth:
-    """One picture for four seconds."""
-    picture = SCENES["lavender"](SIZE)(4.0).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    film = Film([Shot(lambda _: picture, 96)], FPS)
-    return _write(path, film, expect="filtered", reason="frozen")
-
-
-def _letterboxed(path: Path) -> Truth:
-    """Content of 2.39:1 between black bars."""
-    width, height = SIZE
-    inner = round(width / 2.39 / 2) * 2
-
-    def barred(picture: Image.Image) -> Image.Image:
-        frame = Image.new("RGB", SIZE)
-        frame.paste(picture, (0, (height - inner) // 2))
-        return frame
-
-    scene = _changed("canyon", barred, (width, inner))
-    return _write(path, Film([Shot(scene, 96)], FPS), expect="filtered", reason="letterboxed")
-
-
-def _phone(path: Path) -> Truth:
-    """An upright film that is stored lying, with a flag to turn it."""
-    return _write(path, _film(("workshop", 84, 0), size=(270, 480)), Coding(rotation=90))
-
-
-def _webcam(path: Path) -> Truth:
-    """30 frames a second for two seconds, then 15."""
-    film = _film(("billiards", 96, 0), fps=30)
-    truth = _write(path, film, Coding(slow_from=60))
-    return Truth(truth.file, 96, round(96 / (60 / 30 + 36 / 15), 3))
+def _barred(picture: Image.Image) -> Image.Image:
+    """The middle of the mirrored picture at 2.39:1 between black bars."""
+    bar = round((picture.height - picture.width / 2.39) / 2)
+    box = (0, bar, picture.width, picture.height - bar)
+    framed = Image.new("RGB", picture.size)
+    framed.paste(ImageOps.mirror(picture).crop(box), box)
+    return framed
 
 
 def _corrupt(path: Path) -> Truth:
     """A valid file with noise over the middle of its picture data."""
-    truth = _write(path, _film(("red_road", 72, 0)), expect="failed", reason="corrupt")
+    truth = _Video((("canyon", 72),), truth=("failed", "corrupt"))(path)
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat")
     middle = start + (len(data) - start) // 2
@@ -126,44 +127,50 @@ def _corrupt(path: Path) -> Truth:
     return truth
 
 
-def _text(path: Path) -> Truth:
-    path.write_text("This is a note that somebody named like a video.\n" * 20)
-    return Truth(path.name, 0, 0.0, expect="failed", reason="not_video")
-
-
-def _empty(path: Path) -> Truth:
-    path.write_bytes(b"")
-    return Truth(path.name, 0, 0.0, expect="failed", reason="empty")
-
+_LENS_CAP = _each(lambda picture: picture.point(lambda value: value * 0.03))
+_OUT_OF_FOCUS = _each(lambda picture: ImageOps.mirror(picture.filter(ImageFilter.GaussianBlur(7))))
+_FLIGHT = (("farmland", 240),)
 
 SOURCES: dict[str, Callable[[Path], Truth]] = {
-    "journey.mp4": _journey,
-    "city.mkv": _city,
-    "seasons.mov": _seasons,
-    "flight.mp4": _flight,
-    "flight_copy.mkv": _flight_copy,
-    "night.mp4": _night,
-    "phone.mp4": _phone,
-    "webcam.mp4": _webcam,
-    "black.mp4": _black,
-    "blurred.mp4": _blurred,
-    "frozen.mp4": _frozen,
-    "letterboxed.mp4": _letterboxed,
+    # Five shots with cuts.
+    "journey.mp4": _Video((("dawn_peaks", 60), ("country_road", 72), ("marbles", 54),
+                           ("forest_walk", 66), ("harbour", 60))),
+    # The second shot lasts 0.4 s.
+    "city.mkv": _Video((("street_by_day", 75), ("lavender", 12), ("crates", 84)), fps=30,
+                       coding=Coding(b_frames=2)),
+    # A dissolve and a cut.
+    "seasons.mov": _Video((("dunes", 60), ("snow", 66, 16), ("canyon", 60))),
+    "flight.mp4": _Video(_FLIGHT, coding=Coding(gop=96, b_frames=2)),
+    # The flight again: smaller, brighter, coarser, in another container.
+    "flight_copy.mkv": _Video(_FLIGHT, coding=Coding(crf=32, scale=(400, 224), brightness=0.03),
+                              truth=("duplicate", "near_duplicate", "flight.mp4")),
+    # Dark but visible: to be kept.
+    "night.mp4": _Video((("moonlit", 96),)),
+    # Upright, but stored lying, with a flag to turn it.
+    "phone.mp4": _Video((("workshop", 84),), size=(270, 480), coding=Coding(rotation=90)),
+    # 30 frames a second for two seconds, then 15.
+    "webcam.mp4": _Video((("billiards", 96),), fps=30, coding=Coding(slow_from=60)),
+    "black.mp4": _Video((("street_by_day", 72),), change=_LENS_CAP, truth=("filtered", "dark")),
+    "blurred.mp4": _Video((("snow", 84),), change=_OUT_OF_FOCUS, truth=("filtered", "blurred")),
+    "frozen.mp4": _Video((("lavender", 96),), change=_stopped, truth=("filtered", "frozen")),
+    "letterboxed.mp4": _Video((("dawn_peaks", 96),), change=_each(_barred),
+                              truth=("filtered", "letterboxed")),
     "corrupt.mp4": _corrupt,
-    "notes.mp4": _text,
-    "empty.mp4": _empty,
-}
+    "notes.mp4": partial(_no_video, content=b"This is no video.\n" * 50, reason="not_video"),
+    "empty.mp4": partial(_no_video, content=b"", reason="empty"),
+}  # fmt: skip
 """What writes each file."""
 
 
 def render(directory: str | Path) -> list[Truth]:
     """Writes the sample into the folder, made if missing, and `truth.json` beside it.
 
-    Fifteen files, about 80 s of video, about 10 s of one core; the same bytes every time. Returns
+    Fifteen files, about 75 s of video, about 9 s of one core; the same bytes every time. Returns
     what is known of each file, in the order of their names in `SOURCES`.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     truths = [write(folder / name) for name, write in SOURCES.items()]
-    write_truth(folder, truths)
+    rows = [dataclasses.asdict(truth) for truth in truths]
+    (folder / TRUTH_FILE).write_text(json.dumps(rows, indent=1) + "\n")
     return truths

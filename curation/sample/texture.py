@@ -6,16 +6,12 @@ the one before. A texture of 800 × 350 pixels with seven octaves takes about 20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageColor
 
 Field = npt.NDArray[np.float32]
 """Numbers of shape [height, width], mostly in 0..1."""
-Colour = tuple[int, int, int]
-"""Red, green and blue in 0..255."""
 
 
 def noise(
@@ -45,44 +41,36 @@ def noise(
         )
         total += strength * np.asarray(grown)
         strength *= roughness
-    return stretch(total)
+    low, high = float(total.min()), float(total.max())
+    return ((total - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
-def stretch(field: Field) -> Field:
-    """The field moved and scaled so that it spans 0..1."""
-    low, high = float(field.min()), float(field.max())
-    return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
-
-
-def relief(height: Field, *, strength: float = 6.0) -> Field:
-    """How brightly a height field is lit from the upper left: about 0.5 where it is flat."""
+def lit(height: Field, strength: float) -> Field:
+    """A height field in the light of the upper left: its slope and a little of its height."""
     slope = np.zeros_like(height)
-    slope[1:, 1:] = (height[1:, 1:] - height[:-1, 1:]) + (height[1:, 1:] - height[1:, :-1])
-    lit: Field = np.clip(0.5 + strength * slope, 0.0, 1.0).astype(np.float32)
-    return lit
+    slope[1:, 1:] = 2 * height[1:, 1:] - height[:-1, 1:] - height[1:, :-1]
+    light: Field = (0.6 * np.clip(0.5 + strength * slope, 0, 1) + 0.4 * height).astype(np.float32)
+    return light
 
 
-def ramp(field: Field, colours: Sequence[Colour]) -> Image.Image:
-    """A picture of the field: 0 is the first colour, 1 the last, the rest evenly between."""
-    stops = np.linspace(0.0, 255.0, len(colours))
-    channels = np.array(colours, np.float32).T
+def ramp(field: npt.NDArray[np.floating], colours: str) -> Image.Image:
+    """A picture of the field: 0 is the first colour, 1 the last, the rest evenly between.
+
+    Colours are written in a row, as in "#123 #fed".
+    """
+    channels = np.array([ImageColor.getrgb(one) for one in colours.split()], np.float32).T
+    stops = np.linspace(0.0, 255.0, channels.shape[1])
     table = np.stack([np.interp(np.arange(256), stops, channel) for channel in channels], axis=1)
     index = np.clip(field * 255.0 + 0.5, 0, 255).astype(np.uint8)
     return Image.fromarray(table.round().astype(np.uint8)[index])
 
 
-def shade(picture: Image.Image, light: Field) -> Image.Image:
-    """The picture times `light`, where 0.5 leaves it as it is."""
-    lit = np.asarray(picture, np.float32) * (light[..., None] * 2.0)
-    return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+def shade(picture: Image.Image, light: npt.NDArray[np.floating]) -> Image.Image:
+    """The RGB picture times `light`, where 0.5 leaves it as it is."""
+    shaded = np.asarray(picture, np.float32) * (light[..., None] * 2.0)
+    return Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
 
 
-def grey(field: Field) -> Image.Image:
-    """A field in 0..1 as a picture of one channel, for use as a mask."""
+def mask(field: npt.NDArray[np.floating]) -> Image.Image:
+    """A field in 0..1 as a picture of one channel."""
     return Image.fromarray(np.clip(field * 255.0 + 0.5, 0, 255).astype(np.uint8))
-
-
-def vertical(shape: tuple[int, int], top: float = 0.0, bottom: float = 1.0) -> Field:
-    """A field that goes from `top` in its first row to `bottom` in its last."""
-    column = np.linspace(top, bottom, shape[0], dtype=np.float32)[:, None]
-    return np.broadcast_to(column, shape).copy()

@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from curation.dataset import Dataset
 from curation.listing import ListingError, list_inputs
-from curation.reasons import EnvironmentFaultError
+from curation.reasons import INPUT_REASONS, EnvironmentFaultError
 from curation.scan_step import SettingsError
 from curation.select import NotEmbeddedError
 from pipelines import config
@@ -57,6 +57,11 @@ Set = Annotated[
     typer.Option("--set", "-s", help="Change one value, as KEY=VALUE. May be given again."),
 ]
 
+Retry = Annotated[
+    list[str] | None,
+    typer.Option("--retry", help="Give inputs that failed for this reason another chance."),
+]
+
 
 @app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")
 def curate(
@@ -64,11 +69,12 @@ def curate(
     out: Annotated[str, typer.Option("--out", "-o", help="Output folder or s3:// address.")],
     config: Config = None,
     set_: Set = None,
+    retry: Retry = None,
 ) -> None:
     """Scan, select, render and tokenize: the main job. Run it again to resume or to add videos."""
 
     def work(job: Job) -> None:
-        _scan(job, videos)
+        _scan(job, videos, retry)
         _select(job)
         _render(job)
         _tokenize(job)
@@ -83,9 +89,10 @@ def scan(
     out: Annotated[str, typer.Option("--out", "-o", help="Output folder or s3:// address.")],
     config: Config = None,
     set_: Set = None,
+    retry: Retry = None,
 ) -> None:
     """Watch each source once: shots, scores, thumbnails, embeddings."""
-    _run(out, config, set_, lambda job: _scan(job, videos))
+    _run(out, config, set_, lambda job: _scan(job, videos, retry))
 
 
 @app.command(epilog="Example: reelmill select out --set motion.min=0.3")
@@ -141,12 +148,14 @@ def sample(folder: Annotated[Path, typer.Argument(help="Folder to write them to.
     show.console.print(f"{len(truths)} sample sources in {escape(str(folder))}")
 
 
-def _scan(job: Job, videos: list[str]) -> None:
+def _scan(job: Job, videos: list[str], retry: list[str] | None) -> None:
+    for reason in set(retry or ()) - INPUT_REASONS.keys():
+        raise typer.BadParameter(f"{reason}: the reasons are {', '.join(INPUT_REASONS)}")
     entries = list_inputs(videos, outside=job.dataset.catalog.storage.root)
     if not entries:
         raise ListingError(f"no videos found in {', '.join(videos)}")
     with show.progress("scan", "sources") as watch:
-        tally = job.scan(entries, watch)
+        tally = job.scan(entries, watch, frozenset(retry or ()))
     _say("scan", tally)
 
 
@@ -192,6 +201,9 @@ def _run(
     with executor(profile) as get:
         job = Job(Dataset(out), profile, get)
         work(job)
+        if any(job.away.values()):
+            words = show.said(job.away)
+            raise EnvironmentFaultError(f"sources out of reach, by step: {words}")
         if job.failed():
             raise typer.Exit(FAILED_INPUTS)
 
@@ -202,8 +214,6 @@ def run() -> None:
     Leaves without tearing the interpreter down: all of ours is closed by then, and the threads of
     native libraries have been seen to abort a process that had done everything right.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _stop)
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -212,6 +222,8 @@ def run() -> None:
 
 def main() -> int:
     """Runs the command line and returns its exit code, having said what went wrong."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         code = app(standalone_mode=False)
         if code == _TYPER_INTERRUPTED:

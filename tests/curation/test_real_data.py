@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from curation.listing import entry_at
-from curation.render import RenderClips, RenderItem
+from curation.render import RenderBatch, RenderClips
 from curation.scan import Scan, ScanItem
 from curation.shots import ContentChange
 
@@ -180,7 +180,8 @@ def test_renders_of_real_clips_hold_their_frames(*, name, codec, start, data, sc
     path = data / "videos" / name
     result = scan_spans(path, (start, start + 12))
     assert result.source.codec == codec
-    row = RenderClips(output=str(tmp_path)).setup()(RenderItem(result.clips[0], result.source))
+    work = RenderClips(output=str(tmp_path)).setup()
+    (row,) = work(RenderBatch(result.source, (result.clips[0],)))
     originals, rendered = stored_frames(path), stored_frames(tmp_path / row.path)
     assert len(rendered) == row.frames == 12
     for place, picture in enumerate(rendered):
@@ -201,7 +202,7 @@ def test_awkward_files_are_cut_to_the_frame(name, data, scan_spans, tmp_path):
     start = frames // 2
     result = scan_spans(path, (0, None), (start, start + 4))
     work = RenderClips(output=str(tmp_path)).setup()
-    rows = [work(RenderItem(clip, result.source)) for clip in result.clips]
+    rows = work(RenderBatch(result.source, tuple(result.clips)))
     whole, part = (stored_frames(tmp_path / row.path) for row in rows)
     assert (len(whole), len(part)) == (frames, 4)
     assert part[0].shape[:2] == (rows[1].height, rows[1].width)

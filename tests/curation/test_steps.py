@@ -12,6 +12,7 @@ from curation.caption import FACTS
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.listing import Entry, list_inputs
+from curation.media.child import Limits
 from curation.policy import Policy, Range
 from curation.records import Caption, Clip, Embedding, Render, Source, Thumbnail
 from curation.render import RenderClips
@@ -162,9 +163,12 @@ def test_clips_too_short_for_a_thumbnail_are_not_tried_for_ever(tmp_path):
     dataset = Dataset(tmp_path / "out")
     for number, frames in (("1", 6), ("2", 24)):
         looks = [rows.Looks(rows.clip_of(number * 64, 0, frames))]
-        rows.scanned(dataset, f"/v/{number}.mp4", looks, scan_digest=STAGE.digest)
+        path = tmp_path / f"{number}.mp4"
+        path.write_bytes(b"v" * 1000)
+        os.utime(path, ns=(1, 1))
+        rows.scanned(dataset, str(path), looks, scan_digest=STAGE.digest)
     todo = ScanStep(dataset.catalog, STAGE, []).todo()
-    assert [(item.entry.uri, item.tables) for item in todo] == [("/v/2.mp4", (THUMBNAILS,))]
+    assert [(item.entry.uri, item.tables) for item in todo] == [(str(path), (THUMBNAILS,))]
 
 
 def test_what_a_worker_died_of_becomes_the_outcome_of_its_input(tmp_path):
@@ -190,8 +194,8 @@ def render_step(place) -> RenderStep:
 
 def test_kept_clips_are_rendered_once_in_the_order_of_time(render_step):
     todo = render_step.todo()
-    assert [item.clip.start_frame for item in todo] == [0, 24]
-    assert all(item.source.source_id == item.clip.source_id for item in todo)
+    assert [item.clips[0].start_frame for item in todo] == [0, 24]
+    assert all(item.source.source_id == item.clips[0].source_id for item in todo)
     tally = Tally()
     drive(render_step, InProcess(), tally)
     assert tally.counts == {"rendered": 2}
@@ -214,7 +218,7 @@ def test_a_render_that_failed_is_a_row_and_is_not_tried_again(render_step):
     assert [item.key for item in render_step.todo()] == [second.key]
     (render,) = records.records(Render, render_step.catalog.read(render_step.result, Render))
     assert render == Render(
-        first.clip.clip_id, first.clip.source_id, "failed", "corrupt", "bad frame"
+        first.clips[0].clip_id, first.source.source_id, "failed", "corrupt", "bad frame"
     )
 
 
@@ -244,3 +248,46 @@ def test_embeddings_are_one_a_clip(scanned):
     assert [e.clip_id for e in found[EMBEDDINGS]] == sorted(c.clip_id for c in found["clips"])
     assert all(isinstance(e, Embedding) for e in found[EMBEDDINGS])
     assert all(isinstance(t, Thumbnail) and t.jpeg[:2] == b"\xff\xd8" for t in found[THUMBNAILS])
+
+
+def test_a_reason_to_retry_gives_another_chance_to_what_is_listed(tmp_path):
+    videos = tmp_path / "videos"
+    good = numbered(videos / "good.mp4", 24, size=(160, 96))
+    (videos / "text.mp4").write_text("no video\n")
+    catalog = Dataset(tmp_path / "out").catalog
+    stage = Scan(shots=FixedWindows(1.0), limits=Limits(max_frames=10))
+    step = ScanStep(catalog, stage, list_inputs([str(videos)]))
+    tally = Tally()
+    drive(step, InProcess(), tally)
+    assert tally.counts == {"too_many_frames": 1, "not_video": 1}
+    able = replace(step, stage=replace(stage, limits=Limits()))
+    assert able.todo() == []
+    again = replace(able, retry=frozenset({"too_many_frames"}))
+    assert [item.entry.uri for item in again.todo()] == [str(good)]
+    tally = Tally()
+    drive(again, InProcess(), tally)
+    assert tally.counts == {"scanned": 1}
+    rows = records.records(Source, catalog.read("sources", Source))
+    assert sorted((row.outcome, row.reason) for row in rows) == [
+        ("failed", "not_video"),
+        ("scanned", None),
+    ]
+    assert again.todo() == []
+
+
+def test_a_second_copy_has_the_clips_of_the_first_whatever_scanned_it(tmp_path):
+    stage = Scan(shots=FixedWindows(1.0))
+    first = numbered(tmp_path / "a.mp4", 48, size=(160, 96))
+    catalog = Dataset(tmp_path / "out").catalog
+    drive(ScanStep(catalog, stage, list_inputs([str(first)])), InProcess(), Tally())
+    shutil.copy(first, tmp_path / "b.mp4")
+    step = ScanStep(catalog, stage, list_inputs([str(tmp_path / "b.mp4")]))
+    (item,) = step.todo()
+    result = stage.setup()(item)
+    other = replace(result.source, clips=1, clips_digest="of another backend")
+    with step.ledger() as ledger:
+        assert ledger.commit([(item, Done(item.key, replace(result, source=other), 0.0))])
+    one, two = records.records(Source, catalog.read("sources", Source).sort_by("uri"))
+    assert one.source_id == two.source_id
+    assert (two.clips, two.clips_digest) == (2, one.clips_digest)
+    assert catalog.read("clips", Clip).num_rows == 2

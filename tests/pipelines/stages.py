@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
 from curation.stage import Needs
 
 
@@ -21,11 +21,12 @@ class Shout:
     """Shouts a word; some words are bad."""
 
     folder: str
+    memory_mb: int = 100
     version: ClassVar[int] = 1
 
     @property
     def needs(self) -> Needs:
-        return Needs(cpus=0.5, memory_mb=100)
+        return Needs(cpus=0.5, memory_mb=self.memory_mb)
 
     def setup(self) -> Callable[[Word], str]:
         return self._shout
@@ -43,6 +44,8 @@ class Shout:
                 raise OSError(errno.ENOSPC, "No space left on device")
             case "down":
                 raise EnvironmentFaultError("storage is down")
+            case "away":
+                raise OutOfReachError("a disk is not mounted")
             case "deadly":
                 os._exit(1)
             case "deadly once" if tries == 1:
@@ -55,3 +58,11 @@ class Shout:
         with tries.open("a") as file:
             file.write(".")
         return tries.stat().st_size
+
+
+@dataclass(frozen=True)
+class Stillborn(Shout):
+    """No worker lives long enough to work."""
+
+    def setup(self) -> Callable[[Word], str]:
+        os._exit(1)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -199,7 +200,7 @@ def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, cura
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 4, said + errors
     assert errors == (
-        "reelmill: stopped; what was done is kept. Run the same command again to go on.\n"
+        "reelmill: stopped. What was done is kept. Run the same command again to go on.\n"
     )
     done = Dataset(out).sources().num_rows
     assert done < 5
@@ -236,3 +237,25 @@ def test_sample_writes_sources(reelmill, tmp_path, monkeypatch):
     monkeypatch.setattr("curation.sample.render", lambda folder: ["truth"] * 3)
     ended = reelmill("sample", tmp_path)
     assert (ended.code, ended.out) == (0, f"3 sample sources in {tmp_path}\n")
+
+
+def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    shutil.copytree(curated.videos, videos)
+    assert reelmill("scan", videos, "--out", out, *curated.options).code == 3
+    assert reelmill("select", out, *curated.options).code == 3
+    (videos / "a.mp4").rename(tmp_path / "a.mp4")
+    ended = reelmill("render", out, *curated.options)
+    assert ended.code == 4
+    assert "sources out of reach, by step: 2 render" in ended.err
+    again = reelmill("render", out, *curated.options)
+    assert (again.code, "Run the same command again" in again.err) == (4, True)
+    (tmp_path / "a.mp4").rename(videos / "a.mp4")
+    ended = reelmill("render", out, *curated.options)
+    assert (ended.code, "2 rendered" in ended.out) == (3, True)
+
+
+def test_retry_takes_reasons_of_the_list(reelmill, curated, tmp_path):
+    ended = reelmill("scan", curated.videos, "--out", tmp_path / "out", "--retry", "bad luck")
+    assert ended.code == 2
+    assert "bad luck: the reasons are missing, unreadable" in ended.err

@@ -1,17 +1,21 @@
 """One suite for both executors, and what only one of them can meet."""
 
 import contextlib
+import signal
+import socket
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from curation.reasons import EnvironmentFaultError
-from curation.stage import Done, Failed, Fault
+from curation.stage import Away, Done, Failed, Fault, attempt
 from pipelines.drive import Tally, drive
 from pipelines.executor import ClusterError, ExecutorLostError, InProcess
 from tests.outputs import ROOT
-from tests.pipelines.stages import Shout, Word
+from tests.pipelines.stages import Shout, Stillborn, Word
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +64,11 @@ class Words:
         return Counter(type(outcome).__name__ for _, outcome in results)
 
 
+WORDS = ("one", "bad", "bug", "fluke", "full", "down", "away", "two")
+
+
 def test_each_item_has_one_outcome(executor, tmp_path):
-    items = [Word(word) for word in ("one", "bad", "bug", "fluke", "full", "down", "two")]
+    items = [Word(word) for word in WORDS]
     outcomes = {o.key: o for o in executor.run(Shout(str(tmp_path)), items)}
     assert outcomes.keys() == {item.key for item in items}
     assert outcomes["one"].value == "ONE"
@@ -71,6 +78,7 @@ def test_each_item_has_one_outcome(executor, tmp_path):
     assert outcomes["bug"].detail.startswith("KeyError: 'a bug' (stages.py:")
     assert isinstance(outcomes["full"], Fault)
     assert outcomes["down"] == Fault("down", "storage is down")
+    assert outcomes["away"] == Away("away", "a disk is not mounted")
     assert (tmp_path / "bad").read_text() == "."
     assert (tmp_path / "bug").read_text() == ".."
 
@@ -85,6 +93,15 @@ def test_driving_commits_everything_once(executor, tmp_path):
     assert tally.counts == {"Done": 3, "Failed": 2}
     assert seen[0] == (0, 5)
     assert seen[-1] == (5, 5)
+
+
+def test_what_is_out_of_reach_is_counted_and_left_for_another_run(tmp_path):
+    step, tally = Words(tmp_path, ["one", "away", "two"]), Tally()
+    seen: list[tuple[int, int]] = []
+    drive(step, InProcess(), tally, lambda done, total, _: seen.append((done, total)))
+    assert step.committed.keys() == {"one", "two"}
+    assert tally.counts == {"Done": 2, "out_of_reach": 1}
+    assert seen[-1] == (3, 3)
 
 
 def test_a_fault_stops_and_keeps_what_was_done(executor, tmp_path):
@@ -114,26 +131,148 @@ def test_an_item_that_kills_every_worker_fails_by_name_and_alone(ray_executor, t
     assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
 
 
-def test_too_many_workers_are_refused(ray_executor, tmp_path):
+def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
+    step = Words(tmp_path, [f"w{n}" for n in range(20)])
+    step.stage = Stillborn(str(tmp_path))
+    with pytest.raises(EnvironmentFaultError, match="every worker died"):
+        drive(step, ray_executor, Tally())
+    assert not step.committed
+
+
+def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
+    from pipelines import ray_executor as module
+
+    monkeypatch.setattr(module, "_SLICE", 3)
+    words = [f"w{n}" for n in range(5)]
+    step = Words(tmp_path, words)
+    drive(step, ray_executor, Tally())
+    assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
+    assert all((tmp_path / word).read_text() == "." for word in words)
+
+
+@pytest.mark.parametrize(
+    ("workers", "memory_mb", "words"),
+    [
+        (50, 100, r"has 2\.5 CPUs .*too few for 50 workers that take 0\.5 each, enough for 5;"),
+        (2, 10**8, r"MB of memory: too few for 2 workers that take 100000000 each, enough for 0;"),
+        (0, 10**8, r"MB of memory: too few for 1 workers"),
+    ],
+)
+def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb, words):
     from pipelines.ray_executor import OnRay
 
-    with pytest.raises(ClusterError, match=r"the cluster has 3 CPUs.*50 workers of 0\.5 CPUs"):
-        list(OnRay(workers=50).run(Shout(str(tmp_path)), [Word("one")]))
+    with pytest.raises(ClusterError, match=words):
+        list(OnRay(workers).run(Shout(str(tmp_path), memory_mb), [Word("one")]))
 
 
-def test_only_the_suspects_are_tried_alone(tmp_path):
-    """Of many items left when workers die, those that were not at work go on together."""
-    runs: list[int] = []
+def test_losing_the_cluster_is_a_fault(tmp_path, monkeypatch):
+    import ray
 
-    class Fragile(InProcess):
-        def run(self, stage, items):
-            runs.append(len(items))
-            if len(items) > 1 and any(item.key == "w1" for item in items):
-                yield from super().run(stage, items[:1])
-                raise ExecutorLostError("gone", 3)
-            yield from super().run(stage, items)
+    from pipelines.ray_executor import OnRay
 
-    step = Words(tmp_path, [f"w{n}" for n in range(40)])
-    drive(step, Fragile(), Tally())
-    assert len(step.committed) == 40
-    assert runs == [40, 36, 1, 1, 1]
+    def gone():
+        raise ray.exceptions.RpcError("failed to connect to all addresses")
+
+    monkeypatch.setattr(ray, "cluster_resources", gone)
+    with pytest.raises(EnvironmentFaultError, match="cluster was lost: failed to connect"):
+        drive(Words(tmp_path, ["one"]), OnRay(), Tally())
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
+    from pipelines.ray_executor import cluster
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{bound.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(ClusterError, match=f"cannot join .* at {address}: .*refused.*check"):
+            cluster(address).__enter__()
+    assert time.monotonic() - start < 5
+
+
+def test_ray_that_does_not_start_is_an_error_with_words_and_gives_signals_back(monkeypatch):
+    import ray
+
+    from pipelines.ray_executor import cluster
+
+    def init(**_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise ConnectionError("wrong token")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ClusterError, match="cannot join the Ray cluster at auto: wrong token"):
+        cluster("auto").__enter__()
+    with pytest.raises(ClusterError, match="a private Ray cannot be started here: wrong token"):
+        cluster("local").__enter__()
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+class Fragile:
+    """Breaks off at a deadly item; keeps the sizes of its runs."""
+
+    def __init__(self, deadly: Callable[[str], bool], in_flight: int) -> None:
+        self.deadly, self.in_flight = deadly, in_flight
+        self.runs: list[int] = []
+
+    def run(self, stage, items):
+        self.runs.append(len(items))
+        work = stage.setup()
+        for item in items:
+            if self.deadly(item.key):
+                raise ExecutorLostError("gone", self.in_flight)
+            yield attempt(work, item)
+
+
+def test_the_one_that_kills_is_found_by_halves(tmp_path):
+    step, tally = Words(tmp_path, [f"w{n}" for n in range(1000)]), Tally()
+    executor = Fragile("w300".__eq__, in_flight=192)
+    drive(step, executor, tally)
+    assert tally.counts == {"Done": 999, "Failed": 1}
+    assert step.committed["w300"] == Failed(
+        "w300", "internal", "its worker died each time it was tried alone"
+    )
+    assert executor.runs[:4] == [1000, 508, 96, 96]
+    assert len(executor.runs) <= 2 + 2 * 8
+
+
+@pytest.mark.parametrize("deadly", [{"w0"}, {"w0", "w1", "w2"}, {"w1", "w500", "w998"}])
+def test_deadly_items_fail_and_no_others(tmp_path, deadly):
+    step = Words(tmp_path, [f"w{n}" for n in range(1000)])
+    executor = Fragile(deadly.__contains__, in_flight=6)
+    drive(step, executor, Tally())
+    assert {k for k, o in step.committed.items() if isinstance(o, Failed)} == deadly
+    assert len(step.committed) == 1000
+    assert len(executor.runs) < 30
+
+
+@pytest.mark.parametrize("workers", [1, 64])
+def test_where_no_worker_lives_the_run_stops_after_three_streams(tmp_path, workers):
+    words = [f"w{n}" for n in range(1000)]
+    executor = Fragile(bool, in_flight=3 * workers)
+    with pytest.raises(EnvironmentFaultError, match="every worker died"):
+        drive(Words(tmp_path, words), executor, Tally())
+    assert executor.runs == [1000, 1, 1]
+
+
+class Bags(Words):
+    """A step over bags of letters, as `abc`."""
+
+    def split(self, item):
+        return [Word(letter) for letter in item.key]
+
+    def weight(self, item):
+        return len(item.key)
+
+
+def test_what_kills_alone_is_taken_apart_and_weighs_the_same(tmp_path):
+    step, tally = Bags(tmp_path, ["abc", "defghijk", "lm"]), Tally()
+    seen: list[tuple[int, int]] = []
+    executor = Fragile(lambda key: "g" in key, in_flight=3)
+    drive(step, executor, tally, lambda done, total, _: seen.append((done, total)))
+    assert step.committed.keys() == {"abc", "lm", *"defghijk"}
+    assert [k for k, o in step.committed.items() if isinstance(o, Failed)] == ["g"]
+    assert {total for _, total in seen} == {13}
+    assert seen[-1] == (13, 13)

@@ -10,7 +10,7 @@ from curation.media.clips import ClipReader
 from curation.media.copy import copy
 from curation.media.cut import Span
 from curation.media.encode import Encoding
-from curation.render import RenderClips, RenderItem
+from curation.render import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
 ALIGNED = ((0, 24), (24, 72), (48, None))
@@ -26,7 +26,7 @@ CLOSED = {
 
 def render(result, folder, **settings):
     work = RenderClips(output=str(folder), mode="copy", **settings).setup()
-    rows = [work(RenderItem(clip, result.source)) for clip in result.clips]
+    rows = work(RenderBatch(result.source, tuple(result.clips)))
     return [(row, Path(folder) / row.path) for row in rows]
 
 

@@ -14,8 +14,7 @@ from curation.media import child
 from curation.media.cut import Span
 from curation.media.encode import Encoding
 from curation.media.frames import read_span
-from curation.reasons import MediaError
-from curation.render import RenderClips, RenderItem
+from curation.render import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
 FRAMES = 72
@@ -71,7 +70,7 @@ def scanned(made, scan_spans):
 def rendered(result, folder, **settings):
     """The rows and the paths of all clips of a source."""
     work = RenderClips(output=str(folder), **settings).setup()
-    rows = [work(RenderItem(clip, result.source)) for clip in result.clips]
+    rows = work(RenderBatch(result.source, tuple(result.clips)))
     return rows, [Path(folder) / row.path for row in rows]
 
 
@@ -123,10 +122,8 @@ def test_a_span_read_as_pixels_holds_the_same_frames(name, scanned):
 
 def test_span_mode_writes_no_file(scanned, tmp_path):
     result = scanned("turned_90.mp4")
-    rows = [
-        RenderClips(output=str(tmp_path), mode="span").setup()(RenderItem(clip, result.source))
-        for clip in result.clips
-    ]
+    work = RenderClips(output=str(tmp_path), mode="span").setup()
+    rows = work(RenderBatch(result.source, tuple(result.clips)))
     assert [(row.outcome, row.mode, row.path, row.frames) for row in rows] == [
         ("rendered", "span", None, frames) for frames in (5, 18, 1)
     ]
@@ -221,11 +218,9 @@ def test_interlaced_fields_are_woven_into_whole_frames(scanned, tmp_path):
 def test_a_span_that_is_not_there_is_an_error_and_leaves_no_file(scanned, tmp_path):
     result = scanned("b_frames.mp4")
     clip = dataclasses.replace(result.clips[1], end_frame=clip_end(result) + 3)
-    with pytest.raises(
-        MediaError, match=r"corrupt: cannot cut 21 frames: 18 frames; then"
-    ) as caught:
-        RenderClips(output=str(tmp_path)).setup()(RenderItem(clip, result.source))
-    assert caught.value.reason == "corrupt"
+    (row,) = RenderClips(output=str(tmp_path)).setup()(RenderBatch(result.source, (clip,)))
+    assert (row.outcome, row.reason) == ("failed", "corrupt")
+    assert row.detail.startswith("cannot cut 21 frames: 18 frames; then")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
