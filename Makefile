@@ -26,7 +26,7 @@ demo: $(VENV)/ready $(filter demo/videos,$(VIDEOS))
 	@$(BIN)/reelmill report $(OUT)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .
