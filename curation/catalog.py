@@ -16,9 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
+from pyarrow import fs
 
 from curation import records
 from curation.reasons import EnvironmentFaultError
@@ -74,7 +76,9 @@ class Catalog:
         if table is None:
             return wanted.empty_table()
         with _storage_faults(name):
-            rows = table.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
+            rows = arrow_dataset(table, self.storage, name).to_table(
+                columns=wanted.names, filter=where
+            )
             return rows.cast(wanted)
 
     def values(self, name: str, record: type, column: str) -> set[Any]:
@@ -83,8 +87,6 @@ class Catalog:
 
     def names(self, prefix: str) -> list[str]:
         """Tables whose name starts with the prefix and a slash, such as `scores/…`."""
-        from pyarrow import fs
-
         selector = fs.FileSelector(self.storage.path(prefix), allow_not_found=True)
         with _storage_faults(prefix):
             found = self.storage.filesystem.get_file_info(selector)
@@ -115,6 +117,16 @@ class Catalog:
     def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
         """Takes the tables (made if need be) for this run of `app`."""
         yield Writer(self, app, tables)
+
+
+def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
+    """The table's rows, read through Arrow's own filesystem.
+
+    The Delta library's default is one in Python, whose calls from Arrow's threads abort the
+    interpreter now and then while it ends.
+    """
+    place = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
+    return table.to_pyarrow_dataset(filesystem=place)
 
 
 class Writer:

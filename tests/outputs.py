@@ -8,6 +8,9 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
+from curation.catalog import arrow_dataset
+from curation.storage import Storage
+
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "pipelines"]
 QUICK = """
@@ -39,7 +42,11 @@ def tables(out: Path) -> dict[str, list[dict]]:
     for log in sorted(out.rglob("_delta_log")):
         name = str(log.parent.relative_to(out))
         if name != "runs":
-            rows = DeltaTable(str(log.parent)).to_pyarrow_table().to_pylist()
+            rows = (
+                arrow_dataset(DeltaTable(str(log.parent)), Storage.at(out), name)
+                .to_table()
+                .to_pylist()
+            )
             found[name] = sorted(rows, key=repr)
     return found
 

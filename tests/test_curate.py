@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
 from curation.sample import Truth, render
 from tests.outputs import run, versions
@@ -76,7 +77,7 @@ def test_every_kept_clip_is_a_file_with_tokens(curated):
     kept = set(dataset.clips("kept")["clip_id"].to_pylist())
     for prefix, outcome in (("renders", "rendered"), ("tokenized", "tokenized")):
         (name,) = dataset.catalog.names(prefix)
-        table = dataset.catalog.open(name).to_pyarrow_table(columns=["clip_id", "outcome"])
+        table = arrow_dataset(dataset.catalog.open(name), dataset.catalog.storage, name).to_table()
         assert set(table["clip_id"].to_pylist()) == kept
         assert set(table["outcome"].to_pylist()) == {outcome}
 

@@ -96,11 +96,6 @@ class Tokenizer(Protocol):
         """The window as the continuous head keeps it, [1 + time · k, H, W, 3]."""
 
 
-def table_name(tokenizer: Tokenizer) -> str:
-    """Names the tokenizer with these very weights, such as `pca-8x8x8-1a2b3c4d`."""
-    return f"{tokenizer.name}-{tokenizer.digest[:8]}"
-
-
 def check_video(video: npt.NDArray[Any], rate: Rate) -> None:
     """Raises `ValueError` unless this is uint8 [T, H, W, 3] of a size that the rate divides."""
     if video.dtype != np.uint8 or video.ndim != 4 or video.shape[3] != 3:

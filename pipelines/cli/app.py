@@ -6,7 +6,6 @@ Exit codes: 0 all accounted for, 1 a check failed, 2 usage, 3 finished but some 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -49,6 +48,7 @@ Videos = Annotated[
     typer.Argument(help="Folders, video files, lists (.txt, .csv, .parquet) or s3:// addresses."),
 ]
 Out = Annotated[str, typer.Argument(help="The output folder or s3:// address.")]
+OutOption = Annotated[str, typer.Option("--out", "-o", help="The output folder or s3:// address.")]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="A YAML file laid over the default profile.")
 ]
@@ -66,7 +66,7 @@ Retry = Annotated[
 @app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")
 def curate(
     videos: Videos,
-    out: Annotated[str, typer.Option("--out", "-o", help="Output folder or s3:// address.")],
+    out: OutOption,
     config: Config = None,
     set_: Set = None,
     retry: Retry = None,
@@ -86,7 +86,7 @@ def curate(
 @app.command(epilog="Example: reelmill scan videos.csv --out s3://bucket/curated")
 def scan(
     videos: Videos,
-    out: Annotated[str, typer.Option("--out", "-o", help="Output folder or s3:// address.")],
+    out: OutOption,
     config: Config = None,
     set_: Set = None,
     retry: Retry = None,
@@ -209,15 +209,8 @@ def _run(
 
 
 def run() -> None:
-    """The entry point of the program.
-
-    Leaves without tearing the interpreter down: all of ours is closed by then, and the threads of
-    native libraries have been seen to abort a process that had done everything right.
-    """
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    """The entry point of the program."""
+    sys.exit(main())
 
 
 def main() -> int:

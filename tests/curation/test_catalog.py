@@ -185,7 +185,7 @@ def test_a_table_with_a_missing_file_is_a_fault_in_one_line(tmp_path):
     catalog.append("captions/facts", Caption, captions("a"))
     (file,) = Path(tmp_path).glob("captions/facts/*.parquet")
     file.unlink()
-    with pytest.raises(EnvironmentFaultError, match=r"^captions/facts: .*not found[^\n\x1b]*$"):
+    with pytest.raises(EnvironmentFaultError, match=r"^captions/facts: .*No such file[^\n\x1b]*$"):
         catalog.read("captions/facts", Caption)
 
 

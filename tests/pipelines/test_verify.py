@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from curation.dataset import Dataset
 from curation.reasons import EnvironmentFaultError
@@ -37,7 +38,8 @@ def broken(out: Path) -> dict[str, list[str]]:
 def rewrite(out: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
     """Replaces a table's rows, as somebody with another tool might."""
     path = str(out / name)
-    table = change(DeltaTable(path).to_pyarrow_table())
+    place = SubTreeFileSystem(str(path), LocalFileSystem())
+    table = change(DeltaTable(path).to_pyarrow_table(filesystem=place))
     write_deltalake(path, table, mode="overwrite")
 
 

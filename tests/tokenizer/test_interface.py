@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from tokenizer.interface import Rate, check_codes, check_latents, check_video, table_name
-from tokenizer.load import load
+from tokenizer.interface import Rate, check_codes, check_latents, check_video
 
 
 def test_rate_reads_what_it_writes():
@@ -40,8 +39,3 @@ def test_other_kinds_of_array_are_refused():
         check_codes(np.zeros((1, 2, 2), np.int64), 64000)
     with pytest.raises(ValueError, match=r"need latents as float16 \[16, T, H, W\]"):
         check_latents(np.zeros((4, 1, 2, 2), np.float16), 16)
-
-
-def test_the_table_is_named_by_weights():
-    tokenizer = load("pca-8x8x8")
-    assert table_name(tokenizer) == f"pca-8x8x8-{tokenizer.digest[:8]}"
