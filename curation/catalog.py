@@ -47,12 +47,12 @@ class Catalog:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    def open(self, name: str) -> DeltaTable | None:
-        """The table as it is now, or None if it does not exist."""
+    def open(self, name: str, version: int | None = None) -> DeltaTable | None:
+        """The table as it is now, or was at a version, or None if it does not exist."""
         with _storage_faults(name):
             try:
                 return DeltaTable(
-                    self.storage.uri(name), storage_options=self.storage.delta_options
+                    self.storage.uri(name), version, storage_options=self.storage.delta_options
                 )
             except TableNotFoundError:
                 return None
@@ -80,6 +80,25 @@ class Catalog:
                 columns=wanted.names, filter=where
             )
             return rows.cast(wanted)
+
+    def files(self, name: str) -> list[tuple[str, int]]:
+        """The table's Parquet files, relative to its folder and sorted, and their bytes."""
+        table = self.open(name)
+        if table is None:
+            return []
+        with _storage_faults(name):
+            added = pa.table(table.get_add_actions(flatten=True))
+        return sorted(zip(*added.select(["path", "size_bytes"]).to_pydict().values(), strict=True))
+
+    def rows(self, name: str) -> int | None:
+        """How many rows the table's log says it has; None if it does not say."""
+        table = self.open(name)
+        if table is None:
+            return 0
+        with _storage_faults(name):
+            added = pa.table(table.get_add_actions(flatten=True))
+        known = "num_records" in added.column_names and not added["num_records"].null_count
+        return (pc.sum(added["num_records"]).as_py() or 0) if known else None
 
     def values(self, name: str, record: type, column: str) -> set[Any]:
         """The distinct values of one column."""

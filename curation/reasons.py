@@ -26,6 +26,7 @@ INPUT_REASONS: dict[str, str] = {
     "time_limit": "Decoding took longer than the limit allows.",
     "decoder_died": "The decoder process was killed or crashed, twice.",
     "changed": "The file's bytes are no longer those that were scanned.",
+    "no_tokens": "The tokenizer refuses a window, or its network gives NaN or infinity.",
     "internal": "A stage failed on this input for a reason of its own; the detail says where.",
 }
 """Reasons of a failed input or of a clip whose render or tokens failed."""

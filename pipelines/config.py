@@ -27,7 +27,6 @@ from curation.render import RenderClips
 from curation.scan import Scan
 from curation.scores import SCORES
 from curation.shots import SHOT_DETECTORS
-from tokenizer import windows
 from tokenizer.load import load as load_tokenizer
 from tokenizer.tokenize import Tokenize
 
@@ -65,7 +64,7 @@ _SECTIONS: dict[str, dict[str, Any]] = {
     "scan": {"shots": None, "max_clip_s": float, "scores": list[str], "sampling": Sampling},
     "policy": {"limits": None, "similarity": float | None},
     "render": {"mode": Literal["encode", "copy", "span"], "encoding": Encoding},
-    "tokenize": {"tokenizer": str, "short_side": int, "max_frames": int},
+    "tokenize": {f.name: None for f in dataclasses.fields(Tokenize) if f.name != "limits"},
     "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
     "execution": typing.get_type_hints(Execution),
 }
@@ -247,9 +246,9 @@ def _tokenize(data: Any, sandbox: Limits) -> Tokenize:
     except (ValueError, OSError) as error:
         raise ConfigError(f"tokenize.tokenizer: {error}") from error
     try:
-        windows.split(1, tokenizer.rate.time, stage.max_frames)
+        stage.check(tokenizer)
     except ValueError as error:
-        raise ConfigError(f"tokenize.max_frames: {error}") from error
+        raise ConfigError(f"tokenize: {error}") from error
     return stage
 
 
@@ -297,7 +296,7 @@ def _refuse_below_zero(value: Any, at: str) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _refuse_below_zero(inner, f"{at}.{key}")
-    elif isinstance(value, float | int):
+    elif isinstance(value, float | int) and not isinstance(value, bool):
         least = "0 or more" if at.rsplit(".", 1)[-1] in _MAY_BE_ZERO else "more than 0"
         if not (value > 0 or (value == 0 and least == "0 or more")):
             raise ConfigError(f"{at}: has to be {least}, not {value!r}")

@@ -17,6 +17,8 @@ QUICK = """
 scan:
   shots:
     ContentChange: {}
+tokenize:
+  tokenizer: pca-8x8x8
 execution:
   workers: 2
   cpus: 2

@@ -9,19 +9,13 @@ is tried at 0.5 to 5 standard deviations, and the one with the least squared err
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from curation import records
-from curation.dataset import Dataset
-from curation.media.clips import ClipReader
-from curation.records import Render
-from curation.storage import Storage
 from tokenizer import fsq
 from tokenizer.interface import Rate, Video
 from tokenizer.pca import CHANNELS, Basis, Floats, PcaTokenizer, cut
-from tokenizer.windows import fitted_size, split
 
 _PATCHES = 400
 """Patches that one window gives to each basis."""
@@ -107,56 +101,3 @@ def fit(
     (first_basis, _), (group_basis, latents) = first.basis(), group.basis()
     mean, std = (tuple(stat.astype(float).tolist()) for stat in (latents.mean(0), latents.std(0)))
     return PcaTokenizer(rate, first_basis, group_basis, mean, std, dict(card or {}))
-
-
-def clip_windows(clips: Iterable[ClipReader], rate: Rate, per_clip: int = 4) -> Iterator[Video]:
-    """Up to `per_clip` whole windows of each clip, spread evenly; clips too short give none."""
-    for clip in clips:
-        whole = [window for window in split(len(clip), rate.time) if not window.pad_frames]
-        for index in sorted({round(i) for i in np.linspace(0, len(whole) - 1, per_clip)}):
-            if whole:
-                start = whole[index].start_frame
-                yield clip.read(range(start, start + whole[index].frames))
-
-
-def fit_from_clips(
-    clips: Iterable[ClipReader],
-    rate: Rate,
-    *,
-    per_clip: int = 4,
-    seed: int = 0,
-    card: Mapping[str, str] | None = None,
-) -> PcaTokenizer:
-    """A tokenizer fitted to rendered clips, each opened at a size that `rate.space` divides."""
-    return fit(clip_windows(clips, rate, per_clip), rate, seed=seed, card=card)
-
-
-def fit_on_output(dataset: Dataset, rate: Rate, short_side: int, most: int) -> PcaTokenizer:
-    """A tokenizer fitted to rendered clips of an output, evenly chosen and at most so many.
-
-    Raises `ValueError` if there are none that we encoded.
-    """
-    encoded = [
-        render
-        for name in dataset.catalog.names("renders")
-        for render in records.records(Render, dataset.catalog.read(name, Render))
-        if render.mode == "encode"
-    ]
-    if not encoded:
-        raise ValueError("no encoded clips to fit on; run `reelmill render` first")
-    encoded.sort(key=lambda render: render.clip_id)
-    chosen = encoded[:: -(-len(encoded) // most)]
-    card = {"data": f"{len(chosen)} rendered clips", "licence": "that of the clips"}
-    return fit_from_clips(
-        _opened(chosen, dataset.catalog.storage, rate, short_side), rate, card=card
-    )
-
-
-def _opened(
-    renders: Iterable[Render], storage: Storage, rate: Rate, short_side: int
-) -> Iterator[ClipReader]:
-    for render in renders:
-        width, height = render.width or 0, render.height or 0
-        size = fitted_size(width, height, short_side, rate)
-        with storage.local(render.path or "") as path:
-            yield ClipReader(path, width=size[0], height=size[1], frames=render.frames or 0)

@@ -7,8 +7,9 @@ wrong shape is an error here; several published tokenizers take one silently and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ Codes = npt.NDArray[np.uint16]
 """[1 + k, H / space, W / space], each 0 to 63,999."""
 Latents = npt.NDArray[np.float16]
 """[channels, 1 + k, H / space, W / space]."""
+Head = Literal["codes", "latents"]
+"""Which of a window's two forms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +47,20 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
-    """One window in both heads."""
+    """One window in the heads that its tokenizer has; at least one is there."""
 
-    codes: Codes
-    """Discrete, [1 + k, H / space, W / space]."""
-    latents: Latents
+    codes: Codes | None
+    """Discrete, [1 + k, H / space, W / space]; a later slice of a stream has k in time."""
+    latents: Latents | None
     """Continuous, [channels, 1 + k, H / space, W / space]."""
 
 
 class Tokenizer(Protocol):
-    """A trained video tokenizer with a discrete and a continuous head.
+    """A trained video tokenizer with a discrete head, a continuous head, or both.
 
-    Every method depends on its argument alone: what else is in a batch changes nothing.
+    Windows go in and come out in lists, so that a device is kept busy; the shapes in a list may
+    differ. What a window becomes depends on that window alone: what else is in the list, and where
+    it stands there, changes no bit.
     """
 
     @property
@@ -72,11 +77,11 @@ class Tokenizer(Protocol):
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """Levels of each digit of a code, lowest digit first."""
+        """Levels of each digit of a code, lowest digit first; empty without a discrete head."""
 
     @property
     def channels(self) -> int:
-        """Channels of the continuous head."""
+        """Channels of the continuous head; 0 without one."""
 
     @property
     def latent_mean(self) -> tuple[float, ...]:
@@ -86,14 +91,47 @@ class Tokenizer(Protocol):
     def latent_std(self) -> tuple[float, ...]:
         """Standard deviation of each latent channel over the training data."""
 
-    def encode(self, video: Video) -> Tokens:
-        """Both heads of one window; `ValueError` for a shape that the rate does not divide."""
+    def encode(self, videos: Sequence[Video]) -> list[Tokens]:
+        """The tokens of each window; `ValueError` for a shape that the rate does not divide."""
 
-    def decode_codes(self, codes: Codes) -> Video:
-        """The window as the discrete head keeps it, [1 + time · k, H, W, 3]."""
+    def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
+        """Each window as the discrete head keeps it, [1 + time · k, H, W, 3]."""
 
-    def decode_latents(self, latents: Latents) -> Video:
-        """The window as the continuous head keeps it, [1 + time · k, H, W, 3]."""
+    def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
+        """Each window as the continuous head keeps it, [1 + time · k, H, W, 3]."""
+
+
+class StreamEncoder(Protocol):
+    """Encodes one long video piece by piece, exactly as if it were whole."""
+
+    def push(self, video: Video) -> Tokens:
+        """The next frames' tokens: 1 + time · k frames at first, time · k after that."""
+
+
+class StreamDecoder(Protocol):
+    """Decodes one long stream piece by piece, exactly as if it were whole."""
+
+    def push(self, tokens: Tokens) -> Video:
+        """The next frames, from the head that the decoder was made for."""
+
+
+@runtime_checkable
+class StreamingTokenizer(Tokenizer, Protocol):
+    """A tokenizer whose state can be carried from piece to piece."""
+
+    @property
+    def context(self) -> int:
+        """Latent frames before a slice without which it does not decode exactly; 0 for none."""
+
+    def stream_encoder(self) -> StreamEncoder:
+        """An encoder at the start of a stream."""
+
+    def stream_decoder(self, head: Head, start: bool = True) -> StreamDecoder:
+        """A decoder at the start of a stream, or amid one.
+
+        Amid a stream the frames of the first `context` latent frames come out inexact, and all
+        after them exact.
+        """
 
 
 def check_video(video: npt.NDArray[Any], rate: Rate) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,8 +120,19 @@ class PcaTokenizer:
             sha.update(name.encode() + tensor.tobytes())
         return sha.hexdigest()
 
-    def encode(self, video: Video) -> Tokens:
-        """Both heads of uint8 RGB [1 + time · k, H, W, 3]."""
+    def encode(self, videos: Sequence[Video]) -> list[Tokens]:
+        """Both heads of windows uint8 RGB [1 + time · k, H, W, 3]."""
+        return [self._encode(video) for video in videos]
+
+    def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
+        """Windows from their codes, each uint16 [1 + k, h, w]."""
+        return [self._decode_codes(codes) for codes in windows]
+
+    def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
+        """Windows from their latents, each float16 [16, 1 + k, h, w]."""
+        return [self._decode_latents(latents) for latents in windows]
+
+    def _encode(self, video: Video) -> Tokens:
         check_video(video, self.rate)
         rows, columns = (side // self.rate.space for side in video.shape[1:3])
         codes, latents = [], []
@@ -132,8 +143,7 @@ class PcaTokenizer:
             latents.append(coordinates.T.astype(np.float16).reshape(CHANNELS, rows, columns))
         return Tokens(np.stack(codes), np.stack(latents, axis=1))
 
-    def decode_codes(self, codes: Codes) -> Video:
-        """The window from its codes uint16 [1 + k, h, w]."""
+    def _decode_codes(self, codes: Codes) -> Video:
         check_codes(codes, fsq.SIZE)
         frames = [
             fsq.dequantise(frame.reshape(-1)) * self._basis(index).bounds
@@ -141,8 +151,7 @@ class PcaTokenizer:
         ]
         return self._decode(frames, columns=codes.shape[2])
 
-    def decode_latents(self, latents: Latents) -> Video:
-        """The window from its latents float16 [16, 1 + k, h, w]."""
+    def _decode_latents(self, latents: Latents) -> Video:
         check_latents(latents, CHANNELS)
         last = latents.astype(np.float32).transpose(1, 2, 3, 0)
         frames = [frame.reshape(-1, CHANNELS) for frame in last]

@@ -8,8 +8,12 @@ On disk, `DIRECTORY/<first 32 hex digits of the file's sha256>.parquet`:
     row groups     consecutive rows of up to 3 MB of codes and latents, at least one row
     encodings      no dictionary anywhere; codes lz4, latents bare, the small columns zstd level 1
     statistics     for the small columns only
-    metadata       in the schema, as UTF-8: `latent_mean`, `latent_std` (JSON lists, one number a
-                   channel), `levels` (JSON list), `rate` (such as 8x8x8)
+    checksums      a CRC-32 with each page: bare latents would hide a flipped bit
+    metadata       in the schema, as UTF-8: `tokenizer`, `tokenizer_digest`, `precision` (what it
+                   computed in), `rate` (such as 8x8x8), `levels` (JSON list, lowest digit of a code
+                   first; empty without codes), `latent_mean`, `latent_std` (JSON lists, one number
+                   a channel; stored latents are as they come, not normalised), `windows`
+                   (`independent` or `stream`)
 
 Arrays lie in binary columns beside their shapes because Parquet lists decode ten times slower. The
 same rows give the same bytes, hence the same name: writing a shard twice changes nothing.
@@ -20,6 +24,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +34,9 @@ import pyarrow.parquet as pq
 
 from curation.records import schema, table
 from curation.storage import Storage
-from tokenizer.interface import Codes, Latents, Tokenizer
+from tokenizer.interface import Codes, Head, Latents, Tokenizer
+from tokenizer.placement import Precision
+from tokenizer.windows import Kind
 
 _GROUP_BYTES = 3_000_000
 
@@ -44,22 +51,35 @@ class TokenWindow:
     """Its source."""
     window: int
     """Place among the clip's windows, from 0."""
+    windows: int
+    """How many windows the clip has."""
     start_frame: int
-    """First frame, counted in the source."""
+    """First frame, counted in the source; the nearest one where a render changed the frame rate."""
     start_s: float
-    """Start in seconds from the source's first frame: the clip's start, then counted at `fps`."""
+    """Start in seconds from the source's first frame."""
+    start_pts: int | None
+    """Start in `time_base` units, as the source counts time; null if it has no times."""
+    time_base: str | None
+    """Unit of `start_pts`, as a fraction of a second."""
     frames: int
     """Real frames."""
     pad_frames: int
     """Repeats of the last real frame that follow; drop them after decoding."""
     fps: float
-    """Frames a second."""
+    """Frames a second, on average."""
     causal_first: bool
-    """Whether the first latent frame stands for one frame alone."""
+    """Whether the first latent frame stands for one frame alone; all others stand for a group."""
+    context_latents: int
+    """How many latent frames of the same clip before this window an exact decoding has to begin
+    with: 0 for a window that stands alone, more for a slice of a stream after the first."""
     pixel_height: int
-    """Height in pixels of what was encoded."""
+    """Height in pixels of the real picture."""
     pixel_width: int
-    """Width in pixels of what was encoded."""
+    """Width in pixels of the real picture."""
+    pad_bottom: int
+    """Repeats of the last row of pixels below the picture; crop them after decoding."""
+    pad_right: int
+    """Repeats of the last column of pixels right of the picture; crop them after decoding."""
     latent_frames: int
     """Latents in time."""
     latent_height: int
@@ -67,22 +87,25 @@ class TokenWindow:
     latent_width: int
     """Latents across."""
     channels: int
-    """Channels of the continuous latents."""
-    codes: bytes
-    """Discrete tokens, C order [latent_frames, latent_height, latent_width]."""
-    codes_dtype: str
-    """`uint16`, little-endian."""
-    latents: bytes
-    """Continuous tokens, C order [channels, latent_frames, latent_height, latent_width]."""
-    latents_dtype: str
-    """`float16`, little-endian."""
+    """Channels of the continuous latents; 0 without them."""
+    codes: bytes | None
+    """Discrete tokens, C order [latent_frames, latent_height, latent_width]; null for a tokenizer
+    without a discrete head."""
+    codes_dtype: str | None
+    """`uint16`, little-endian; null without codes."""
+    latents: bytes | None
+    """Continuous tokens, C order [channels, latent_frames, latent_height, latent_width]; null for a
+    tokenizer without a continuous head."""
+    latents_dtype: str | None
+    """`float16`, little-endian; null without latents."""
     tokenizer: str
     """Name of the tokenizer."""
     tokenizer_digest: str
     """sha256 of its weights and configuration."""
-    psnr_codes_db: float
-    """Peak signal-to-noise ratio of the real frames decoded from `codes`, at most 100."""
-    psnr_latents_db: float
+    psnr_codes_db: float | None
+    """Peak signal-to-noise ratio of the real picture in the real frames decoded from `codes`, at
+    most 100; null without codes, or where it was not measured."""
+    psnr_latents_db: float | None
     """The same from `latents`."""
 
 
@@ -100,13 +123,17 @@ class Shard:
     """Digest of the file, as hex."""
 
 
-def metadata(tokenizer: Tokenizer) -> dict[str, str]:
-    """What a shard's schema says of its tokenizer."""
+def metadata(tokenizer: Tokenizer, precision: Precision, windows: Kind) -> dict[str, str]:
+    """What a shard's schema says of its tokenizer and how it was run."""
     return {
+        "tokenizer": tokenizer.name,
+        "tokenizer_digest": tokenizer.digest,
+        "precision": precision,
+        "rate": str(tokenizer.rate),
+        "levels": json.dumps(list(tokenizer.levels)),
         "latent_mean": json.dumps(list(tokenizer.latent_mean)),
         "latent_std": json.dumps(list(tokenizer.latent_std)),
-        "levels": json.dumps(list(tokenizer.levels)),
-        "rate": str(tokenizer.rate),
+        "windows": windows,
     }
 
 
@@ -139,6 +166,7 @@ def _content(rows: Sequence[TokenWindow], facts: Mapping[str, str]) -> pa.Buffer
         compression={**dict.fromkeys(small, "zstd"), "codes": "lz4", "latents": "none"},
         compression_level=dict.fromkeys(small, 1),
         write_statistics=small,
+        write_page_checksum=True,
     ) as writer:
         for group in _groups(rows):
             writer.write_table(table(TokenWindow, group).replace_schema_metadata(dict(facts)))
@@ -149,7 +177,7 @@ def _groups(rows: Sequence[TokenWindow]) -> Iterator[list[TokenWindow]]:
     group: list[TokenWindow] = []
     size = 0
     for row in rows:
-        row_bytes = len(row.codes) + len(row.latents)
+        row_bytes = len(row.codes or b"") + len(row.latents or b"")
         if group and size + row_bytes > _GROUP_BYTES:
             yield group
             group, size = [], 0
@@ -158,13 +186,39 @@ def _groups(rows: Sequence[TokenWindow]) -> Iterator[list[TokenWindow]]:
     yield group
 
 
+class BadTokensError(ValueError):
+    """Rows whose tokens cannot be used; the message names clip and window."""
+
+    @classmethod
+    def of(cls, row: TokenWindow, words: str) -> BadTokensError:
+        """What is wrong with one row."""
+        return cls(f"clip {row.clip_id}, window {row.window}: {words}")
+
+
 def read_codes(row: TokenWindow) -> Codes:
-    """The row's codes, uint16 [T, H, W]: a read-only view of its bytes."""
-    shape = (row.latent_frames, row.latent_height, row.latent_width)
-    return np.frombuffer(row.codes, "<u2").reshape(shape)
+    """The row's codes, uint16 [T, H, W]: a read-only view of its bytes; or `BadTokensError`."""
+    codes = _array(row, "codes", "uint16", 1)
+    return codes.reshape(row.latent_frames, row.latent_height, row.latent_width)
 
 
 def read_latents(row: TokenWindow) -> Latents:
-    """The row's latents, float16 [channels, T, H, W]: a read-only view of its bytes."""
-    shape = (row.channels, row.latent_frames, row.latent_height, row.latent_width)
-    return np.frombuffer(row.latents, "<f2").reshape(shape)
+    """The row's latents, float16 [channels, T, H, W]: a read-only view; or `BadTokensError`."""
+    latents = _array(row, "latents", "float16", row.channels)
+    return latents.reshape(-1, row.latent_frames, row.latent_height, row.latent_width)
+
+
+def _array(row: TokenWindow, head: Head, wanted: str, each: int) -> np.ndarray:
+    """The numbers of one head, `each` for every latent, as they lie."""
+    stored, dtype = getattr(row, head), getattr(row, f"{head}_dtype")
+    if stored is None:
+        raise BadTokensError.of(row, f"there are no {head}; {row.tokenizer} has the other head")
+    if dtype != wanted:
+        raise BadTokensError.of(row, f"{head} are {dtype}, not {wanted}")
+    shape = (row.latent_frames, row.latent_height, row.latent_width)
+    size = 2 * each * math.prod(shape)
+    if min(shape) < 1 or len(stored) != size:
+        latents = " × ".join(map(str, shape))
+        raise BadTokensError.of(
+            row, f"{len(stored)} bytes of {head}, where {latents} latents have {size}"
+        )
+    return np.frombuffer(stored, np.dtype(wanted).newbyteorder("<"))

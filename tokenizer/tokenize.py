@@ -1,79 +1,37 @@
 """The tokenize stage: rendered clips in, one shard of token windows out.
 
-A clip is read at the size that the tokenizer takes, window by window, encoded, and decoded again
-from both heads to record how much each keeps. A clip that fails fails alone; the shard holds all
-windows of every other clip of the batch, in order.
+Threads read clips ahead, at the size that the tokenizer takes; windows of several clips go through
+it together, and back again to record how much each head keeps. A clip that fails in company, for
+whatever reason, is tried once more alone, and then fails alone; the shard holds all windows of
+every other clip of the batch, in order. What a window becomes depends on that window alone, so that
+a shard's bytes do not depend on the batch, on the readers or on how many workers there are.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from curation.media.child import Limits
-from curation.media.clips import ClipReader
-from curation.media.cut import Span
-from curation.media.frames import read_span
-from curation.media.probe import check_readable
-from curation.original import original
 from curation.reasons import EnvironmentFaultError, OutOfReachError
-from curation.records import Source
 from curation.stage import Away, Done, Failed, Needs, attempt
 from curation.storage import Storage
-from tokenizer import windows
-from tokenizer.interface import Tokenizer, Video
+from tokenizer.ahead import Source
+from tokenizer.clip_file import ClipFile, Piece, pieces
+from tokenizer.encode import GATHERED, Encoder, SliceEncoder, WindowEncoder, encode_clips
+from tokenizer.interface import Rate, StreamingTokenizer, Tokenizer
 from tokenizer.load import load
-from tokenizer.shards import (
-    Shard,
-    TokenWindow,
-    metadata,
-    read_codes,
-    read_latents,
-    write_shard,
-)
-
-_MOST_DB = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class ClipFile:
-    """A rendered clip."""
-
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
-    uri: str
-    """The file to read: our own encode, a copy, or the source."""
-    frames: int
-    """Frames in the file."""
-    width: int
-    """Width in pixels."""
-    height: int
-    """Height in pixels."""
-    fps: float
-    """Frames a second."""
-    start_frame: int
-    """The clip's first frame, counted in the source."""
-    start_s: float
-    """The clip's start in seconds from the source's first frame."""
-    source_frames_each: float = 1.0
-    """Source frames for each frame of the file: not 1 where a render changed the rate."""
-    source: Source | None = None
-    """The source, if `uri` is the source itself."""
-    span: Span | None = None
-    """Which frames of the file to decode in a confined child; None for our own encode, which
-    decord reads whole."""
-
-    @property
-    def key(self) -> str:
-        """The clip's id."""
-        return self.clip_id
+from tokenizer.placement import Placement, Precision
+from tokenizer.quality import Measured
+from tokenizer.shards import Shard, TokenWindow, metadata, write_shard
+from tokenizer.windows import MAX_FRAMES, Kind, fitted, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +65,8 @@ class TokenizedClip:
     windows: int | None = None
     """Rows in the shard."""
     psnr_codes_db: float | None = None
-    """Mean over the clip's windows, weighted by their real frames."""
+    """Mean over the clip's measured windows, weighted by their real frames; null without codes, or
+    where none was measured."""
     psnr_latents_db: float | None = None
     """The same for the continuous head."""
 
@@ -126,173 +85,156 @@ class TokenizedBatch:
 class Tokenize:
     """Rendered clips to token windows."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
-    tokenizer: str = "pca-8x8x8"
-    """Name of a shipped tokenizer, or path of a `.safetensors` file."""
+    tokenizer: str = "causal-8x8x8"
+    """What `tokenizer.load` takes: a shipped tokenizer, a file, or another family's model."""
     short_side: int = 256
     """The picture's short side is reduced to at most this many pixels."""
-    max_frames: int = windows.MAX_FRAMES
+    max_frames: int = MAX_FRAMES
     """Frames of a window; 1 + rate · k."""
+    windows: Kind = "independent"
+    """`independent` windows decode alone; `stream` makes slices of one stream a clip, which keep a
+    little more and need those before them."""
+    device: str = "cpu"
+    """`cpu`, `cuda`, or one of several such as `cuda:1`."""
+    precision: Precision = "fp32"
+    """What the network computes in."""
+    batch: int = 1
+    """Windows that the network computes at once."""
+    compile: bool = False
+    """Whether `torch.compile` fuses the network."""
+    quality: Measured = "first"
+    """Which windows are decoded again to record their PSNR: the first of each clip, all, or none.
+    Decoding from both heads costs several times as much as encoding."""
+    readers: int = 1
+    """Threads that decode clips ahead of the tokenizer; each reserves a core."""
     limits: Limits = field(default_factory=Limits)
     """What the decoder of clips that are no files of their own may use."""
 
+    def __post_init__(self) -> None:
+        """Refuses what no tokenizer could do."""
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device {self.device!r} is neither cpu nor cuda, such as cuda:0")
+        if self.readers < 1:
+            raise ValueError(f"clips need at least one reader, not {self.readers}")
+        self.placement  # noqa: B018  which checks its own
+
+    @property
+    def placement(self) -> Placement:
+        """Where and how the network computes."""
+        return Placement(self.device, self.precision, self.batch, self.compile)
+
     def table(self) -> str:
-        """Names the tokens by what decides them; `tokens/<table>` holds them."""
+        """Names the tokens by what decides them; `tokens/<table>` holds them.
+
+        Device, batch and compilation only move the last bits of what a network computes, so that a
+        run may go on elsewhere and fill the same table; precision moves more.
+        """
         tokenizer = load(self.tokenizer)
-        decides = f"{tokenizer.digest} {self.short_side} {self.max_frames} {self.version}"
+        settings = [self.short_side, self.max_frames, self.windows, self.precision, self.version]
+        decides = json.dumps([tokenizer.digest, *settings])
         return f"{tokenizer.name}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
 
     @property
     def needs(self) -> Needs:
-        """One core; the memory of a batch and of decord."""
-        return Needs(cpus=1.0, memory_mb=2048)
+        """A core for each reader, a GPU for a network on one, and memory for what is gathered."""
+        window_mb = self.max_frames * 6 * self.short_side**2 >> 20  # of a picture twice as wide
+        windows = 2 * GATHERED * self.batch + 4 * (self.readers + 1)
+        gpus = 0.0 if self.device == "cpu" else 1.0
+        return Needs(float(self.readers), gpus, 1024 + 512 * self.readers + windows * window_mb)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raises `ValueError` for windows that the tokenizer does not take."""
+        if self.windows == "stream" and not isinstance(tokenizer, StreamingTokenizer):
+            raise ValueError(
+                f"windows: {tokenizer.name} cannot carry its state from slice to slice; choose"
+                " independent windows or another tokenizer"
+            )
+        split(1, tokenizer.rate.time, self.max_frames, self.windows)
 
     def setup(self) -> Callable[[ClipBatch], TokenizedBatch]:
-        """Loads the weights; `ValueError` for a `max_frames` that they do not take."""
-        tokenizer = load(self.tokenizer)
-        windows.split(1, tokenizer.rate.time, self.max_frames)
+        """Loads the weights; `ValueError` for settings that they or this machine do not take."""
+        if self.device != "cpu":
+            self.placement.check()
+        tokenizer = load(self.tokenizer, self.placement)
+        self.check(tokenizer)
+        return functools.partial(self._tokenized, tokenizer)
 
-        def work(batch: ClipBatch) -> TokenizedBatch:
-            rows: list[TokenWindow] = []
-            outcomes = []
-            for clip in batch.clips:
-                outcome, made = self._clip(clip, tokenizer)
-                outcomes.append(outcome)
+    def _tokenized(self, tokenizer: Tokenizer, batch: ClipBatch) -> TokenizedBatch:
+        together = self._encoded(batch.clips, tokenizer)
+        outcomes: list[TokenizedClip] = []
+        rows: list[TokenWindow] = []
+        for clip, found in zip(batch.clips, together, strict=True):
+            made = self._again(clip, tokenizer, found) if isinstance(found, Exception) else found
+            if isinstance(made, Failed):
+                outcomes.append(failed(clip, made))
+            else:
+                outcomes.append(_done(clip, made))
                 rows += made
-            if not rows:
-                return TokenizedBatch(None, outcomes)
-            shard = write_shard(rows, batch.storage, batch.directory, metadata(tokenizer))
-            return TokenizedBatch(shard, outcomes)
+        if not rows:
+            return TokenizedBatch(None, outcomes)
+        facts = metadata(tokenizer, self.precision, self.windows)
+        return TokenizedBatch(write_shard(rows, batch.storage, batch.directory, facts), outcomes)
 
-        return work
+    def _encoded(
+        self, clips: Sequence[ClipFile], tokenizer: Tokenizer, gathered: int | None = None
+    ) -> list[list[TokenWindow] | Exception]:
+        """The rows of each clip, or what went wrong; `gathered` windows at a time."""
+        encoder: Encoder
+        if self.windows == "stream" and isinstance(tokenizer, StreamingTokenizer):
+            encoder = SliceEncoder(tokenizer, quality=self.quality)
+        else:
+            encoder = WindowEncoder(tokenizer, self.batch, gathered, quality=self.quality)
+        sources = {clip.clip_id: self._source(clip, tokenizer.rate) for clip in clips}
+        found = encode_clips(sources, encoder, self.readers)
+        return [found[clip.clip_id] for clip in clips]
 
-    def _clip(
-        self, clip: ClipFile, tokenizer: Tokenizer
-    ) -> tuple[TokenizedClip, list[TokenWindow]]:
-        """The clip's outcome and its rows, none if it failed."""
-        result = attempt(lambda item: self._windows(item, tokenizer), clip)
+    def _source(self, clip: ClipFile, rate: Rate) -> Source[Piece]:
+        windows = split(max(clip.frames, 1), rate.time, self.max_frames, self.windows)
+        picture = fitted(max(clip.width, 1), max(clip.height, 1), self.short_side, rate)
+        return lambda: pieces(clip, windows, picture, self.limits)
+
+    def _again(
+        self, clip: ClipFile, tokenizer: Tokenizer, error: Exception
+    ) -> list[TokenWindow] | Failed:
+        """What becomes of a clip that failed among others: its rows, or the reason."""
+        errors = [error]
+
+        def once_more(clip: ClipFile) -> list[TokenWindow]:
+            found = errors.pop() if errors else self._encoded([clip], tokenizer, gathered=1)[0]
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        result = attempt(once_more, clip)
+        if isinstance(result, Done):
+            rows: list[TokenWindow] = result.value
+            return rows
         if isinstance(result, Failed):
-            failed = TokenizedClip(
-                clip.clip_id, clip.source_id, "failed", result.reason, result.detail
-            )
-            return failed, []
+            return result
         if isinstance(result, Away):
             raise OutOfReachError(result.detail)
-        if not isinstance(result, Done):
-            raise EnvironmentFaultError(f"clip {clip.clip_id}: {result.detail}")
-        rows: list[TokenWindow] = result.value
-        weights = [row.frames for row in rows]
-        done = TokenizedClip(
-            clip.clip_id,
-            clip.source_id,
-            "tokenized",
-            windows=len(rows),
-            psnr_codes_db=float(np.average([row.psnr_codes_db for row in rows], weights=weights)),
-            psnr_latents_db=float(
-                np.average([row.psnr_latents_db for row in rows], weights=weights)
-            ),
-        )
-        return done, rows
-
-    def _windows(self, clip: ClipFile, tokenizer: Tokenizer) -> list[TokenWindow]:
-        rate = tokenizer.rate
-        width, height = windows.fitted_size(clip.width, clip.height, self.short_side, rate)
-        rows = []
-        with _opened(clip) as path:
-            read = _reader(path, clip, width, height, self.limits)
-            for window in windows.split(clip.frames, rate.time, self.max_frames):
-                video = read(window.start_frame, window.start_frame + window.frames)
-                rows.append(encode_window(video, window, clip, tokenizer))
-        return rows
+        raise EnvironmentFaultError(f"clip {clip.clip_id}: {result.detail}")
 
 
-@contextlib.contextmanager
-def _opened(clip: ClipFile) -> Iterator[str]:
-    if clip.source is not None:
-        with original(clip.source) as path:
-            yield path
-    else:
-        with Storage.at(clip.uri).local() as path:
-            check_readable(path)
-            yield path
+def failed(clip: ClipFile, outcome: Failed) -> TokenizedClip:
+    """The outcome of a clip that failed."""
+    return TokenizedClip(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
 
 
-def _reader(
-    path: str, clip: ClipFile, width: int, height: int, limits: Limits
-) -> Callable[[int, int], Video]:
-    """Reads frames from a first to an end number, exclusive, at the given size."""
-    if clip.span is not None:
-        frames = read_span(path, clip.span, width, height, limits)
-        return lambda start, end: frames[start:end]
-    reader = ClipReader(path, width=width, height=height, frames=clip.frames)
-    return lambda start, end: reader.read(range(start, end))
-
-
-def encode_window(
-    video: Video, window: windows.Window, clip: ClipFile, tokenizer: Tokenizer
-) -> TokenWindow:
-    """The row of one window; `video` is its real frames, uint8 [frames, H, W, 3]."""
-    tokens = tokenizer.encode(windows.padded(video, window.pad_frames))
-    frames, height, width = tokens.codes.shape
-    return TokenWindow(
-        clip_id=clip.clip_id,
-        source_id=clip.source_id,
-        window=window.index,
-        start_frame=clip.start_frame + round(window.start_frame * clip.source_frames_each),
-        start_s=clip.start_s + window.start_frame / clip.fps,
-        frames=window.frames,
-        pad_frames=window.pad_frames,
-        fps=clip.fps,
-        causal_first=True,
-        pixel_height=video.shape[1],
-        pixel_width=video.shape[2],
-        latent_frames=frames,
-        latent_height=height,
-        latent_width=width,
-        channels=tokenizer.channels,
-        codes=tokens.codes.astype("<u2").tobytes(),
-        codes_dtype="uint16",
-        latents=tokens.latents.astype("<f2").tobytes(),
-        latents_dtype="float16",
-        tokenizer=tokenizer.name,
-        tokenizer_digest=tokenizer.digest,
-        psnr_codes_db=psnr_db(video, tokenizer.decode_codes(tokens.codes)[: window.frames]),
-        psnr_latents_db=psnr_db(video, tokenizer.decode_latents(tokens.latents)[: window.frames]),
+def _done(clip: ClipFile, rows: Sequence[TokenWindow]) -> TokenizedClip:
+    codes = _mean([(row.psnr_codes_db, row.frames) for row in rows])
+    latents = _mean([(row.psnr_latents_db, row.frames) for row in rows])
+    return TokenizedClip(
+        clip.clip_id, clip.source_id, "tokenized", None, None, len(rows), codes, latents
     )
 
 
-def psnr_db(video: Video, other: Video) -> float:
-    """Peak signal-to-noise ratio of two uint8 videos of one shape, over all frames; at most 100."""
-    squares = sum(
-        float(np.square(a.astype(np.int32) - b).sum()) for a, b in zip(video, other, strict=True)
-    )
-    error = squares / video.size
-    return _MOST_DB if error == 0 else min(_MOST_DB, float(10 * np.log10(255**2 / error)))
-
-
-def decode_clip(
-    rows: Sequence[TokenWindow],
-    tokenizer: Tokenizer,
-    *,
-    head: Literal["codes", "latents"] = "codes",
-) -> Video:
-    """The clip, uint8 [n, H, W, 3], from all its rows in order of `window`; padding is dropped.
-
-    Raises `ValueError` if rows are missing, of several clips, or by another tokenizer.
-    """
-    for place, row in enumerate(rows):
-        if row.tokenizer_digest != tokenizer.digest:
-            raise ValueError(
-                f"window {row.window} was made by {row.tokenizer} {row.tokenizer_digest[:8]},"
-                f" not by {tokenizer.name} {tokenizer.digest[:8]}"
-            )
-        if row.window != place or row.clip_id != rows[0].clip_id:
-            raise ValueError(f"row {place} is window {row.window} of clip {row.clip_id}")
-    if not rows:
-        raise ValueError("a clip needs at least one row")
-    if head == "codes":
-        parts = [tokenizer.decode_codes(read_codes(row))[: row.frames] for row in rows]
-    else:
-        parts = [tokenizer.decode_latents(read_latents(row))[: row.frames] for row in rows]
-    return np.concatenate(parts)
+def _mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:
+    """The mean of the values that are known, with their weights; None without any."""
+    known = [(value, weight) for value, weight in weighted if value is not None]
+    if not known:
+        return None
+    values, weights = zip(*known, strict=True)
+    return float(np.average(values, weights=weights))

@@ -17,8 +17,9 @@ from curation.dataset import Dataset, source_rows
 from curation.media.cut import Span
 from curation.records import Clip, Render, Source
 from curation.stage import Done, Failed
+from tokenizer.clip_file import ClipFile
 from tokenizer.shards import Shard, TokenWindow
-from tokenizer.tokenize import ClipBatch, ClipFile, Tokenize, TokenizedClip
+from tokenizer.tokenize import ClipBatch, Tokenize, TokenizedClip, failed
 
 _LARGEST_BATCH = 32
 _BATCHES = 8
@@ -88,6 +89,8 @@ class TokenizeStep:
             fps=render.fps or 25.0,
             start_frame=clip.start_frame,
             start_s=clip.start_s,
+            start_pts=clip.start_pts,
+            time_base=clip.time_base,
             source_frames_each=(clip.end_frame - clip.start_frame) / max(render.frames or 1, 1),
             source=source if render.mode == "span" else None,
             span=span,
@@ -126,7 +129,7 @@ class TokenLedger:
         clips: list[TokenizedClip] = []
         for batch, outcome in results:
             if isinstance(outcome, Failed):
-                clips += [_failed(clip, outcome) for clip in batch.clips]
+                clips += [failed(clip, outcome) for clip in batch.clips]
                 continue
             clips += outcome.value.clips
             if outcome.value.shard is not None:
@@ -139,10 +142,6 @@ class TokenLedger:
 
 def _new_file(shard: Shard) -> NewFile:
     return NewFile(shard.path.rsplit("/", 1)[1], shard.size_bytes, shard.rows)
-
-
-def _failed(clip: ClipFile, outcome: Failed) -> TokenizedClip:
-    return TokenizedClip(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
 
 
 def _whole(render: Render) -> Span:

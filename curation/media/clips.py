@@ -6,12 +6,16 @@ it is used for our own files alone, and the caller says how many frames there ha
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from curation.media.times import FrameTimes
 from curation.reasons import MediaError
 
 
@@ -19,21 +23,21 @@ class ClipReader:
     """One of our own clips. `read` gives RGB uint8 of shape [n, height, width, 3]."""
 
     def __init__(self, path: str | Path, *, width: int, height: int, frames: int) -> None:
-        """Opens the clip to be read at `width` × `height` (at least 32 each).
+        """Opens the clip to be read at `width` × `height`, whatever its own size.
 
         Raises `MediaError` if the file does not hold exactly `frames` frames.
         """
         import decord
 
         decord.logging.set_level(decord.logging.FATAL)
-        self._twice = _misread(width)
-        scale = 2 if self._twice else 1
+        self._path = os.path.abspath(path)
+        self._scale = _scale(width)
         try:
             self._reader = decord.VideoReader(
-                str(path),
+                self._path,
                 ctx=decord.cpu(0),
-                width=width * scale,
-                height=height * scale,
+                width=width * self._scale,
+                height=height * self._scale,
                 num_threads=1,
             )
         except (decord.DECORDError, RuntimeError) as error:
@@ -46,22 +50,46 @@ class ClipReader:
         return len(self._reader)
 
     def read(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """The frames with these numbers, in this order."""
-        frames = np.asarray(self._reader.get_batch(list(indices)).asnumpy(), np.uint8)
-        return _halved(frames) if self._twice else frames
+        """The frames with these numbers, in this order; `MediaError` if they do not decode."""
+        import decord
+
+        try:
+            frames = np.asarray(self._reader.get_batch(list(indices)).asnumpy(), np.uint8)
+        except decord.DECORDError as error:
+            raise MediaError("corrupt", f"decord cannot read the clip: {error}") from error
+        return frames if self._scale == 1 else _reduced(frames, self._scale)
+
+    @functools.cached_property
+    def times(self) -> FrameTimes | None:
+        """When each frame is shown; None if the file's times do not rise.
+
+        From the packets, without decoding: decord rounds its times to float32.
+        """
+        import av
+
+        with av.open(f"file:{self._path}") as container:
+            stream = container.streams.video[0]
+            pts = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
+            times = FrameTimes.of(pts, stream.time_base or Fraction(0))
+        return times if times and len(pts) == len(self) else None
 
 
-def _misread(width: int) -> bool:
-    """Whether decord takes the padding of a row for more channels: at 48 and 72, from 32 on.
+def _scale(width: int) -> int:
+    """How many times too large to read, for widths that decord gets wrong (such as 48 and 72).
 
-    Rows are padded to a multiple of 32 pixels, and three times that is divided by the width.
+    It pads rows to a multiple of 32 pixels, and takes three times that over the width for the
+    number of channels wherever the width divides it.
     """
-    padded = -(-width // 32) * 32
-    return padded != width and 3 * padded % width == 0
+    scale = 1
+    while (padded := -(-width * scale // 32) * 32) != width * scale:
+        if 3 * padded % (width * scale):
+            break
+        scale += 1
+    return scale
 
 
-def _halved(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Means of 2×2 pixels."""
+def _reduced(frames: npt.NDArray[np.uint8], scale: int) -> npt.NDArray[np.uint8]:
+    """Means of `scale` × `scale` pixels."""
     count, height, width, channels = frames.shape
-    blocks = frames.reshape(count, height // 2, 2, width // 2, 2, channels)
+    blocks = frames.reshape(count, height // scale, scale, width // scale, scale, channels)
     return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32) + 0.5, np.uint8)

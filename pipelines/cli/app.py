@@ -22,7 +22,7 @@ from curation.reasons import INPUT_REASONS, EnvironmentFaultError
 from curation.scan_step import SettingsError
 from curation.select import NotEmbeddedError
 from pipelines import config
-from pipelines.cli import show
+from pipelines.cli import export, show
 from pipelines.cli.tokenizer import app as tokenizer_app
 from pipelines.drive import Tally
 from pipelines.executor import ClusterError
@@ -114,6 +114,9 @@ def tokenize(out: Out, config: Config = None, set_: Set = None) -> None:
     """Turn rendered clips into token shards."""
     show.opened(out)
     _run(out, config, set_, _tokenize)
+
+
+app.command(epilog="Example: reelmill export out shards --format webdataset")(export.export)
 
 
 @app.command(epilog="Example: reelmill verify out")

@@ -8,10 +8,20 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from pipelines.cli import show
+from curation.dataset import Dataset
+from pipelines.cli import evaluation, show, training
 from pipelines.job import NothingToDoError
 
-app = typer.Typer(help="Fit a tokenizer, or decode stored tokens to look at them.")
+app = typer.Typer(help="Train, fit or compare tokenizers, or decode stored tokens to look at them.")
+app.command(epilog="Example: reelmill tokenizer pack out --by dup_group --allow '^CC'")(
+    training.pack
+)
+app.command(epilog="Example: reelmill tokenizer train crops.safetensors run --device cuda")(
+    training.train
+)
+app.command("eval", epilog="Example: reelmill tokenizer eval out -t pca-8x8x8 -t mine.safetensors")(
+    evaluation.evaluate
+)
 
 
 @app.command(epilog="Example: reelmill tokenizer fit out --rate 8x8x8 --weights mine.safetensors")
@@ -25,7 +35,7 @@ def fit(
     clips: Annotated[int, typer.Option(min=1, help="At most this many clips.")] = 200,
 ) -> None:
     """Fit a PCA tokenizer on the rendered clips of an output."""
-    from tokenizer.fit import fit_on_output
+    from tokenizer.fit_clips import fit_on_output
     from tokenizer.interface import Rate
 
     if weights.suffix != ".safetensors":
@@ -58,10 +68,15 @@ def decode(
         str | None, typer.Option(help="Weights, if the tokenizer is not a shipped one.")
     ] = None,
 ) -> None:
-    """Write an mp4 from the stored tokens alone."""
+    """Write an mp4 from the stored tokens alone.
+
+    An odd side gets one more row or column of pixels.
+    """
     from curation.media.write import write_video
     from tokenizer.decode import decode_stored
+    from tokenizer.windows import padded
 
-    frames, fps = decode_stored(show.opened(out), clip, head, table=tokens, weights=weights)
-    write_video(video, frames, fps)
+    frames, fps = decode_stored(Dataset(out), clip, head, table=tokens, weights=weights)
+    _, height, width, _ = frames.shape
+    write_video(video, padded(frames, 0, height % 2, width % 2), fps)
     show.console.print(f"{len(frames)} frames: {escape(str(video))}")

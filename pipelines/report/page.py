@@ -102,8 +102,6 @@ class Tokenizer:
     """One tokenizer and its pictures."""
 
     tokens: Tokens
-    codes_db: float
-    latents_db: float
     histograms: list[Histogram]
 
 
@@ -125,16 +123,17 @@ def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
         first = made[0]
         clips = f"of {readable.thousands(first.clips)} clips"
         totals.append(Total("Token windows", readable.thousands(first.windows), clips))
-        weight = f"{readable.size(first.codes_bytes)} of codes"
-        totals.append(Total("Discrete tokens", readable.large(first.codes), weight))
+        words, count = first.amount
+        weights = [f"{readable.size(head.size_bytes)} of {head.name}" for head in first.heads[:1]]
+        totals.append(Total(words.capitalize(), readable.large(count), "".join(weights)))
     return totals
 
 
 def _made(made: list[Tokens]) -> str:
     if not made:
         return ""
-    windows, codes = readable.thousands(made[0].windows), readable.large(made[0].codes)
-    return f"{windows} windows, {codes} discrete tokens"
+    words, count = made[0].amount
+    return f"{readable.thousands(made[0].windows)} windows, {readable.large(count)} {words}"
 
 
 def _reasons(counts: Counts) -> Iterator[tuple[str, str, int]]:
@@ -159,22 +158,24 @@ def _scores(output: Output) -> Iterator[Histogram]:
             yield drawn
 
 
+_DECODED = {
+    "codes": "Decoded from the discrete tokens.",
+    "latents": "Decoded from the continuous tokens.",
+}
+
+
 def _tokenizer(found: Tokens) -> Tokenizer:
-    both = np.concatenate([found.psnr_codes_db, found.psnr_latents_db])
-    heads = (
-        ("codes", "Decoded from the discrete tokens.", found.psnr_codes_db),
-        ("latents", "Decoded from the continuous tokens.", found.psnr_latents_db),
-    )
+    every = np.concatenate([np.zeros(0), *(head.psnr_db for head in found.heads)])
     drawn = [
-        histogram.draw(f"PSNR of {name}, dB", words, [Layer(name, values)], span=both)
-        for name, words, values in heads
+        histogram.draw(
+            f"PSNR of {head.name}, dB",
+            _DECODED[head.name],
+            [Layer(head.name, head.psnr_db)],
+            span=every,
+        )
+        for head in found.heads
     ]
-    return Tokenizer(
-        found,
-        float(found.psnr_codes_db.mean()),
-        float(found.psnr_latents_db.mean()),
-        [picture for picture in drawn if picture is not None],
-    )
+    return Tokenizer(found, [picture for picture in drawn if picture is not None])
 
 
 def _when(output: Output) -> str:

@@ -20,6 +20,7 @@ scan:
 policy:
   limits: null
 tokenize:
+  tokenizer: pca-8x8x8
   short_side: 64
   max_frames: 17
 execution:

@@ -126,16 +126,23 @@ def test_another_detector_replaces_and_the_same_one_merges(overlay):
         ("scores=[Motoin]", "unknown key 'Motoin' in scan.scores; did you mean 'Motion'"),
         ("shots=TransNet", "unknown key 'TransNet' in scan.shots; did you mean 'TransNetV2'"),
         ("shots=7", "scan.shots: name one of TransNetV2, ContentChange, FixedWindows, not 7"),
-        ("precision=int8", "scan.shots.TransNetV2.precision: .* not 'int8'"),
-        ("tokenizer=pca-9", "tokenize.tokenizer: unknown tokenizer 'pca-9': give one of pca-4x8x8"),
+        ("TransNetV2.precision=int8", "scan.shots.TransNetV2.precision: .* not 'int8'"),
+        ("tokenizer=pca-9", "tokenize.tokenizer: unknown tokenizer .pca-9.: give one of causal"),
         ("tokenizer=/no.safetensors", "tokenize.tokenizer: no tokenizer weights at /no.safet"),
-        ("tokenize.max_frames=48", "tokenize.max_frames: .* the nearest is 49"),
+        ("tokenize.max_frames=48", "tokenize: max_frames 48 is not .* the nearest is 49"),
+        ("tokenize.precision=fp16", "tokenize.precision: input should be 'fp32' or 'bf16'"),
+        ("tokenize.device=gpu", "tokenize: .*device 'gpu' is neither cpu nor cuda"),
+        ("windows=stream tokenizer=pca-8x8x8", "windows: pca-8x8x8 cannot carry its state"),
+        ("windows=none", "tokenize.windows: input should be 'independent' or 'stream'"),
+        ("batch=0", "tokenize: .*a batch holds at least one window, not 0"),
+        ("readers=0", "tokenize: .*at least one reader, not 0"),
+        ("compile=1", "tokenize.compile: .* boolean, not 1"),
         ("executor=slurm", "execution.executor: .* not 'slurm'"),
     ],
 )
 def test_a_change_that_cannot_be_used_says_which_and_why(change, words):
     with pytest.raises(ConfigError, match=words):
-        load(None, [change])
+        load(None, change.split())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The report of outputs that are written row by row: no video is decoded."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -122,9 +123,11 @@ def finished(selected):
         Render("c1", "s0", "rendered", mode="span"),
     ])  # fmt: skip
     window = {
-        "start_frame": 0, "start_s": 0.0, "pad_frames": 1, "fps": 10.0, "causal_first": True,
-        "pixel_height": 16, "pixel_width": 32, "latent_frames": 3, "latent_height": 2,
-        "latent_width": 4, "channels": 5, "codes": b"", "codes_dtype": "uint16", "latents": b"",
+        "windows": 2, "start_frame": 0, "start_s": 0.0, "start_pts": None, "time_base": None,
+        "pad_frames": 1, "fps": 10.0, "causal_first": True, "context_latents": 0,
+        "pixel_height": 16, "pixel_width": 32, "pad_bottom": 0, "pad_right": 0,
+        "latent_frames": 3, "latent_height": 2, "latent_width": 4,
+        "channels": 5, "codes": b"", "codes_dtype": "uint16", "latents": b"",
         "latents_dtype": "float16", "tokenizer": "t", "tokenizer_digest": "d",
         "psnr_codes_db": 25.0, "psnr_latents_db": 30.0,
     }  # fmt: skip
@@ -384,3 +387,45 @@ def test_bars_of_a_histogram_add_up():
 ])  # fmt: skip
 def test_numbers_read_well(read_as, text):
     assert read_as == text
+
+
+def tokenized_again(dataset, name, windows, clips):
+    """Another table of tokens, with other values in the rows of `tokens/pca`."""
+    for folder, record, changes in (
+        ("tokens", TokenWindow, windows),
+        ("tokenized", TokenizedClip, clips),
+    ):
+        table = dataset.catalog.read(f"{folder}/pca", record)
+        changed = [dataclasses.replace(row, **changes) for row in records.records(record, table)]
+        append(dataset, "t", f"{folder}/{name}", record, changed)
+    run = Run("z", "tokenize", "2027-01-01", 1.0, "", "", "", "", f"tokenized/{name}")
+    append(dataset, "t", "runs", Run, [run])
+
+
+@pytest.mark.parametrize(
+    ("head", "other", "shows"),
+    [
+        ("codes", "latents", ("Discrete tokens", "512 : 1")),
+        ("latents", "codes", ("Continuous tokens", "102.4 : 1")),
+    ],
+)
+def test_a_tokenizer_with_one_head_shows_that_one(finished, read, head, other, shows):
+    words, weight = shows
+    null = {f"psnr_{other}_db": None}
+    tokenized_again(finished, "one", {other: None, f"{other}_dtype": None, **null}, null)
+    page = read(finished)
+    assert page.total(words) == "48"
+    shown = page.text.split("one Kept clips")[1].split("pca Kept clips")[0]
+    assert f"{words} 48 PSNR, {head}" in shown
+    assert weight in shown
+    assert f"PSNR, {other}" not in shown
+    assert f"{other}, " not in shown
+
+
+def test_tokens_that_were_not_measured_say_so(finished, read):
+    null = {"psnr_codes_db": None, "psnr_latents_db": None}
+    tokenized_again(finished, "fast", null, null)
+    page = read(finished)
+    shown = page.text.split("fast Kept clips")[1].split("pca Kept clips")[0]
+    assert shown.count("– not measured") == 2
+    assert "512 : 1" in shown

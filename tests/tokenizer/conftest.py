@@ -24,15 +24,17 @@ def pattern() -> Callable[..., Video]:
     return moving_pattern
 
 
+def encode(path: Path, video: Video) -> None:
+    """Writes a clip as H.264 at 24 frames a second."""
+    height, width = video.shape[1:3]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{width}x{height}", "-r", "24", "-i", "-", "-c:v", "libx264", "-crf", "12",
+        "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-threads", "1", str(path),
+    ]  # fmt: skip
+    subprocess.run(command, input=video.tobytes(), check=True)
+
+
 @pytest.fixture(scope="session")
 def write_clip() -> Callable[[Path, Video], None]:
-    def write(path: Path, video: Video) -> None:
-        height, width = video.shape[1:3]
-        command = [
-            imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
-            "-s", f"{width}x{height}", "-r", "24", "-i", "-", "-c:v", "libx264", "-crf", "12",
-            "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-threads", "1", str(path),
-        ]  # fmt: skip
-        subprocess.run(command, input=video.tobytes(), check=True)
-
-    return write
+    return encode

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from curation.media.clips import ClipReader
-from tokenizer.fit import clip_windows, fit, fit_from_clips
+from tokenizer.fit import fit
+from tokenizer.fit_clips import clip_windows, fit_from_clips
 from tokenizer.interface import Rate
-from tokenizer.tokenize import psnr_db
+from tokenizer.quality import psnr_db
 
 RATE = Rate(2, 8)
 
@@ -12,9 +13,9 @@ RATE = Rate(2, 8)
 def test_a_fit_serves_its_own_kind_of_video_best(pattern):
     tokenizer = fit([pattern(17, speed=s) for s in (1.0, 2.0)], RATE, card={"licence": "ours"})
     video = pattern(17)
-    tokens = tokenizer.encode(video)
-    assert psnr_db(video, tokenizer.decode_latents(tokens.latents)) > 28
-    assert psnr_db(video, tokenizer.decode_codes(tokens.codes)) > 23
+    tokens = tokenizer.encode([video])[0]
+    assert psnr_db(video, tokenizer.decode_latents([tokens.latents])[0]) > 28
+    assert psnr_db(video, tokenizer.decode_codes([tokens.codes])[0]) > 23
     assert tokenizer.card == {"licence": "ours"}
     spread = tokens.latents[:, 1:].astype(np.float32).std(axis=(1, 2, 3))
     assert np.allclose(spread, tokenizer.latent_std, rtol=0.5, atol=0.005)

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizer import pca
 from tokenizer.load import load
 from tokenizer.pca import PcaTokenizer, cut
-from tokenizer.tokenize import psnr_db
+from tokenizer.quality import psnr_db
 
 WEIGHTS = Path(pca.__file__).with_name("weights")
 NAMES = ["pca-4x8x8", "pca-8x8x8", "pca-8x16x16"]
@@ -16,14 +16,14 @@ NAMES = ["pca-4x8x8", "pca-8x8x8", "pca-8x16x16"]
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_follow_the_rate(name, pattern):
     tokenizer = load(name)
-    tokens = tokenizer.encode(pattern(17))
+    tokens = tokenizer.encode([pattern(17)])[0]
     space, later = tokenizer.rate.space, 16 // tokenizer.rate.time
     assert tokens.codes.shape == (1 + later, 64 // space, 96 // space)
     assert tokens.codes.dtype == np.uint16
     assert tokens.latents.shape == (16, *tokens.codes.shape)
     assert tokens.latents.dtype == np.float16
-    assert tokenizer.decode_codes(tokens.codes).shape == (17, 64, 96, 3)
-    assert tokenizer.decode_latents(tokens.latents).dtype == np.uint8
+    assert tokenizer.decode_codes([tokens.codes])[0].shape == (17, 64, 96, 3)
+    assert tokenizer.decode_latents([tokens.latents])[0].dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_shapes_follow_the_rate(name, pattern):
 )
 def test_quality_on_a_moving_pattern(name, codes_floor, latents_floor, pattern):
     tokenizer, video = load(name), pattern(17)
-    tokens = tokenizer.encode(video)
-    codes_db = psnr_db(video, tokenizer.decode_codes(tokens.codes))
-    latents_db = psnr_db(video, tokenizer.decode_latents(tokens.latents))
+    tokens = tokenizer.encode([video])[0]
+    codes_db = psnr_db(video, tokenizer.decode_codes([tokens.codes])[0])
+    latents_db = psnr_db(video, tokenizer.decode_latents([tokens.latents])[0])
     assert codes_db > codes_floor
     assert latents_db > latents_floor
     assert latents_db > codes_db + 1
@@ -43,18 +43,18 @@ def test_quality_on_a_moving_pattern(name, codes_floor, latents_floor, pattern):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_single_frame_is_a_window(name, pattern):
     tokenizer, video = load(name), pattern(1)
-    tokens = tokenizer.encode(video)
+    tokens = tokenizer.encode([video])[0]
     assert tokens.codes.shape[0] == tokens.latents.shape[1] == 1
-    assert tokenizer.decode_codes(tokens.codes).shape == video.shape
-    assert np.array_equal(tokens.codes, tokenizer.encode(pattern(17)).codes[:1])
+    assert tokenizer.decode_codes([tokens.codes])[0].shape == video.shape
+    assert np.array_equal(tokens.codes, tokenizer.encode([pattern(17)])[0].codes[:1])
 
 
 def test_a_group_sees_neither_later_frames_nor_other_groups(pattern):
     tokenizer, video = load("pca-8x8x8"), pattern(33)
-    long, short = tokenizer.encode(video), tokenizer.encode(video[:17])
+    long, short = tokenizer.encode([video])[0], tokenizer.encode([video[:17]])[0]
     assert np.array_equal(long.codes[:3], short.codes)
     assert np.array_equal(long.latents[:, :3], short.latents)
-    again = tokenizer.encode(video)
+    again = tokenizer.encode([video])[0]
     assert np.array_equal(again.latents, long.latents)
 
 

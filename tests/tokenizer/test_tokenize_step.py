@@ -12,6 +12,8 @@ from curation.records import Render, Verdict
 from curation.stage import Done, Failed
 from tests import rows
 from tokenizer import tokenize_step as module
+from tokenizer.decode import decode_stored
+from tokenizer.quality import psnr_db
 from tokenizer.shards import TokenWindow
 from tokenizer.tokenize import Tokenize, TokenizedBatch, TokenizedClip
 from tokenizer.tokenize_step import TokenizeStep
@@ -30,7 +32,7 @@ def commit_renders(dataset: Dataset, *renders: Render) -> None:
 
 
 def step_on(dataset: Dataset) -> TokenizeStep:
-    return TokenizeStep(dataset, Tokenize(max_frames=9), "s", RENDERS)
+    return TokenizeStep(dataset, Tokenize("pca-8x8x8", max_frames=9), "s", RENDERS)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,28 @@ def test_windows_that_a_crash_left_unannounced_are_dropped_and_made_again(step):
     assert step.todo() == []
 
 
+def test_tokens_decode_in_an_output_that_has_nothing_else_left(step, pattern):
+    clip = CLIPS[0]
+    with step.ledger() as ledger:
+        ledger.commit([(batch, work(step, batch)) for batch in step.todo()])
+    root = Path(step.catalog.storage.root)
+    for path in root.iterdir():
+        if path.name != "tokens":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    video, fps = decode_stored(Dataset(root), clip.clip_id[:6], "latents")
+    assert (video.shape, fps) == ((9, 64, 96, 3), 24.0)
+    assert psnr_db(pattern(9), video) > 20
+
+
+def test_a_clip_knows_where_it_starts_in_its_source(step):
+    files = [file for batch in step.todo() for file in batch.clips]
+    assert [(f.start_frame, f.start_pts, f.time_base) for f in files] == [
+        (0, 0, "1/24"),
+        (24, 24, "1/24"),
+    ]
+
+
 def test_other_settings_fill_another_table(step):
-    other = TokenizeStep(step.dataset, Tokenize(max_frames=17), "s", RENDERS)
+    other = TokenizeStep(step.dataset, Tokenize("pca-8x8x8", max_frames=17), "s", RENDERS)
     assert other.result != step.result
     assert other.tokens.split("/")[1] == other.result.split("/")[1]

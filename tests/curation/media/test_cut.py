@@ -107,17 +107,22 @@ def test_clips_hold_exactly_their_frames(name, scanned, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["transport.ts", "no_times.avi", "variable.mp4", "turned_90.mp4", "odd_size.mp4"],
+    ["transport.ts", "no_times.avi", "variable.mp4", "turned_90.mp4", "odd_size.mp4", "fields.ts"],
 )
-def test_a_span_read_as_pixels_holds_the_same_frames(name, scanned):
+def test_a_span_read_as_pixels_holds_the_same_frames_at_their_own_times(name, scanned):
     result = scanned(name)
     width, height = SIZES.get(name, (320, 180))
     for clip in result.clips:
         span = Span.of(clip, result.source)
-        pixels = read_span(result.source.uri, span, width, height, child.Limits())
+        pixels, times = read_span(result.source.uri, span, width, height, child.Limits())
         assert pixels.shape == (span.frames, height, width, 3)
         found = [read_number(picture) for picture in pixels]
         assert found == list(range(clip.start_frame, clip.end_frame))
+        if name not in WITHOUT_TIMES:
+            assert (times.pts[0], times.tick) == (clip.start_pts, Fraction(clip.time_base))
+            assert len(times.pts) == span.frames
+            length = float(times.since_start(span.frames - 1))
+            assert 0 <= clip.end_s - clip.start_s - length < 0.2
 
 
 def test_span_mode_writes_no_file(scanned, tmp_path):
@@ -200,7 +205,8 @@ def test_hdr_is_shown_as_a_tone_mapped_grey(ffmpeg, scan_spans, tmp_path):
     assert result.source.hdr
     _, paths = rendered(result, tmp_path)
     shown = frames_of(paths[0])[0].to_ndarray(format="rgb24").reshape(-1, 3).astype(float)
-    read = read_span(str(source), Span.of(result.clips[0], result.source), 128, 96, child.Limits())
+    span = Span.of(result.clips[0], result.source)
+    read, _ = read_span(str(source), span, 128, 96, child.Limits())
     middle = shown.mean(axis=0)
     assert np.ptp(middle) < 3
     assert middle.mean() == pytest.approx(157, abs=2)

@@ -1,0 +1,80 @@
+"""`reelmill export`: a selection for other people's trainers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.cli import show
+from pipelines.drive import Tally
+from pipelines.job import NothingToDoError
+
+if TYPE_CHECKING:
+    from tokenizer.export.export import Exported
+    from tokenizer.export.facts import Facts
+
+
+def export(
+    out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
+    dest: Annotated[str, typer.Argument(help="Empty folder or s3:// address to write to.")],
+    *,
+    format_: Annotated[
+        Literal["webdataset", "hf"],
+        typer.Option("--format", help="Tar shards, or Parquet with a card for Hugging Face."),
+    ] = "webdataset",
+    selection: Annotated[
+        str | None, typer.Option(help="Its id, or the first digits; the newest one if left out.")
+    ] = None,
+    clips: Annotated[
+        str | None, typer.Option(help="Table of renders if there are several, or none.")
+    ] = None,
+    captions: Annotated[
+        str | None, typer.Option(help="Table of captions if there are several, or none.")
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Table of tokens if there are several, or none.")
+    ] = None,
+    shard_mb: Annotated[int, typer.Option(min=1, help="Largest size of a shard.")] = 512,
+) -> None:
+    """Copy a selection's clips, captions and tokens into shards; run it again to resume.
+
+    Licence, origin, span and scores of every clip go with it. What is in the shards is explained in
+    docs/export.md.
+    """
+    from tokenizer.export.export import export as exported
+    from tokenizer.export.facts import ExportError, Facts, Parts
+
+    show.opened(out)
+    try:
+        with show.console.status("reading tables"):
+            facts = Facts(out, selection, Parts(clips, captions, tokens))
+        with show.progress("export", "clips") as watch:
+            found = exported(
+                facts, dest, format_, shard_mb * 1_000_000,
+                lambda done, all_: watch(done, all_, Tally(Counter(exported=done))),
+            )  # fmt: skip
+    except ExportError as error:
+        raise NothingToDoError(str(error)) from error
+    _say(facts, found, dest)
+
+
+def _say(facts: Facts, found: Exported, dest: str) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("licence")
+    table.add_column("clips", justify="right")
+    for licence, count in found.licences.items():
+        table.add_row(escape(licence), f"{count:,}")
+    show.console.print(table)
+    missing = +facts.left_out
+    if missing:
+        show.console.print(f"[yellow]left out[/]: {show.said(missing)}")
+    before = found.shards - found.written
+    there = f"; {before:,} of them were there already" if before else ""
+    size = f"{found.size_bytes / 1e6:,.1f} MB"
+    show.console.print(
+        f"{found.clips:,} clips, shards: {found.shards:,}, {size}{there}: {escape(dest)}"
+    )

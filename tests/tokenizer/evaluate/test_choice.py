@@ -1,0 +1,104 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from curation import records
+from curation.dataset import Dataset
+from curation.records import Render
+from tests.rows import Looks, clip_of, scanned
+from tokenizer.evaluate.choice import NoClipsError, evenly, read_held_out, rendered_clips
+
+SOURCES = {"s1": ("/v/bear.mp4", {"dup_group": "animals"}), "s2": ("/v/dog.mkv", {}),
+           "s3": ("/v/cat.mp4", {"dup_group": "animals"})}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """Two clips of each source, one of them twice, one copied, one that failed."""
+    dataset = Dataset(tmp_path_factory.mktemp("evaluated"))
+    renders = []
+    for source_id, (uri, extra) in SOURCES.items():
+        clips = [clip_of(source_id, start, start + 24) for start in (0, 24)]
+        scanned(dataset, uri, [Looks(clip) for clip in clips], extra=extra)
+        for place, clip in enumerate(clips):
+            path = f"renders/x/{source_id}-{place}.mp4"
+            facts = {"mode": "encode", "path": path, "fps": 12.5, "frames": 24}
+            renders.append(
+                Render(clip.clip_id, source_id, "rendered", width=96, height=64, **facts)
+            )
+    renders[3] = replace(renders[3], mode="copy")
+    renders[5] = Render(renders[5].clip_id, "s3", "failed", "corrupt", "noise")
+    for name, rows in (("renders/x", renders), ("renders/y", renders[:1])):
+        dataset.catalog.append(name, Render, records.table(Render, rows))
+    return dataset
+
+
+def names(clips):
+    return sorted(clip.uri.rsplit("/", 1)[1] for clip in clips)
+
+
+def test_clips_that_we_encoded_each_once_and_in_order(output):
+    found = rendered_clips(output)
+    assert names(found) == ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4", "s3-0.mp4"]
+    assert [clip.source_id for clip in found] == ["s1", "s1", "s2", "s3"]
+    assert found[0].clip_id < found[1].clip_id
+    assert (found[2].frames, found[2].fps, found[2].width, found[2].height) == (24, 12.5, 96, 64)
+    assert found[2].uri == output.catalog.storage.uri("renders/x/s2-0.mp4")
+
+
+@pytest.mark.parametrize(
+    ("groups", "by", "expected"),
+    [
+        (["s2"], "source_id", ["s2-0.mp4"]),
+        (["animals"], "dup_group", ["s1-0.mp4", "s1-1.mp4", "s3-0.mp4"]),
+        (["s2", "other"], "dup_group", ["s2-0.mp4"]),
+        (["bear", "dog"], "name", ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4"]),
+    ],
+)
+def test_groups_choose_clips(output, groups, by, expected):
+    assert names(rendered_clips(output, groups, by)) == expected
+
+
+def test_groups_that_are_not_there_are_told_from_those_that_are(output):
+    words = (
+        r"held out \(a, b, c, d, e and 2 more\); by dup_group there are animals, s2: give another"
+    )
+    with pytest.raises(NoClipsError, match=words):
+        rendered_clips(output, list("abcdefg"), "dup_group")
+
+
+def test_an_output_without_encoded_clips_says_what_to_run(tmp_path):
+    with pytest.raises(NoClipsError, match="no rendered clips; run `reelmill render` first"):
+        rendered_clips(Dataset(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, [5]), (2, [2, 7]), (5, [1, 3, 5, 7, 9]), (10, [*range(10)])]
+)
+def test_clips_are_chosen_at_even_distances(count, expected):
+    assert evenly([*range(10)], count) == expected
+    assert evenly([1, 2], 5) == [1, 2]
+
+
+def test_a_split_names_what_it_holds_out(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"validation": ["a", 3]}))
+    assert read_held_out(path) == ["a", "3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no split: needs a JSON list validation"),
+        ('{"train": ["a"]}', "needs a JSON list validation .'validation'"),
+        ("[1]", "needs a JSON list validation"),
+        ('{"validation": []}', "its validation is no list, or is empty"),
+        ('{"validation": "a"}', "its validation is no list, or is empty"),
+    ],
+)
+def test_other_files_are_no_splits(tmp_path, text, words):
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"split\.json {words}|split\.json is no split: {words}"):
+        read_held_out(path)

@@ -1,0 +1,81 @@
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tokenizer.evaluate.choice import NoClipsError
+from tokenizer.evaluate.clip_meter import Settings
+from tokenizer.evaluate.evaluation import evaluate, subjects
+from tokenizer.placement import Placement
+
+
+@pytest.fixture
+def clips(clip_of, pattern):
+    return [clip_of(pattern(20), "long"), clip_of(pattern(6, 96, 64, speed=3), "tall")]
+
+
+def test_lines_stand_for_all_clips(clips, subject):
+    found = evaluate(clips, {"mine": subject()}, Settings(max_frames=9))
+    assert [(line.tokenizer, line.head) for line in found.summaries] == [
+        ("mine", "codes"), ("mine", "latents"),
+    ]  # fmt: skip
+    assert found.skipped == []
+    for line in found.summaries:
+        long, tall = (row for row in found.clips if row.head == line.head)
+        assert (line.clips, line.frames) == (2, 26)
+        assert line.psnr_db == pytest.approx((20 * long.psnr_db + 6 * tall.psnr_db) / 26)
+        assert line.ssim == pytest.approx((20 * long.ssim + 6 * tall.ssim) / 26)
+        error = (20 * long.squared_error + 6 * tall.squared_error) / 26
+        assert line.pooled_psnr_db == pytest.approx(10 * math.log10(255**2 / error))
+        assert line.seams is not None
+        assert line.seams.seams == 2  # both of the long one
+        assert line.decode_fps == pytest.approx(np.median([20 / long.decode_s, 6 / tall.decode_s]))
+        assert line.lpips is line.fvd is None
+    codes, latents = found.summaries
+    assert codes.codebook is not None
+    assert codes.codebook.codes == (2 + 2 + 2 + 2) * 96
+    assert latents.codebook is None
+    assert codes.digest == subject().tokenizer.digest
+
+
+def test_a_bad_clip_is_left_out_with_its_reason(clips, clip_of, pattern, subject):
+    short = dataclasses.replace(clip_of(pattern(8), "short"), frames=9)
+    gone = dataclasses.replace(short, clip_id="gone", uri="/gone.mp4")
+    told, shown = [], []
+    found = evaluate(
+        [short, *clips, gone],
+        {"a": subject()},
+        Settings(),
+        watch=lambda done, total, counts: told.append((done, total, Counter(counts))),
+        show=lambda measures: shown.append(measures.clip.clip_id),
+    )
+    assert [(one.clip_id, one.reason) for one in found.skipped] == [
+        ("short", "truncated"), ("gone", "missing"),
+    ]  # fmt: skip
+    assert "8 frames where 9 should be" in found.skipped[0].detail
+    assert shown == ["long", "tall"]
+    assert told[0] == (0, 4, Counter())
+    assert told[-1] == (4, 4, Counter(evaluated=2, truncated=1, missing=1))
+    alone = evaluate(clips, {"a": subject()}, Settings())
+    assert [line.psnr_db for line in found.summaries] == [line.psnr_db for line in alone.summaries]
+
+
+def test_what_one_tokenizer_refuses_is_left_out_for_all(clips, clip_of, pattern, subject, nan):
+    one = clip_of(pattern(1), "one")
+    found = evaluate([*clips, one], {"good": subject(), "bad": nan(subject())}, Settings())
+    assert {row.clip_id for row in found.clips} == {"one"}
+    assert {line.tokenizer for line in found.summaries} == {"good", "bad"}
+    assert [one.reason for one in found.skipped] == ["no_tokens", "no_tokens"]
+    with pytest.raises(NoClipsError, match="none of 2 clips could be evaluated: long: no_tokens: "):
+        evaluate(clips, {"bad": nan(subject())}, Settings())
+
+
+def test_names_are_loaded_before_anything_is_read():
+    loaded = subjects(["pca-8x8x8", "pca-4x8x8", "pca-8x8x8"], Placement(), 49)
+    assert list(loaded) == ["pca-8x8x8", "pca-4x8x8"]
+    with pytest.raises(ValueError, match="unknown tokenizer 'pca-9'"):
+        subjects(["pca-9"], Placement(), 49)
+    with pytest.raises(ValueError, match=r"pca-8x8x8: max_frames 21 is not 1 \+ 8·k"):
+        subjects(["pca-4x8x8", "pca-8x8x8"], Placement(), 21)

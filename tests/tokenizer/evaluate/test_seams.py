@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from tokenizer.evaluate.seams import SeamComparison, Seams, at_seams, flicker
+
+
+def flat(*values):
+    return np.stack([np.full((2, 2, 3), value, np.uint8) for value in values])
+
+
+def test_an_error_that_stays_does_not_flicker():
+    assert flicker(flat(10, 50, 200), flat(13, 53, 203)).tolist() == [0, 0]
+
+
+def test_flicker_is_the_squared_change_of_the_error():
+    assert flicker(flat(10, 10, 10), flat(10, 14, 8)).tolist() == [16, 36]
+    half = flat(0, 0)
+    half[1, 0] = 6  # half of the pixels
+    assert flicker(flat(0, 0), half).tolist() == [18]
+    assert flicker(flat(1), flat(2)).tolist() == []
+
+
+def test_frames_beside_seams_are_told_from_the_rest():
+    errors = np.array([1.0, 2, 3, 4, 5, 6, 7])
+    changes = np.array([10.0, 20, 30, 40, 50, 60])
+    found = at_seams(errors, changes, [0, 3, 6])
+    assert found == Seams(2, (3 + 6) / 2, (4 + 7) / 2, (1 + 2 + 5) / 3, (30 + 60) / 2, 180 / 6)
+
+
+@pytest.mark.parametrize(
+    ("frames", "starts"), [(5, [0]), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 3])]
+)
+def test_a_clip_without_a_seam_or_without_a_rest_says_nothing(frames, starts):
+    assert at_seams(np.ones(frames), np.ones(frames - 1), starts) is None
+
+
+def test_a_clip_weighs_alike_on_both_sides():
+    easy, hard = Seams(1, 1.0, 1.0, 1.0, 4.0, 4.0), Seams(9, 100.0, 100.0, 100.0, 400.0, 400.0)
+    found = SeamComparison.of([easy, None, hard])
+    assert found is not None
+    assert (found.seams, found.gap_db) == (10, 0)
+    assert found.psnr_db == pytest.approx(10 * np.log10(255**2 / 90.1))
+    assert found.flicker == found.rest_flicker == pytest.approx(np.sqrt(360.4))
+
+
+def test_the_gap_is_below_zero_where_seams_are_worse():
+    found = SeamComparison.of([Seams(1, 30.0, 10.0, 10.0, 9.0, 4.0)])
+    assert found is not None
+    assert found.gap_db == pytest.approx(-10 * np.log10(2))
+    assert found.last_psnr_db == pytest.approx(10 * np.log10(255**2 / 30))
+    assert found.first_psnr_db == found.rest_psnr_db == pytest.approx(10 * np.log10(255**2 / 10))
+    assert (found.flicker, found.rest_flicker) == (3, 2)
+    assert SeamComparison.of([None, None]) is None

@@ -1,0 +1,176 @@
+"""An export as a whole: repeated, stopped, refused, on S3."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from curation import records
+from curation.dataset import Dataset
+from curation.records import Render, Verdict
+from curation.storage import Storage
+from tests.outputs import ROOT, environment
+from tests.s3 import bucket
+from tests.tokenizer.export.conftest import KEPT, RENDERS, SELECTION, content_of, made
+from tests.tokenizer.feed.tables import add_shards, token_row
+from tokenizer.export.export import export
+from tokenizer.export.facts import ExportError, Facts, Parts
+
+SHARD = 70_000
+FORMATS = ["webdataset", "hf"]
+
+
+def facts(place: object, **more: str) -> Facts:
+    return Facts(str(place), more.pop("selection", None), Parts(**more))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_export_has_the_same_bytes(output, tmp_path, form):
+    for name in "ab":
+        export(facts(output.place), str(tmp_path / name), form, SHARD)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_there_is_not_written_again(output, tmp_path, form):
+    export(facts(output.place), str(tmp_path), form, SHARD)
+    before = digests(tmp_path)
+    gone = sorted(path for path in tmp_path.rglob("*") if path.suffix in (".tar", ".parquet"))[1]
+    gone.unlink()
+    seen: list[tuple[int, int]] = []
+    found = export(facts(output.place), str(tmp_path), form, SHARD, lambda *a: seen.append(a))
+    assert (found.written, found.shards) == (1, len(before) - (1 if form == "webdataset" else 2))
+    assert seen[-1] == (KEPT, KEPT)
+    assert len(seen) == 2
+    assert digests(tmp_path) == before
+
+
+def test_a_killed_export_leaves_whole_shards_and_goes_on(tmp_path):
+    """One render is a pipe that nobody writes to, so that the export waits in its fifth shard."""
+    output, place = made(tmp_path / "out"), tmp_path / "shards"
+    slow = output.media(output.clips[5].clip_id)
+    slow.unlink()
+    os.mkfifo(slow)
+    code = (
+        "from tests.tokenizer.export.test_export import *;"
+        f"export(facts({str(output.place)!r}), {str(place)!r}, 'webdataset', SHARD)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment())
+    try:
+        until = time.monotonic() + 60
+        while not list(place.glob(".*-shard-000004.tar")):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    there = {path.name for path in place.iterdir() if not path.name.startswith(".")}
+    assert there == {"export.json", *(f"shard-{n:06d}.tar" for n in range(4))}
+    slow.unlink()
+    slow.write_bytes(content_of(5))
+    assert export(facts(output.place), str(place), "webdataset", SHARD).written == KEPT - 4
+    export(facts(output.place), str(tmp_path / "whole"), "webdataset", SHARD)
+    assert digests(place) == digests(tmp_path / "whole")
+
+
+def test_an_export_to_s3_is_the_same(output, tmp_path, monkeypatch):
+    place = bucket(monkeypatch) + "/some/shards"
+    export(facts(output.place), place, "webdataset", SHARD)
+    export(facts(output.place), str(tmp_path), "webdataset", SHARD)
+    storage = Storage.at(place)
+    assert {name: storage.sha256(name) for name in digests(tmp_path)} == digests(tmp_path)
+    assert export(facts(output.place), place, "webdataset", SHARD).written == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "form", "words"),
+    [
+        ({"tokens": "none"}, "webdataset", r"holds another export: tables \{.*, now \{"),
+        ({}, "hf", 'holds another export: format "webdataset", now "hf"; give an empty place'),
+    ],
+)
+def test_another_export_in_the_same_place_is_refused(output, tmp_path, more, form, words):
+    export(facts(output.place), str(tmp_path), "webdataset", SHARD)
+    before = digests(tmp_path)
+    with pytest.raises(ExportError, match=words):
+        export(facts(output.place, **more), str(tmp_path), form, SHARD)
+    assert digests(tmp_path) == before
+
+
+def test_a_place_with_other_files_is_refused(output, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match="is not empty and holds no export: give an empty place"):
+        export(facts(output.place), str(tmp_path), "webdataset", SHARD)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_renders_that_went_away_or_changed_are_named(tmp_path):
+    output = made(tmp_path / "out")
+    media = output.media(output.clips[0].clip_id)
+    media.write_bytes(content_of(1))
+    with pytest.raises(ExportError, match=f"{media.name} was changed; `reelmill verify` says what"):
+        export(facts(output.place), str(tmp_path / "a"), "webdataset", SHARD)
+    media.unlink()
+    with pytest.raises(ExportError, match=f"{media.name} is gone; `reelmill verify` says what"):
+        export(facts(output.place), str(tmp_path / "b"), "hf", SHARD)
+    assert set(digests(tmp_path / "a")) == {"export.json"}
+
+
+def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
+    """Failed renders, and tokens that no finished commit announced."""
+    output = made(tmp_path)
+    dataset, clips = Dataset(tmp_path), output.clips
+    failed = Render(clips[0].clip_id, clips[0].source_id, "failed", "corrupt")
+    half = [clip.clip_id for clip in clips[1:5]]
+    rows = [token_row(n, 0, (2, 2, 4), clip_id=clip, windows=1) for n, clip in enumerate(half)]
+    add_shards(tmp_path, [rows[:3]], table="tokens/other-1")
+    add_shards(tmp_path, [rows[3:]], table="tokens/other-1", announce=False)
+    with dataset.catalog.writer("render", {"renders/new-1": Render}) as writer:
+        done = records.records(Render, dataset.catalog.read(RENDERS, Render))[1:]
+        writer.append("renders/new-1", records.table(Render, [failed, *done]))
+    found = facts(tmp_path, clips="new-1", tokens="tokens/other-1")
+    assert found.rows["clip_id"].to_pylist() == [half[0], half[2]]
+    assert +found.left_out == {"without render": 1, "without tokens": 4}
+    assert found.versions.keys() == {"renders/new-1", "captions/facts", "tokens/other-1"}
+
+
+def test_the_selection_may_be_named_by_its_first_digits(tmp_path):
+    output = made(tmp_path)
+    other = [Verdict("0ther1", c.clip_id, c.source_id, "kept") for c in output.clips[2:4]]
+    Dataset(tmp_path).catalog.append("selection", Verdict, records.table(Verdict, other))
+    assert facts(tmp_path).selection == SELECTION
+    found = facts(tmp_path, selection="0th")
+    assert found.selection == "0ther1"
+    assert found.rows["clip_id"].to_pylist() == [c.clip_id for c in output.clips[2:4]]
+    with pytest.raises(ExportError, match="no selection 'ff'; there are 0ther1, 5e1ec7"):
+        facts(tmp_path, selection="ff")
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(ExportError, match="has no renders: run `reelmill render` first, or leave"):
+        facts(tmp_path)
+    nothing = {"clips": "none", "captions": "none", "tokens": "none"}
+    with pytest.raises(ExportError, match="has no selection: run `reelmill select` first"):
+        facts(tmp_path, **nothing)
+    output = made(tmp_path / "out")
+    with pytest.raises(ExportError, match=r"one table with --clips; there are renders/encode-1"):
+        facts(output.place, clips="encode-2")
+
+
+def test_spans_have_no_files_to_copy(tmp_path):
+    output = made(tmp_path)
+    clip = output.clips[0]
+    span = Render(clip.clip_id, clip.source_id, "rendered", mode="span")
+    Dataset(tmp_path).catalog.append("renders/span-1", Render, records.table(Render, [span]))
+    with pytest.raises(ExportError, match="renders/span-1 holds spans of sources, not files"):
+        facts(tmp_path, clips="span-1")

@@ -1,0 +1,92 @@
+"""Outputs with tokens that say whose they are; nothing is decoded or encoded."""
+
+import dataclasses
+import hashlib
+import types
+import typing
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from curation import records
+from curation.catalog import NewFile
+from curation.dataset import Dataset
+from curation.storage import Storage
+from tokenizer import shards
+from tokenizer.feed.cut import Shape
+from tokenizer.shards import TokenWindow, write_shard
+from tokenizer.tokenize import TokenizedClip
+
+CHANNELS = 3
+FACTS = {
+    "latent_mean": "[0.5, -1.0, 2.0]",
+    "latent_std": "[1.0, 2.0, 0.5]",
+    "levels": "[8, 8, 8, 5, 5, 5]",
+    "rate": "8x8x8",
+}
+TABLE = "tokens/test-1"
+
+
+def clip_id(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()[:32]
+
+
+def codes_of(clip: int, window: int, shape: Shape) -> np.ndarray:
+    rng = np.random.default_rng((clip, window))
+    return rng.integers(0, 64000, shape, dtype=np.uint16)
+
+
+def latents_of(clip: int, window: int, shape: Shape) -> np.ndarray:
+    rng = np.random.default_rng((clip, window, 1))
+    return rng.standard_normal((CHANNELS, *shape)).astype(np.float16)
+
+
+def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWindow:
+    """A row whose tokens follow from clip and window; what is not said is empty or one."""
+    frames, height, width = shape
+    known = {
+        "clip_id": clip_id(clip), "source_id": f"source{clip // 10}", "window": window,
+        "start_frame": window * 17, "start_s": window * 0.5, "frames": 1 + 8 * (frames - 1),
+        "fps": 24.0 + clip, "causal_first": True, "latent_frames": frames, "latent_height": height,
+        "latent_width": width, "channels": CHANNELS, "tokenizer": "test", "context_latents": 0,
+        "codes": codes_of(clip, window, shape).tobytes(),
+        "latents": latents_of(clip, window, shape).tobytes(),
+    }  # fmt: skip
+    row = {}
+    for field in dataclasses.fields(TokenWindow):
+        hint = typing.get_type_hints(TokenWindow)[field.name]
+        kind = hint.__args__[0] if isinstance(hint, types.UnionType) else hint
+        row[field.name] = {**known, **more}.get(field.name, kind(1) if kind is not bytes else b"")
+    return TokenWindow(**row)
+
+
+def add_shards(
+    place: object, files: Sequence[Sequence[TokenWindow]], *, table: str = TABLE,
+    announce: bool = True, group_bytes: int | None = None,
+) -> Dataset:  # fmt: skip
+    """Commits shards as the tokenize step does; without `announce` it is cut off at the end."""
+    dataset, storage = Dataset(place), Storage.at(place)
+    default = shards._GROUP_BYTES
+    shards._GROUP_BYTES = group_bytes or default
+    try:
+        written = [write_shard(rows, storage, table, FACTS) for rows in files]
+    finally:
+        shards._GROUP_BYTES = default
+    done = "tokenized/" + table.removeprefix("tokens/")
+    windows = Counter((row.clip_id, row.source_id) for rows in files for row in rows)
+    outcomes = [TokenizedClip(*ids, "tokenized", windows=n) for ids, n in windows.items()]
+    with dataset.catalog.writer("tokenize", {table: TokenWindow, done: TokenizedClip}) as writer:
+        names = [(shard.path.rsplit("/", 1)[1], shard) for shard in written]
+        writer.add_files(table, [NewFile(n, s.size_bytes, s.rows) for n, s in names])
+        if announce:
+            writer.append(done, records.table(TokenizedClip, outcomes))
+    return dataset
+
+
+def simple(place: object, clips: int = 60, shape: Shape = (3, 2, 4), each: int = 10) -> Dataset:
+    """Two windows a clip, `each` clips a file, some rows a row group."""
+    rows = [token_row(clip, window, shape) for clip in range(clips) for window in range(2)]
+    files = [rows[at : at + 2 * each] for at in range(0, len(rows), 2 * each)]
+    size = len(rows[0].codes or b"") + len(rows[0].latents or b"")
+    return add_shards(place, files, group_bytes=5 * size)

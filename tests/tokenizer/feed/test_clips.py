@@ -1,0 +1,84 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenizer.feed.clips import ClipIndex, Side, facts_of, id_hashes, matching
+
+CLIPS = pa.table(
+    {
+        "clip_id": ["a1", "b2", "c3"],
+        "motion": [0.1, 0.5, None],
+        "width": [640, 320, 640],
+        "camera": ["pan_left", None, "still"],
+    }
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=40), unique=True), st.lists(st.text(max_size=40)))
+def test_ids_of_any_length_are_found(ids, others):
+    index = ClipIndex(pa.array(ids, pa.string()), "clips")
+    assert index.find(pa.array(ids, pa.string())).tolist() == list(range(len(ids)))
+    expected = [ids.index(other) if other in ids else -1 for other in others]
+    assert index.find(pa.array(others, pa.string())).tolist() == expected
+
+
+def test_a_hash_does_not_depend_on_where_an_id_stands():
+    ids = pa.array(["aa", "bbbb" * 8, "", "cc"])
+    whole = id_hashes(ids)
+    assert id_hashes(ids[2:]).tolist() == whole[2:].tolist()
+    assert id_hashes(pa.chunked_array([ids[:1], ids[1:]])).tolist() == whole.tolist()
+
+
+def test_a_clip_has_one_row():
+    with pytest.raises(ValueError, match="captions/x has two rows for clip b2"):
+        ClipIndex(pa.array(["a1", "b2", "c3", "b2"]), "captions/x")
+
+
+@pytest.mark.parametrize(
+    ("where", "ids"),
+    [
+        ("motion > 0.2", ["b2"]),
+        ("motion > 0.2 or camera = 'still'", ["b2", "c3"]),
+        ("width in (640) and not (camera like 'pan%')", ["c3"]),
+        ("motion is null", ["c3"]),
+    ],
+)
+def test_conditions_choose_clips(where, ids):
+    assert matching(CLIPS, where)["clip_id"].to_pylist() == ids
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("motoin > 1", "where 'motoin > 1': .*motoin.*motion"),
+        ("motion >", "where 'motion >': .*syntax error"),
+        ("exists (select * from read_csv('/etc/passwd'))", "Permission Error"),
+    ],
+)
+def test_conditions_that_cannot_be_read_are_refused(where, words):
+    with pytest.raises(ValueError, match=f"(?s){words}"):
+        matching(CLIPS, where)
+
+
+def test_facts_are_taken_by_place():
+    side = facts_of(CLIPS, ["motion", "camera", "width"])
+    found = side.take(np.array([1, -1, 0]))
+    assert found["camera"].to_pylist() == [None, None, "pan_left"]
+    assert np.array_equal(found["motion"], [0.5, np.nan, 0.1], equal_nan=True)
+    assert np.array_equal(found["width"], [320, np.nan, 640], equal_nan=True)
+    assert side.take(np.array([0]))["width"].dtype == np.int64
+
+
+def test_vectors_are_taken_whole():
+    side = Side("x", ClipIndex(CLIPS["clip_id"], "x"), {"embedding": np.eye(3, dtype=np.float32)})
+    found = side.take(np.array([2, -1]))["embedding"]
+    assert found[0].tolist() == [0, 0, 1]
+    assert np.isnan(found[1]).all()
+
+
+def test_unknown_facts_are_refused():
+    with pytest.raises(ValueError, match="clips have no column blur; there are camera, clip_id, m"):
+        facts_of(CLIPS, ["motion", "blur"])

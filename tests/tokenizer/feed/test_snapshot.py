@@ -1,0 +1,58 @@
+import pytest
+
+from curation import records
+from curation.dataset import Dataset
+from curation.records import Caption
+from curation.storage import Storage
+from tokenizer.feed.snapshot import ABSENT, Snapshot
+
+NAME = "captions/facts"
+
+
+def add(place, clip: str) -> None:
+    row = Caption(clip, "s", "text")
+    Dataset(place).catalog.append(NAME, Caption, records.table(Caption, [row]))
+
+
+def clips(snapshot: Snapshot) -> set[str]:
+    return snapshot.values(NAME, Caption, "clip_id")
+
+
+def test_a_table_stays_as_it_was_at_first_sight(tmp_path):
+    add(tmp_path, "a")
+    snapshot = Snapshot(Storage.at(tmp_path), {})
+    assert clips(snapshot) == {"a"}
+    add(tmp_path, "b")
+    assert clips(snapshot) == {"a"}
+    assert clips(Snapshot(Storage.at(tmp_path), {})) == {"a", "b"}
+    assert clips(Snapshot(Storage.at(tmp_path), snapshot.versions)) == {"a"}
+
+
+def test_files_and_rows_are_those_of_the_version(tmp_path):
+    add(tmp_path, "a")
+    old = Snapshot(Storage.at(tmp_path), {})
+    [(name, size)] = old.files(NAME)
+    assert (tmp_path / NAME / name).stat().st_size == size
+    add(tmp_path, "b")
+    assert (len(old.files(NAME)), old.rows(NAME)) == (1, 1)
+    new = Snapshot(Storage.at(tmp_path), {})
+    assert new.rows(NAME) == 2
+    assert new.files(NAME) == sorted(new.files(NAME))
+    assert len(new.files(NAME)) == 2
+
+
+def test_what_was_not_there_stays_away(tmp_path):
+    snapshot = Snapshot(Storage.at(tmp_path), {})
+    assert clips(snapshot) == set()
+    add(tmp_path, "a")
+    assert clips(snapshot) == set()
+    assert snapshot.versions == {NAME: ABSENT}
+    assert (snapshot.files(NAME), snapshot.rows(NAME)) == ([], 0)
+
+
+@pytest.mark.parametrize("version", [7, -5])
+def test_a_version_that_never_was_is_named(tmp_path, version):
+    add(tmp_path, "a")
+    snapshot = Snapshot(Storage.at(tmp_path), {NAME: version})
+    with pytest.raises(ValueError, match=f"{NAME} of .* has no version {version}; the newest is 1"):
+        clips(snapshot)

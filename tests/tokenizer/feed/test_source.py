@@ -1,0 +1,156 @@
+import errno
+import logging
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from curation.reasons import EnvironmentFaultError
+from curation.storage import Storage
+from tests.tokenizer.feed.tables import TABLE, add_shards, simple, token_row
+from tokenizer.feed import BadShardError, Reading, Retry, TokenFeed, Tokens
+from tokenizer.feed.source import Source
+from tokenizer.shards import TokenWindow
+
+SHAPE = (3, 2, 4)
+QUICK = Retry(attempts=3, first_pause_s=0.001)
+
+
+@pytest.fixture
+def place(tmp_path):
+    simple(tmp_path, clips=20)
+    return tmp_path
+
+
+def shard_of(place: Path) -> Path:
+    return sorted(place.joinpath(TABLE).glob("*.parquet"))[0]
+
+
+def damage(shard: Path, group: int, column: str = "codes") -> None:
+    """Overwrites the head of a column of one row group."""
+    row_group = pq.read_metadata(shard).row_group(group)
+    names = [row_group.column(at).path_in_schema for at in range(row_group.num_columns)]
+    start = row_group.column(names.index(column)).data_page_offset
+    content = bytearray(shard.read_bytes())
+    content[start : start + 12] = b"\xff" * 12
+    shard.write_bytes(content)
+
+
+def read_all(place: Path, **reading: object) -> list[tuple[str, int]]:
+    tokens = Tokens(place, columns=["codes", "clip_id", "window"], reading=Reading(**reading))
+    found: list[tuple[str, int]] = []
+    for batch in TokenFeed(tokens, batch_size=8):
+        assert len(batch["codes"]) == len(batch["clip_id"]) == len(batch["position"])
+        skipped = int(batch["skipped"]) if "skipped" in batch else 0
+        assert len(batch["codes"]) + skipped == 8
+        found += zip(batch["clip_id"], batch["window"].tolist(), strict=True)
+    return found
+
+
+def test_a_damaged_row_group_is_named(place):
+    shard = shard_of(place)
+    damage(shard, 2)
+    with pytest.raises(BadShardError, match=f"{TABLE}/{shard.name}, row group 2: "):
+        read_all(place)
+
+
+def test_a_damaged_row_group_may_be_skipped(place, caplog):
+    whole = read_all(place)
+    shard = shard_of(place)
+    lost = pq.ParquetFile(shard).read_row_group(2, ["clip_id", "window"]).to_pylist()
+    damage(shard, 2)
+    with caplog.at_level(logging.WARNING):
+        found = read_all(place, corrupt="skip")
+    assert len(set(found)) == len(found)
+    assert set(whole) - set(found) == {(row["clip_id"], row["window"]) for row in lost}
+    left = [record.message for record in caplog.records if "left out" in record.message]
+    assert sum(int(message.split()[0]) for message in left) == len(lost)
+    assert all(f"{shard.name}, row group 2" in message for message in left)
+
+
+@pytest.mark.parametrize("column", ["codes", "latents", "fps"])
+def test_one_flipped_bit_is_found(place, column):
+    shard = shard_of(place)
+    row_group = pq.read_metadata(shard).row_group(1)
+    names = [row_group.column(at).path_in_schema for at in range(row_group.num_columns)]
+    chunk = row_group.column(names.index(column))
+    content = bytearray(shard.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size - 2] ^= 4
+    shard.write_bytes(content)
+    tokens = Tokens(place, columns=["codes", "latents", "fps"])
+    with pytest.raises(BadShardError, match=r"row group 1: .*checksum"):
+        list(TokenFeed(tokens, batch_size=8))
+
+
+def test_a_shard_that_was_cut_short_is_named(place):
+    tokens = Tokens(place)
+    shard = shard_of(place)
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(BadShardError, match=f"{shard.name}"):
+        list(TokenFeed(tokens, batch_size=8))
+
+
+def test_rows_that_are_not_of_their_shape_are_named(tmp_path):
+    wrong = token_row(3, 0, SHAPE, codes=b"12345678")
+    add_shards(tmp_path, [[token_row(2, 0, SHAPE), wrong]])
+    with pytest.raises(BadShardError, match=r"row group 0: row 1 has 4 numbers of codes"):
+        list(TokenFeed(tmp_path, batch_size=8))
+
+
+@pytest.mark.skipif(
+    TokenWindow.__annotations__["codes"] == "bytes", reason="codes cannot be missing"
+)
+def test_rows_without_tokens_are_named(tmp_path):
+    add_shards(tmp_path, [[token_row(2, 0, SHAPE, codes=None)]])
+    with pytest.raises(BadShardError, match="row group 0: 1 rows have no codes"):
+        list(TokenFeed(tmp_path, batch_size=8))
+
+
+def test_storage_that_fails_is_asked_again():
+    failures = [OSError("busy"), OSError("busy")]
+
+    def call() -> str:
+        if failures:
+            raise failures.pop()
+        return "bytes"
+
+    assert QUICK("shard", call) == "bytes"
+
+
+def test_storage_that_keeps_failing_is_no_fault_of_the_shard():
+    def call() -> None:
+        raise OSError("503 Slow Down")
+
+    with pytest.raises(EnvironmentFaultError, match="shard could not be read in 3 attempts: 503"):
+        QUICK("shard", call)
+
+
+def test_a_disk_that_fails_is_asked_again_with_a_fresh_file(place, monkeypatch):
+    """A handle that went stale does not stay."""
+    shard, opened = shard_of(place), []
+    source = Source(Storage.at(place), TABLE, QUICK)
+    open_file = Source._opened
+
+    class Stale:
+        def __getattr__(self, name):
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    def first_stale(self, name):
+        opened.append(name)
+        return Stale() if len(opened) == 2 else open_file(self, name)
+
+    monkeypatch.setattr(Source, "_opened", first_stale)
+    source = Source(Storage.at(place), TABLE, QUICK)
+    size = shard.stat().st_size
+    source.footer(shard.name, size)
+    source._handle.cache_clear()
+    assert len(source.read(shard.name, size, 0, ["clip_id"])) == 5
+    assert len(opened) == 3
+
+
+def test_a_file_that_is_gone_is_not_waited_for(place):
+    tokens = Tokens(place)
+    shutil.rmtree(place / TABLE)
+    with pytest.raises(BadShardError, match="is gone, which the table names"):
+        list(TokenFeed(tokens, batch_size=8))

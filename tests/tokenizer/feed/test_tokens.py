@@ -1,0 +1,204 @@
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from curation import records
+from curation.records import Caption, Embedding, Verdict
+from tests.rows import Looks, clip_of, scanned
+from tests.tokenizer.feed.tables import TABLE, add_shards, clip_id, simple, token_row
+from tokenizer.feed import BadShardError, Choice, Cut, Tokens
+from tokenizer.feed.clips import announced
+from tokenizer.feed.state import OtherFeedError, cursor_of, state_of
+from tokenizer.feed.steps import Cursor
+from tokenizer.shards import TokenWindow
+
+SHAPE = (3, 2, 4)
+
+
+def test_an_index_counts_what_the_shards_hold(tmp_path):
+    simple(tmp_path, clips=12, each=5)
+    tokens = Tokens(tmp_path)
+    assert tokens.table == TABLE
+    assert tokens.shapes == (SHAPE,)
+    assert tokens.index.samples == tokens.index.rows == 24
+    assert sorted(tokens.index.buckets[0].counts.tolist()) == [4, 5, 5, 5, 5]
+    assert (tokens.channels, str(tokens.rate)) == (3, "8x8x8")
+    assert [t.tolist() for t in tokens.statistics] == [[0.5, -1.0, 2.0], [1.0, 2.0, 0.5]]
+
+
+def test_shapes_are_told_apart(tmp_path):
+    shapes = [(3, 2, 4), (5, 2, 4), (3, 4, 2)]
+    rows = [token_row(clip, 0, shapes[clip % 3]) for clip in range(11)]
+    add_shards(tmp_path, [rows[:7], rows[7:]], group_bytes=600)
+    index = Tokens(tmp_path).index
+    assert [(b.shape, b.samples) for b in index.buckets] == [
+        ((3, 2, 4), 4), ((3, 4, 2), 3), ((5, 2, 4), 4)
+    ]  # fmt: skip
+    cut = Tokens(tmp_path, cut=Cut(2)).index
+    assert [(b.shape, b.samples) for b in cut.buckets] == [((2, 2, 4), 12), ((2, 4, 2), 3)]
+    assert Tokens(tmp_path, cut=Cut(4)).index.too_short == 7
+
+
+def test_windows_that_nothing_announced_are_left_out(tmp_path):
+    dataset = simple(tmp_path, clips=10)
+    assert announced(dataset, TABLE) is None
+    rows = [token_row(clip, 0, SHAPE) for clip in range(100, 104)]
+    add_shards(tmp_path, [rows], announce=False)
+    assert sorted(announced(dataset, TABLE).to_pylist()) == sorted(map(clip_id, range(10)))
+    index = Tokens(tmp_path).index
+    assert (index.samples, index.left_out, index.rows) == (20, 4, 24)
+
+
+def test_a_selection_chooses(tmp_path):
+    dataset = simple(tmp_path, clips=6)
+    verdicts = [
+        Verdict("s1", clip_id(clip), "s", "kept" if clip % 2 else "filtered") for clip in range(6)
+    ]
+    dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
+    index = Tokens(tmp_path, choice=Choice(selection="s1")).index
+    assert (index.samples, index.left_out) == (6, 6)
+    with pytest.raises(ValueError, match="there is no selection s2: run `reelmill select` first"):
+        Tokens(tmp_path, choice=Choice(selection="s2"))
+    with pytest.raises(ValueError, match="there is no selection latest"):
+        Tokens(tmp_path, choice=Choice(selection="latest"))
+
+
+@pytest.fixture
+def curated(tmp_path):
+    """Six clips with scores, their tokens, captions of all but one, and embeddings."""
+    from curation.dataset import Dataset
+
+    clips = [clip_of("source1", at * 24, at * 24 + 24) for at in range(6)]
+    looks = [Looks(clip, np.full(2, at), {"motion": at / 10}) for at, clip in enumerate(clips)]
+    dataset = Dataset(tmp_path)
+    scanned(dataset, "a.mp4", looks)
+    rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]
+    add_shards(tmp_path, [rows])
+    told = [Caption(clip.clip_id, "source1", f"clip {at}") for at, clip in enumerate(clips[:5])]
+    dataset.catalog.append("captions/facts", Caption, records.table(Caption, told))
+    seen = [
+        Embedding(clip.clip_id, "source1", 2, np.array([at, 1], "<f2").tobytes())
+        for at, clip in enumerate(clips)
+    ]
+    dataset.catalog.append("embeddings/test", Embedding, records.table(Embedding, seen))
+    return tmp_path, clips
+
+
+def test_a_condition_on_scores_chooses(curated):
+    place, _ = curated
+    where = Choice(where="motion >= 0.2 and width = 640")
+    assert Tokens(place, choice=where).index.samples == 4
+    with pytest.raises(ValueError, match=r"(?s)where 'moton > 1': .*moton"):
+        Tokens(place, choice=Choice(where="moton > 1"))
+    with pytest.raises(ValueError, match="no samples: of 6 rows 6 are left out and 0 too short"):
+        Tokens(place, choice=Choice(where="motion > 9"))
+
+
+def test_clips_without_a_caption_are_an_error_unless_said(curated):
+    place, _ = curated
+    with pytest.raises(ValueError, match="1 rows belong to clips that captions/facts does not kno"):
+        Tokens(place, choice=Choice(captions="captions/facts"))
+    for missing, samples in (("drop", 5), ("null", 6)):
+        choice = Choice(captions="captions/facts", missing=missing)
+        assert Tokens(place, choice=choice).index.samples == samples
+    with pytest.raises(ValueError, match="there is nothing in captions/x; there are captions/fac"):
+        Tokens(place, choice=Choice(captions="captions/x"))
+
+
+def test_versions_hold_every_table(curated):
+    place, clips = curated
+    choice = Choice(captions="captions/facts", missing="drop", where="motion >= 0")
+    tokens = Tokens(place, choice=choice)
+    dataset = add_shards(place, [[token_row(7, 1, SHAPE, clip_id=clips[2].clip_id)]])
+    late = [Caption(clips[5].clip_id, "source1", "late")]
+    dataset.catalog.append("captions/facts", Caption, records.table(Caption, late))
+    assert Tokens(place, choice=choice).index.samples == 7
+    again = Tokens(place, choice=choice, versions=tokens.versions)
+    assert again.index.samples == 5
+    assert again.versions == tokens.versions
+    assert again.aspects() == tokens.aspects()
+    assert (
+        tokens.versions["captions/facts"] + 1
+        == Tokens(place, choice=choice).versions["captions/facts"]
+    )
+    assert len(tokens.versions) > 8
+    state = state_of(Cursor(0, 3), tokens.aspects(), tokens.versions)
+    assert len(json.dumps(state)) <= 1024
+    with pytest.raises(OtherFeedError, match=r"samples: 5 in the state, 7 here; version: \d+ in"):
+        cursor_of(state, Tokens(place, choice=choice).aspects())
+    with pytest.raises(ValueError, match=f"{TABLE} of .* has no version 99; the newest is "):
+        Tokens(place, versions={TABLE: 99})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": ["codes", "fps"]},
+        {"cut": Cut(2)},
+        {"choice": Choice(where="motion > 0.2")},
+        {"choice": Choice(facts=("motion",))},
+        {"normalised": False},
+    ],
+)
+def test_another_configuration_is_another_feed(curated, change):
+    place, _ = curated
+    assert Tokens(place, **change).aspects() != Tokens(place).aspects()
+
+
+def test_one_table_has_to_be_named(tmp_path):
+    with pytest.raises(ValueError, match="there are none; run `reelmill tokenize` first"):
+        Tokens(tmp_path)
+    simple(tmp_path, clips=2)
+    add_shards(tmp_path, [[token_row(1, 0, SHAPE)]], table="tokens/other-2")
+    with pytest.raises(ValueError, match="there are tokens/other-2, tokens/test-1"):
+        Tokens(tmp_path)
+    assert Tokens(tmp_path, "other-2").index.samples == 1
+    assert Tokens(tmp_path, "tokens/other-2").index.samples == 1
+
+
+@pytest.mark.parametrize("columns", ["codes", ["codes", "colour"]])
+def test_unknown_columns_are_refused(tmp_path, columns):
+    simple(tmp_path, clips=2)
+    with pytest.raises(ValueError, match=r"no columns of tokens: .*; there are codes, latents,"):
+        Tokens(tmp_path, columns=columns)
+
+
+def test_heads_that_a_tokenizer_lacks_are_refused(tmp_path):
+    row = token_row(0, 0, SHAPE, channels=0)
+    add_shards(tmp_path, [[row]])
+    with pytest.raises(ValueError, match="tokens/test-1 has no latents: its tokenizer is discrete"):
+        Tokens(tmp_path, columns=["latents"])
+    assert Tokens(tmp_path).index.samples == 1
+
+
+def test_rows_that_were_committed_without_a_shard_are_read_as_well(tmp_path):
+    """Their files are the Delta library's own, without the tokenizer's facts."""
+    from curation.dataset import Dataset
+
+    rows = [token_row(clip, 0, SHAPE) for clip in range(4)]
+    table = records.table(TokenWindow, rows)
+    Dataset(tmp_path).catalog.append(TABLE, TokenWindow, table)
+    tokens = Tokens(tmp_path)
+    assert tokens.index.samples == 4
+    with pytest.raises(ValueError, match="do not say the mean and deviation of their latents"):
+        Tokens(tmp_path, columns=["latents"])
+    assert Tokens(tmp_path, columns=["latents"], normalised=False).channels == 3
+    assert pc.sum(table["channels"]).as_py() == 12
+
+
+def test_shards_of_two_tokenizers_are_refused(tmp_path):
+    rows = [token_row(0, 0, SHAPE), dataclasses.replace(token_row(1, 0, SHAPE), channels=5)]
+    add_shards(tmp_path, [[row] for row in rows])
+    with pytest.raises(BadShardError, match=r"says channels \d, other shards \d"):
+        Tokens(tmp_path)
+
+
+def test_a_shard_that_is_gone_is_named(tmp_path):
+    simple(tmp_path, clips=4)
+    gone = next(tmp_path.joinpath(TABLE).glob("*.parquet"))
+    gone.unlink()
+    with pytest.raises(BadShardError, match=f"{gone.name} is gone, which the table names"):
+        Tokens(tmp_path)

@@ -1,0 +1,70 @@
+import csv
+import dataclasses
+
+import pytest
+import torch
+
+from tokenizer.causal.tokenizer import CausalTokenizer
+from tokenizer.load import load
+from tokenizer.train.export import export
+from tokenizer.train.loop import LOG, Recipe, Trainer
+
+pytestmark = pytest.mark.usefixtures("small")
+RECIPE = Recipe(
+    steps=40, batch=2, side=32, every=20, warm_up=5, average=0.9, precision="fp32", linear_pace=0.1
+)
+
+
+def trained(packed, folder, until=None, recipe=RECIPE) -> tuple[Trainer, list[dict[str, float]]]:
+    rows: list[dict[str, float]] = []
+    trainer = Trainer(packed, folder, recipe)
+    trainer.run(rows.append, until)
+    return trainer, rows
+
+
+def test_training_improves_on_its_start_and_writes_down_how(packed, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=200, every=100, learning_rate=0.01)
+    _, rows = trained(packed, tmp_path / "run", recipe=recipe)
+    assert [row["step"] for row in rows] == [0, 100, 200]
+    assert rows[-1]["psnr_latents_db"] > rows[0]["psnr_latents_db"] + 0.1
+    assert rows[-1]["psnr_codes_db"] > rows[0]["psnr_codes_db"] + 0.1
+    with (tmp_path / "run" / LOG).open() as file:
+        written = list(csv.DictReader(file))
+    assert [float(row["psnr_codes_db"]) for row in written] == [
+        pytest.approx(row["psnr_codes_db"], rel=1e-4) for row in rows
+    ]
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(packed, tmp_path):
+    whole, _ = trained(packed, tmp_path / "whole")
+    trained(packed, tmp_path / "torn", until=20)
+    resumed, rows = trained(packed, tmp_path / "torn")
+    assert [row["step"] for row in rows] == [40]
+    for name, value in whole.average.items():
+        assert torch.equal(resumed.average[name], value), name
+
+
+def test_another_recipe_in_the_same_folder_is_refused(packed, tmp_path):
+    trained(packed, tmp_path / "run", until=20)
+    with pytest.raises(ValueError, match="another learning_rate, seed"):
+        Trainer(packed, tmp_path / "run", dataclasses.replace(RECIPE, learning_rate=0.1, seed=3))
+
+
+def test_the_exported_weights_are_the_averages_with_their_statistics(packed, tmp_path):
+    trainer, _rows = trained(packed, tmp_path / "run")
+    path = tmp_path / "weights.safetensors"
+    written = export(trainer, path)
+    again = load(str(path))
+    assert isinstance(again, CausalTokenizer)
+    assert again.digest == written.digest
+    assert again.card["steps"] == "40"
+    assert '"CC0": 12' in again.card["licences"]
+    assert all(0.3 < std < 3 for std in again.latent_std)
+    stored = again.codec.network.state_dict()
+    name = "decoder.pixels.later.weight"
+    assert torch.equal(stored[name], trainer.average[name].half().float())
+
+
+def test_an_unknown_rate_is_an_error(packed, tmp_path):
+    with pytest.raises(ValueError, match="rate '2x2x2' is none of 4x8x8"):
+        Trainer(packed, tmp_path, Recipe(rate="2x2x2"))

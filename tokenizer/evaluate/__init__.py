@@ -1,0 +1,1 @@
+"""How well tokenizers keep a video: metrics, measured on rendered clips, side by side."""

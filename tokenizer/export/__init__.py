@@ -1,0 +1,1 @@
+"""A selection for other people's trainers: WebDataset tars, or Parquet that `datasets` reads."""

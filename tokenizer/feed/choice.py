@@ -1,0 +1,92 @@
+"""Which clips take part, and what is known of each beside its tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.dataset import Dataset
+from tokenizer.feed.clips import (
+    ClipIndex,
+    Missing,
+    Side,
+    announced,
+    captions_of,
+    embeddings_of,
+    facts_of,
+    matching,
+)
+
+LATEST = "latest"
+"""Stands for the selection that was asked for last."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a caller asks of clips."""
+
+    selection: str | None = None
+    """Only clips that this selection keeps; `latest` for the newest one."""
+    where: str | None = None
+    """Only clips for which this SQL condition on clip columns and scores holds."""
+    captions: str | None = None
+    """The table of captions to read, such as `captions/facts`."""
+    embeddings: str | None = None
+    """The table of embeddings to read, such as `embeddings/frame-dct`."""
+    facts: tuple[str, ...] = ()
+    """Columns of clips, scores and sources to read."""
+    missing: Missing = "error"
+    """What becomes of clips that lack one of these."""
+
+    def made(self, dataset: Dataset, table: str) -> Chosen:
+        """The choice among the clips of an output, for one table of tokens."""
+        ids = [announced(dataset, table)]
+        selection = dataset.latest_selection() if self.selection == LATEST else self.selection
+        if self.selection is not None:
+            ids.append(_kept(dataset, selection or LATEST))
+        sides = []
+        if self.where is not None or self.facts:
+            clips = dataset.clips(selection_id=selection)
+            if self.where is not None:
+                ids.append(matching(clips, self.where)["clip_id"])
+            if self.facts:
+                sides.append(facts_of(clips, self.facts))
+        if self.captions is not None:
+            sides.append(captions_of(dataset, self.captions))
+        if self.embeddings is not None:
+            sides.append(embeddings_of(dataset, self.embeddings))
+        lists = [pc.unique(some) for some in ids if some is not None]
+        among = [ClipIndex(some, "the choice of clips") for some in lists]
+        if self.missing == "drop":
+            among += [side.index for side in sides]
+        return Chosen(tuple(among), tuple(sides), selection)
+
+    def check(self, lacking: dict[str, int]) -> None:
+        """Raises `ValueError` if rows lack something that they need to have."""
+        for name, rows in lacking.items():
+            if rows and self.missing == "error":
+                raise ValueError(
+                    f"{rows} rows belong to clips that {name} does not know: fill it, or choose"
+                    " missing='drop' to leave them out or 'null' to take them without"
+                )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A choice, looked up."""
+
+    among: tuple[ClipIndex, ...]
+    """A clip takes part if it is in all of these."""
+    sides: tuple[Side, ...]
+    """What is read of it."""
+    selection: str | None
+    """Id of the selection."""
+
+
+def _kept(dataset: Dataset, selection: str) -> pa.ChunkedArray:
+    rows = dataset.selection(selection)
+    if not rows.num_rows:
+        raise ValueError(f"there is no selection {selection}: run `reelmill select` first")
+    return rows.filter(pc.field("verdict") == "kept")["clip_id"]

@@ -1,0 +1,1 @@
+"""Training the learned tokenizer. `crops`, `start` and `loop` need torch, numpy and safetensors."""

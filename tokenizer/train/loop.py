@@ -1,0 +1,251 @@
+"""The training loop: crops in, weights out, on one GPU or a CPU.
+
+Each step draws crops, decodes them from both heads through one decoder, and takes the mean absolute
+error for the first part of the run and the mean squared error for the rest, which is what PSNR
+measures. AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019) with a short
+warm-up and a cosine to zero; what is kept is an exponential moving average of the weights. Rounding
+passes gradients straight through (Bengio, Léonard and Courville, 2013); digits beyond ±1 are pulled
+back by a small penalty. Convolutions compute in bf16 where asked, rounding always in fp32.
+
+A checkpoint holds weights, averages, optimiser and random state, and is replaced as a whole: a run
+that was stopped goes on as if it had not been.
+
+    python -m tokenizer.train crops.safetensors run --rate 8x8x8 --steps 20000 --device cuda
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tokenizer.causal.network import CHANNELS, CONFIGS, Config, Network, round_digits
+from tokenizer.train import crops
+from tokenizer.train.augment import Augment
+from tokenizer.train.start import start_at_pca
+
+LOG = "log.csv"
+CHECKPOINT = "checkpoint.safetensors"
+_VALIDATION = 64
+"""Crops that are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a tokenizer is trained."""
+
+    rate: str = "8x8x8"
+    """Compression, time × height × width; one of `CONFIGS`."""
+    steps: int = 20_000
+    """Optimiser steps in all."""
+    batch: int = 4
+    """Crops of the full length and side to a step; shorter ones come in larger numbers."""
+    side: int = 64
+    """Height and width of what is cut from the stored crops."""
+    learning_rate: float = 1e-3
+    """At its highest, after `warm_up` steps."""
+    linear_pace: float = 0.02
+    """The linear path's learning rate as a share of the network's: it begins where it is good."""
+    warm_up: int = 200
+    """Steps over which the learning rate rises."""
+    weight_decay: float = 1e-4
+    """AdamW's."""
+    absolute: float = 0.1
+    """Share of the steps that minimise the absolute error; the rest minimise the square."""
+    average: float = 0.999
+    """Decay of the moving average of the weights."""
+    seed: int = 0
+    """Of the weights and of every draw."""
+    precision: str = "bf16"
+    """fp32, or bf16 for the convolutions and products."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    every: int = 500
+    """Steps between measurements on the validation crops, each followed by a checkpoint."""
+
+
+class Trainer:
+    """One run in one folder; made again in the same folder, it goes on from its checkpoint."""
+
+    def __init__(self, packed: Path, folder: Path, recipe: Recipe) -> None:
+        if recipe.rate not in CONFIGS:
+            raise ValueError(f"rate {recipe.rate!r} is none of {', '.join(CONFIGS)}")
+        self.recipe, self.folder = recipe, folder
+        self.config: Config = CONFIGS[recipe.rate]
+        self.step, self.seconds = 0, 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        train, self.facts = crops.read(packed, "train")
+        self.train = train.to(recipe.device)
+        self.validation = crops.read(packed, "validation")[0][:_VALIDATION].to(recipe.device)
+        torch.manual_seed(recipe.seed)
+        self.network = Network(self.config)
+        self.random = torch.Generator().manual_seed(recipe.seed)
+        self.augment = Augment(self.config.rate, recipe.side, recipe.batch)
+        resumed = (folder / CHECKPOINT).exists()
+        if not resumed:
+            start_at_pca(self.network, train, recipe.seed)
+        self.network.to(recipe.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        named = list(self.network.named_parameters())
+        groups = [
+            {"params": [p for n, p in named if (".linear." in n) == linear], "pace": pace}
+            for linear, pace in ((True, recipe.linear_pace), (False, 1.0))
+        ]
+        self.optimiser = torch.optim.AdamW(
+            groups, recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+        )
+        if resumed:
+            self._resume()
+
+    def run(self, say: Callable[[dict[str, float]], None], until: int | None = None) -> None:
+        """Trains to the end, or to step `until`; `say` gets each row of the log."""
+        last = min(self.recipe.steps, until or self.recipe.steps)
+        if self.step == 0:
+            self._record(say, self._validate())
+        began = time.monotonic()
+        total: Tensor | float = 0.0
+        since = self.step
+        while self.step < last:
+            total += self._advance()
+            if self.step % self.recipe.every == 0 or self.step == last:
+                self.seconds += time.monotonic() - began
+                self._record(say, {"loss": float(total) / (self.step - since), **self._validate()})
+                self._save()
+                began = time.monotonic()
+                total, since = 0.0, self.step
+
+    def _advance(self) -> Tensor:
+        recipe = self.recipe
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * group["pace"] * self._schedule()
+        video = self.augment(self.train, self.random)
+        loss = self._loss(video)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        weight = 1 - min(recipe.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                self.average[name].lerp_(value, weight)
+        return loss.detach()
+
+    def _schedule(self) -> float:
+        warm = min(1.0, (self.step + 1) / self.recipe.warm_up)
+        return warm * 0.5 * (1 + math.cos(math.pi * self.step / self.recipe.steps))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            torch.device(self.recipe.device).type,
+            dtype=torch.bfloat16,
+            enabled=self.recipe.precision == "bf16",
+        )
+
+    def _loss(self, video: Tensor) -> Tensor:
+        with self._autocast():
+            heads = self.network.encoder(video, True, None).float()
+            latents, digits = heads[..., :CHANNELS], heads[..., CHANNELS:]
+            rounded = digits + (round_digits(digits) - digits).detach()
+            decoder = self.network.decoder
+            from_latents = decoder(latents, "latents", True, None).float()
+            from_codes = decoder(rounded, "codes", True, None).float()
+        beyond = (digits.abs() - 1).clamp(min=0).square().mean()
+        if self.step < self.recipe.absolute * self.recipe.steps:
+            error = (from_latents - video).abs().mean() + (from_codes - video).abs().mean()
+        else:
+            # On the scale of the absolute error, so that the learning rate suits both.
+            error = 4 * (
+                (from_latents - video).square().mean() + (from_codes - video).square().mean()
+            )
+        loss: Tensor = error + beyond
+        return loss
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """PSNR in dB of the averaged weights over the validation crops, from the pooled error."""
+        kept = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        squares, count = torch.zeros(2, dtype=torch.float64), 0
+        frames = 1 + (self.validation.shape[1] - 1) // self.config.time * self.config.time
+        side = self.validation.shape[2] // self.config.space * self.config.space
+        for chunk in torch.split(self.validation[:, :frames, :side, :side], self.recipe.batch):
+            video = chunk.float() / 127.5 - 1
+            with self._autocast():
+                heads = self.network.encoder(video, True, None).float()
+                codes = round_digits(heads[..., CHANNELS:])
+                decoded = (
+                    self.network.decoder(codes, "codes", True, None).float(),
+                    self.network.decoder(heads[..., :CHANNELS], "latents", True, None).float(),
+                )
+            for place, other in enumerate(decoded):
+                error = (other.clamp(-1, 1) - video).double()
+                squares[place] += error.square().sum().cpu()
+            count += video.numel()
+        self.network.load_state_dict(kept)
+        codes_db, latents_db = (10 * torch.log10(4 * count / squares)).tolist()
+        return {"psnr_codes_db": codes_db, "psnr_latents_db": latents_db}
+
+    def _record(self, say: Callable[[dict[str, float]], None], facts: dict[str, float]) -> None:
+        row = {"step": self.step, "seconds": round(self.seconds, 1), "loss": math.nan, **facts}
+        path = self.folder / LOG
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.5g}" for k, v in row.items()})
+        say(row)
+
+    def _save(self) -> None:
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for place, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{place}.{k}": v for k, v in moments.items()}
+        tensors["random"] = self.random.get_state()
+        facts = {
+            "recipe": json.dumps(asdict(self.recipe)),
+            "step": str(self.step),
+            "seconds": str(self.seconds),
+        }
+        whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        fresh = self.folder / f"{CHECKPOINT}.new"
+        save_file(whole, str(fresh), metadata=facts)
+        os.replace(fresh, self.folder / CHECKPOINT)
+
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT
+        with safe_open(str(path), framework="pt", device=self.recipe.device) as file:
+            facts = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        before = Recipe(**json.loads(facts["recipe"]))
+        if before != self.recipe:
+            changed = [k for k, v in asdict(before).items() if v != getattr(self.recipe, k)]
+            raise ValueError(
+                f"{path} was trained with another {', '.join(changed)}:"
+                " give the same, or a new folder"
+            )
+        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        self.network.load_state_dict(_under("network.", tensors))
+        self.average = _under("average.", tensors)
+        self.random.set_state(tensors["random"].cpu())
+        state = self.optimiser.state_dict()
+        for name, value in _under("optimiser.", tensors).items():
+            place, key = name.split(".")
+            state["state"].setdefault(int(place), {})[key] = value
+        self.optimiser.load_state_dict(state)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
