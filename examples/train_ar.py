@@ -179,18 +179,18 @@ def main() -> None:
     form.add_argument(
         "--temperature", type=float, default=0.8, help="of what is dreamed (default: %(default)s)"
     )
-    trainer = opened(form, "codes")
-    model = CodeModel(trainer.tokenizer.levels, trainer.options)
-    trainer.fit(model)
-    bits, unigram = trainer.means(model, Unigram(model, trainer))
-    trainer.say(
-        f"held out: {bits:.2f} bits a code, {unigram:.2f} by the frequency of each digit:"
-        f" {unigram - bits:.2f} bits ({1 - bits / unigram:.0%}) fewer"
-    )
-    if trainer.leads:
-        known = conditions(trainer.prompt, trainer.options.actions)
-        codes = model.dream(trainer.prompt["codes"][0], known, trainer.options.dream)
-        trainer.film(trainer.tokenizer.decode_codes([codes.numpy().astype("uint16")])[0])
+    with opened(form, "codes") as trainer:
+        model = CodeModel(trainer.tokenizer.levels, trainer.options)
+        trainer.fit(model)
+        bits, unigram = trainer.means(model, Unigram(model, trainer))
+        trainer.say(
+            f"held out: {bits:.2f} bits a code, {unigram:.2f} by the frequency of each digit:"
+            f" {unigram - bits:.2f} bits ({1 - bits / unigram:.0%}) fewer"
+        )
+        if trainer.leads:
+            known = conditions(trainer.prompt, trainer.options.actions)
+            codes = model.dream(trainer.prompt["codes"][0], known, trainer.options.dream)
+            trainer.film(trainer.tokenizer.decode_codes([codes.numpy().astype("uint16")])[0])
 
 
 if __name__ == "__main__":

@@ -139,20 +139,20 @@ def main() -> None:
         "--euler", type=int, default=30, help="steps from noise to a frame (default: %(default)s)"
     )
     form.set_defaults(side=16)
-    trainer = opened(form, "latents")
-    model = FlowModel(trainer.train.channels, trainer.options)
-    trainer.fit(model)
-    error, mean = trainer.means(model, MeanVelocity(model, trainer))
-    trainer.say(
-        f"held out: squared error {error:.3f}, {mean:.3f} by the mean velocity:"
-        f" {mean - error:.3f} ({1 - error / mean:.0%}) less"
-    )
-    if trainer.leads:
-        known = conditions(trainer.prompt, trainer.options.actions)
-        latents = model.dream(trainer.prompt["latents"], known, trainer.options.dream)[0]
-        mean_of, deviation = (each[:, None, None, None] for each in trainer.train.statistics)
-        whole = (latents * deviation + mean_of).numpy().astype("float16")
-        trainer.film(trainer.tokenizer.decode_latents([whole])[0])
+    with opened(form, "latents") as trainer:
+        model = FlowModel(trainer.train.channels, trainer.options)
+        trainer.fit(model)
+        error, mean = trainer.means(model, MeanVelocity(model, trainer))
+        trainer.say(
+            f"held out: squared error {error:.3f}, {mean:.3f} by the mean velocity:"
+            f" {mean - error:.3f} ({1 - error / mean:.0%}) less"
+        )
+        if trainer.leads:
+            known = conditions(trainer.prompt, trainer.options.actions)
+            latents = model.dream(trainer.prompt["latents"], known, trainer.options.dream)[0]
+            mean_of, deviation = (each[:, None, None, None] for each in trainer.train.statistics)
+            whole = (latents * deviation + mean_of).numpy().astype("float16")
+            trainer.film(trainer.tokenizer.decode_latents([whole])[0])
 
 
 if __name__ == "__main__":

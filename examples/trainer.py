@@ -176,6 +176,14 @@ class Trainer:
             group.all_reduce(values)
         return values
 
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves the other processes, whose threads must end before the interpreter does."""
+        if group.is_initialized():
+            group.destroy_process_group()
+
     def say(self, words: str) -> None:
         """Prints, once however many processes there are."""
         if self.leads:
