@@ -9,6 +9,7 @@ the vector; another scene does. Its weak point is a shift in time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -34,9 +35,11 @@ class FrameDct:
     dim = _SEGMENTS * (_KEPT * _KEPT - 1)
     """Length of the vector."""
 
-    def watch(self) -> FrameDctWatcher:
-        """A watcher for one source."""
-        return FrameDctWatcher()
+    gpus = 0.0
+
+    def load(self) -> Callable[[], FrameDctWatcher]:
+        """What makes a watcher for one source; there is nothing to load."""
+        return FrameDctWatcher
 
 
 @dataclass
@@ -53,11 +56,7 @@ class FrameDctWatcher:
         self.borders.append(bars(look.luma))
 
     def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:
-        """The vector of the clip whose analysis frames are `first` to `last` (exclusive).
-
-        `times_s` are those frames' times, `span_s` the clip's start and end. Little-endian
-        float16 of unit length, or zeros for a clip without structure or frames.
-        """
+        """See `EmbeddingWatcher`; zeros for a clip without structure or frames."""
         if first >= last:
             return np.zeros(FrameDct.dim, "<f2").tobytes()
         top, bottom, left, right = steady_bars(np.array(self.borders[first:last]))

@@ -7,13 +7,15 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from curation import records, scores
+from curation.descriptor import FrameDct
+from curation.embedder import Embedder, EmbeddingWatcher
 from curation.listing import Entry
 from curation.media import child
 from curation.media.probe import Facts, check_readable, probe
@@ -63,6 +65,8 @@ class Scan:
         default_factory=lambda: tuple(score() for score in scores.SCORES.values())
     )
     """What is measured."""
+    embedders: tuple[Embedder, ...] = (FrameDct(),)
+    """What clips are embedded by; de-duplication needs `FrameDct`."""
     sampling: Sampling = field(default_factory=Sampling)
     """Which frames are looked at."""
     limits: child.Limits = field(default_factory=child.Limits)
@@ -71,14 +75,15 @@ class Scan:
 
     @property
     def needs(self) -> Needs:
-        """One core; a share of a GPU where the detector runs on one."""
-        gpu = getattr(self.shots, "device", "cpu").startswith("cuda")
-        return Needs(cpus=1.0, gpus=0.1 if gpu else 0.0, memory_mb=1500)
+        """One core; a share of a GPU where the detector or an embedder runs on one."""
+        detector = 0.1 if getattr(self.shots, "device", "cpu").startswith("cuda") else 0.0
+        gpus = detector + sum(embedder.gpus for embedder in self.embedders)
+        return Needs(cpus=1.0, gpus=gpus, memory_mb=1500)
 
     @property
     def side_tables(self) -> dict[str, type[Any]]:
         """The side tables that scan fills, and their records."""
-        return side_tables(self.scores)
+        return side_tables(self.scores, self.embedders)
 
     @property
     def digest(self) -> str:
@@ -94,16 +99,24 @@ class Scan:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
     def setup(self) -> Callable[[ScanItem], ScanResult]:
-        """Loads the shot detector."""
-        make_finder = self.shots.load()
-        return lambda item: _scan(self, make_finder, item)
+        """Loads the shot detector and the embedders."""
+        models = _Models(self.shots.load(), {each: each.load() for each in self.embedders})
+        return lambda item: _scan(self, models, item)
 
 
-def _scan(stage: Scan, make_finder: Callable[[], ShotFinder], item: ScanItem) -> ScanResult:
+@dataclass(frozen=True)
+class _Models:
+    """What is loaded once in each worker."""
+
+    finder: Callable[[], ShotFinder]
+    embedders: Mapping[Embedder, Callable[[], EmbeddingWatcher]]
+
+
+def _scan(stage: Scan, models: _Models, item: ScanItem) -> ScanResult:
     """A source that is bad still has a result: its row says why."""
     known: dict[str, Any] = {}
     try:
-        return _watch(stage, make_finder, item, known)
+        return _watch(stage, models, item, known)
     except MediaError as error:
         source = failed_source(item.entry, error.reason, error.detail, **known)
         return ScanResult(source, records.table(Clip, []), {}, {})
@@ -123,16 +136,15 @@ def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Sourc
     )
 
 
-def _watch(
-    stage: Scan, make_finder: Callable[[], ShotFinder], item: ScanItem, known: dict[str, Any]
-) -> ScanResult:
+def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) -> ScanResult:
     entry = item.entry
     clock = _Clock()
-    with _readable(entry) as path, contextlib.closing(Watcher(stage.scores)) as watcher:
+    embedders = {each: make() for each, make in models.embedders.items()}
+    with _readable(entry) as path, contextlib.closing(Watcher(stage.scores, embedders)) as watcher:
         known["source_id"] = source_id = file_sha256(path)
         facts = probe(path, stage.limits)
         known.update(_probed(facts))
-        finder = make_finder()
+        finder = models.finder()
         timeline = watch(
             path,
             facts,

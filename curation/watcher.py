@@ -1,14 +1,14 @@
 """Takes the analysis frames of one source, and makes the rows of its clips' side tables.
 
-What is kept of each frame is small: the scores' numbers, 4 KiB for the descriptor, and a JPEG in a
-temporary file.
+What is kept of each frame is small: the scores' numbers, what embedders keep (the descriptor 4
+KiB), and a JPEG in a temporary file.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from curation import records, scores
-from curation.descriptor import FrameDct, FrameDctWatcher
+from curation import embedder, records, scores
+from curation.descriptor import FrameDct
+from curation.embedder import Embedder, EmbeddingWatcher
 from curation.media.watch import Frames, Timeline
 from curation.records import Clip, Embedding, Thumbnail
 from curation.scores import Look, Score
@@ -26,19 +27,22 @@ THUMBNAILS = "thumbnails"
 EMBEDDINGS = f"embeddings/{FrameDct.name}"
 
 
-def side_tables(measured: Sequence[Score]) -> dict[str, type[Any]]:
+def side_tables(measured: Sequence[Score], embedders: Sequence[Embedder]) -> dict[str, type[Any]]:
     """The side tables of clips, and their records."""
     scored = {scores.table_name(score): score.record for score in measured}
-    return {**scored, EMBEDDINGS: Embedding, THUMBNAILS: Thumbnail}
+    embedded = {embedder.table_name(each): Embedding for each in embedders}
+    return {**scored, **embedded, THUMBNAILS: Thumbnail}
 
 
 class Watcher:
     """Takes the analysis frames of one source and makes the side tables' rows."""
 
-    def __init__(self, measured: Sequence[Score]) -> None:
+    def __init__(
+        self, measured: Sequence[Score], embedders: Mapping[Embedder, EmbeddingWatcher]
+    ) -> None:
         self._scores = tuple(measured)
+        self._embedders = embedders
         self._measures: list[list[tuple[float, ...]]] = [[] for _ in self._scores]
-        self._descriptor: FrameDctWatcher = FrameDct().watch()
         self._pictures = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
         self._offsets = [0]
         self._before: Look | None = None
@@ -53,14 +57,15 @@ class Watcher:
             look = Look.at(rgb)
             for kept, score in zip(self._measures, self._scores, strict=True):
                 kept.append(score.measure(look, self._before))
-            self._descriptor.see(look)
+            for watcher in self._embedders.values():
+                watcher.see(look)
             self._pictures.write(jpeg(rgb))
             self._offsets.append(self._pictures.tell())
             self._before = look
 
     def tables(self, clips: Sequence[Clip], timeline: Timeline) -> dict[str, pa.Table]:
         """The rows of every side table, for the clips of this source."""
-        forms = side_tables(self._scores)
+        forms = side_tables(self._scores, tuple(self._embedders))
         rows: dict[str, list[Any]] = {name: [] for name in forms}
         measures = [np.array(m, np.float64).reshape(len(m), -1) for m in self._measures]
         picked = timeline.starts_s[timeline.analysed]
@@ -72,8 +77,10 @@ class Watcher:
                 middle = (first + last) // 2
                 rows[THUMBNAILS].append(self._thumbnail(clip, timeline, middle))
             span_s = (clip.start_s, clip.end_s)
-            vector = self._descriptor.vector(first, last, picked[first:last], span_s)
-            rows[EMBEDDINGS].append(Embedding(clip.clip_id, clip.source_id, FrameDct.dim, vector))
+            for each, watcher in self._embedders.items():
+                vector = watcher.vector(first, last, picked[first:last], span_s)
+                row = Embedding(clip.clip_id, clip.source_id, each.dim, vector)
+                rows[embedder.table_name(each)].append(row)
         return {name: records.table(form, rows[name]) for name, form in forms.items()}
 
     def _summarise(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from curation.embedder import EMBEDDERS, Embedder
 from curation.media.child import Limits
 from curation.media.encode import Encoding
 from curation.media.watch import Sampling
@@ -61,7 +62,13 @@ class Profile:
 
 _CHOSEN = {"scan.shots": SHOT_DETECTORS}
 _SECTIONS: dict[str, dict[str, Any]] = {
-    "scan": {"shots": None, "max_clip_s": float, "scores": list[str], "sampling": Sampling},
+    "scan": {
+        "shots": None,
+        "max_clip_s": float,
+        "scores": list[str],
+        "embedders": list[Any],
+        "sampling": Sampling,
+    },
     "policy": {"limits": None, "similarity": float | None},
     "render": {"mode": Literal["encode", "copy", "span"], "encoding": Encoding},
     "tokenize": {f.name: None for f in dataclasses.fields(Tokenize) if f.name != "limits"},
@@ -210,6 +217,7 @@ def _profile(data: dict[str, Any]) -> Profile:
             shots=_detector(scan["shots"]),
             max_clip_s=_checked(float, scan["max_clip_s"], "scan.max_clip_s"),
             scores=_scores(scan["scores"]),
+            embedders=_embedders(scan["embedders"]),
             sampling=_checked(Sampling, scan["sampling"], "scan.sampling"),
             limits=sandbox,
         ),
@@ -237,6 +245,21 @@ def _scores(names: Any) -> tuple[Any, ...]:
     listed = _checked(list[str], names, "scan.scores")
     _refuse_unknown(dict.fromkeys(listed), SCORES, "scan.scores")
     return tuple(SCORES[name]() for name in listed)
+
+
+def _embedders(given: Any) -> tuple[Embedder, ...]:
+    """Embedders from a list of names, each alone or as `{Name: settings}`."""
+    if not isinstance(given, list):
+        raise ConfigError(f"scan.embedders: needs a list of embedders, not {given!r}")
+    made = []
+    for each in given:
+        data = {each: {}} if isinstance(each, str) else each
+        if not isinstance(data, Mapping) or len(data) != 1:
+            raise ConfigError(f"scan.embedders: {each!r} is no name of one and its settings")
+        _refuse_unknown(data, EMBEDDERS, "scan.embedders")
+        ((name, settings),) = data.items()
+        made.append(_checked(EMBEDDERS[name], settings or {}, f"scan.embedders.{name}"))
+    return tuple(made)
 
 
 def _tokenize(data: Any, sandbox: Limits) -> Tokenize:

@@ -23,8 +23,9 @@ _MOST_SKIPPED = 10
 _MEANING = """\
 PSNR: mean over clips, each weighted by its frames; pooled: of the squared error over all pixels.
 SSIM: luma, 11 x 11 Gaussian window. bits/code: entropy of the codes.
-seam dB: PSNR of the frames beside the end of a window less that of the rest. flicker: root mean
-square error of the change from frame to frame, in grey levels, at seams and inside windows."""
+seam dB: PSNR of the frames beside the end of a window less that of the rest; end dB: of those
+before it less that of frames that end a latent elsewhere. flicker: root mean square error of the
+change from frame to frame, in grey levels, at seams and inside windows."""
 
 
 def evaluate(
@@ -154,7 +155,9 @@ def _quality(summaries: list[Summary]) -> Table:
 
 
 def _codes(summaries: list[Summary]) -> Table:
-    table = _table("codes and seams", "codebook", "bits/code", "seam dB", "flicker", "inside")
+    table = _table(
+        "codes and seams", "codebook", "bits/code", "seam dB", "end dB", "flicker", "inside"
+    )
     for one in summaries:
         book, seams = one.codebook, one.seams
         table.add_row(
@@ -162,6 +165,7 @@ def _codes(summaries: list[Summary]) -> Table:
             f"{book.share:.1%}" if book else "",
             f"{book.entropy_bits:.2f}" if book else "",
             f"{seams.gap_db:+.2f}" if seams else "",
+            "" if seams is None or seams.end_gap_db is None else f"{seams.end_gap_db:+.2f}",
             f"{seams.flicker:.2f}" if seams else "",
             f"{seams.rest_flicker:.2f}" if seams else "",
         )

@@ -24,7 +24,7 @@ def unpacked(vector):
 
 def vector_of(pictures):
     """The vector of a clip of 3 s, with 12 analysis frames at 320 pixels."""
-    watcher = FrameDct().watch()
+    watcher = FrameDct().load()()
     for picture in pictures:
         watcher.see(Look.at(np.asarray(picture.resize((320, 180), Image.Resampling.BICUBIC))))
     times = np.arange(len(pictures)) / 4
@@ -119,7 +119,7 @@ def test_a_coded_copy_is_near(scenes, vectors, tmp_path):
 
 
 def test_a_clip_without_frames_or_structure_is_zero():
-    watcher = FrameDct().watch()
+    watcher = FrameDct().load()()
     assert not unpacked(watcher.vector(0, 0, np.empty(0), (0.0, 1.0))).any()
     watcher.see(Look.at(np.full((180, 320, 3), 90, np.uint8)))
     watcher.see(Look.at(np.zeros((180, 320, 3), np.uint8)))

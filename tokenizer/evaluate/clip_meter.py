@@ -151,6 +151,7 @@ class _TrialMeter:
         self.encode_s = 0.0
         self.heads: dict[Head, _HeadMeter] = {}
         self._subject, self._settings = subject, settings
+        self._frames_a_latent = subject.tokenizer.rate.time
 
     def add(self, videos: Sequence[Video]) -> None:
         """Encodes, decodes and measures the next windows."""
@@ -161,7 +162,8 @@ class _TrialMeter:
                 counts = count_codes(tokens.codes, self._subject.codebook)
                 self.codes = counts if self.codes is None else self.codes + counts
         for head, rebuilt in trial.heads.items():
-            self.heads.setdefault(head, _HeadMeter(self._settings)).add(videos, rebuilt)
+            meter = self.heads.setdefault(head, _HeadMeter(self._settings, self._frames_a_latent))
+            meter.add(videos, rebuilt)
 
 
 @dataclass
@@ -169,6 +171,7 @@ class _HeadMeter:
     """One head's part of a clip."""
 
     settings: Settings
+    frames_a_latent: int
     errors: list[PerFrame] = field(default_factory=list)
     likeness: list[PerFrame] = field(default_factory=list)
     changes: list[PerFrame] = field(default_factory=list)
@@ -227,7 +230,7 @@ class _HeadMeter:
             bits_per_pixel=self.bits / (self.frames * picture.height * picture.width),
             encode_s=encode_s,
             decode_s=self.decode_s,
-            seams=at_seams(errors, np.concatenate(self.changes), starts),
+            seams=at_seams(errors, np.concatenate(self.changes), starts, self.frames_a_latent),
         )
 
 

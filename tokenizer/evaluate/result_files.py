@@ -39,6 +39,7 @@ def _summary(summary: Summary) -> dict[str, Any]:
     found = asdict(summary)
     if summary.seams is not None:
         found["seams"]["gap_db"] = summary.seams.gap_db
+        found["seams"]["end_gap_db"] = summary.seams.end_gap_db
     return found
 
 

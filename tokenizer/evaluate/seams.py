@@ -8,6 +8,10 @@ that of all others, and flicker, the error of the change from one frame to the n
 
 with source x and reconstruction r, across a seam against inside windows. An error that stays as it
 is from frame to frame gives no flicker.
+
+A frame's error also depends on its place among the frames of its latent, wherever that lies: the
+last of them is decoded without what follows. So frames before seams are compared once more, with
+frames that end a latent inside windows, which shows what the end of the window alone does.
 """
 
 from __future__ import annotations
@@ -45,26 +49,36 @@ class Seams(NamedTuple):
     """The same of the first frames after one."""
     apart: float
     """Mean squared error of all other frames."""
+    alike: float
+    """Mean squared error of those of them that are the last frame of a latent; NaN if none is."""
     across: float
     """Mean flicker across a seam."""
     inside: float
     """Mean flicker inside windows."""
 
 
-def at_seams(errors: PerFrame, changes: PerFrame, starts: Sequence[int]) -> Seams | None:
+def at_seams(
+    errors: PerFrame, changes: PerFrame, starts: Sequence[int], frames_a_latent: int
+) -> Seams | None:
     """What a clip of T frames shows at the seams before the frames `starts`.
 
-    `errors` [T] and `changes` [T - 1] are those of `squared_errors` and `flicker`. None if there is
-    no seam, or nothing to compare it with.
+    A window's first frame has a latent of its own, and then `frames_a_latent` share one. `errors`
+    [T] and `changes` [T - 1] are those of `squared_errors` and `flicker`. None if there is no seam,
+    or nothing to compare it with.
     """
     cuts = np.asarray([start for start in starts if start], np.int64)
     is_apart, is_inside = np.ones(len(errors), bool), np.ones(len(changes), bool)
     is_apart[cuts] = is_apart[cuts - 1] = is_inside[cuts - 1] = False
     if not (len(cuts) and is_apart.any() and is_inside.any()):
         return None
-    sides = errors[cuts - 1], errors[cuts], errors[is_apart]
-    parts = (*sides, changes[cuts - 1], changes[is_inside])
-    return Seams(len(cuts), *(float(part.mean()) for part in parts))
+    frames = np.arange(len(errors))
+    place = (
+        frames - np.asarray(sorted(starts))[np.searchsorted(sorted(starts), frames, "right") - 1]
+    )
+    alike = errors[is_apart & (place > 0) & (place % frames_a_latent == 0)]
+    parts = (errors[cuts - 1], errors[cuts], errors[is_apart], alike, changes[cuts - 1],
+             changes[is_inside])  # fmt: skip
+    return Seams(len(cuts), *(float(part.mean()) if part.size else math.nan for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,8 @@ class SeamComparison:
     """Of the first frames after seams: tokens of one frame alone, so often better than others."""
     rest_psnr_db: float
     """Of the other frames of these clips."""
+    alike_psnr_db: float | None
+    """Of those of them that end a latent, as frames before seams do; None if a clip has none."""
     flicker: float
     """Root of the mean flicker across seams, in grey levels of 255."""
     rest_flicker: float
@@ -92,6 +108,11 @@ class SeamComparison:
         """PSNR beside seams less that of the rest: below 0 where seams are worse."""
         return self.psnr_db - self.rest_psnr_db
 
+    @property
+    def end_gap_db(self) -> float | None:
+        """PSNR before seams less that of frames that end a latent inside windows."""
+        return None if self.alike_psnr_db is None else self.last_psnr_db - self.alike_psnr_db
+
     @classmethod
     def of(cls, clips: Iterable[Seams | None]) -> SeamComparison | None:
         """What clips show together; None if none has a seam."""
@@ -99,13 +120,14 @@ class SeamComparison:
         if not found.size:
             return None
         means = np.average(found[:, 1:], axis=0, weights=found[:, 0])
-        last, first, apart, across, inside = means.tolist()
+        last, first, apart, alike, across, inside = means.tolist()
         return cls(
             int(found[:, 0].sum()),
             psnr_of((last + first) / 2),
             psnr_of(last),
             psnr_of(first),
             psnr_of(apart),
+            None if math.isnan(alike) else psnr_of(alike),
             math.sqrt(across),
             math.sqrt(inside),
         )

@@ -16,13 +16,13 @@ FACTS = ("clip", "s", 20, 96, 64, 2, 30.5, 57.9, 0.9, None, 0.06, 0.25, 0.5)
 @pytest.fixture
 def evaluation():
     rows = [
-        ClipRow("pca", "codes", *FACTS, Seams(1, 2.0, 2.5, 3.0, 4.0, 5.0)),
+        ClipRow("pca", "codes", *FACTS, Seams(1, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
         ClipRow("pca", "latents", *FACTS, None),
     ]
     line = Summary(
         "pca", "ab12", "codes", 1, 20, 30.5, 30.4, 0.9, None, Distance(7.5, 3, 400), 0.06,
-        CodebookUse(10, 64000, 0.5, 3.0), SeamComparison(1, 30.0, 29.5, 30.5, 31.0, 2.0, 1.5), 80.0,
-        40.0, "cpu", "fp32",
+        CodebookUse(10, 64000, 0.5, 3.0),
+        SeamComparison(1, 30.0, 29.5, 30.5, 31.0, 29.0, 2.0, 1.5), 80.0, 40.0, "cpu", "fp32",
     )  # fmt: skip
     return Evaluation([line], rows, [Skipped("bad", "corrupt", "noise")])
 
@@ -37,6 +37,7 @@ def test_json_holds_everything(evaluation, tmp_path):
     assert line["fvd"] == {"value": 7.5, "spans": 3, "dimensions": 400}
     assert line["codebook"]["entropy_bits"] == 3
     assert line["seams"]["gap_db"] == -1
+    assert line["seams"]["end_gap_db"] == 0.5
     first, second = found["clips"]
     assert (first["seam_number"], first["seam_last"], first["seam_inside"]) == (1, 2, 5)
     assert (second["seam_number"], second["lpips"]) == (None, None)

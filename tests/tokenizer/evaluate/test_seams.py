@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -23,19 +25,34 @@ def test_flicker_is_the_squared_change_of_the_error():
 def test_frames_beside_seams_are_told_from_the_rest():
     errors = np.array([1.0, 2, 3, 4, 5, 6, 7])
     changes = np.array([10.0, 20, 30, 40, 50, 60])
-    found = at_seams(errors, changes, [0, 3, 6])
-    assert found == Seams(2, (3 + 6) / 2, (4 + 7) / 2, (1 + 2 + 5) / 3, (30 + 60) / 2, 180 / 6)
+    found = at_seams(errors, changes, [0, 3, 6], 2)
+    assert found is not None
+    assert math.isnan(found.alike)
+    assert found._replace(alike=0) == Seams(
+        2, (3 + 6) / 2, (4 + 7) / 2, (1 + 2 + 5) / 3, 0, (30 + 60) / 2, 180 / 6
+    )
+
+
+def test_frames_before_seams_are_compared_with_those_at_the_same_place():
+    errors = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    found = at_seams(errors, np.ones(9), [0, 5], 2)  # windows of 1 + 2 + 2 frames
+    assert found is not None
+    assert (found.last, found.alike) == (5, (3 + 8 + 10) / 3)
+    lone = SeamComparison.of([at_seams(errors, np.ones(9), [0, 3, 6], 2)])
+    assert lone is not None
+    assert lone.end_gap_db == pytest.approx(10 * np.log10(9 / 4.5))
+    assert SeamComparison.of([found, Seams(1, 1, 1, 1, math.nan, 1, 1)]).end_gap_db is None
 
 
 @pytest.mark.parametrize(
     ("frames", "starts"), [(5, [0]), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 3])]
 )
 def test_a_clip_without_a_seam_or_without_a_rest_says_nothing(frames, starts):
-    assert at_seams(np.ones(frames), np.ones(frames - 1), starts) is None
+    assert at_seams(np.ones(frames), np.ones(frames - 1), starts, 1) is None
 
 
 def test_a_clip_weighs_alike_on_both_sides():
-    easy, hard = Seams(1, 1.0, 1.0, 1.0, 4.0, 4.0), Seams(9, 100.0, 100.0, 100.0, 400.0, 400.0)
+    easy, hard = Seams(1, *[1.0] * 4, 4.0, 4.0), Seams(9, *[100.0] * 4, 400.0, 400.0)
     found = SeamComparison.of([easy, None, hard])
     assert found is not None
     assert (found.seams, found.gap_db) == (10, 0)
@@ -44,10 +61,11 @@ def test_a_clip_weighs_alike_on_both_sides():
 
 
 def test_the_gap_is_below_zero_where_seams_are_worse():
-    found = SeamComparison.of([Seams(1, 30.0, 10.0, 10.0, 9.0, 4.0)])
+    found = SeamComparison.of([Seams(1, 30.0, 10.0, 10.0, 15.0, 9.0, 4.0)])
     assert found is not None
     assert found.gap_db == pytest.approx(-10 * np.log10(2))
     assert found.last_psnr_db == pytest.approx(10 * np.log10(255**2 / 30))
     assert found.first_psnr_db == found.rest_psnr_db == pytest.approx(10 * np.log10(255**2 / 10))
+    assert found.end_gap_db == pytest.approx(-10 * np.log10(2))
     assert (found.flicker, found.rest_flicker) == (3, 2)
     assert SeamComparison.of([None, None]) is None
