@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments], env=environment(), cwd=ROOT, capture_output=True, text=True,
         timeout=timeout, check=False,

@@ -134,7 +134,7 @@ def test_of_two_processes_on_one_table_exactly_one_wins(catalog, tmp_path):
         )
         for name in ("left", "right")
     ]  # fmt: skip
-    left, right = (racer.communicate(timeout=60)[0].split() for racer in racers)
+    left, right = (racer.communicate(timeout=300)[0].split() for racer in racers)
     assert [racer.returncode for racer in racers] == [0, 0]
     for n, outcomes in enumerate(zip(left, right, strict=True)):
         assert sorted(outcomes) == ["stale", "won"]

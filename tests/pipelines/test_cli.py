@@ -198,7 +198,7 @@ def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, cura
         time.sleep(0.005)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=300)
     assert process.returncode == 4, said + errors
     assert errors == (
         "reelmill: stopped. What was done is kept. Run the same command again to go on.\n"
