@@ -6,8 +6,9 @@
 The first makes random windows of codes, writes them in the form of each loader, and reads two
 shuffled epochs in one process with each: into int64 batches, the first to warm up and to check that
 every row is there once, the second timed. Loaders of other people are installed into environments
-of their own below DIR. Rounds over all loaders are repeated, and medians are printed beside
-`np.memmap` read row by row, as training scripts without a loader do.
+of their own below DIR. Rounds over all loaders are repeated; printed are medians, those of the
+ratios to the feed within a round, and `np.memmap` read row by row, as training scripts without a
+loader do.
 
 The second reads from a local S3 server that answers every request 20 ms late, for a consumer that
 takes 10,000 samples a second, and prints how much of its time went by waiting.
@@ -146,19 +147,22 @@ def compare(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, 
     packages = runpy.run_path(str(PEERS))["PACKAGES"]
     names = ["ours", *(n for n in packages if not arguments.only or n in arguments.only)]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    commands = {"ours": [sys.executable, __file__, "--read", str(folder)]}
+    for name in names[1:]:
+        interpreter = environment(arguments.environments, packages[name])
+        commands[name] = [str(interpreter), str(PEERS), name, str(folder), str(arguments.batch)]
     for turn in range(arguments.rounds):
-        for name in names:
-            if name == "ours":
-                command = [sys.executable, __file__, "--read", str(folder)]
-            else:
-                interpreter = environment(arguments.environments, packages[name])
-                command = [str(interpreter), str(PEERS), name, str(folder), str(arguments.batch)]
+        for name, command in commands.items():
             found[name].append(run(command))
             speed = found[name][-1]["samples_per_s"]
             print(f"round {turn + 1}  {name:<16}{speed:>12,.0f} samples/s", file=sys.stderr)
     return {
         name: {
             "samples_per_s": statistics.median(r["samples_per_s"] for r in results),
+            "of_ours": statistics.median(
+                r["samples_per_s"] / ours["samples_per_s"]
+                for r, ours in zip(results, found["ours"], strict=True)
+            ),
             "cpu_us_per_sample": statistics.median(r["cpu_us_per_sample"] for r in results),
             "every_row_once": all(r["whole"] for r in results),
         }
@@ -167,12 +171,11 @@ def compare(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, 
 
 
 def show(found: dict[str, dict[str, Any]]) -> None:
-    row_by_row = found.get("memmap", {}).get("samples_per_s", float("nan"))
-    print(f"{'':<16}{'samples/s':>12}{'of memmap':>11}{'CPU µs':>9}   every row once")
+    print(f"{'':<16}{'samples/s':>12}{'of the feed':>13}{'CPU µs':>9}   every row once")
     for name, one in sorted(found.items(), key=lambda item: -item[1]["samples_per_s"]):
         speed, cpu = one["samples_per_s"], one["cpu_us_per_sample"]
         once = "yes" if one["every_row_once"] else "no"
-        print(f"{name:<16}{speed:>12,.0f}{speed / row_by_row:>11.2f}{cpu:>9.1f}   {once}")
+        print(f"{name:<16}{speed:>12,.0f}{one['of_ours']:>13.2f}{cpu:>9.1f}   {once}")
 
 
 def serve(address: Any) -> None:
