@@ -138,7 +138,7 @@ def main() -> None:
     form.add_argument(
         "--euler", type=int, default=30, help="steps from noise to a frame (default: %(default)s)"
     )
-    form.set_defaults(side=16)
+    form.set_defaults(side=16, steps=1200)
     with opened(form, "latents") as trainer:
         model = FlowModel(trainer.train.channels, trainer.options)
         trainer.fit(model)
