@@ -9,13 +9,14 @@ Readers see a source wholly or not at all: a source's rows count once its row in
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records, scores
+from curation import captions, records, scores, subset
 from curation.catalog import Catalog
 from curation.records import Clip, Run, Source, Verdict
 from curation.scores import SCORES
@@ -55,16 +56,18 @@ class Dataset:
         return done[-1] if done else None
 
     def selection(self, selection_id: str) -> pa.Table:
-        """One selection's rows, sorted by clip."""
+        """One selection's rows, sorted by clip; or a subset's (its id, name or Parquet file)."""
         where = pc.field("selection_id") == selection_id
-        return self.catalog.read("selection", Verdict, where=where).sort_by("clip_id")
+        rows = self.catalog.read("selection", Verdict, where=where).sort_by("clip_id")
+        return rows if rows.num_rows else subset.verdicts(self.catalog, selection_id)
 
     def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
         """Clips with their scores and source facts; of the newest selection where there is one.
 
         `verdict` keeps only those that are `kept`, `filtered` or `duplicate`; `ValueError` for any
         other word, and where there is no selection yet. A clip that came after the selection has
-        no verdict.
+        no verdict. `group_id` is the same for a kept clip and all its duplicates: the kept one's
+        id; a filtered clip has its own.
         """
         if verdict not in (None, *VERDICTS):
             raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
@@ -75,8 +78,28 @@ class Dataset:
         if chosen is None:
             return table
         verdicts = self.selection(chosen).drop_columns(["source_id", "selection_id"])
+        groups = pc.coalesce(verdicts["duplicate_of"], verdicts["clip_id"])
+        verdicts = verdicts.append_column("group_id", groups)
         table = table.join(verdicts, "clip_id").sort_by("clip_id")
         return table if verdict is None else table.filter(pc.field("verdict") == verdict)
+
+    def caption_tables(self) -> list[str]:
+        """Tables of captions, the one that was filled last first."""
+        return captions.tables(self)
+
+    def captions(self, name: str | None = None) -> pa.Table:
+        """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.captions`.
+
+        Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; raises
+        `NoCaptionsError`.
+        """
+        return captions.captions(self, name)
+
+    def answers(
+        self, name: str | None = None, thresholds: Mapping[str, float] | None = None
+    ) -> pa.Table:
+        """One row a clip: how sure a captioner is of each question's yes, or whether enough."""
+        return captions.answers(self, name, thresholds)
 
     def _joined(self, clips: pa.Table) -> pa.Table:
         for score in SCORES.values():

@@ -51,8 +51,7 @@ class FrameDctWatcher:
 
     def see(self, look: Look) -> None:
         """Takes the next analysis frame."""
-        image = Image.fromarray(np.clip(look.luma + 0.5, 0, 255).astype(np.uint8))
-        self.grays.append(np.asarray(image.resize((_GRAY, _GRAY), Image.Resampling.BOX)))
+        self.grays.append(look.small)
         self.borders.append(bars(look.luma))
 
     def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:

@@ -27,9 +27,11 @@ INPUT_REASONS: dict[str, str] = {
     "decoder_died": "The decoder process was killed or crashed, twice.",
     "changed": "The file's bytes are no longer those that were scanned.",
     "no_tokens": "The tokenizer refuses a window, or its network gives NaN or infinity.",
+    "no_caption": "The captioner gave no words, or answers that cannot be read, each time.",
+    "refused": "The captioner refuses this clip, though it takes others.",
     "internal": "A stage failed on this input for a reason of its own; the detail says where.",
 }
-"""Reasons of a failed input or of a clip whose render or tokens failed."""
+"""Reasons of a failed input or of a clip whose render, captions or tokens failed."""
 
 CLIP_REASONS: dict[str, str] = {
     "too_short": "The clip is shorter than the policy's shortest.",
@@ -38,9 +40,15 @@ CLIP_REASONS: dict[str, str] = {
     "too_large": "The picture's short side has more pixels than the policy allows.",
     "low_rate": "Fewer frames a second than the policy asks for.",
     "high_rate": "More frames a second than the policy allows.",
-    "near_duplicate": "A better clip with nearly the same content is kept.",
+    "excluded": "The clip is on the policy's list of clips to leave out.",
+    "near_duplicate": "A better clip of the same footage is kept.",
+    "semantic_duplicate": "A better clip of the same kind of scene is kept.",
 }
 """Reasons that come from the clip itself rather than from a score."""
+
+EXCLUDED = "excluded"
+DUPLICATE_REASONS = ("near_duplicate", "semantic_duplicate")
+"""Those of duplicates; the others are for what is filtered."""
 
 
 class MediaError(Exception):

@@ -137,15 +137,59 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A pair of clips above the similarity floor; a clip with itself says that it was searched."""
+class Signature:
+    """What one clip shows from frame to frame: finds copies without decoding."""
 
     clip_id: str
-    """The clip that was searched for; the larger id of the pair."""
+    """The clip."""
+    source_id: str
+    """Its source."""
+    frames: int
+    """Frames of the signature, four a second."""
+    framings: int
+    """How the picture was framed: 1 as it is, 2 also without its bars, 0 where nothing shows."""
+    bars: bytes
+    """Top, bottom, left and right bar as shares of the picture, little-endian float16."""
+    scales: bytes
+    """What the coefficients of each frame are multiples of, float16, framing after framing."""
+    coarse: bytes
+    """For each framing and frame 77 low frequencies of its cosine transform, int8."""
+    fine: bytes
+    """For each framing 575 frequencies of the mean frame, int8."""
+    still: bytes
+    """For each framing the share of its fine structure that stands still, float16."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLabel:
+    """Whether one label of a file of labels holds for one clip."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    label: str
+    """Group and label, such as `light/night`, or `aesthetic`."""
+    score: float
+    """The label's share of its group, 0–1; for `aesthetic` what the head says."""
+    holds: bool
+    """Whether the score reaches the label's threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A pair of similar clips, or the word that a clip was searched for."""
+
+    clip_id: str
+    """The clip that was searched for; of two the larger id."""
     neighbour_id: str
-    """The other clip, or the same one."""
+    """The other clip; for an identical one that by which all of them are known, maybe itself."""
     similarity: float
-    """Cosine similarity, at most 1."""
+    """How well two copies agree in time, or the cosine of two embeddings, at most 1."""
+    overlap_s: float | None = None
+    """For copies: how many seconds they share; null for identical ones."""
+    identical: bool = False
+    """Whether both are the same to the bit; a clip that was searched for has one such row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +205,30 @@ class Verdict:
     verdict: str
     """`kept`, `filtered` or `duplicate`."""
     reason: str | None = None
-    """For `filtered` the first rule that it broke; for `duplicate` `near_duplicate`."""
+    """For `filtered` the first rule that it broke; for `duplicate` `near_duplicate` (a copy) or
+    `semantic_duplicate` (the same kind of scene)."""
     duplicate_of: str | None = None
     """For `duplicate`: the kept clip that stands for it."""
     similarity: float | None = None
     """For `duplicate`: how similar the two are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """One clip of a subset that was found by searching and given a name."""
+
+    subset_id: str
+    """Hash of the name, the question, the index's version and the clips."""
+    name: str
+    """What it was called; of several of one name the newest counts."""
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    rank: int
+    """Place among the hits, from 0."""
+    score: float | None = None
+    """How well it fitted; null where the question was a condition alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +269,7 @@ class Render:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What one captioner says of one clip."""
+    """What one captioner says of one window of a clip."""
 
     clip_id: str
     """The clip."""
@@ -214,6 +277,48 @@ class Caption:
     """Its source."""
     text: str
     """The caption."""
+    window: int = 0
+    """Number of the window within the clip, from 0."""
+    start_frame: int | None = None
+    """First frame of the window, counted in the source."""
+    end_frame: int | None = None
+    """End frame, exclusive."""
+    model: str | None = None
+    """The model that wrote it, as it was asked for; null for measured facts."""
+    model_digest: str | None = None
+    """sha256 over the model's files; null where a server keeps them."""
+    prompt_digest: str | None = None
+    """First 16 digits of the sha256 of everything that the model was told beside the clip."""
+    tokens_in: int | None = None
+    """Tokens that the model read for this row, pictures included; null if that is not known."""
+    tokens_out: int | None = None
+    """Tokens that it wrote."""
+    answers: str | None = None
+    """A JSON object: how sure the model is of each question's yes, 0–1; or the measured facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionedClip:
+    """What came of captioning one clip. Written last: without it, captions do not count."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    outcome: str
+    """`captioned` or `failed`."""
+    reason: str | None = None
+    """For `failed`: one word of the closed list of reasons."""
+    detail: str | None = None
+    """For `failed`: what was seen."""
+    windows: int | None = None
+    """For `captioned`: rows in the table of captions."""
+    requests: int = 0
+    """Questions that were put to the model, answered or not; those sent again count again."""
+    tokens_in: int = 0
+    """Tokens that the model read for this clip, as far as it said."""
+    tokens_out: int = 0
+    """Tokens that it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +328,7 @@ class Run:
     run_id: str
     """Random."""
     step: str
-    """`scan`, `select`, `render` or `tokenize`."""
+    """`scan`, `select`, `render`, `caption`, `tokenize`, or `search` for an exported subset."""
     started: str
     """UTC, ISO 8601."""
     seconds: float

@@ -1,4 +1,4 @@
-"""The render step: which kept clips have no render yet, and committing renders and captions."""
+"""The render step: which kept clips have no render yet, and committing renders."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.caption import FACTS, facts_caption
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, source_rows
-from curation.records import Caption, Clip, Render
+from curation.records import Clip, Render
 from curation.render import RenderBatch, RenderClips
 from curation.stage import Done, Failed
 
@@ -71,34 +70,24 @@ class RenderStep:
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[RenderLedger]:
-        """Takes the tables; captions come first, the render announces the clip."""
-        with self.catalog.writer(self.name, {FACTS: Caption, self.result: Render}) as writer:
+        """Takes the table."""
+        with self.catalog.writer(self.name, {self.result: Render}) as writer:
             self.catalog.storage.drop_partial(self.result)
             yield RenderLedger(self, writer)
 
 
 class RenderLedger:
-    """Commits renders, and a caption for each clip that has none."""
+    """Commits renders."""
 
     def __init__(self, step: RenderStep, writer: Writer) -> None:
         self._step = step
         self._writer = writer
-        self._captioned = step.catalog.values(FACTS, Caption, "clip_id")
-        self._kept = step.dataset.clips("kept", step.selection_id)
 
     def commit(self, results: Sequence[tuple[RenderBatch, Done | Failed]]) -> Counter[str]:
         """See `Ledger`."""
         renders = [row for batch, outcome in results for row in _rows(batch, outcome)]
-        captions = self._captions({render.clip_id for render in renders} - self._captioned)
-        self._captioned |= {caption.clip_id for caption in captions}
-        self._writer.append(FACTS, records.table(Caption, captions))
         self._writer.append(self._step.result, records.table(Render, renders))
         return Counter(render.reason or "rendered" for render in renders)
-
-    def _captions(self, clip_ids: set[str]) -> list[Caption]:
-        wanted = pa.array(sorted(clip_ids), pa.string())
-        facts = self._kept.filter(pc.is_in(self._kept["clip_id"], wanted)).to_pylist()
-        return [Caption(f["clip_id"], f["source_id"], facts_caption(f)) for f in facts]
 
 
 def _rows(batch: RenderBatch, outcome: Done | Failed) -> list[Render]:

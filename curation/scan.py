@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from curation import records, scores
 from curation.descriptor import FrameDct
-from curation.embedder import Embedder, EmbeddingWatcher
+from curation.embed.contract import Embedder, EmbeddingWatcher
 from curation.listing import Entry
 from curation.media import child
 from curation.media.probe import Facts, check_readable, probe
-from curation.media.watch import Sampling, Timeline, watch
+from curation.media.watch import Frames, Sampling, Timeline, watch
 from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source
 from curation.scores import Score
@@ -62,11 +62,11 @@ class Scan:
     max_clip_s: float = 20.0
     """A longer shot becomes equal windows of at most this many seconds."""
     scores: tuple[Score, ...] = field(
-        default_factory=lambda: tuple(score() for score in scores.SCORES.values())
+        default_factory=lambda: tuple(scores.SCORES[name]() for name in scores.DEFAULT_SCORES)
     )
     """What is measured."""
     embedders: tuple[Embedder, ...] = (FrameDct(),)
-    """What clips are embedded by; de-duplication needs `FrameDct`."""
+    """What clips are embedded by, beside the signatures that copies are found by."""
     sampling: Sampling = field(default_factory=Sampling)
     """Which frames are looked at."""
     limits: child.Limits = field(default_factory=child.Limits)
@@ -99,7 +99,9 @@ class Scan:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
     def setup(self) -> Callable[[ScanItem], ScanResult]:
-        """Loads the shot detector and the embedders."""
+        """Loads the shot detector, the embedders and what scores need."""
+        for score in self.scores:
+            score.load()
         models = _Models(self.shots.load(), {each: each.load() for each in self.embedders})
         return lambda item: _scan(self, models, item)
 
@@ -145,12 +147,19 @@ def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) 
         facts = probe(path, stage.limits)
         known.update(_probed(facts))
         finder = models.finder()
+        find = clock.timed("shots", finder.feed if item.known is None else lambda frames: None)
+        glance = clock.timed("scores", watcher.glance)
+
+        def on_low(frames: Frames) -> None:
+            find(frames)
+            glance(frames)
+
         timeline = watch(
             path,
             facts,
             stage.sampling,
             stage.limits,
-            on_low=clock.timed("shots", finder.feed if item.known is None else lambda frames: None),
+            on_low=on_low,
             on_analysis=clock.timed("scores", watcher.see),
         )
         clips: Sequence[Clip]

@@ -6,32 +6,28 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog, Writer
+from curation.catalog import Writer
 from curation.dataset import Dataset, numbers
-from curation.dedup import greedy, neighbours, unpack
-from curation.descriptor import FrameDct
+from curation.dedup.greedy import Standing, greedy
+from curation.dedup.stored import NotEmbeddedError, notions, relation
+from curation.judge import Judged, judge
 from curation.policy import Policy
-from curation.records import Embedding, Neighbour, Verdict
-from curation.watcher import EMBEDDINGS
+from curation.records import Neighbour, Verdict
 
-NEIGHBOURS = f"neighbours/{FrameDct.name}"
+__all__ = ["APP", "NotEmbeddedError", "Selection", "funnel", "select"]
+
 APP = "select"
 _QUALITY = ("short_side", "sharpness", "duration_s")
-"""What makes one of two near-duplicates the better one: more of the first, then of the next."""
+"""What makes one of two duplicates the better one: more of the first, then of the next, then of the
+bit rate; then the smaller id."""
 
 Values = Mapping[str, npt.NDArray[np.float64]]
-
-
-class NotEmbeddedError(ValueError):
-    """Clips have no embedding, so their near-duplicates cannot be found."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +46,13 @@ class Selection:
 def select(dataset: Dataset, policy: Policy) -> Selection:
     """Applies a policy to every clip and stores the verdicts; the same again writes nothing.
 
-    Raises `NotEmbeddedError`.
+    Raises `NotEmbeddedError`, and `ValueError` for a condition of the policy that cannot be read.
     """
     clips = dataset.clips()
     values = numbers(clips)
     previous = dataset.latest_selection()
     before = funnel(dataset.selection(previous)) if previous else None
-    selection_id = _name(policy, clips["clip_id"].to_pylist(), values)
+    selection_id = _name(policy, clips, values)
     rows = dataset.selection(selection_id)
     if clips.num_rows and not rows.num_rows:
         rows = _decided(dataset, clips, values, policy, selection_id)
@@ -67,13 +63,15 @@ def _decided(
     dataset: Dataset, clips: pa.Table, values: Values, policy: Policy, selection_id: str
 ) -> pa.Table:
     """Commits the verdicts, unless another run did so before this one had the tables."""
-    tables = {NEIGHBOURS: Neighbour, "selection": Verdict}
+    pairs = {notion.pairs: Neighbour for notion in notions(policy)}
+    tables = {**pairs, "selection": Verdict}
     with dataset.catalog.writer(APP, tables) as writer:
         rows = dataset.selection(selection_id)
         if not rows.num_rows:
-            duplicates = _duplicates(dataset.catalog, writer, clips, values, policy)
-            reasons = policy.reasons(values)
-            rows = records.table(Verdict, _verdicts(clips, reasons, duplicates, selection_id))
+            judged = judge(dataset, policy, clips, values)
+            duplicates = _duplicates(dataset, writer, clips, values, policy, judged)
+            rows = _verdicts(clips, judged.reasons, duplicates, selection_id)
+            rows = records.table(Verdict, rows)
             writer.append("selection", rows)
     return rows
 
@@ -84,70 +82,67 @@ def funnel(verdicts: pa.Table) -> Counter[str]:
     return Counter(reason if verdict == "filtered" else verdict for verdict, reason in pairs)
 
 
-def _name(policy: Policy, clip_ids: list[str], values: Values) -> str:
+def _name(policy: Policy, clips: pa.Table, values: Values) -> str:
     """Names a selection by all that decides it, so that a score that came later makes a new one."""
-    state = hashlib.sha256(f"{policy.digest}{FrameDct.name}{''.join(clip_ids)}".encode())
-    for name in sorted({*policy.limits, *_QUALITY}):
+    state = hashlib.sha256(f"{policy.digest}{''.join(clips['clip_id'].to_pylist())}".encode())
+    for name in sorted({*policy.bounded, *_QUALITY}):
         state.update(values[name].tobytes())
+    for name in sorted(policy.worded):
+        state.update(repr(clips[name].to_pylist()).encode())
     return state.hexdigest()[:16]
 
 
 def _verdicts(
     clips: pa.Table,
     reasons: Sequence[str | None],
-    duplicates: Mapping[str, tuple[str, float]],
+    duplicates: Mapping[int, Standing],
     selection_id: str,
 ) -> list[Verdict]:
     """One verdict a clip, in the order of the clips."""
     verdicts = []
-    columns = (clips["clip_id"].to_pylist(), clips["source_id"].to_pylist(), reasons)
-    for clip, source, reason in zip(*columns, strict=True):
+    ids = clips["clip_id"].to_pylist()
+    columns = zip(ids, clips["source_id"].to_pylist(), reasons, strict=True)
+    for row, (clip, source, reason) in enumerate(columns):
         named = (selection_id, clip, source)
         if reason is not None:
             verdicts.append(Verdict(*named, "filtered", reason))
-        elif clip in duplicates:
-            verdicts.append(Verdict(*named, "duplicate", "near_duplicate", *duplicates[clip]))
+        elif row in duplicates:
+            found = duplicates[row]
+            kept = (found.reason, ids[found.row], found.similarity)
+            verdicts.append(Verdict(*named, "duplicate", *kept))
         else:
             verdicts.append(Verdict(*named, "kept"))
     return verdicts
 
 
-def _duplicates(
-    catalog: Catalog, writer: Writer, clips: pa.Table, values: Values, policy: Policy
-) -> dict[str, tuple[str, float]]:
-    """The near-duplicates among the clips that pass the filter."""
-    passing = [i for i, reason in enumerate(policy.reasons(values)) if reason is None]
-    if policy.similarity is None or not passing:
+def _duplicates(  # noqa: PLR0917  what the selection knows by then
+    dataset: Dataset,
+    writer: Writer,
+    clips: pa.Table,
+    values: Values,
+    policy: Policy,
+    judged: Judged,
+) -> dict[int, Standing]:
+    """The duplicates among the clips that pass the filter, by row; one kept by hand is none."""
+    passing = np.array([i for i, reason in enumerate(judged.reasons) if reason is None])
+    asked = notions(policy)
+    if not asked or not len(passing):
         return {}
-    ids = clips["clip_id"].to_pylist()
-    pairs = _pairs(catalog, writer, [ids[i] for i in passing])
-    quality = np.nan_to_num(np.stack([-values[name] for name in _QUALITY]))
-    order = sorted(passing, key=lambda i: (*quality[:, i].tolist(), ids[i]))
-    shot = zip(clips["source_id"].to_pylist(), clips["shot_start_frame"].to_pylist(), strict=True)
-    shots: dict[str, Any] = dict(zip(ids, shot, strict=True))
-    return greedy((ids[i] for i in order), pairs, shots, policy.similarity)
+    wanted = clips["clip_id"].take(passing).to_pylist()
+    relations = [relation(each, dataset.catalog, writer, clips, wanted) for each in asked]
+    ranks = [-judged.included[passing].astype(float)]
+    ranks += [-np.nan_to_num(values[name][passing]) for name in _QUALITY]
+    ranks.append(-np.nan_to_num(_bitrates(dataset, clips)[passing]))
+    found = greedy(passing[np.lexsort(ranks[::-1])].tolist(), relations)
+    return {row: standing for row, standing in found.items() if not judged.included[row]}
 
 
-def _pairs(catalog: Catalog, writer: Writer, wanted: list[str]) -> list[tuple[str, str, float]]:
-    """Stored pairs of clips, after searching for those of the wanted not searched for yet."""
-    stored = catalog.read(NEIGHBOURS, Neighbour)
-    own = pc.equal(stored["clip_id"], stored["neighbour_id"])
-    searched = set(stored.filter(own)["clip_id"].to_pylist())
-    new = sorted(set(wanted) - searched)
-    if new:
-        ids, vectors = _vectors(catalog, searched | set(new))
-        if lacking := len(set(new).difference(ids)):
-            raise NotEmbeddedError(f"{lacking} clips have no embedding; run `reelmill scan` first")
-        fresh = records.table(Neighbour, neighbours(new, ids, vectors))
-        writer.append(NEIGHBOURS, fresh)
-        stored = pa.concat_tables([stored, fresh])
-    names = [field.name for field in records.schema(Neighbour)]
-    columns = [stored[name].to_pylist() for name in names]
-    return list(zip(*columns, strict=True))
-
-
-def _vectors(catalog: Catalog, wanted: set[str]) -> tuple[list[str], npt.NDArray[np.float32]]:
-    rows = catalog.read(EMBEDDINGS, Embedding, ["clip_id", "vector"])
-    rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(wanted), pa.string())))
-    rows = rows.sort_by("clip_id")
-    return rows["clip_id"].to_pylist(), unpack(rows["vector"].to_pylist(), FrameDct.dim)
+def _bitrates(dataset: Dataset, clips: pa.Table) -> npt.NDArray[np.float64]:
+    """Bits a second of each clip's source; NaN where it has no duration."""
+    sources = dataset.sources().select(["source_id", "size_bytes", "duration_s"]).drop_null()
+    seconds = np.maximum(sources["duration_s"].to_numpy(), 1e-9)
+    of_source = dict(
+        zip(sources["source_id"].to_pylist(), sources["size_bytes"].to_numpy() / seconds * 8,
+            strict=True)
+    )  # fmt: skip
+    return np.array([of_source.get(each, np.nan) for each in clips["source_id"].to_pylist()])

@@ -16,12 +16,16 @@ from curation.policy import FILTER_REASONS, LIMITS
 from curation.reasons import INPUT_REASONS
 from curation.records import (
     Caption,
+    CaptionedClip,
     Clip,
+    ClipLabel,
     Embedding,
     Neighbour,
     Render,
     Run,
+    Signature,
     Source,
+    Subset,
     Thumbnail,
     Verdict,
 )
@@ -35,12 +39,16 @@ TABLES: dict[str, type[Any]] = {
     "sources": Source,
     "clips": Clip,
     **{table_name(score): score.record for score in SCORES.values()},
-    "embeddings/frame-dct": Embedding,
+    "embeddings/EMBEDDER": Embedding,
+    "labels/LABELS": ClipLabel,
     "thumbnails": Thumbnail,
-    "neighbours/frame-dct": Neighbour,
+    "signatures": Signature,
+    "neighbours/copies": Neighbour,
     "selection": Verdict,
-    "captions/facts": Caption,
+    "subsets": Subset,
     "renders/PROFILE": Render,
+    "captions/CAPTIONER": Caption,
+    "captioned/CAPTIONER": CaptionedClip,
     "tokens/TOKENIZER": TokenWindow,
     "tokenized/TOKENIZER": TokenizedClip,
     "runs": Run,
@@ -51,10 +59,10 @@ _HEAD = """# Tables, column by column
 An output folder holds these Delta tables. Each is Parquet with an atomic log beside it, and opens
 with DuckDB (`delta_scan`), Polars, Spark, pandas or `curation.dataset.Dataset`. All of them only
 grow. A source's clips and scores count once its row in `sources` is there; a clip's token windows
-count once its row in `tokenized/…` is there.
+count once its row in `tokenized/…` is there, and its captions once its row in `captioned/…` is.
 
-`PROFILE` and `TOKENIZER` end in a digest of the settings that decide their bytes, so that other
-settings fill another table.
+`EMBEDDER`, `LABELS`, `PROFILE`, `CAPTIONER` and `TOKENIZER` end in a digest of the settings, models
+and prompts that decide their rows, so that others fill another table.
 """
 
 
@@ -84,7 +92,9 @@ def tables() -> str:
             doc = docs.get(field.name, "the clip" if field.name == "clip_id" else "its source")
             parts.append(f"| `{field.name}` | {kind.replace('|', '/')} | {doc} |")
         parts.append("")
-    parts += [_reasons("Why an input, a render or a tokenization failed", INPUT_REASONS)]
+    parts += [
+        _reasons("Why an input, a render, a captioning or a tokenization failed", INPUT_REASONS)
+    ]
     parts += [_reasons("Why a clip was filtered", FILTER_REASONS)]
     bounds = "\n".join(f"| `{n}` | {x.low or '–'} | {x.high or '–'} |" for n, x in LIMITS.items())
     parts.append(

@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +19,18 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from curation.embedder import EMBEDDERS, Embedder
+from curation.caption import CAPTIONERS, FactsCaption
+from curation.caption.contract import Captioner
+from curation.embed import EMBEDDERS
 from curation.media.child import Limits
 from curation.media.encode import Encoding
 from curation.media.watch import Sampling
-from curation.policy import LIMITS, Policy, Range
+from curation.policy import LIMITS, Policy, Range, Semantic, SourceRules
 from curation.render import RenderClips
 from curation.scan import Scan
 from curation.scores import SCORES
 from curation.shots import SHOT_DETECTORS
+from curation.tags import TAGS, Words
 from tokenizer.load import load as load_tokenizer
 from tokenizer.tokenize import Tokenize
 
@@ -54,28 +57,41 @@ class Profile:
     scan: Scan = field(default_factory=Scan)
     policy: Policy = field(default_factory=Policy)
     render: RenderClips = field(default_factory=RenderClips)
+    caption: Captioner = field(default_factory=FactsCaption)
     tokenize: Tokenize = field(default_factory=Tokenize)
     execution: Execution = field(default_factory=Execution)
     resolved: dict[str, Any] = field(default_factory=dict)
     """The same as plain data, as it is recorded with each run."""
 
 
-_CHOSEN = {"scan.shots": SHOT_DETECTORS}
+_CHOSEN = {"scan.shots": SHOT_DETECTORS, "caption.captioner": CAPTIONERS}
 _SECTIONS: dict[str, dict[str, Any]] = {
     "scan": {
         "shots": None,
         "max_clip_s": float,
-        "scores": list[str],
+        "scores": list[Any],
         "embedders": list[Any],
         "sampling": Sampling,
     },
-    "policy": {"limits": None, "similarity": float | None},
+    "policy": {
+        "limits": None,
+        "tags": None,
+        "sources": list[Any],
+        "include": list[str],
+        "exclude": list[str],
+        "copies": float | None,
+        "semantic": Semantic,
+    },
     "render": {"mode": Literal["encode", "copy", "span"], "encoding": Encoding},
+    "caption": {"captioner": None},
     "tokenize": {f.name: None for f in dataclasses.fields(Tokenize) if f.name != "limits"},
     "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
     "execution": typing.get_type_hints(Execution),
 }
-_MAY_BE_ZERO = {"threshold", "ratio", "still", "crf", "workers", "cpus"}
+_WORDS = dataclasses.fields(Words)
+_MAY_BE_ZERO = {
+    "threshold", "ratio", "still", "crf", "workers", "cpus", "retries", "seed", "temperature",
+}  # fmt: skip
 """Of the numbers outside the policy; none may be less, and the others must be more."""
 
 
@@ -96,10 +112,16 @@ def profiles_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[1] / "configs"
 
 
-def load(config: str | None = None, changes: Iterable[str] = ()) -> Profile:
+def load(
+    config: str | None = None,
+    changes: Iterable[str] = (),
+    *,
+    tokenizers: Callable[[str], Any] = load_tokenizer,
+) -> Profile:
     """The default profile, with a file (or shipped profile) laid over it, then `a.b=c` changes.
 
-    Raises `ConfigError`.
+    `tokenizers` gives a tokenizer by name; a server that reads many profiles keeps them. Raises
+    `ConfigError`.
     """
     data = _read(profiles_folder() / "default.yaml")
     if config is not None:
@@ -108,7 +130,7 @@ def load(config: str | None = None, changes: Iterable[str] = ()) -> Profile:
     for change in changes:
         _set(data, change)
         _refuse_unknown_keys(data)
-    return _profile(data)
+    return _profile(data, tokenizers)
 
 
 def _find(config: str) -> Path:
@@ -147,7 +169,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], at: str = "")
 
 
 def known_keys(data: Mapping[str, Any]) -> Iterator[str]:
-    """Every key that can be set, given which shot detector is chosen."""
+    """Every key that can be set, given which shot detector and captioner are chosen."""
     for section, keys in _SECTIONS.items():
         for key, kind in keys.items():
             yield from _keys_of(f"{section}.{key}", kind, data)
@@ -157,12 +179,14 @@ def _keys_of(place: str, kind: Any, data: Mapping[str, Any]) -> Iterator[str]:
     if place == "policy.limits":
         for name, limit in LIMITS.items():
             yield from (f"{place}.{name}.{s}" for s, r in _sides(limit.low, limit.high) if r)
+    elif place == "policy.tags":
+        yield from (f"{place}.{name}.{field.name}" for name in TAGS for field in _WORDS)
     elif place in _CHOSEN:
         yield place
         section, key = place.split(".")
         for name in data[section][key]:
-            detector = _CHOSEN[place].get(name)
-            fields = dataclasses.fields(detector) if detector else ()
+            chosen = _CHOSEN[place].get(name)
+            fields = dataclasses.fields(chosen) if chosen else ()
             yield from (f"{place}.{name}.{f.name}" for f in fields)
     elif dataclasses.is_dataclass(kind):
         yield from (f"{place}.{f.name}" for f in dataclasses.fields(kind))
@@ -206,18 +230,19 @@ def _refuse_unknown_keys(data: dict[str, Any]) -> None:
     _refuse_unknown(data, _SECTIONS, "")
     for section, keys in _SECTIONS.items():
         _refuse_unknown(data[section], keys, section)
-    _detector(data["scan"]["shots"])
+    for place in _CHOSEN:
+        _chosen(data, place)
 
 
-def _profile(data: dict[str, Any]) -> Profile:
+def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any]) -> Profile:
     sandbox = _checked(Limits, data["sandbox"], "sandbox")
     scan, render = data["scan"], data["render"]
     return Profile(
         scan=Scan(
-            shots=_detector(scan["shots"]),
+            shots=_chosen(data, "scan.shots"),
             max_clip_s=_checked(float, scan["max_clip_s"], "scan.max_clip_s"),
-            scores=_scores(scan["scores"]),
-            embedders=_embedders(scan["embedders"]),
+            scores=_several(scan["scores"], SCORES, "scan.scores"),
+            embedders=_several(scan["embedders"], EMBEDDERS, "scan.embedders"),
             sampling=_checked(Sampling, scan["sampling"], "scan.sampling"),
             limits=sandbox,
         ),
@@ -227,45 +252,43 @@ def _profile(data: dict[str, Any]) -> Profile:
             encoding=_checked(Encoding, render["encoding"], "render.encoding"),
             limits=sandbox,
         ),
-        tokenize=_tokenize(data["tokenize"], sandbox),
+        caption=_chosen(data, "caption.captioner"),
+        tokenize=_tokenize(data["tokenize"], sandbox, tokenizers),
         execution=_checked(Execution, data["execution"], "execution"),
         resolved=data,
     )
 
 
-def _detector(data: Any) -> Any:
-    if not isinstance(data, Mapping) or len(data) != 1:
-        raise ConfigError(f"scan.shots: name one of {', '.join(SHOT_DETECTORS)}, not {data!r}")
-    ((name, settings),) = data.items()
-    _refuse_unknown(data, SHOT_DETECTORS, "scan.shots")
-    return _checked(SHOT_DETECTORS[name], settings or {}, f"scan.shots.{name}")
+def _chosen(data: Mapping[str, Any], place: str) -> Any:
+    """The one of several classes that is named there, with its settings."""
+    section, key = place.split(".")
+    given, known = data[section][key], _CHOSEN[place]
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise ConfigError(f"{place}: name one of {', '.join(known)}, not {given!r}")
+    ((name, settings),) = given.items()
+    _refuse_unknown(given, known, place)
+    return _checked(known[name], settings or {}, f"{place}.{name}")
 
 
-def _scores(names: Any) -> tuple[Any, ...]:
-    listed = _checked(list[str], names, "scan.scores")
-    _refuse_unknown(dict.fromkeys(listed), SCORES, "scan.scores")
-    return tuple(SCORES[name]() for name in listed)
-
-
-def _embedders(given: Any) -> tuple[Embedder, ...]:
-    """Embedders from a list of names, each alone or as `{Name: settings}`."""
+def _several(given: Any, known: Mapping[str, type[Any]], at: str) -> tuple[Any, ...]:
+    """Instances of the classes in a list of names, each alone or as `{Name: settings}`."""
     if not isinstance(given, list):
-        raise ConfigError(f"scan.embedders: needs a list of embedders, not {given!r}")
+        raise ConfigError(f"{at}: needs a list of names, not {given!r}")
     made = []
     for each in given:
         data = {each: {}} if isinstance(each, str) else each
         if not isinstance(data, Mapping) or len(data) != 1:
-            raise ConfigError(f"scan.embedders: {each!r} is no name of one and its settings")
-        _refuse_unknown(data, EMBEDDERS, "scan.embedders")
+            raise ConfigError(f"{at}: {each!r} is no name of one and its settings")
+        _refuse_unknown(data, known, at)
         ((name, settings),) = data.items()
-        made.append(_checked(EMBEDDERS[name], settings or {}, f"scan.embedders.{name}"))
+        made.append(_checked(known[name], settings or {}, f"{at}.{name}"))
     return tuple(made)
 
 
-def _tokenize(data: Any, sandbox: Limits) -> Tokenize:
+def _tokenize(data: Any, sandbox: Limits, tokenizers: Callable[[str], Any]) -> Tokenize:
     stage: Tokenize = dataclasses.replace(_checked(Tokenize, data, "tokenize"), limits=sandbox)
     try:
-        tokenizer = load_tokenizer(stage.tokenizer)
+        tokenizer = tokenizers(stage.tokenizer)
     except (ValueError, OSError) as error:
         raise ConfigError(f"tokenize.tokenizer: {error}") from error
     try:
@@ -275,18 +298,51 @@ def _tokenize(data: Any, sandbox: Limits) -> Tokenize:
     return stage
 
 
-def _policy(data: Mapping[str, Any]) -> Policy:
-    limits = data["limits"] or {}
-    _refuse_unknown(limits, LIMITS, "policy.limits")
-    ranges = {
-        name: _checked(Range, bounds or {}, f"policy.limits.{name}")
-        for name, bounds in limits.items()
-    }
-    similarity = _checked(float | None, data["similarity"], "policy.similarity")
+def _policy(data: dict[str, Any]) -> Policy:
+    ranges, words = _rules(data, "policy")
+    sources = [_source_rules(own, number) for number, own in enumerate(data["sources"] or ())]
+    for name in ("include", "exclude"):
+        data[name] = _clip_list(data[name], f"policy.{name}")
+    copies = _checked(float | None, data["copies"], "policy.copies")
+    semantic = _checked(Semantic, data["semantic"], "policy.semantic")
     try:
-        return Policy(ranges, similarity)
+        return Policy(
+            ranges, copies, semantic, words, tuple(sources),
+            tuple(data["include"]), tuple(data["exclude"]),
+        )  # fmt: skip
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def recorded_policy(resolved: Mapping[str, Any]) -> Policy:
+    """The policy of a configuration as a run recorded it. Raises `ConfigError`."""
+    return _policy({**_read(profiles_folder() / "default.yaml")["policy"], **resolved["policy"]})
+
+
+def _rules(data: Mapping[str, Any], at: str) -> tuple[dict[str, Range], dict[str, Words]]:
+    """Bounds and wanted words, as a policy has them for all sources or for some."""
+    limits, tags = data.get("limits") or {}, data.get("tags") or {}
+    _refuse_unknown(limits, LIMITS, f"{at}.limits")
+    _refuse_unknown(tags, TAGS, f"{at}.tags")
+    ranges = {n: _checked(Range, b or {}, f"{at}.limits.{n}") for n, b in limits.items()}
+    return ranges, {n: _checked(Words, w or {}, f"{at}.tags.{n}") for n, w in tags.items()}
+
+
+def _source_rules(data: Any, number: int) -> SourceRules:
+    at = f"policy.sources.{number}"
+    _refuse_unknown(data, [field.name for field in dataclasses.fields(SourceRules)], at)
+    return SourceRules(_checked(str, data.get("where"), f"{at}.where"), *_rules(data, at))
+
+
+def _clip_list(given: Any, at: str) -> list[str]:
+    """Ids of clips from a list, or from a file with one at the start of each line."""
+    if isinstance(given, str):
+        try:
+            lines = Path(given).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{at}: {error}") from error
+        given = [line.split()[0] for line in lines if line.strip() and line[0] != "#"]
+    return list(_checked(list[str], given or [], at))
 
 
 def _refuse_unknown(data: Any, known: Iterable[str], at: str) -> None:

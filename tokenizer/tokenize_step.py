@@ -6,18 +6,16 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 
 import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, NewFile, Writer
+from curation.clip_file import ClipFile, clip_file
 from curation.dataset import Dataset, source_rows
-from curation.media.cut import Span
-from curation.records import Clip, Render, Source
+from curation.records import Clip, Render
 from curation.stage import Done, Failed
-from tokenizer.clip_file import ClipFile
 from tokenizer.shards import Shard, TokenWindow
 from tokenizer.tokenize import ClipBatch, Tokenize, TokenizedClip, failed
 
@@ -58,9 +56,9 @@ class TokenizeStep:
         kept = self.dataset.clips("kept", self.selection_id)
         clips = {clip.clip_id: clip for clip in records.records(Clip, kept)}
         done = self.catalog.values(self.result, TokenizedClip, "clip_id")
-        sources = source_rows(self.catalog)
+        sources, storage = source_rows(self.catalog), self.catalog.storage
         files = [
-            self._file(render, clips[render.clip_id], sources[render.source_id])
+            clip_file(render, clips[render.clip_id], sources[render.source_id], storage)
             for render in renders
             if render.clip_id in clips and render.clip_id not in done
         ]
@@ -71,30 +69,6 @@ class TokenizeStep:
     def _batch(self, files: Sequence[ClipFile]) -> ClipBatch:
         key = f"{files[0].clip_id}+{len(files)}"
         return ClipBatch(key, tuple(files), self.catalog.storage, self.tokens)
-
-    def _file(self, render: Render, clip: Clip, source: Source) -> ClipFile:
-        span = None
-        uri = source.uri if render.path is None else self.catalog.storage.uri(render.path)
-        if render.mode == "span":
-            span = Span.of(clip, source)
-        elif render.mode == "copy":
-            span = _whole(render)
-        return ClipFile(
-            clip_id=clip.clip_id,
-            source_id=clip.source_id,
-            uri=uri,
-            frames=render.frames or 0,
-            width=render.width or 0,
-            height=render.height or 0,
-            fps=render.fps or 25.0,
-            start_frame=clip.start_frame,
-            start_s=clip.start_s,
-            start_pts=clip.start_pts,
-            time_base=clip.time_base,
-            source_frames_each=(clip.end_frame - clip.start_frame) / max(render.frames or 1, 1),
-            source=source if render.mode == "span" else None,
-            span=span,
-        )
 
     def split(self, item: ClipBatch) -> list[ClipBatch]:
         """A batch of its own for each clip."""
@@ -142,20 +116,3 @@ class TokenLedger:
 
 def _new_file(shard: Shard) -> NewFile:
     return NewFile(shard.path.rsplit("/", 1)[1], shard.size_bytes, shard.rows)
-
-
-def _whole(render: Render) -> Span:
-    """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
-    return Span(
-        frames=render.frames or 0,
-        start_frame=0,
-        start_pts=None,
-        end_pts=None,
-        time_base=Fraction(1),
-        duration_s=0.0,
-        stream_index=0,
-        container="mp4",
-        fps=render.fps or 25.0,
-        interlaced=False,
-        hdr=False,
-    )

@@ -6,18 +6,37 @@ import dataclasses
 from typing import Any
 
 from curation.scores.borders import Borders
+from curation.scores.camera import Camera
 from curation.scores.exposure import Exposure
-from curation.scores.look import Look, Score
+from curation.scores.faces import Faces
+from curation.scores.flicker import Flicker
+from curation.scores.kind import Kind
+from curation.scores.light import Light
+from curation.scores.look import ClipScore, FrameScore, Look, Score
 from curation.scores.motion import Motion
+from curation.scores.objects import Objects
 from curation.scores.sharpness import Sharpness
+from curation.scores.text import Text
 
 SCORES: dict[str, type[Any]] = {
     "Exposure": Exposure,
     "Motion": Motion,
     "Sharpness": Sharpness,
     "Borders": Borders,
+    "Flicker": Flicker,
+    "Camera": Camera,
+    "Light": Light,
+    "Kind": Kind,
+    "Faces": Faces,
+    "Objects": Objects,
+    "Text": Text,
 }
 """Scores by the name that a configuration uses, in the order in which reasons are given."""
+
+DEFAULT_SCORES = (
+    "Exposure", "Motion", "Sharpness", "Borders", "Flicker", "Camera", "Light", "Kind",
+)  # fmt: skip
+"""Those that need no further package and no model."""
 
 
 def table_name(score: Score | type[Score]) -> str:
@@ -27,8 +46,17 @@ def table_name(score: Score | type[Score]) -> str:
 
 
 def columns(score: type[Score]) -> list[dataclasses.Field[Any]]:
-    """The fields of a score's record that hold numbers."""
+    """The fields of a score's record that hold numbers or words."""
     return [f for f in dataclasses.fields(score.record) if f.name not in ("clip_id", "source_id")]
 
 
-__all__ = ["SCORES", "Look", "Score", "columns", "table_name"]
+__all__ = [
+    "DEFAULT_SCORES",
+    "SCORES",
+    "ClipScore",
+    "FrameScore",
+    "Look",
+    "Score",
+    "columns",
+    "table_name",
+]

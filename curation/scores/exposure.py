@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.look import Floats, Look, field, mean_or_none
+from curation.scores.look import Floats, FrameScore, Look, Row, field, mean_or_none
 
 _BLACK = 20.0
 _WHITE = 248.0
@@ -46,13 +46,11 @@ class ExposureScores:
 
 
 @dataclass(frozen=True)
-class Exposure:
+class Exposure(FrameScore):
     """Scores exposure; cost about 0.2 ms a frame."""
 
     group: ClassVar[str] = "exposure"
-    version: ClassVar[int] = 1
     record: ClassVar[type[ExposureScores]] = ExposureScores
-    compares: ClassVar[bool] = False
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
         """The shares of black and white, mean, and spread."""
@@ -64,7 +62,7 @@ class Exposure:
             float(luma.std()) / 255,
         )
 
-    def summarise(self, measures: Floats, times_s: Floats) -> dict[str, float | None]:
+    def summarise(self, measures: Floats, times_s: Floats) -> Row:
         """Means over the clip."""
         names = ("black_share", "white_share", "brightness", "contrast")
         columns = np.hsplit(measures, 4)

@@ -1,24 +1,32 @@
-"""What scores are made of: analysis frames, each prepared once and shown to every score.
+"""What scores are made of: frames, each prepared once and shown to every score.
 
 A score is one small class. `measure` sees a frame and the one before and returns a few numbers;
 `summarise` turns the numbers of one clip's frames into that clip's row. Between the two only the
-numbers are kept, so that a long source costs little memory. To add a score: write one file with a
-record and such a class, and add a line to `SCORES`.
+numbers are kept, so that a long source costs little memory. What is slow, such as a network, sees a
+few frames of each clip instead. To add a score: write one file with a record and such a class, and
+add a line to `SCORES`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 Floats = npt.NDArray[np.float64]
 
 Reason = tuple[str, str]
 """The one word of the closed list of reasons, and the sentence that explains it."""
+
+Row = Mapping[str, float | str | None]
+"""The fields of one clip's row, without its ids."""
 
 
 @dataclass(frozen=True)
@@ -36,32 +44,66 @@ class Look:
         weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
         return cls(rgb, rgb.astype(np.float32) @ weights)
 
+    @cached_property
+    def small(self) -> npt.NDArray[np.uint8]:
+        """The luma at 64×64, for whoever compares pictures rather than measures them."""
+        image = Image.fromarray(np.clip(self.luma + 0.5, 0, 255).astype(np.uint8))
+        return np.asarray(image.resize((64, 64), Image.Resampling.BOX))
 
-class Score(Protocol):
-    """One group of scores: a table `scores/<group>`."""
+
+class Score(ABC):
+    """One group of scores: a table `scores/<group>`. Is a `FrameScore` or a `ClipScore`."""
 
     group: ClassVar[str]
     """Name of the table."""
-    version: ClassVar[int]
-    """Raised when the numbers change; part of the table's name from 2 on."""
     record: ClassVar[type[Any]]
     """What a row is."""
-    compares: ClassVar[bool]
-    """Whether its numbers compare a frame with the one before."""
+    version: ClassVar[int] = 1
+    """Raised when the numbers change; part of the table's name from 2 on."""
 
+    def load(self) -> None:  # noqa: B027  most have nothing to load
+        """Loads what it needs, once in each worker."""
+
+
+class FrameScore(Score):
+    """A score that sees every frame as it comes."""
+
+    compares: ClassVar[bool] = False
+    """Whether its numbers compare a frame with the one before."""
+    frames: ClassVar[Literal["analysis", "all"]] = "analysis"
+    """Which frames it sees: the analysis frames, or all that are decoded, at 48×27."""
+
+    @abstractmethod
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
         """Numbers of one frame; those that need `before` are NaN without it."""
 
-    def summarise(self, measures: Floats, times_s: Floats) -> dict[str, float | None]:
+    @abstractmethod
+    def summarise(self, measures: Floats, times_s: Floats) -> Row:
         """Fields of one clip's row, from its frames' numbers [n, k] and their times [n], n ≥ 1.
 
         Numbers that compare a frame with the one before are NaN for the clip's first frame.
         """
 
 
+class ClipScore(Score):
+    """A score too slow for every frame: it sees a few of each clip, once the clips are known."""
+
+    looks: ClassVar[int] = 4
+    """How many analysis frames of a clip it sees at most, spread evenly, as JPEG left them."""
+
+    @abstractmethod
+    def describe(self, looks: Sequence[Look], times_s: Floats) -> Row:
+        """Fields of one clip's row, from its few frames and their times [n], n ≥ 1."""
+
+
 def field(about: str, *, low: Reason | None = None, high: Reason | None = None) -> Any:
     """A score column that a policy may bound; `low` and `high` say what a broken bound means."""
     return dataclasses.field(metadata={"about": about, "low": low, "high": high})
+
+
+def tag(about: str, words: Mapping[str, str], reason: Reason) -> Any:
+    """A column with one of some words, each explained; `reason` is given where it is unwanted."""
+    return dataclasses.field(metadata={"about": about, "words": dict(words), "reason": reason})
 
 
 def mean_or_none(values: Floats) -> float | None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.look import Floats, Look, field, mean_or_none
+from curation.scores.look import Floats, FrameScore, Look, Row, field, mean_or_none
 
 _BLOCK = 8
 _MOVED = 2.5
@@ -46,11 +46,10 @@ class MotionScores:
 
 
 @dataclass(frozen=True)
-class Motion:
+class Motion(FrameScore):
     """Scores how much moves; cost about 0.2 ms a frame."""
 
     group: ClassVar[str] = "motion"
-    version: ClassVar[int] = 1
     record: ClassVar[type[MotionScores]] = MotionScores
     compares: ClassVar[bool] = True
 
@@ -61,7 +60,7 @@ class Motion:
         change = np.abs(_blocks(look.luma) - _blocks(before.luma))
         return (float((change > _MOVED).mean()),)
 
-    def summarise(self, measures: Floats, times_s: Floats) -> dict[str, float | None]:
+    def summarise(self, measures: Floats, times_s: Floats) -> Row:
         """Means over the clip, and the longest still stretch."""
         changed = measures[:, 0]
         still = changed < _STILL

@@ -16,13 +16,17 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from curation.captions import NoCaptionsError
 from curation.dataset import Dataset
+from curation.embed.open_clip import ModelError
 from curation.listing import ListingError, list_inputs
 from curation.reasons import INPUT_REASONS, EnvironmentFaultError
 from curation.scan_step import SettingsError
 from curation.select import NotEmbeddedError
-from pipelines import config
-from pipelines.cli import export, show
+from pipelines import config, progress
+from pipelines.cli import caption as captions
+from pipelines.cli import export, label, search, show, why
+from pipelines.cli import service as service_commands
 from pipelines.cli.tokenizer import app as tokenizer_app
 from pipelines.drive import Tally
 from pipelines.executor import ClusterError
@@ -57,6 +61,10 @@ Set = Annotated[
     typer.Option("--set", "-s", help="Change one value, as KEY=VALUE. May be given again."),
 ]
 
+Chosen = Annotated[
+    str | None,
+    typer.Option("--selection", help="A selection or exported subset; else the newest selection."),
+]
 Retry = Annotated[
     list[str] | None,
     typer.Option("--retry", help="Give inputs that failed for this reason another chance."),
@@ -71,12 +79,16 @@ def curate(
     set_: Set = None,
     retry: Retry = None,
 ) -> None:
-    """Scan, select, render and tokenize: the main job. Run it again to resume or to add videos."""
+    """Scan, select, render, caption and tokenize: the main job.
+
+    Run it again to resume or to add videos.
+    """
 
     def work(job: Job) -> None:
         _scan(job, videos, retry)
         _select(job)
         _render(job)
+        _caption(job, retry)
         _tokenize(job)
         _closing(job, out)
 
@@ -102,21 +114,39 @@ def select(out: Out, config: Config = None, set_: Set = None) -> None:
     _run(out, config, set_, _select)
 
 
+app.command(epilog="Example: reelmill why out 3f2a")(why.why)
+
+
 @app.command(epilog="Example: reelmill render out --set render.mode=copy")
-def render(out: Out, config: Config = None, set_: Set = None) -> None:
+def render(out: Out, config: Config = None, set_: Set = None, selection: Chosen = None) -> None:
     """Write the clips that the newest selection keeps."""
     show.opened(out)
-    _run(out, config, set_, _render)
+    _run(out, config, set_, _render, selection)
+
+
+@app.command(help=captions.SHORT, epilog=captions.EXAMPLES)
+def caption(
+    out: Out, config: Config = None, set_: Set = None, retry: Retry = None,
+    selection: Chosen = None,
+) -> None:  # fmt: skip
+    """Describe the clips that the newest selection keeps."""
+    show.opened(out)
+    _run(out, config, set_, lambda job: _caption(job, retry), selection)
 
 
 @app.command(epilog="Example: reelmill tokenize out --set tokenizer=pca-4x8x8")
-def tokenize(out: Out, config: Config = None, set_: Set = None) -> None:
+def tokenize(out: Out, config: Config = None, set_: Set = None, selection: Chosen = None) -> None:
     """Turn rendered clips into token shards."""
     show.opened(out)
-    _run(out, config, set_, _tokenize)
+    _run(out, config, set_, _tokenize, selection)
 
 
+app.command(epilog="Example: reelmill index out")(search.index)
+app.command(epilog="Example: reelmill search out 'a dark clip' --where 'duration_s > 3'")(
+    search.search
+)
 app.command(epilog="Example: reelmill export out shards --format webdataset")(export.export)
+app.command(epilog="Example: reelmill label out examples/labels.yaml")(label.label)
 
 
 @app.command(epilog="Example: reelmill verify out")
@@ -151,9 +181,11 @@ def sample(folder: Annotated[Path, typer.Argument(help="Folder to write them to.
     show.console.print(f"{len(truths)} sample sources in {escape(str(folder))}")
 
 
+service_commands.register(app)
+
+
 def _scan(job: Job, videos: list[str], retry: list[str] | None) -> None:
-    for reason in set(retry or ()) - INPUT_REASONS.keys():
-        raise typer.BadParameter(f"{reason}: the reasons are {', '.join(INPUT_REASONS)}")
+    _check_reasons(retry)
     entries = list_inputs(videos, outside=job.dataset.catalog.storage.root)
     if not entries:
         raise ListingError(f"no videos found in {', '.join(videos)}")
@@ -162,8 +194,14 @@ def _scan(job: Job, videos: list[str], retry: list[str] | None) -> None:
     _say("scan", tally)
 
 
+def _check_reasons(retry: list[str] | None) -> None:
+    for reason in set(retry or ()) - INPUT_REASONS.keys():
+        raise typer.BadParameter(f"{reason}: the reasons are {', '.join(INPUT_REASONS)}")
+
+
 def _select(job: Job) -> None:
     selection = job.select()
+    progress.finished("select", "clips", selection.funnel)
     show.console.print(show.funnel(selection.funnel, selection.before))
 
 
@@ -171,6 +209,12 @@ def _render(job: Job) -> None:
     with show.progress("render", "clips") as watch:
         tally = job.render(watch)
     _say("render", tally)
+
+
+def _caption(job: Job, retry: list[str] | None) -> None:
+    _check_reasons(retry)
+    _say("caption", captions.caption(job, retry))
+    captions.told(job)
 
 
 def _tokenize(job: Job) -> None:
@@ -197,16 +241,18 @@ def _closing(job: Job, out: str) -> None:
 
 
 def _run(
-    out: str, profile_name: str | None, changes: list[str] | None, work: Callable[[Job], None]
-) -> None:
+    out: str, profile_name: str | None, changes: list[str] | None, work: Callable[[Job], None],
+    selection: str | None = None,
+) -> None:  # fmt: skip
     """Runs the work on a job and ends with the exit code that says how it went."""
     profile = config.load(profile_name, changes or ())
     with executor(profile) as get:
-        job = Job(Dataset(out), profile, get)
+        job = Job(Dataset(out), profile, get, selection=selection)
         work(job)
         if any(job.away.values()):
             words = show.said(job.away)
-            raise EnvironmentFaultError(f"sources out of reach, by step: {words}")
+            why = "".join(f" ({step.waiting[0]})" for step in job.captions if step.waiting)
+            raise EnvironmentFaultError(f"sources out of reach, by step: {words}{why}")
         if job.failed():
             raise typer.Exit(FAILED_INPUTS)
 
@@ -242,7 +288,7 @@ _GO_ON = "What was done is kept. Run the same command again to go on."
 
 _USAGE = (
     config.ConfigError, ListingError, SettingsError, NothingToDoError, NotEmbeddedError,
-    ClusterError, TokensNotFoundError,
+    ClusterError, ModelError, NoCaptionsError, TokensNotFoundError,
 )  # fmt: skip
 
 

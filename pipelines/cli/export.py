@@ -33,7 +33,7 @@ def export(
         str | None, typer.Option(help="Table of renders if there are several, or none.")
     ] = None,
     captions: Annotated[
-        str | None, typer.Option(help="Table of captions if there are several, or none.")
+        str | None, typer.Option(help="Table of captions, or none; the last one if left out.")
     ] = None,
     tokens: Annotated[
         str | None, typer.Option(help="Table of tokens if there are several, or none.")

@@ -23,6 +23,7 @@ from rich.table import Table
 from curation.dataset import Dataset
 from pipelines.drive import Tally, Watch
 from pipelines.job import NothingToDoError
+from pipelines.progress import recorded
 from pipelines.verify import Promise
 
 console = Console(highlight=False, soft_wrap=True)
@@ -54,7 +55,7 @@ def progress(step: str, things: str) -> Iterator[Watch]:
                 rate = _rate(done, started)
                 bar.update(task, completed=done, total=total, rate=rate, said=said(tally.counts))
 
-            yield move
+            yield recorded(step, things, move)
         return
     last = started
 
@@ -65,7 +66,7 @@ def progress(step: str, things: str) -> Iterator[Watch]:
             last = now
             console.print(f"{step}: {done}/{total} {things} {_rate(done, started)}".rstrip())
 
-    yield line
+    yield recorded(step, things, line)
 
 
 def _rate(done: int, started: float) -> str:
@@ -104,7 +105,7 @@ def funnel(now: Counter[str], before: Counter[str] | None) -> Table:
     total = sum(now.values())
     for name in ("kept", "duplicate", *filtered):
         style = "green" if name == "kept" else None
-        label = {"kept": "kept", "duplicate": "near duplicates"}.get(name, f"filtered: {name}")
+        label = {"kept": "kept", "duplicate": "duplicates"}.get(name, f"filtered: {name}")
         cells = [label, f"{now[name]:,}  {now[name] / max(total, 1):4.0%}"]
         if before is not None:
             cells.append(f"{before[name]:,}")

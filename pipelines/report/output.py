@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset, numbers
-from curation.policy import LIMITS, Policy, Range
+from curation.policy import LIMITS, Policy, Range, Semantic
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,8 +107,15 @@ def _read(found: object) -> Policy | None:
     for name, bounds in (limits if isinstance(limits, Mapping) else {}).items():
         if name in LIMITS and isinstance(bounds, Mapping):
             known[name] = Range(_bound(bounds.get("min")), _bound(bounds.get("max")))
+    semantic = found.get("semantic")
+    said = semantic if isinstance(semantic, Mapping) else {}
+    table = said.get("embedding")
+    meaning = Semantic(
+        table if isinstance(table, str) else None,
+        _bound(said.get("similarity")) or Semantic.similarity,
+    )
     try:
-        return Policy(known, _bound(found.get("similarity")))
+        return Policy(known, _bound(found.get("copies")), meaning)
     except ValueError:
         return None
 

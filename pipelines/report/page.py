@@ -24,7 +24,7 @@ from markupsafe import Markup
 from curation.dataset import Dataset
 from curation.policy import FILTER_REASONS, LIMITS, Policy
 from curation.storage import Storage
-from pipelines.report import facts, funnel, histogram, pictures, readable, timing, tokens
+from pipelines.report import facts, funnel, histogram, pictures, readable, tags, timing, tokens
 from pipelines.report.facts import Counts
 from pipelines.report.histogram import Histogram, Layer
 from pipelines.report.output import Output
@@ -80,6 +80,7 @@ def page(output: Output) -> str:
         rows=funnel.draw(counts, output.selection_id is not None, _made(made)),
         reasons=list(_reasons(counts)),
         histograms=list(_scores(output)),
+        tags=tags.gather(output),
         pictures=pictures.gather(output),
         failed_inputs=facts.failed_inputs(output),
         failed_clips=facts.failed_clips(output),

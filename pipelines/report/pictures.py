@@ -86,7 +86,7 @@ def gather(output: Output) -> Pictures:
     partners = [where.get(rows["duplicate_of"][at].as_py()) for at in pairs]
     wanted = {*kept, *pairs, *(at for at in partners if at is not None)}
     wanted.update(at for _, found, _ in filtered for at in found)
-    tiles = _tiles(output, sorted(wanted))
+    tiles = tiles_of(output, sorted(wanted))
     return Pictures(
         kept=Sheet(
             "kept",
@@ -182,7 +182,8 @@ def _broken(output: Output, reason: str, at: int) -> str:
     return text if bound is None else f"{text} {'<' if is_low else '>'} {number(bound)}"
 
 
-def _tiles(output: Output, wanted: list[int]) -> dict[int, Tile]:
+def tiles_of(output: Output, wanted: list[int]) -> dict[int, Tile]:
+    """The clips at these places among the output's clips, with their pictures."""
     rows = output.clips.select(["clip_id", "uri", "start_s", "end_s"]).take(
         pa.array(wanted, "int64")
     )

@@ -4,8 +4,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from curation.policy import FILTER_REASONS, LIMITS, Policy, Range
-from curation.reasons import CLIP_REASONS
+from curation.policy import FILTER_REASONS, LIMITS, Policy, Range, Semantic
+from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
 
 SIDES = [
     (name, side, reason)
@@ -36,7 +36,7 @@ def test_a_bound_without_a_reason_is_refused(name, side):
 
 def test_reasons_are_one_word_each_and_cover_those_of_clips():
     assert all(reason.isidentifier() and reason.islower() for reason in FILTER_REASONS)
-    assert {*CLIP_REASONS} - {*FILTER_REASONS} == {"near_duplicate"}
+    assert {*CLIP_REASONS} - {*FILTER_REASONS} == {*DUPLICATE_REASONS}
 
 
 def test_the_first_rule_that_is_broken_gives_the_reason():
@@ -77,8 +77,9 @@ def test_each_clip_has_a_reason_of_its_own():
             "no value is called 'motoin'; did you mean 'motion'",
         ),
         (lambda: Policy({"qqq": Range(1)}), "no value is called 'qqq'$"),
-        (lambda: Policy(similarity=0.5), r"similarity is 0\.5; pairs are known from 0\.7 to 1"),
-        (lambda: Policy(similarity=float("nan")), "similarity is nan"),
+        (lambda: Policy(copies=0.5), r"copies is 0\.5; pairs are known from 0\.6 to 1"),
+        (lambda: Policy(semantic=Semantic(similarity=0.7)), r"semantic\.similarity is 0\.7"),
+        (lambda: Policy(copies=float("nan")), "copies is nan"),
         (lambda: Policy({"motion": Range(0.5, 0.25)}), "motion has min 0.5 above max 0.25"),
         (lambda: Policy({"motion": Range(min=float("nan"))}), "'min' of motion is not a number"),
     ],
@@ -94,4 +95,4 @@ def test_the_digest_names_the_content_alone():
     assert first.digest == second.digest
     others = [Policy({"motion": Range(0.1)}), Policy(first.limits, None), Policy(first.limits, 0.9)]
     assert len({first.digest, *(policy.digest for policy in others)}) == 4
-    assert json.loads(json.dumps(asdict(first)))["similarity"] == 0.8
+    assert json.loads(json.dumps(asdict(first)))["copies"] == 0.8

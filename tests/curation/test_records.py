@@ -13,12 +13,16 @@ import pytest
 from curation import records
 from curation.records import (
     Caption,
+    CaptionedClip,
     Clip,
+    ClipLabel,
     Embedding,
     Neighbour,
     Render,
     Run,
+    Signature,
     Source,
+    Subset,
     Thumbnail,
     Verdict,
 )
@@ -28,7 +32,8 @@ from tokenizer.tokenize import TokenizedClip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [
-    Source, Clip, Thumbnail, Embedding, Neighbour, Verdict, Render, Caption, Run,
+    Source, Clip, Thumbnail, Embedding, ClipLabel, Signature, Neighbour, Verdict, Render, Caption,
+    CaptionedClip, Run, Subset,
     *(score.record for score in SCORES.values()), TokenWindow, TokenizedClip,
 ]  # fmt: skip
 

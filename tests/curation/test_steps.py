@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 
 from curation import records
-from curation.caption import FACTS
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.listing import Entry, list_inputs
 from curation.media.child import Limits
 from curation.policy import Policy, Range
-from curation.records import Caption, Clip, Embedding, Render, Source, Thumbnail
+from curation.records import Clip, Embedding, Render, Source, Thumbnail
 from curation.render import RenderClips
 from curation.render_step import RenderStep
 from curation.sample import numbered
 from curation.scan import Scan, ScanItem
 from curation.scan_step import ScanStep, SettingsError
-from curation.scores import SCORES, table_name
+from curation.scores import DEFAULT_SCORES, SCORES, table_name
 from curation.select import select
 from curation.shots import ContentChange, FixedWindows
 from curation.stage import Done, Failed
@@ -134,7 +133,9 @@ def test_a_score_that_is_added_later_fills_its_own_table(tmp_path, scanned):
     run(tmp_path, first, scanned / "v")
     assert tables(tmp_path)["scores/sharpness"] == []
     (item,) = step(tmp_path, videos=scanned / "v").todo()
-    assert set(item.tables) == {table_name(s) for s in SCORES.values()} - {"scores/motion"}
+    assert set(item.tables) == {table_name(SCORES[name]) for name in DEFAULT_SCORES} - {
+        "scores/motion"
+    }
     assert run(tmp_path, videos=scanned / "v") == {"filled": 1}
     assert tables(tmp_path) == tables(scanned)
 
@@ -205,9 +206,7 @@ def test_kept_clips_are_rendered_once_in_the_order_of_time(render_step):
     assert {(r.outcome, r.mode, r.frames, r.path) for r in renders} == {
         ("rendered", "span", 24, None)
     }
-    captions = records.records(Caption, catalog.read(FACTS, Caption))
-    assert {c.clip_id for c in captions} == {r.clip_id for r in renders}
-    assert all("1.0 seconds" in caption.text for caption in captions)
+    assert {item.clips[0].clip_id for item in todo} == {r.clip_id for r in renders}
 
 
 def test_a_render_that_failed_is_a_row_and_is_not_tried_again(render_step):
@@ -222,14 +221,13 @@ def test_a_render_that_failed_is_a_row_and_is_not_tried_again(render_step):
     )
 
 
-def test_another_profile_renders_anew_and_writes_no_second_caption(render_step):
+def test_another_profile_renders_anew(render_step):
     drive(render_step, InProcess(), Tally())
     other = replace(render_step, stage=replace(render_step.stage, mode="encode"))
     assert len(other.todo()) == 2
     tally = Tally()
     drive(other, InProcess(), tally)
     assert tally.counts == {"rendered": 2}
-    assert render_step.catalog.read(FACTS, Caption).num_rows == 2
     renders = records.records(Render, render_step.catalog.read(other.result, Render))
     for render in renders:
         assert render_step.catalog.storage.sha256(render.path) == render.sha256

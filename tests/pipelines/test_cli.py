@@ -51,7 +51,7 @@ def test_a_job_says_what_it_did(curated):
     assert "1 inputs failed: 1 not video" in said
     assert f"look:   reelmill report {curated.out}" in said
     funnel = {" ".join(line.split()[:-2]): line.split()[-2] for line in said if line.endswith("%")}
-    assert funnel == {"kept": "2", "near duplicates": "2", "filtered: too_short": "1"}
+    assert funnel == {"kept": "2", "duplicates": "2", "filtered: too_short": "1"}
 
 
 def test_the_same_again_has_nothing_to_do_and_writes_nothing(reelmill, curated):
@@ -66,7 +66,7 @@ def test_the_same_again_has_nothing_to_do_and_writes_nothing(reelmill, curated):
 def test_the_steps_one_by_one_make_the_same(reelmill, curated, tmp_path):
     out = tmp_path / "out"
     assert reelmill("scan", curated.videos, "--out", out, *curated.options).code == 3
-    for step in ("select", "render", "tokenize"):
+    for step in ("select", "render", "caption", "tokenize"):
         ended = reelmill(step, out, *curated.options)
         assert (ended.code, ended.err) == (3, ""), ended
     assert_same(out, curated.out)
@@ -81,9 +81,9 @@ def test_the_output_may_lie_among_the_videos(reelmill, curated, tmp_path):
 
 
 def test_another_policy_shows_both_funnels(reelmill, copied):
-    ended = reelmill("select", copied.out, *copied.options, "--set", "similarity=null")
+    ended = reelmill("select", copied.out, *copied.options, "--set", "copies=null")
     assert re.search(r"kept +4 +80% +2\n", ended.out)
-    assert re.search(r"near duplicates +0 +0% +2\n", ended.out)
+    assert re.search(r"duplicates +0 +0% +2\n", ended.out)
     assert len(Dataset(copied.out).clips("kept")) == 4
 
 

@@ -24,7 +24,8 @@ def test_the_default_profile_says_what_the_code_says():
     found, code = load(), Profile()
     for name in ("scan", "render", "tokenize", "execution"):
         assert getattr(found, name) == getattr(code, name), name
-    assert found.policy.similarity == code.policy.similarity
+    assert found.policy.copies == code.policy.copies
+    assert found.policy.semantic == code.policy.semantic
     assert found.policy.limits
 
 
@@ -38,11 +39,11 @@ def test_every_field_of_every_setting_is_a_key():
 
 
 def test_the_resolved_profile_is_plain_data_with_the_changes():
-    found = load(None, ["similarity=0.9", "shots=FixedWindows"])
+    found = load(None, ["copies=0.9", "shots=FixedWindows"])
     data = json.loads(json.dumps(found.resolved))
-    assert data["policy"]["similarity"] == 0.9
+    assert data["policy"]["copies"] == 0.9
     assert data["scan"]["shots"] == {"FixedWindows": {}}
-    assert load().resolved["policy"]["similarity"] == 0.8
+    assert load().resolved["policy"]["copies"] == 0.8
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,8 @@ def test_the_resolved_profile_is_plain_data_with_the_changes():
         ("motion.max=1e-1", lambda p: p.policy.limits["motion"].max, 0.1),
         ("motion.min=null", lambda p: p.policy.limits["motion"], Range()),
         ("fps.min=12", lambda p: p.policy.limits["fps"], Range(12.0)),
-        ("similarity=null", lambda p: p.policy.similarity, None),
+        ("copies=null", lambda p: p.policy.copies, None),
+        ("embedding=clip", lambda p: p.policy.semantic.embedding, "clip"),
         ("crf=30", lambda p: p.render.encoding.crf, 30),
         ("mode=span", lambda p: p.render.mode, "span"),
         ("encoding.fps=12.5", lambda p: p.render.encoding.fps, 12.5),
@@ -110,9 +112,10 @@ def test_another_detector_replaces_and_the_same_one_merges(overlay):
         ("fps=1", "'fps' could be scan.sampling.fps or render.encoding.fps"),
         ("max_frames=9", "'max_frames' could be tokenize.max_frames or sandbox.max_frames"),
         ("crf={", "--set crf={: '{' is not YAML"),
-        ("similarity=high", "policy.similarity: .* number, not 'high'"),
-        ("similarity=true", "policy.similarity: .* number, not True"),
-        ("similarity=0.5", "similarity is 0.5; pairs are known from 0.7 to 1"),
+        ("copies=high", "policy.copies: .* number, not 'high'"),
+        ("copies=true", "policy.copies: .* number, not True"),
+        ("copies=0.5", "copies is 0.5; pairs are known from 0.6 to 1"),
+        ("semantic.similarity=0.5", "semantic.similarity is 0.5; pairs are known from 0.8 to 1"),
         ("motion.min=few", "policy.limits.motion.min: .* number, not 'few'"),
         ("motion.max=0.001", "policy: motion has min 0.004 above max 0.001"),
         ("mode=fast", "render.mode: input should be 'encode', 'copy' or 'span', not 'fast'"),
@@ -122,7 +125,7 @@ def test_another_detector_replaces_and_the_same_one_merges(overlay):
         ("max_clip_s=0", "scan.max_clip_s: has to be more than 0, not 0"),
         ("sampling.fps=.nan", "scan.sampling.fps: has to be more than 0|valid number"),
         ("workers=-1", "execution.workers: has to be 0 or more, not -1"),
-        ("scores=Motion", "scan.scores: .* array, not 'Motion'"),
+        ("scores=Motion", "scan.scores: needs a list of names, not 'Motion'"),
         ("scores=[Motoin]", "unknown key 'Motoin' in scan.scores; did you mean 'Motion'"),
         ("shots=TransNet", "unknown key 'TransNet' in scan.shots; did you mean 'TransNetV2'"),
         ("shots=7", "scan.shots: name one of TransNetV2, ContentChange, FixedWindows, not 7"),

@@ -51,3 +51,10 @@ def test_video_is_opened_in_one_place():
 def test_tables_are_committed_in_one_place():
     every = [*imported("curation"), *imported("tokenizer"), *imported("pipelines")]
     assert {file for file, package in every if package == "deltalake"} == {"curation/catalog.py"}
+
+
+def test_open_clip_is_imported_in_one_place():
+    every = [*imported("curation"), *imported("tokenizer"), *imported("pipelines")]
+    assert {file for file, package in every if package == "open_clip"} == {
+        "curation/embed/open_clip.py"
+    }

@@ -17,13 +17,16 @@ from curation.dataset import Dataset
 from curation.policy import Policy, Range
 from curation.records import Caption, Clip, Render, Run, Source, Thumbnail, Verdict
 from curation.scores.motion import MotionScores
+from curation.select import select
+from curation.tags import Words
 from pipelines.report import facts, histogram, pictures, readable, write_report
 from pipelines.report.output import Output
+from tests.rows import Looks, clip_of, scanned
 from tokenizer.shards import TokenWindow
 from tokenizer.tokenize import TokenizedClip
 
 HOSTILE = "<script>alert('x')</script>\"onload=\"y&amp;</title>.mp4"
-POLICY = {"limits": {"motion": {"min": 0.125}, "duration_s": {"max": 9.0}}, "similarity": 0.9}
+POLICY = {"limits": {"motion": {"min": 0.125}, "duration_s": {"max": 9.0}}, "copies": 0.9}
 
 
 class Page(HTMLParser):
@@ -191,7 +194,7 @@ def test_thresholds_are_drawn_and_named(finished, read):
     page = read(finished)
     assert ">≥ 0.125</text>" in page.raw
     assert ">≤ 9</text>" in page.raw
-    assert "at least 0.9 similar" in page.text
+    assert "agree by at least 0.9" in page.text
     assert "motion 0.0625 < 0.125" in page.text
     assert "duration_s 20 > 9" in page.text
 
@@ -203,8 +206,8 @@ def test_policy_argument_replaces_the_recorded_one(finished, read):
 
 
 @pytest.mark.parametrize("config", ["", "no json", "[]", '{"policy": 3}', '{"policy": {"limits": '
-                                    '{"gone": {"min": 1}, "motion": 3}, "similarity": "x"}}',
-                                    '{"policy": {"limits": {}, "similarity": 7}}'])  # fmt: skip
+                                    '{"gone": {"min": 1}, "motion": 3}, "copies": "x"}}',
+                                    '{"policy": {"limits": {}, "copies": 7}}'])  # fmt: skip
 def test_a_policy_that_cannot_be_read_is_no_fault(dataset, read, config):
     append(dataset, "t", "selection", Verdict, [Verdict("old", "c0", "s0", "kept")])
     append(dataset, "t", "runs", Run, [Run("r", "select", "", 1.0, config, "", "", "x", "old")])
@@ -319,7 +322,7 @@ def test_an_output_without_failures_says_so(tmp_path, read):
     text = read(dataset).text
     assert "No input failed." in text
     assert "Nothing was filtered" in text
-    assert "No near-duplicates." in text
+    assert "No duplicates." in text
     assert "The policy of this selection is not recorded" in text
 
 
@@ -429,3 +432,21 @@ def test_tokens_that_were_not_measured_say_so(finished, read):
     shown = page.text.split("fast Kept clips")[1].split("pca Kept clips")[0]
     assert shown.count("– not measured") == 2
     assert "512 : 1" in shown
+
+
+def test_tags_are_counted_and_shown_with_a_gallery_of_each_word(tmp_path):
+    dataset = Dataset(tmp_path)
+    words = ["static", "static", "pan_left", None]
+    looks = [
+        Looks(clip_of("a" * 64, 48 * n, 48 * n + 48), scores={"camera": word})
+        for n, word in enumerate(words)
+    ]
+    scanned(dataset, "/v/film.mp4", looks)
+    select(dataset, Policy(copies=None, tags={"camera": Words(deny=("pan_left",))}))
+    page = Page(write_report(dataset, tmp_path / "report.html").read_text())
+    assert "How the camera moves. 1 clips have no word." in page.text
+    assert f"static 2 clips, {readable.share(2, 4)}" in page.text
+    assert f"pan_left 1 clips, {readable.share(1, 4)}" in page.text
+    assert [a["id"] for tag, a in page.tags if a.get("id", "").startswith("tag-")] == [
+        "tag-camera-static", "tag-camera-pan_left",
+    ]  # fmt: skip

@@ -22,7 +22,7 @@ PROMISES = {
     "accounts": "Every clip is accounted for: kept, filtered, duplicate or failed",
     "files": "Every file exists with its recorded size and digest",
     "names": "Every clip is named by its content, so a rerun finds the same",
-    "finished": "Every finished clip has all its token windows, once",
+    "finished": "Every finished clip has all its token windows and captions, once",
     "whole": "Every source is there wholly or not at all",
 }
 
@@ -159,6 +159,7 @@ CHANGES = [
     ("selection", lambda t: t.slice(0, 0), "accounts", r"{} is not the {.*} that was found"),
     ("selection", filtered(with_value("reason", "ugly")), "accounts", "is filtered ugly"),
     ("selection", duplicate(with_value("duplicate_of", "0" * 32)), "accounts", "duplicate 0000"),
+    ("selection", duplicate(with_value("reason", "dark")), "accounts", "is duplicate dark"),
     ("selection", with_value("verdict", "liked"), "accounts", "is liked"),
     ("selection", with_value("clip_id", "e" * 32), "accounts", "clip eeee.* is not among"),
     ("renders/*", without_first, "accounts", r"renders/.*: runs committed 2 rows, 1 are there"),
@@ -178,8 +179,12 @@ CHANGES = [
     ("scores/motion", with_value("clip_id", "b" * 32), "whole", "clip bbbb.* is not among"),
     ("embeddings/frame-dct", without_first, "whole", "embeddings/frame-dct lacks clip"),
     ("thumbnails", first_twice, "whole", "thumbnails: clip .* is there 2 times"),
-    ("captions/facts", first_twice, "whole", "captions/facts: clip .* is there 2 times"),
-    ("neighbours/frame-dct", first_twice, "whole", "pair .* is there 2 times"),
+    ("captions/*", first_twice, "whole", r"captions/facts-\w{8}: clip .* is there 2 times"),
+    ("captions/*", without_first, "finished", "has 0 captions, not 1"),
+    ("captioned/*", first_twice, "finished", "is there 2 times"),
+    ("captioned/*", with_value("outcome", "failed"), "finished", "failed for None"),
+    ("signatures", without_first, "whole", "signatures lacks clip"),
+    ("neighbours/copies", first_twice, "whole", "pair .* is there 2 times"),
 ]  # fmt: skip
 
 
@@ -204,10 +209,11 @@ def test_a_table_that_is_gone(copied):
 def test_what_a_run_left_unfinished_breaks_nothing(copied):
     """Sources without their last row, clips not selected yet, and kept clips not rendered yet."""
     dataset = Dataset(copied.out)
+    there = {name: kind for name, kind in rows.SCAN.items() if dataset.catalog.open(name)}
     half = [rows.Looks(rows.clip_of("1" * 64, 0, 24))]
-    rows.scanned(dataset, "/v/half.mp4", half, announce=False)
+    rows.scanned(dataset, "/v/half.mp4", half, announce=False, tables=there)
     later = [rows.Looks(rows.clip_of("2" * 64, 0, 24))]
-    rows.scanned(dataset, "/v/later.mp4", later)
+    rows.scanned(dataset, "/v/later.mp4", later, tables=there)
     shutil.rmtree(one(copied.out, "tokenized/*"))
     assert broken(copied.out) == {}
 

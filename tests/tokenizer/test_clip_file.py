@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.dataset import Dataset
+from curation.clip_file import clip_file
 from curation.listing import entry_at
 from curation.media.child import Limits
 from curation.reasons import MediaError
@@ -17,12 +17,11 @@ from curation.render import RenderBatch, RenderClips
 from curation.sample import Coding, numbered, read_number
 from curation.scan import Scan, ScanItem
 from curation.shots import FixedWindows
+from curation.storage import Storage
 from tokenizer.clip_file import pieces
 from tokenizer.interface import Rate, Tokens
 from tokenizer.load import load
 from tokenizer.rows import row_of
-from tokenizer.tokenize import Tokenize
-from tokenizer.tokenize_step import TokenizeStep
 from tokenizer.windows import fitted, split
 
 RATE = Rate(4, 8)
@@ -51,9 +50,8 @@ def times(scanned) -> list[Fraction]:
 def files(scanned, place, mode):
     source, clips = scanned
     renders = RenderClips(output=str(place), mode=mode).setup()(RenderBatch(source, tuple(clips)))
-    step = TokenizeStep(Dataset(place), Tokenize("pca-8x8x8"), "s", "renders/x")
     return [
-        (render.mode, step._file(render, clip, source))
+        (render.mode, clip_file(render, clip, source, Storage.at(place)))
         for render, clip in zip(renders, clips, strict=True)
     ]
 

@@ -24,9 +24,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.captions import one_each
 from curation.catalog import Catalog
 from curation.dataset import Dataset, source_rows
-from curation.records import Caption, Render, Verdict
+from curation.records import Render, Verdict
 from curation.scores import SCORES, columns
 from tokenizer.export.tokens import TokenIndex
 from tokenizer.feed.snapshot import Snapshot
@@ -53,7 +54,7 @@ class Parts:
     clips: str | None = None
     """Table of renders, such as `renders/encode-1a2b3c4d`."""
     captions: str | None = None
-    """Table of captions, such as `captions/facts`."""
+    """Table of captions, such as `captions/facts-1a2b3c4d`; None for the one filled last."""
     tokens: str | None = None
     """Table of tokens, such as `tokens/pca-8x8x8-1a2b3c4d`."""
 
@@ -77,7 +78,7 @@ class Facts:
         self.storage = dataset.catalog.storage
         """Where the output lies."""
         renders = _table(dataset.catalog, "renders", parts.clips, "render")
-        captions = _table(dataset.catalog, "captions", parts.captions, "render")
+        captions = _table(dataset.catalog, "captions", _newest(dataset, parts.captions), "caption")
         tokens = _table(dataset.catalog, "tokens", parts.tokens, "tokenize")
         self.selection = _selection(dataset, selection)
         """Id of the selection."""
@@ -150,7 +151,14 @@ class Facts:
 
 def _scores(clips: pa.Table) -> Columns:
     names = [field.name for score in SCORES.values() for field in columns(score)]
-    return {name: pc.if_else(pc.is_nan(clips[name]), None, clips[name]) for name in names}
+    return {name: _known(clips[name]) for name in names}
+
+
+def _known(values: Any) -> Any:
+    """Numbers with null for those that are none; words as they are."""
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_nan(values), None, values)
 
 
 def _rendered(catalog: Catalog, table: str) -> _Side:
@@ -164,9 +172,15 @@ def _rendered(catalog: Catalog, table: str) -> _Side:
 
 
 def _captioned(catalog: Catalog, table: str) -> _Side:
-    rows = catalog.read(table, Caption)
+    rows = one_each(catalog, table)
     texts = rows.select(["text"]).rename_columns(["caption"])
-    return _Side("render", rows["clip_id"], lambda at: _taken(texts, at))
+    return _Side("caption", rows["clip_id"], lambda at: _taken(texts, at))
+
+
+def _newest(dataset: Dataset, wanted: str | None) -> str | None:
+    """The table of captions that was filled last, if none is named."""
+    filled = dataset.caption_tables() if wanted is None else []
+    return filled[0] if filled else wanted
 
 
 def _taken(rows: pa.Table, places: Any) -> Columns:

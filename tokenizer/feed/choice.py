@@ -32,7 +32,7 @@ class Choice:
     where: str | None = None
     """Only clips for which this SQL condition on clip columns and scores holds."""
     captions: str | None = None
-    """The table of captions to read, such as `captions/facts`."""
+    """The table of captions to read, such as `captions/facts-1a2b3c4d`."""
     embeddings: str | None = None
     """The table of embeddings to read, such as `embeddings/frame-dct`."""
     facts: tuple[str, ...] = ()

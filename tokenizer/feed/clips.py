@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.captions import one_each
 from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
-from curation.records import Caption, Embedding
+from curation.records import Embedding
 from tokenizer.feed.permutation import Ints, mix
 from tokenizer.tokenize import TokenizedClip
 
@@ -96,8 +97,8 @@ class Side:
 
 
 def captions_of(dataset: Dataset, table: str) -> Side:
-    """The captions of one table, as `caption`."""
-    rows = _rows(dataset, table, Caption)
+    """The captions of one table, as `caption`; several windows of a clip are a line each."""
+    rows = _some(one_each(dataset.catalog, table), dataset, table)
     return Side(table, ClipIndex(rows["clip_id"], table), {"caption": _text(rows["text"])})
 
 
@@ -123,7 +124,10 @@ def facts_of(clips: pa.Table, columns: Sequence[str]) -> Side:
 
 
 def _rows(dataset: Dataset, table: str, record: type) -> pa.Table:
-    rows = dataset.catalog.read(table, record)
+    return _some(dataset.catalog.read(table, record), dataset, table)
+
+
+def _some(rows: pa.Table, dataset: Dataset, table: str) -> pa.Table:
     if not rows.num_rows:
         there = ", ".join(dataset.catalog.names(table.split("/", maxsplit=1)[0])) or "none"
         raise ValueError(f"there is nothing in {table}; there are {there}")

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from curation import records
-from curation.caption import FACTS
 from curation.dataset import Dataset
 from curation.records import Caption, Clip, Render, Verdict
 from tests.rows import Looks, clip_of, ran, scanned
 from tests.tokenizer.feed.tables import add_shards, token_row
 
 RENDERS = "renders/encode-1"
+FACTS = "captions/facts"
 SELECTION = "5e1ec7"
 KEPT = 7
 """Clips that have all parts: 4 of the first source and 3 of the second."""

@@ -156,7 +156,8 @@ def test_facts_captions_and_embeddings_come_along(tmp_path):
 
     clips = [clip_of("source1", at * 24, at * 24 + 24) for at in range(9)]
     dataset = Dataset(tmp_path)
-    scanned(dataset, "a.mp4", [Looks(c, None, {"motion": at / 10}) for at, c in enumerate(clips)])
+    looks = [Looks(clip, scores={"motion": at / 10}) for at, clip in enumerate(clips)]
+    scanned(dataset, "a.mp4", looks)
     rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]
     add_shards(tmp_path, [rows])
     told = [Caption(c.clip_id, "source1", f"clip {at}") for at, c in enumerate(clips) if at != 4]
@@ -375,7 +376,9 @@ def test_a_killed_worker_ends_the_epoch_at_once_and_leaves_nothing(place):
     """In a process of its own: PyTorch goes on to raise whenever a child of this one ends."""
     shared = {*Path("/dev/shm").glob("torch_*")}
     command = [sys.executable, "-W", "ignore", "-c", KILLED, str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=300)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=300
+    )
     seconds, error = done.stdout.split(" s: ")
     assert float(seconds) < 2
     assert "Error" in error

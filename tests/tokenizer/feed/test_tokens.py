@@ -72,7 +72,9 @@ def curated(tmp_path):
     from curation.dataset import Dataset
 
     clips = [clip_of("source1", at * 24, at * 24 + 24) for at in range(6)]
-    looks = [Looks(clip, np.full(2, at), {"motion": at / 10}) for at, clip in enumerate(clips)]
+    looks = [
+        Looks(clip, np.full(2, at), scores={"motion": at / 10}) for at, clip in enumerate(clips)
+    ]
     dataset = Dataset(tmp_path)
     scanned(dataset, "a.mp4", looks)
     rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]

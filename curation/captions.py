@@ -1,0 +1,119 @@
+"""Reading captions: which tables there are, and one row a clip of one of them.
+
+A captioner may describe a clip in several windows, a row each; who wants one text a clip gets the
+windows' texts in order, a line each. Captions of a clip that `captioned/…` does not announce do not
+count; a table without such a companion stands for itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.catalog import Catalog
+from curation.records import Caption, CaptionedClip
+
+if TYPE_CHECKING:
+    from curation.dataset import Dataset
+
+
+class NoCaptionsError(ValueError):
+    """There is no such table of captions; the message says which there are."""
+
+
+def tables(dataset: Dataset) -> list[str]:
+    """Tables of captions, the one that was filled last first, those of unknown age by name."""
+    there = dataset.catalog.names("captions")
+    filled = dataset.runs().filter(pc.field("step") == "caption")["result"].to_pylist()
+    age = {name.replace("captioned/", "captions/", 1): at for at, name in enumerate(filled)}
+    return sorted(there, key=lambda name: (-age.get(name, -1), name))
+
+
+def named(catalog: Catalog, name: str) -> str:
+    """The full name of a table, with or without its `captions/`; raises `NoCaptionsError`."""
+    there = catalog.names("captions")
+    fitting = [table for table in there if name in (table, table.removeprefix("captions/"))]
+    if fitting:
+        return fitting[0]
+    raise NoCaptionsError(
+        f"there are no captions {name!r}; there are {', '.join(there) or 'none'}:"
+        " `reelmill caption` makes them"
+    )
+
+
+def captions(dataset: Dataset, name: str | None = None) -> pa.Table:
+    """One row a clip, sorted by id: `clip_id`, `source_id`, `text` and how many `windows`.
+
+    Of the table that was filled last unless one is named; raises `NoCaptionsError`.
+    """
+    return one_each(dataset.catalog, _table(dataset, name))
+
+
+def one_each(catalog: Catalog, table: str) -> pa.Table:
+    """The same of a table by its full name; no rows if it is not there."""
+    rows = _rows(catalog, table)
+    grouped = rows.group_by("clip_id", use_threads=False).aggregate(
+        [("source_id", "first"), ("text", "list"), ("window", "count")]
+    )
+    texts = ["\n".join(each) for each in grouped["text_list"].to_pylist()]
+    columns = {
+        "clip_id": grouped["clip_id"],
+        "source_id": grouped["source_id_first"],
+        "text": pa.array(texts, pa.string()),
+        "windows": grouped["window_count"],
+    }
+    return pa.table(columns).sort_by("clip_id")
+
+
+def answers(
+    dataset: Dataset, name: str | None = None, thresholds: Mapping[str, float] | None = None
+) -> pa.Table:
+    """How sure the model is of each question's yes, one row a clip: `clip_id` and float64 columns.
+
+    Of several windows the surest yes. With `thresholds`, each question that has one is a truth
+    value instead: whether the certainty reaches it. Raises `NoCaptionsError`.
+    """
+    rows = _rows(dataset.catalog, _table(dataset, name)).filter(pc.is_valid(pc.field("model")))
+    found: dict[str, dict[str, float]] = {}
+    for clip, text in zip(rows["clip_id"].to_pylist(), rows["answers"].to_pylist(), strict=True):
+        best = found.setdefault(clip, {})
+        for question, value in json.loads(text or "{}").items():
+            best[question] = max(value, best.get(question, 0.0))
+    clips = sorted(found)
+    made = {"clip_id": pa.array(clips, pa.string())}
+    for question in sorted({q for each in found.values() for q in each}):
+        made[question] = pa.array([found[clip].get(question) for clip in clips], pa.float64())
+        if thresholds and question in thresholds:
+            made[question] = pc.greater_equal(made[question], thresholds[question])
+    return pa.table(made)
+
+
+def announced(catalog: Catalog, table: str) -> set[str] | None:
+    """Clips whose captions count; None if every row of the table stands for itself."""
+    companion = table.replace("captions/", "captioned/", 1)
+    if catalog.open(companion) is None:
+        return None
+    where = pc.field("outcome") == "captioned"
+    return set(catalog.read(companion, CaptionedClip, ["clip_id"], where)["clip_id"].to_pylist())
+
+
+def _table(dataset: Dataset, name: str | None) -> str:
+    if name is not None:
+        return named(dataset.catalog, name)
+    there = tables(dataset)
+    if not there:
+        raise NoCaptionsError("there are no captions yet: run `reelmill caption` first")
+    return there[0]
+
+
+def _rows(catalog: Catalog, table: str) -> pa.Table:
+    """The rows that count, by clip and window."""
+    rows = catalog.read(table, Caption)
+    known = announced(catalog, table)
+    if known is not None:
+        rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(known), pa.string())))
+    return rows.sort_by([("clip_id", "ascending"), ("window", "ascending")])

@@ -1,0 +1,137 @@
+"""Rendered clips as files, whichever way they were rendered, and reading some frames of one.
+
+Our own encodes are read by decord; packets of a source (copies and spans) are decoded by a confined
+child, a whole clip at a time. Another decoder, such as one on a GPU, would stand beside the two in
+`frames_of`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from curation.media.child import Limits
+from curation.media.clips import ClipReader
+from curation.media.cut import Span
+from curation.media.frames import read_span
+from curation.media.probe import check_readable
+from curation.media.times import FrameTimes
+from curation.media.watch import Frames
+from curation.original import original
+from curation.records import Clip, Render, Source
+from curation.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFile:
+    """A rendered clip."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    uri: str
+    """The file to read: our own encode, a copy, or the source."""
+    frames: int
+    """Frames in the file."""
+    width: int
+    """Width in pixels."""
+    height: int
+    """Height in pixels."""
+    fps: float
+    """Frames a second."""
+    start_frame: int
+    """The clip's first frame, counted in the source."""
+    start_s: float
+    """The clip's start in seconds from the source's first frame."""
+    start_pts: int | None = None
+    """The clip's start in the source's `time_base`; None if it has no times."""
+    time_base: str | None = None
+    """Unit of `start_pts`, as a fraction of a second."""
+    source_frames_each: float = 1.0
+    """Source frames for each frame of the file: not 1 where a render changed the rate."""
+    source: Source | None = None
+    """The source, if `uri` is the source itself."""
+    span: Span | None = None
+    """Which frames of the file to decode in a confined child; None for our own encode, which
+    decord reads whole."""
+
+    @property
+    def key(self) -> str:
+        """The clip's id."""
+        return self.clip_id
+
+    def source_frame(self, frame: int) -> int:
+        """The source's frame that stands at a frame of the file, or the nearest."""
+        return self.start_frame + round(frame * self.source_frames_each)
+
+
+def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> ClipFile:
+    """The file of a clip that was rendered."""
+    span = None
+    uri = source.uri if render.path is None else storage.uri(render.path)
+    if render.mode == "span":
+        span = Span.of(clip, source)
+    elif render.mode == "copy":
+        span = _whole(render)
+    return ClipFile(
+        clip_id=clip.clip_id,
+        source_id=clip.source_id,
+        uri=uri,
+        frames=render.frames or 0,
+        width=render.width or 0,
+        height=render.height or 0,
+        fps=render.fps or 25.0,
+        start_frame=clip.start_frame,
+        start_s=clip.start_s,
+        start_pts=clip.start_pts,
+        time_base=clip.time_base,
+        source_frames_each=(clip.end_frame - clip.start_frame) / max(render.frames or 1, 1),
+        source=source if render.mode == "span" else None,
+        span=span,
+    )
+
+
+def _whole(render: Render) -> Span:
+    """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
+    return Span(
+        frames=render.frames or 0,
+        start_frame=0,
+        start_pts=None,
+        end_pts=None,
+        time_base=Fraction(1),
+        duration_s=0.0,
+        stream_index=0,
+        container="mp4",
+        fps=render.fps or 25.0,
+        interlaced=False,
+        hdr=False,
+    )
+
+
+@contextlib.contextmanager
+def opened(clip: ClipFile) -> Iterator[str]:
+    """A local path under which the clip's file can be read."""
+    if clip.source is not None:
+        with original(clip.source) as path:
+            yield path
+    else:
+        with Storage.at(clip.uri).local() as path:
+            check_readable(path)
+            yield path
+
+
+def frames_of(
+    path: str, clip: ClipFile, width: int, height: int, limits: Limits
+) -> tuple[Callable[[Sequence[int]], Frames], FrameTimes | None]:
+    """What reads frames by their numbers, and when each frame is shown.
+
+    Frames are RGB uint8 of shape [n, height, width, 3]. Raises `MediaError` for damage.
+    """
+    if clip.span is not None:
+        frames, times = read_span(path, clip.span, width, height, limits)
+        return lambda numbers: frames[list(numbers)], times
+    reader = ClipReader(path, width=width, height=height, frames=clip.frames)
+    return reader.read, reader.times

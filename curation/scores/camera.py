@@ -1,0 +1,144 @@
+"""How the camera moves, told apart from what moves before it.
+
+Every pair of analysis frames gives one similarity transform that most of the picture follows
+(`curation.scores.global_motion`). Shift, growth and turn are compared as speeds at the picture's
+mean distance from its middle, so that the tag names what moves the picture most. A lens that zooms
+and a camera that goes forward look alike here: both are `zoom_in`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from curation.scores.global_motion import global_motion
+from curation.scores.look import Floats, FrameScore, Look, Row, field, tag
+
+_STILL = 0.007
+"""Longest sides a second, below which nothing moves."""
+_SHAKE = 0.0035
+"""Root mean square of the change of motion from pair to pair, from which the picture shakes."""
+_RADIUS = 0.33
+"""Root mean square distance of a 16:9 picture's pixels from its middle, in longest sides."""
+_LEAST_KNOWN = 0.34
+
+CAMERAS = {
+    "static": "The camera stands.",
+    "pan_left": "It turns or goes left.",
+    "pan_right": "It turns or goes right.",
+    "tilt_up": "It turns or rises upward.",
+    "tilt_down": "It turns or sinks downward.",
+    "zoom_in": "It zooms in or goes forward.",
+    "zoom_out": "It zooms out or goes back.",
+    "roll": "It turns about its own axis.",
+    "shaky": "It shakes more than it goes anywhere.",
+    "mixed": "It moves, but in no one way for long.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CameraScores:
+    """How the camera of one clip moves; all null where nothing in the picture can be followed."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    camera: str | None = tag(
+        "How the camera moves.",
+        CAMERAS,
+        ("unwanted_camera", "The camera moves in a way that the policy does not want."),
+    )
+    """What moves the picture most."""
+    pan: float | None = field("Speed of the camera to the right.")
+    """Longest sides of the picture a second; negative to the left."""
+    tilt: float | None = field("Speed of the camera upward.")
+    """Longest sides a second; negative downward."""
+    zoom: float | None = field("Growth of the picture.")
+    """Natural logarithm of the growth in a second; negative where it shrinks."""
+    roll: float | None = field("Turn of the camera about its axis.")
+    """Degrees a second, clockwise; negative counter-clockwise."""
+    camera_speed: float | None = field(
+        "How fast the picture as a whole moves.",
+        low=("slow_camera", "The camera moves less than the policy asks for."),
+        high=("fast_camera", "The camera moves faster than the policy allows."),
+    )
+    """Mean speed of all of these together, longest sides a second."""
+    shake: float | None = field(
+        "How uneven the camera's motion is.",
+        high=("shaky_camera", "The camera shakes."),
+    )
+    """Root mean square change of its motion from one quarter second to the next, longest sides."""
+    object_motion: float | None = field(
+        "How much moves otherwise than the camera makes it.",
+        low=("few_objects_move", "Too little moves but for the camera."),
+        high=("many_objects_move", "Too much moves against the camera's motion."),
+    )
+    """Mean share of the textured picture that does, 0–1."""
+
+
+@dataclass(frozen=True)
+class Camera(FrameScore):
+    """Tells how the camera moves; cost about 4 to 9 ms a frame."""
+
+    group: ClassVar[str] = "camera"
+    record: ClassVar[type[CameraScores]] = CameraScores
+    compares: ClassVar[bool] = True
+
+    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+        """Shift right and down, growth, turn in radians, shares that follow and that do not."""
+        motion = None if before is None else global_motion(before.luma, look.luma)
+        if motion is None:
+            return (float("nan"),) * 5
+        return (motion.right, motion.down, motion.grow, motion.turn, motion.apart)
+
+    def summarise(self, measures: Floats, times_s: Floats) -> Row:
+        """Mean speeds over the clip, and the word for them."""
+        known = ~np.isnan(measures[1:, 0])
+        if known.sum() < max(1.0, _LEAST_KNOWN * len(known)):
+            return dict.fromkeys(
+                ("camera", "pan", "tilt", "zoom", "roll", "camera_speed", "shake", "object_motion")
+            )
+        steps = measures[1:, :4] * (-1, 1, 1, -1)  # of the camera: its picture goes the other way
+        felt = steps * (1, 1, _RADIUS, _RADIUS)
+        speeds = felt[known] / np.diff(times_s)[known, None]
+        shake = _unevenness(felt)
+        mean = speeds.mean(axis=0)
+        pan, tilt, zoom, roll = mean / (1, 1, _RADIUS, _RADIUS)
+        return {
+            "camera": _word(mean, speeds, shake),
+            "pan": round(float(pan), 5),
+            "tilt": round(float(tilt), 5),
+            "zoom": round(float(zoom), 5),
+            "roll": round(float(np.degrees(roll)), 4),
+            "camera_speed": round(float(np.linalg.norm(speeds, axis=1).mean()), 5),
+            "shake": round(shake, 5),
+            "object_motion": round(float(measures[1:][known, 4].mean()), 5),
+        }
+
+
+def _unevenness(felt: Floats) -> float:
+    """Root mean square change from one pair of frames to the next, [n, 4] with NaN; 0 if n < 2."""
+    changes = np.diff(felt, axis=0)
+    squares = np.sort((changes[~np.isnan(changes[:, 0])] ** 2).sum(axis=1))
+    # A single jerk is no shaking: the largest tenth is left out.
+    kept = squares[: max(1, len(squares) - len(squares) // 10)]
+    return float(np.sqrt(kept.mean())) if len(kept) else 0.0
+
+
+def _word(mean: Floats, speeds: Floats, shake: float) -> str:
+    """The word for mean speeds [4] of pan, tilt, zoom and roll, and those of each pair [n, 4]."""
+    main = int(np.abs(mean).argmax())
+    drift = float(abs(mean[main]))
+    typical = float(np.median(np.linalg.norm(speeds, axis=1)))
+    interval_s = 0.25
+    if shake > _SHAKE and shake > 1.2 * drift * interval_s:
+        return "shaky"
+    if typical < 1.5 * _STILL and drift < _STILL:
+        return "static"
+    if drift < max(_STILL, 0.3 * float(np.linalg.norm(speeds, axis=1).mean())):
+        return "mixed"
+    names = (("pan_left", "pan_right"), ("tilt_down", "tilt_up"), ("zoom_out", "zoom_in"))
+    return "roll" if main == 3 else names[main][int(mean[main] > 0)]

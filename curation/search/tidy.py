@@ -1,0 +1,94 @@
+"""Keeping an index quick as it grows: lists where vectors became many, and few segments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+
+from curation.search import facts, lists
+from curation.search.folder import Folder
+from curation.search.manifest import ClipSegment, Manifest, VectorSegment, VectorTable
+from curation.search.segment import Segment
+
+_GROWN = 4
+"""Lists are made anew for so many times the vectors that they were made for."""
+_RETUNED = 1.5
+"""And tuned again for so many times those that they were tuned on."""
+_SEGMENTS = 8
+"""More segments than this are merged."""
+_CLIP_SEGMENTS = 64
+
+
+def tidied(folder: Folder, manifest: Manifest, watch: Callable[[str], None]) -> Manifest:
+    """The same index, quicker; the same manifest if there is nothing to do."""
+    vectors = {name: _tidied(folder, name, t, watch) for name, t in manifest.vectors.items()}
+    found = dataclasses.replace(manifest, vectors=vectors)
+    if len(found.clips) > _CLIP_SEGMENTS:
+        found = dataclasses.replace(found, clips=(_merged_clips(folder, found.clips),))
+    return found
+
+
+def _tidied(
+    folder: Folder, name: str, table: VectorTable, watch: Callable[[str], None]
+) -> VectorTable:
+    tuning = table.tuning
+    needed = table.count > lists.FLAT_UP_TO
+    if needed and (tuning is None or table.count >= _GROWN * tuning.trained_on):
+        watch(f"sorting {table.count:,} vectors of {name} into lists")
+        table = _merged(folder, dataclasses.replace(table, segments=_unlisted(table), lists=None))
+        return lists.relisted(folder, table)
+    table = _merged(folder, table)
+    if tuning is not None and table.count >= _RETUNED * tuning.vectors:
+        watch(f"tuning {name}")
+        table = lists.retuned(folder, table, tuning.trained_on)
+    return table
+
+
+def _unlisted(table: VectorTable) -> tuple[VectorSegment, ...]:
+    return tuple(dataclasses.replace(segment, ivf=None) for segment in table.segments)
+
+
+def _merged(folder: Folder, table: VectorTable) -> VectorTable:
+    """The smallest segments as one, if there are too many."""
+    if len(table.segments) <= _SEGMENTS:
+        return table
+    sizes = sorted(segment.count for segment in table.segments)
+    room = np.searchsorted(np.cumsum(sizes), lists.LARGEST_SEGMENT, side="right")
+    if room < 2:
+        return table
+    limit = sizes[room - 1]
+    small = [s for s in table.segments if s.count <= limit][:room]
+    others = [s for s in table.segments if s not in small]
+    empty = None if table.lists is None else faiss.read_index(folder.path(table.lists))
+    return dataclasses.replace(table, segments=(*others, _one(folder, small, empty)))
+
+
+def _one(folder: Folder, small: list[VectorSegment], empty: Any | None) -> VectorSegment:
+    """One segment of several; what was in lists is copied, what was not is sorted into them."""
+    opened = [Segment(said, folder.path) for said in small]
+    rows = np.concatenate([one.rows(np.arange(one.count)) for one in opened])
+    made = lists.segment(folder, rows, np.concatenate([one.half for one in opened]), None)
+    if empty is None:
+        return made
+    first = 0
+    for said, one in zip(small, opened, strict=True):
+        if said.ivf is None:
+            empty.add_with_ids(
+                np.asarray(one.half, np.float32), np.arange(first, first + one.count)
+            )
+        else:
+            empty.merge_from(faiss.read_index(folder.path(said.ivf)), first)
+        first += one.count
+    return dataclasses.replace(
+        made, ivf=folder.write(".ivf", lambda path: faiss.write_index(empty, path))
+    )
+
+
+def _merged_clips(folder: Folder, clips: tuple[ClipSegment, ...]) -> ClipSegment:
+    parts = [facts.mapped(folder.path(segment.facts)) for segment in clips]
+    return facts.segment(folder, pa.concat_tables(parts, promote_options="default"))

@@ -1,0 +1,54 @@
+"""What Prometheus reads: requests by route and status, their times, and jobs by state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from pipelines.service.queue import Queue
+from pipelines.service.wish import State
+
+
+class Metrics:
+    """The numbers of one server."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "reelmill_requests", "Requests answered.", ["method", "route", "status"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "reelmill_request_seconds", "Seconds to the end of an answer.", ["route"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._registry.register(_Jobs(queue))
+
+    def saw(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one request; `route` is its pattern, so that there are not too many."""
+        self._requests.labels(method if method in _METHODS else "other", route, status).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        """All of them, as Prometheus takes them."""
+        return generate_latest(self._registry)
+
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class _Jobs:
+    """Counts jobs when it is asked."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        found = self._queue.counts()
+        family = GaugeMetricFamily("reelmill_jobs", "Jobs by state.", labels=["state"])
+        for state in get_args(State):
+            family.add_metric([state], found.get(state, 0))
+        yield family

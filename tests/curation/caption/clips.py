@@ -1,0 +1,18 @@
+"""Clips to describe."""
+
+from pathlib import Path
+
+from curation.caption.contract import CaptionBatch, CaptionClip
+from curation.clip_file import ClipFile
+
+
+def clip_of(path: Path, name: str, frames: int, size=(96, 64), **more) -> CaptionClip:
+    """A clip of 24 frames a second that starts at frame 100 of its source."""
+    width, height = size
+    file = ClipFile(name, "s", str(path), frames, width, height, 24.0, 100, 4.0)
+    facts = {"seconds": frames / 24, "file": file, **more}
+    return CaptionClip(name, "s", 100, 100 + frames, **facts)
+
+
+def batch_of(*clips: CaptionClip) -> CaptionBatch:
+    return CaptionBatch("b", clips)

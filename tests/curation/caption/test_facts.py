@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from curation.caption import FactsCaption, clip_facts, facts_caption
+from curation.caption.contract import CaptionBatch, CaptionClip, Identity
+from curation.catalog import Catalog
+from curation.records import Caption
+from curation.scores import SCORES, table_name
+from curation.storage import Storage
+
+CLIP = {"start_s": 1.0, "end_s": 3.54, "width": 640, "height": 360}
+
+
+def test_a_caption_says_what_was_measured():
+    measured = {"brightness": 0.5, "sharpness": 0.7, "motion": 0.3}
+    words = "A well-lit and sharp clip of 2.5 seconds with motion, landscape."
+    assert facts_caption(CLIP | measured) == words
+
+
+def test_a_caption_is_silent_on_what_was_not_measured():
+    assert facts_caption(CLIP) == "A clip of 2.5 seconds, landscape."
+    assert facts_caption(CLIP | {"brightness": None, "sharpness": 0.4}) == (
+        "A soft clip of 2.5 seconds, landscape."
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "word"),
+    [
+        ({"brightness": 0.119}, "A dark clip"), ({"brightness": 0.12}, "A dim clip"),
+        ({"brightness": 0.65}, "A bright clip"), ({"brightness": 0.0}, "A dark clip"),
+        ({"sharpness": 0.349}, "A blurred clip"), ({"sharpness": 0.55}, "A sharp clip"),
+        ({"motion": 0.0}, "with hardly any motion,"), ({"motion": 0.01}, "with a little motion,"),
+        ({"motion": 0.5}, "with motion all over the picture,"),
+        ({"camera": "pan_left"}, "with a camera that pans left,"),
+        ({"camera": "static", "motion": 0.3}, "with motion and a camera that stands still,"),
+        ({"camera": "of a new kind"}, "2.5 seconds, landscape."),
+        ({"light": "night"}, "of 2.5 seconds in darkness,"),
+        ({"kind": "screen", "sharpness": 0.7}, "A sharp screen recording of 2.5 seconds,"),
+        ({"kind": "still"}, "A still picture of"), ({"kind": "filmed"}, "A clip of"),
+        ({"objects": "car, dog"}, "landscape, in view: car, dog."), ({"objects": ""}, "landscape."),
+        ({"screen_words": "Hello  you"}, "landscape, showing the words “Hello you”."),
+        ({"screen_words": "a " * 20}, f"the words “{'a ' * 12}…”."), ({"screen_words": ""}, "pe."),
+        ({"corner_text": 1.0}, "with writing that stays in a corner,"),
+        ({"corner_text": 0}, "s, l"),
+        ({"people": 1.0, "vehicles": 3.2, "animals": 0}, "with one person and 3 vehicles,"),
+        ({"width": 360, "height": 640}, "upright."), ({"width": 360}, "square."),
+    ],
+)  # fmt: skip
+def test_each_measure_has_its_words(measured, word):
+    assert word in facts_caption(CLIP | measured)
+
+
+def test_facts_are_fields_too():
+    measured = {"brightness": 0.1, "camera": "roll", "people": 2.4, "motion": None}
+    assert clip_facts(CLIP | measured) == {
+        "duration_s": 2.5, "shape": "landscape", "brightness": "dark",
+        "camera": "a camera that rolls", "people": 2,
+    }  # fmt: skip
+
+
+def test_the_stage_gives_a_row_a_clip():
+    row = CLIP | {"brightness": 0.5}
+    clip = CaptionClip("c", "s", 24, 85, 2.54, facts=row)
+    made = FactsCaption().setup()(CaptionBatch("b", (clip,)))
+    (caption,) = made.captions
+    assert (caption.clip_id, caption.source_id, caption.window) == ("c", "s", 0)
+    assert (caption.start_frame, caption.end_frame) == (24, 85)
+    assert caption.text == facts_caption(row)
+    assert json.loads(caption.answers) == clip_facts(row)
+    assert [(c.clip_id, c.outcome, c.windows, c.requests) for c in made.clips] == [
+        ("c", "captioned", 1, 0)
+    ]
+    assert FactsCaption().identity() == Identity()
+
+
+def test_a_score_more_is_another_table(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    stage = FactsCaption()
+    names = [stage.table(catalog)]
+    for score in list(SCORES.values())[:2]:
+        catalog.make(table_name(score), score.record)
+        names.append(stage.table(catalog))
+    assert len(set(names)) == 3
+    assert all(name.startswith("facts-") for name in names)
+    catalog.make("captions/other", Caption)
+    assert stage.table(catalog) == names[-1]

@@ -1,0 +1,47 @@
+"""Copies of real videos as others made them: other codecs, sizes and rates, a large logo, bars."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from curation.dedup.alignment import align, shown
+from curation.listing import entry_at
+from curation.records import Signature
+from curation.scan import Scan, ScanItem
+from curation.shots import FixedWindows
+from curation.watcher import SIGNATURES
+
+pytestmark = pytest.mark.data
+
+FOLDER = Path(
+    os.environ.get("REELMILL_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data"
+)
+GROUPS = [
+    ("carphone_pristine.mp4", "carphone_distorted.mp4"),
+    ("dance_q30.mp4", "dance_q10.mp4"),
+    ("flower_bloom.mp4", "flower_bloom.webm"),
+    ("rug_hd.mp4", "rug_sd_logo.mp4", "rug_sd_grey.mp4"),
+]
+
+
+@pytest.fixture(scope="module")
+def seen():
+    if not FOLDER.is_dir():
+        pytest.skip(f"no real videos at {FOLDER}; set REELMILL_DATA")
+    scan = Scan(shots=FixedWindows(60.0), max_clip_s=60.0, scores=(), embedders=()).setup()
+    found = {}
+    for name in itertools.chain(*GROUPS):
+        result = scan(ScanItem(entry_at(str(FOLDER / "videos" / name), {})))
+        (row,) = result.sides[SIGNATURES].to_pylist()
+        found[name] = shown(Signature(**row))
+    return found
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0])
+def test_real_copies_are_found_and_others_are_far(group, seen):
+    for one, other in itertools.combinations(group, 2):
+        assert align(seen[one], seen[other]).similarity > 0.9
+    for other in seen.keys() - set(group):
+        assert align(seen[group[0]], seen[other]).similarity < 0.5

@@ -1,0 +1,90 @@
+"""Camera motion over a texture whose motion is known."""
+
+import numpy as np
+import pytest
+
+from curation.scores import Look
+from curation.scores.camera import CAMERAS, Camera
+from curation.scores.global_motion import global_motion
+
+MOVES = [
+    ("static", {}),
+    ("pan_right", {"right": 6}),
+    ("pan_left", {"right": -70}),
+    ("tilt_up", {"down": -9}),
+    ("tilt_down", {"down": 5}),
+    ("zoom_in", {"grow": 0.03}),
+    ("zoom_out", {"grow": -0.05}),
+    ("roll", {"turn": 3}),
+]
+
+
+@pytest.mark.parametrize(("word", "motion"), MOVES, ids=[word for word, _ in MOVES])
+def test_each_motion_has_its_word_and_its_speed(film, row, word, motion):
+    found = row(Camera(), film(6, **motion))
+    assert found["camera"] == word
+    assert found["camera"] in CAMERAS
+    expected = {
+        "pan": motion.get("right", 0) / 320 * 4,
+        "tilt": -motion.get("down", 0) / 320 * 4,
+        "zoom": motion.get("grow", 0) * 4,
+    }
+    for name, speed in expected.items():
+        assert found[name] == pytest.approx(speed, abs=max(0.006, 0.02 * abs(speed))), name
+    assert found["roll"] == pytest.approx(motion.get("turn", 0) * 4, abs=0.3)
+    assert found["object_motion"] < 0.1
+    assert found["shake"] < 0.004
+
+
+def test_what_moves_by_itself_is_no_camera(film, row):
+    """A patch of a sixth of the picture crosses it, over a camera that stands and one that pans."""
+    patch = film(1, turn=90)[0][::-1, ::-1][:100, :96]
+    for word, motion in (("static", {}), ("pan_right", {"right": 8})):
+        frames = [frame.copy() for frame in film(6, **motion)]
+        for index, frame in enumerate(frames):
+            frame[40:140, 30 + 25 * index : 126 + 25 * index] = patch
+        found = row(Camera(), frames)
+        assert found["camera"] == word
+        assert found["object_motion"] > 0.03
+
+
+def test_a_hand_that_shakes_is_told_from_one_that_pans(film, row):
+    rng = np.random.default_rng(2)
+    frame = film(1)[0]
+    shaken = [np.roll(frame, rng.integers(-9, 10, 2), (0, 1)) for _ in range(9)]
+    found = row(Camera(), shaken)
+    assert found["camera"] == "shaky"
+    assert found["shake"] > 0.01
+    assert row(Camera(), film(4, right=9))["shake"] < 0.002
+
+
+def test_there_and_back_is_mixed(film, row):
+    frames = film(7, right=10)
+    assert row(Camera(), [*frames, *frames[-2::-1]])["camera"] == "mixed"
+
+
+def test_a_camera_before_nothing_says_nothing(row):
+    flat = [np.full((180, 320, 3), 90, np.uint8)] * 5
+    assert set(row(Camera(), flat).values()) == {None}
+    tiny = [np.zeros((9, 16, 3), np.uint8)] * 3
+    assert set(row(Camera(), tiny).values()) == {None}
+
+
+def test_bars_do_not_hold_the_picture(film, row):
+    """The edges of black bars stand still; the picture between them does not."""
+    frames = [frame.copy() for frame in film(5, right=7)]
+    for frame in frames:
+        frame[:40] = frame[140:] = 0
+    assert row(Camera(), frames)["camera"] == "pan_right"
+
+
+def test_the_transform_is_right_to_a_fraction_of_a_pixel(film):
+    before, after = (Look.at(f).luma for f in film(2, right=30.5, down=-4.25, grow=0.02, turn=1))
+    found = global_motion(before, after)
+    # The camera goes right and up about its middle, so that the content goes left and down.
+    assert found.right * 320 == pytest.approx(-30.5, abs=1.0)
+    assert found.down * 320 == pytest.approx(4.25, abs=1.0)
+    assert found.grow == pytest.approx(0.02, abs=0.002)
+    assert np.degrees(found.turn) == pytest.approx(-1, abs=0.1)
+    assert found.agree > 0.9
+    assert global_motion(before, after) == found

@@ -1,0 +1,168 @@
+import json
+
+import deltalake
+import numpy as np
+import pytest
+
+from curation import records
+from curation.catalog import Catalog
+from curation.dataset import Dataset
+from curation.records import Embedding
+from curation.search import Search, Vector, lists, tidy
+from curation.search.folder import DamagedIndexError, Folder
+from curation.search.index import Index
+from curation.watcher import EMBEDDINGS
+from tests import rows
+from tests.curation.search.conftest import looks_of, source_id, told
+
+
+def uris(search: Search, **question: object) -> set[str]:
+    return set(search.query(**{"where": "true", "k": 100, **question})["uri"].to_pylist())
+
+
+def test_what_comes_is_appended_and_nothing_is_written_twice(search, add):
+    before = search.index.manifest
+    add(3, captions=False)
+    updated = search.update()
+    assert (updated.new_clips, updated.new_vectors, updated.rebuilt) == (8, 8, None)
+    after = search.index.manifest
+    assert after.clips[:1] == before.clips
+    assert after.vectors[EMBEDDINGS].segments[:1] == before.vectors[EMBEDDINGS].segments
+    assert after.version == before.version + 1
+    stamp = search.index.folder.stamp
+    assert search.update().new_clips == 0
+    assert search.index.folder.stamp == stamp
+
+
+def test_clips_of_a_source_that_is_not_announced_wait(out, search):
+    looks = looks_of(3)
+    dataset = Dataset(out)
+    rows.scanned(dataset, "/v/3.mp4", looks, announce=False)
+    assert search.update().new_clips == 0
+    assert search.index.manifest.seen["clips"].waiting
+    source = rows.source_of("/v/3.mp4", source_id(3), [look.clip for look in looks])
+    dataset.catalog.append("sources", records.Source, records.table(records.Source, [source]))
+    updated = search.update()
+    assert (updated.new_clips, updated.new_vectors) == (8, 8)
+    assert search.index.manifest.seen["clips"].waiting == ()
+    assert "/v/3.mp4" in uris(search, where="motion > 0.8")
+
+
+def test_captions_that_come_later_are_found_and_rows_keep_their_numbers(out, search, add):
+    looks = add(3, captions=False)
+    search.update()
+    ids = search.index.facts["clip_id"].to_pylist()
+    vectors = search.index.manifest.vectors
+    assert "/v/3.mp4" not in uris(search, text="walkers", where=None)
+    told(Dataset(out), looks)
+    search.update()
+    assert "/v/3.mp4" in uris(search, text="walkers", where=None)
+    assert search.index.facts["clip_id"].to_pylist() == ids
+    assert search.index.manifest.vectors == vectors
+
+
+def test_deleted_sources_are_gone_at_the_next_query_and_stay_gone(out, search):
+    query = Vector(looks_of(1)[0].vector, "frame-dct")
+    assert "/v/1.mp4" in uris(search, like=query)
+    table = deltalake.DeltaTable(str(out / "sources"))
+    table.delete("uri = '/v/1.mp4'")
+    for _ in range(2):
+        assert uris(search) == uris(search, like=query) == {"/v/2.mp4"}
+        assert uris(search, text="walkers", where=None) == {"/v/2.mp4"}
+        search.update()
+    assert uris(Search(out)) == {"/v/2.mp4"}
+    looks = looks_of(1)
+    source = rows.source_of("/v/1.mp4", source_id(1), [look.clip for look in looks])
+    Dataset(out).catalog.append("sources", records.Source, records.table(records.Source, [source]))
+    search.update()
+    assert uris(search) == {"/v/1.mp4", "/v/2.mp4"}
+
+
+def test_deleted_vectors_are_gone_at_the_next_query(out, search):
+    clip = looks_of(1)[0].clip.clip_id
+    query = Vector(looks_of(1)[0].vector, "frame-dct")
+    assert search.query(like=query, k=1)["clip_id"].to_pylist() == [clip]
+    deltalake.DeltaTable(str(out / EMBEDDINGS)).delete(f"clip_id = '{clip}'")
+    for _ in range(2):
+        hits = search.query(like=query, k=100)
+        assert hits.num_rows == 15
+        assert clip not in hits["clip_id"].to_pylist()
+        search.update()
+    assert search.index.manifest.vectors[EMBEDDINGS].count == 15
+
+
+@pytest.mark.parametrize("suffix", [".half", ".arrow", "meta.json"])
+def test_a_changed_file_is_refused_and_the_index_made_anew(out, search, suffix):
+    file = next(f for f in search.index.manifest.files() if f.name.endswith(suffix))
+    path = out / "search" / file.name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedIndexError, match="not what was written: sha256"):
+        Index.open(Folder(out / "search"), set())
+    again = Search(out)
+    assert again.updated is not None
+    assert again.updated.rebuilt is not None
+    assert file.name in again.updated.rebuilt
+    assert uris(again) == {"/v/1.mp4", "/v/2.mp4"}
+    assert again.index.manifest.generation != search.index.manifest.generation
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../sources/x", "files/gone.half"])
+def test_a_manifest_cannot_name_files_from_elsewhere(out, search, name):
+    path = out / "search" / "manifest.json"
+    said = json.loads(path.read_text())
+    said["clips"][0]["facts"]["name"] = name
+    path.write_text(json.dumps(said))
+    with pytest.raises(DamagedIndexError):
+        Index.open(Folder(out / "search"), set())
+    assert uris(Search(out)) == {"/v/1.mp4", "/v/2.mp4"}
+
+
+def test_another_process_sees_what_was_published(out, search, add):
+    reader = Search(out, refresh=False)
+    add(3)
+    search.update()
+    assert "/v/3.mp4" in uris(reader)
+
+
+def test_zero_vectors_and_no_numbers_are_left_out_and_counted(out, search):
+    looks = looks_of(3)
+    looks[0].vector = np.zeros(1144)
+    looks[1].vector = np.full(1144, np.nan)
+    rows.scanned(Dataset(out), "/v/3.mp4", looks)
+    search.update()
+    said = search.index.manifest.vectors[EMBEDDINGS]
+    assert (said.count, said.empty) == (16 + 6, 2)
+    assert len(search.index.facts) == 24
+
+
+def test_vectors_of_another_length_are_refused(out, search):
+    clip = looks_of(1)[0].clip
+    row = Embedding(clip.clip_id, clip.source_id, 4, np.ones(4, "<f2").tobytes())
+    Catalog(search.dataset.catalog.storage).append(
+        EMBEDDINGS, Embedding, records.table(Embedding, [row])
+    )
+    with pytest.raises(ValueError, match=r"vectors of several lengths: \[4, 1144\]"):
+        search.update()
+
+
+def test_many_get_lists_which_later_ones_share_until_there_are_many_more(out, add, monkeypatch):
+    monkeypatch.setattr(lists, "FLAT_UP_TO", 20)
+    monkeypatch.setattr(tidy, "_SEGMENTS", 2)
+    search = Search(out)
+    assert search.index.manifest.vectors[EMBEDDINGS].tuning is None
+    for number in range(3, 9):
+        add(number)
+        search.update()
+        said = search.index.manifest.vectors[EMBEDDINGS]
+        assert said.count == 8 * number
+        assert len(said.segments) <= 2
+        for probe in (1, number):
+            looks = looks_of(probe)
+            query = Vector(looks[3].vector, "frame-dct")
+            hits = search.query(like=query, k=1)
+            assert hits["clip_id"].to_pylist() == [looks[3].clip.clip_id]
+    assert said.tuning is not None
+    assert said.tuning.trained_on == 24
+    assert said.tuning.recall >= lists.TARGET

@@ -1,0 +1,169 @@
+"""What captioning has to do, and what it commits."""
+
+import dataclasses
+
+import pytest
+
+from curation import records
+from curation.caption import ApiCaption, FactsCaption, facts_caption
+from curation.caption.contract import CaptionedBatch, captioned, failed
+from curation.caption_step import CaptionStep
+from curation.captions import NoCaptionsError
+from curation.dataset import Dataset
+from curation.records import Caption, CaptionedClip, Render, Verdict
+from curation.stage import Done, Failed
+from tests import rows
+
+SOURCE, RENDERS = "1" * 64, "renders/encode-1"
+CLIPS = [rows.clip_of(SOURCE, 24 * at, 24 * at + 24) for at in range(4)]
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Dataset:
+    """Four clips, of which three are kept and two of those rendered."""
+    made = Dataset(tmp_path / "out")
+    looks = [rows.Looks(clip, scores={"motion": at / 8}) for at, clip in enumerate(CLIPS)]
+    rows.scanned(made, "/v/a.mp4", looks)
+    words = ["kept", "filtered", "kept", "kept"]
+    verdicts = [Verdict("s", c.clip_id, SOURCE, w) for c, w in zip(CLIPS, words, strict=True)]
+    made.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
+    rows.ran(made, "select", "s")
+    facts = {"width": 96, "height": 64, "frames": 24, "fps": 24.0, "mode": "encode"}
+    renders = [
+        Render(CLIPS[0].clip_id, SOURCE, "rendered", path="0.mp4", **facts),
+        Render(CLIPS[1].clip_id, SOURCE, "rendered", path="1.mp4", **facts),
+        Render(CLIPS[2].clip_id, SOURCE, "rendered", path="2.mp4", **facts),
+        Render(CLIPS[3].clip_id, SOURCE, "failed", "corrupt", "?"),
+    ]
+    made.catalog.append(RENDERS, Render, records.table(Render, renders))
+    return made
+
+
+def step_of(dataset: Dataset, stage=None, **more) -> CaptionStep:
+    stage = stage or ApiCaption(model="tiny", concurrency=1)
+    return CaptionStep(dataset, stage, "s", RENDERS, **more)
+
+
+def made_of(batch, *, outcome="captioned") -> Done:
+    """As a worker gives it; the odd words of captions are not the point here."""
+    made = CaptionedBatch()
+    for clip in batch.clips:
+        if outcome != "captioned":
+            made.clips.append(failed(clip, Failed("", outcome, "?"), requests=3, tokens_in=5))
+            continue
+        texts = [Caption(clip.clip_id, SOURCE, f"w{n}", n, tokens_in=10) for n in range(2)]
+        made.captions.extend(texts)
+        made.clips.append(captioned(clip, texts, requests=2))
+    return Done(batch.key, made, 0.0)
+
+
+def commit(step: CaptionStep, *outcomes) -> dict[str, int]:
+    with step.ledger() as ledger:
+        return dict(ledger.commit(list(outcomes)))
+
+
+def ids(step: CaptionStep) -> list[str]:
+    return [clip.clip_id for batch in step.todo() for clip in batch.clips]
+
+
+def test_facts_are_told_of_every_kept_clip(dataset):
+    step = step_of(dataset, FactsCaption())
+    (batch,) = step.todo()
+    kept = [CLIPS[at].clip_id for at in (0, 2, 3)]
+    assert [clip.clip_id for clip in batch.clips] == kept
+    assert commit(step, (batch, Done(batch.key, step.stage.setup()(batch), 0.0))) == {
+        "captioned": 3
+    }
+    found = dataset.captions(step.captions)
+    rows_of = {row["clip_id"]: row for row in dataset.clips("kept").to_pylist()}
+    assert {row["clip_id"]: row["text"] for row in found.to_pylist()} == {
+        name: facts_caption(rows_of[name]) for name in kept
+    }
+    assert step.todo() == []
+
+
+def test_frames_are_read_of_every_rendered_kept_clip(dataset):
+    step = step_of(dataset)
+    batches = step.todo()
+    (batch,) = batches
+    assert [clip.clip_id for clip in batch.clips] == [CLIPS[0].clip_id, CLIPS[2].clip_id]
+    first, last = batch.clips
+    assert first.file.uri == dataset.catalog.storage.uri("0.mp4")
+    assert (last.start_frame, last.end_frame, last.seconds) == (48, 72, 1.0)
+    assert (batch.key, step.weight(batch)) == (f"{first.clip_id}+2", 2)
+    assert [part.key for part in step.split(batch)] == [f"{c.clip_id}+1" for c in batch.clips]
+
+
+def test_a_batch_holds_as_many_clips_as_the_captioner_says(dataset):
+    stage = ApiCaption(model="tiny", concurrency=1, request_limit=9)
+    assert [len(batch.clips) for batch in step_of(dataset, stage).todo()] == [1, 1]
+
+
+def test_what_is_done_is_done_and_says_who_said_it(dataset):
+    step = step_of(dataset)
+    (batch,) = step.todo()
+    assert commit(step, (batch, made_of(batch))) == {"captioned": 2}
+    assert step.todo() == []
+    identity = step.stage.identity()
+    for row in records.records(Caption, dataset.catalog.read(step.captions, Caption)):
+        told = (row.model, row.model_digest, row.prompt_digest)
+        assert told == ("tiny", None, identity.prompt_digest)
+    assert step.spent() == (4, 40)
+    other = step_of(dataset, dataclasses.replace(step.stage, use="driving"))
+    assert len(ids(other)) == 2
+    assert other.captions != step.captions
+
+
+def test_failures_stay_failed_unless_they_get_another_chance(dataset):
+    step = step_of(dataset)
+    parts = step.split(step.todo()[0])
+    assert commit(step, (parts[0], made_of(parts[0], outcome="no_caption")),
+                  (parts[1], Failed(parts[1].key, "internal", "?"))) == {
+        "no_caption": 1, "internal": 1,
+    }  # fmt: skip
+    assert step.todo() == []
+    assert step.spent() == (3, 5)
+    again = step_of(dataset, retry=frozenset({"no_caption", "missing"}))
+    (batch,) = again.todo()
+    assert batch.key == parts[0].key
+    assert commit(again, (batch, made_of(batch))) == {"captioned": 1}
+    found = records.records(CaptionedClip, dataset.catalog.read(step.result, CaptionedClip))
+    assert {row.clip_id: row.reason for row in found} == {
+        CLIPS[0].clip_id: None, CLIPS[2].clip_id: "internal",
+    }  # fmt: skip
+
+
+def test_clips_that_wait_are_counted_and_not_committed(dataset):
+    step = step_of(dataset)
+    (batch,) = step.todo()
+    done = made_of(step.split(batch)[0])
+    done.value.waiting.append("the server is busy")
+    assert commit(step, (batch, done)) == {"captioned": 1, "out_of_reach": 1}
+    assert step.waiting == ["the server is busy"]
+    assert ids(step) == [CLIPS[2].clip_id]
+
+
+def test_captions_that_nothing_announces_are_unseen_and_dropped(dataset):
+    step = step_of(dataset)
+    first, second = step.split(step.todo()[0])
+    commit(step, (first, made_of(first)))
+    cut_off = [Caption(CLIPS[2].clip_id, SOURCE, "half")]
+    dataset.catalog.append(step.captions, Caption, records.table(Caption, cut_off))
+    assert dataset.captions(step.captions)["clip_id"].to_pylist() == [CLIPS[0].clip_id]
+    commit(step, (second, made_of(second)))
+    texts = dataset.catalog.read(step.captions, Caption)["text"].to_pylist()
+    assert sorted(texts) == ["w0", "w0", "w1", "w1"]
+
+
+def test_captions_are_rewritten_where_there_are_some(dataset):
+    stage = ApiCaption(model="tiny", rewrite="facts-1")
+    with pytest.raises(NoCaptionsError, match="no captions 'facts-1'; there are none"):
+        step_of(dataset, stage).check()
+    texts = [Caption(CLIPS[2].clip_id, SOURCE, f"w{n}", n) for n in range(2)]
+    dataset.catalog.append("captions/facts-1", Caption, records.table(Caption, texts))
+    step = step_of(dataset, stage)
+    step.check()
+    (batch,) = step.todo()
+    assert [(c.clip_id, c.captions, c.file) for c in batch.clips] == [
+        (CLIPS[2].clip_id, ("w0", "w1"), None)
+    ]

@@ -1,0 +1,123 @@
+"""The commands that ask a server, and the Python client, against a server that runs real jobs."""
+
+import re
+import shutil
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from pipelines.service.app import create_app
+from pipelines.service.client import Client, ServiceError
+from pipelines.service.service import Service
+
+
+@pytest.fixture(scope="module")
+def url(outputs, curated, tmp_path_factory):
+    """A server of this process, on a port of its own."""
+    from pipelines.service.settings import Limits, Settings
+
+    root = tmp_path_factory.mktemp("served") / "root"
+    shutil.copytree(outputs, root)  # jobs change it
+    service = Service.at(
+        Settings(
+            root=str(root),
+            state=tmp_path_factory.mktemp("state"),
+            sources={"videos": str(curated.videos)},
+            profile=str(curated.profile),
+            limits=Limits(rate=1e6, burst=1_000_000),
+        )
+    )
+    config = uvicorn.Config(create_app(service), port=0, log_level="warning", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_report_is_asked_for_followed_and_fetched(url, reelmill):
+    ended = reelmill("submit", "report", "drive", "--wait", "--server", url)
+    assert ended.code == 0, ended
+    job_id = ended.out.split()[0]
+    assert "report:" in ended.out
+    assert f"{job_id} report drive" in re.sub(" +", " ", reelmill("jobs", "--server", url).out)
+    status = reelmill("status", job_id, "--server", url).out
+    assert status.startswith("report drive: done")
+    assert [line.split()[1] for line in status.splitlines()[1:]] == ["queued", "started", "done"]
+    with Client(url) as client:
+        (made,) = client.artefacts(job_id)
+        assert made["name"] == "report.html"
+        assert list(client.log(job_id, tail=1)) == list(client.log(job_id))[-1:]
+
+
+def test_a_new_selection_reports_its_step(url, reelmill):
+    with Client(url) as client:
+        wish = {"kind": "select", "collection": "drive", "settings": {"duration_s.max": 0.5}}
+        job = client.wait(client.submit(key="sel", **wish)["job_id"])
+        assert client.submit(key="sel", **wish)["job_id"] == job["job_id"]
+    assert job["state"] == "done"
+    (step,) = job["steps"]
+    assert (step["step"], step["done"], step["total"]) == ("select", 5, 5)
+    assert step["counts"]["too_long"] > 0
+    again = reelmill("retry", job["job_id"], "--server", url)
+    assert again.out.strip() == "queued"
+    with Client(url) as client:
+        assert client.wait(job["job_id"])["attempt"] == 2
+
+
+def test_a_plan_is_shown_and_mistakes_are_told(url, reelmill):
+    plan = reelmill("submit", "curate", "drive", "videos", "--dry-run", "--server", url)
+    assert '"new_inputs": 0' in plan.out
+    wrong = reelmill("submit", "curate", "drive", "/etc", "--server", url)
+    assert wrong.code == 2
+    assert "names no source; the sources are: videos" in wrong.err
+    nobody = reelmill("jobs", "--server", "http://127.0.0.1:1")
+    assert nobody.code == 2
+    assert "http://127.0.0.1:1" in nobody.err
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(url, reelmill):
+    with Client(url) as client:
+        job = client.wait(client.submit(kind="verify", collection="drive")["job_id"])
+        with pytest.raises(ServiceError, match="has ended"):
+            client.cancel(job["job_id"])
+    assert reelmill("cancel", job["job_id"], "--server", url).code == 2
+    assert "holds" in reelmill("logs", job["job_id"], "--server", url).out
+
+
+def test_tokens_are_made_listed_and_revoked(tmp_path, reelmill):
+    made = reelmill("token", "create", tmp_path, "--scope", "search", "--name", "[bold]web")
+    assert re.fullmatch(r"reelmill_[0-9a-f]{64}\n", made.out)
+    listed = reelmill("token", "list", tmp_path).out
+    assert "[bold]web" in listed
+    assert made.out.strip() not in listed
+    token_id = listed.splitlines()[1].split()[0]
+    assert reelmill("token", "revoke", tmp_path, token_id).code == 0
+    assert reelmill("token", "revoke", tmp_path, token_id).code == 2
+
+
+def test_a_server_that_can_be_reached_from_elsewhere_needs_a_token(tmp_path, reelmill):
+    ended = reelmill("serve", tmp_path, "--host", "0.0.0.0", "--port", 0)
+    assert ended.code == 2
+    assert "reelmill token create" in ended.err
+
+
+def test_two_servers_do_not_share_their_state(tmp_path, reelmill):
+    from pipelines.service.service import taken
+
+    state = tmp_path / ".reelmill"
+    held = taken(state)
+    try:
+        ended = reelmill("serve", tmp_path, "--port", 0)
+    finally:
+        import os
+
+        os.close(held)
+    assert ended.code == 2
+    assert "another server uses" in ended.err

@@ -1,0 +1,37 @@
+"""Which words of a wish become which words of a command line."""
+
+import pytest
+
+from pipelines.service.order import OrderError, _chosen, changes
+from pipelines.service.wish import Wish
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"kind": "render", "selection": "good"}, ["--selection", "good"]),
+        ({"kind": "caption", "retry": ["refused"]}, ["--retry", "refused"]),
+        ({"kind": "verify"}, []),
+    ],
+)
+def test_what_narrows_the_work(wish, words):
+    assert _chosen(Wish(collection="a", **wish)) == words
+
+
+@pytest.mark.parametrize(
+    ("wish", "name"),
+    [
+        ({"kind": "verify", "selection": "x"}, "selection"),
+        ({"kind": "render", "retry": ["corrupt"]}, "retry"),
+    ],
+)
+def test_what_a_kind_does_not_take_is_refused(wish, name):
+    with pytest.raises(OrderError, match=f"takes no {name}"):
+        _chosen(Wish(collection="a", **wish))
+
+
+def test_settings_are_written_so_that_yaml_reads_the_same():
+    settings = {"a": 0.1, "b": None, "c": True, "d": "x: y", "e": ["ä", "1"]}
+    assert changes(settings) == (
+        "a=0.1", "b=null", "c=true", 'd="x: y"', 'e=["ä", "1"]',
+    )  # fmt: skip

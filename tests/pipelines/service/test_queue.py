@@ -1,0 +1,142 @@
+"""The queue: what may be asked for, in which order it starts, and that a key makes one job."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from pipelines.service.database import Database
+from pipelines.service.queue import MOST_LOSSES, Queue, QueueError
+from pipelines.service.settings import Limits
+from pipelines.service.wish import Wish
+
+FREE = Limits(rate=1e6, burst=1_000_000)
+
+VERIFY = {"kind": "verify", "collection": "drive"}
+
+
+@pytest.fixture
+def queue(tmp_path) -> Queue:
+    return Queue(Database(tmp_path / "service.db"))
+
+
+def submitted(queue, collection="a", owner="me", **wish) -> str:
+    made = Wish(kind="verify", collection=collection, **wish)
+    return queue.submit(owner, made, ["true", "{job}"], None, 1000)[0].job_id
+
+
+def test_a_thousand_submissions_with_one_key_make_one_job(served):
+    barrier = threading.Barrier(50)
+
+    def submit(number: int):
+        if number < 50:
+            barrier.wait()
+        return served.client.post("/v1/jobs", json=VERIFY, headers={"Idempotency-Key": "one"})
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(submit, range(1000)))
+    assert sorted({answer.status_code for answer in answers}) == [200, 201]
+    assert sum(answer.status_code == 201 for answer in answers) == 1
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert len(served.client.get("/v1/jobs").json()["jobs"]) == 1
+
+
+def test_a_key_is_for_one_wish(served):
+    said = {"Idempotency-Key": "k"}
+    assert served.client.post("/v1/jobs", json=VERIFY, headers=said).status_code == 201
+    other = served.client.post("/v1/jobs", json={**VERIFY, "priority": 1}, headers=said)
+    assert other.status_code == 422
+    assert "Idempotency-Key" in other.json()["detail"]
+
+
+def test_too_many_waiting_jobs_are_put_off(serve):
+    served = serve(replace(FREE, waiting_each=2))
+    codes = [served.client.post("/v1/jobs", json=VERIFY).status_code for _ in range(3)]
+    assert codes == [201, 201, 429]
+    assert served.client.post("/v1/jobs", json=VERIFY).headers["retry-after"] == "5"
+
+
+def test_the_highest_priority_starts_first_then_the_oldest(queue):
+    low, first, second, high = (
+        submitted(queue, str(n), priority=p) for n, p in enumerate((-1, 0, 0, 5))
+    )
+    started = [queue.start_next(10, 10) for _ in range(4)]
+    assert [job.job_id for job in started if job] == [high, first, second, low]
+    assert queue.start_next(10, 10) is None
+
+
+def test_room_is_shared_by_collection_and_owner(queue):
+    one = submitted(queue, "a", "ann")
+    submitted(queue, "a", "bob")
+    submitted(queue, "b", "ann")
+    other = submitted(queue, "c", "bob")
+    started = [queue.start_next(3, 1) for _ in range(3)]
+    assert [job and job.job_id for job in started] == [one, other, None]
+    queue.end(queue.get(one), 0)
+    assert queue.start_next(2, 1).collection == "b"
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, "done"), (3, "done"), (4, "stopped"), (1, "failed"), (-9, "failed")]
+)
+def test_exit_codes_are_states(queue, code, state):
+    job_id = submitted(queue)
+    queue.end(queue.start_next(1, 1), code)
+    job = queue.get(job_id)
+    assert (job.state, job.exit_code) == (state, code)
+    assert bool(job.error) == (state != "done")
+
+
+def test_a_cancel_names_who_and_why_and_comes_once(queue):
+    waiting, running = submitted(queue, "a", priority=-1), submitted(queue, "b")
+    queue.start_next(1, 1)
+    assert queue.cancel(waiting, "token:ann", "not needed").state == "cancelled"
+    job = queue.cancel(running, "token:bob", "wrong folder")
+    assert (job.state, job.cancelled_by, job.cancel_reason) == (
+        "cancelling", "token:bob", "wrong folder",
+    )  # fmt: skip
+    assert queue.cancel(running, "token:eve", "me too").cancelled_by == "token:bob"
+    queue.end(queue.get(running), 4)
+    assert queue.get(running).state == "cancelled"
+    kinds = [(event.kind, event.who) for event in queue.events(running)]
+    assert kinds == [
+        ("queued", "me"), ("started", "server"), ("cancel", "token:bob"), ("cancelled", "server"),
+    ]  # fmt: skip
+
+
+def test_a_cancel_that_comes_too_late_is_told(queue):
+    job_id = submitted(queue)
+    queue.start_next(1, 1)
+    queue.cancel(job_id, "me", "")
+    queue.end(queue.get(job_id), 0)
+    assert queue.get(job_id).state == "done"
+    with pytest.raises(QueueError, match="it is done"):
+        queue.cancel(job_id, "me", "")
+
+
+def test_lost_jobs_are_queued_again_but_not_for_ever(queue):
+    job_id = submitted(queue)
+    for _ in range(MOST_LOSSES):
+        queue.lose(queue.start_next(1, 1), began=True)
+        assert queue.get(job_id).state == "queued"
+    queue.lose(queue.start_next(1, 1), began=True)
+    assert queue.get(job_id).state == "failed"
+    assert queue.retry(job_id, "me", 10).state == "queued"
+    assert queue.start_next(1, 1).attempt == MOST_LOSSES + 2
+
+
+def test_an_old_attempt_says_nothing_of_a_newer_one(queue):
+    job_id = submitted(queue)
+    stale = queue.start_next(1, 1)
+    queue.lose(stale, began=True)
+    queue.start_next(1, 1)
+    queue.end(stale, 0)
+    assert queue.get(job_id).state == "running"
+
+
+def test_what_was_committed_is_there_for_the_next_server(queue, tmp_path):
+    job_id = submitted(queue, priority=3)
+    again = Queue(Database(tmp_path / "service.db"))
+    assert again.get(job_id) == queue.get(job_id)
+    assert [event.kind for event in again.events(job_id)] == ["queued"]

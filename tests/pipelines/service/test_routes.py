@@ -1,0 +1,156 @@
+"""What the routes answer, over one real output."""
+
+import hashlib
+
+import pyarrow.compute as pc
+import pytest
+
+from curation.dataset import Dataset
+
+DRIVE = "/v1/collections/drive"
+
+
+@pytest.fixture
+def clip(outputs) -> str:
+    """A kept clip."""
+    return Dataset(outputs / "drive").clips("kept")["clip_id"][0].as_py()
+
+
+def test_collections_are_named_and_counted(served):
+    assert served.client.get("/v1/collections").json() == ["drive"]
+    found = served.client.get(DRIVE).json()
+    assert found["sources"] == {"scanned": 3, "failed": 1}
+    assert found["clips"] == sum(found["verdicts"].values()) == 5
+    assert found["verdicts"]["kept"] == 2
+    failed = served.client.get(f"{DRIVE}/sources?outcome=failed").json()
+    assert [(s["name"], s["reason"]) for s in failed["sources"]] == [("notes.mp4", "not_video")]
+    assert [run["step"] for run in served.client.get(f"{DRIVE}/runs").json()][:2] == [
+        "scan", "select",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["none", "..", ".reelmill", "%2e%2e", "a%2fb", "drive%00"])
+def test_other_names_are_no_collections(served, name):
+    assert served.client.get(f"/v1/collections/{name}").status_code in (404, 422)
+
+
+def test_clips_come_in_pages_without_places_on_the_server(served, outputs, curated):
+    first = served.client.get(f"{DRIVE}/clips?limit=3").json()
+    rest = served.client.get(f"{DRIVE}/clips?after={first['next']}").json()
+    ids = [clip["clip_id"] for clip in first["clips"] + rest["clips"]]
+    assert ids == Dataset(outputs / "drive").clips()["clip_id"].to_pylist()
+    assert (first["total"], rest["next"]) == (5, None)
+    text = served.client.get(f"{DRIVE}/clips").text
+    assert str(outputs) not in text
+    assert str(curated.videos) not in text
+
+
+def test_one_clip_with_all_that_is_known(served, clip):
+    found = served.client.get(f"{DRIVE}/clips/{clip}").json()
+    assert found["facts"]["verdict"] == "kept"
+    assert [len(texts) for texts in found["captions"].values()] == [1]
+    assert served.client.get(f"{DRIVE}/clips/{'0' * 32}").status_code == 404
+
+
+def test_a_render_is_streamed_whole_and_in_parts(served, outputs, clip):
+    catalog = Dataset(outputs / "drive").catalog
+    (path,) = (outputs / "drive").glob(f"renders/*/media/*/{clip}.mp4")
+    whole = served.client.get(f"{DRIVE}/clips/{clip}/video")
+    assert whole.content == path.read_bytes()
+    assert whole.headers["content-type"] == "video/mp4"
+    part = served.client.get(f"{DRIVE}/clips/{clip}/video", headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, path.read_bytes()[100:200])
+    assert part.headers["content-range"] == f"bytes 100-199/{path.stat().st_size}"
+    past = served.client.get(f"{DRIVE}/clips/{clip}/video", headers={"Range": "bytes=99999999-"})
+    assert past.status_code == 416
+    assert catalog.names("renders")
+
+
+def test_a_clip_that_was_not_rendered_is_cut_from_its_source(served, outputs):
+    clips = Dataset(outputs / "drive").clips()
+    spans = clips.filter(pc.field("verdict") != "kept")
+    video = served.client.get(f"{DRIVE}/clips/{spans['clip_id'][0].as_py()}/video")
+    assert video.status_code == 200
+    assert video.content[4:8] == b"ftyp"
+    again = served.client.get(f"{DRIVE}/clips/{spans['clip_id'][0].as_py()}/video")
+    assert again.content == video.content
+
+
+def test_a_thumbnail_is_a_picture_that_may_be_kept(served, clip):
+    found = served.client.get(f"{DRIVE}/clips/{clip}/thumbnail")
+    assert found.content[:3] == b"\xff\xd8\xff"
+    assert "immutable" in found.headers["cache-control"]
+
+
+def test_the_report_allows_its_own_script_alone(served):
+    found = served.client.get(f"{DRIVE}/report")
+    assert found.text.startswith("<!doctype html>")
+    policy = found.headers["content-security-policy"]
+    assert "script-src 'sha256-" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_search_by_condition_and_by_example(served, clip):
+    kept = served.client.post(f"{DRIVE}/search", json={"where": "verdict = 'kept'"}).json()
+    assert len(kept["hits"]) == 2
+    like = served.client.post(f"{DRIVE}/search", json={"like": [clip], "collapse": False})
+    assert like.status_code == 200, like.text
+    wrong = served.client.post(f"{DRIVE}/search", json={"where": "nonsense > 3"})
+    assert wrong.status_code == 422
+    assert "nonsense" in wrong.json()["detail"]
+    path = served.client.post(f"{DRIVE}/search", json={"like": ["/etc/passwd"]})
+    assert path.status_code == 422
+
+
+def test_search_by_a_picture_and_what_was_found_kept(served, clip):
+    picture = served.client.get(f"{DRIVE}/clips/{clip}/thumbnail").content
+    where = f"{DRIVE}/search/picture"
+    said = {"Content-Type": "image/jpeg"}
+    assert served.client.post(where, content=picture, headers=said).status_code in (200, 422)
+    assert served.client.post(where, content=b"x", headers=said).status_code == 422
+    assert served.client.post(where, json={}).status_code == 415
+    question = {"where": "verdict = 'kept'", "name": "good"}
+    kept = served.client.post(f"{DRIVE}/subsets", json=question)
+    assert kept.status_code == 201, kept.text
+    assert kept.json()["clips"] == 2
+
+
+def test_metrics_count_requests_by_route(served):
+    served.client.get(DRIVE)
+    text = served.client.get("/metrics").text
+    assert (
+        'reelmill_requests_total{method="GET",route="/v1/collections/{name}",status="200"}' in text
+    )
+    assert 'reelmill_jobs{state="running"} 0.0' in text
+
+
+def test_a_log_is_read_whole_by_range_and_by_its_end(served):
+    job = served.client.post("/v1/jobs", json={"kind": "verify", "collection": "drive"}).json()
+    folder = served.service.folder(job["job_id"])
+    where = f"/v1/jobs/{job['job_id']}/log"
+    assert served.client.get(where).text == ""
+    folder.path.mkdir(parents=True)
+    lines = [f"line {number}\n" for number in range(20_000)]
+    folder.log.write_text("".join(lines))
+    assert served.client.get(where).text == "".join(lines)
+    assert served.client.get(where, headers={"Range": "bytes=5-8"}).content == b"0\nli"
+    assert served.client.get(f"{where}?tail=3").text == "".join(lines[-3:])
+    assert served.client.get(f"{where}?tail=10000").text == "".join(lines[-10_000:])
+
+
+def test_artefacts_are_fetched_by_id(served):
+    job = served.client.post("/v1/jobs", json={"kind": "report", "collection": "drive"}).json()
+    folder = served.service.folder(job["job_id"])
+    folder.artefacts.mkdir(parents=True)
+    folder.attempt(0).mkdir()
+    (folder.artefacts / "report.html").write_bytes(b"<p>")
+    from pipelines.service.runner import _artefacts, write_whole
+
+    write_whole(folder.attempt(0) / "artefacts.json", _artefacts(folder.artefacts))
+    (listed,) = served.client.get(f"/v1/jobs/{job['job_id']}/artefacts").json()
+    assert listed["sha256"] == hashlib.sha256(b"<p>").hexdigest()
+    where = f"/v1/jobs/{job['job_id']}/artefacts/{listed['artefact_id']}"
+    found = served.client.get(where)
+    assert found.content == b"<p>"
+    assert found.headers["content-disposition"] == 'attachment; filename="report.html"'
+    assert served.client.get(where[:-16] + "0" * 16).status_code == 404

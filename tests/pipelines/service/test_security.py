@@ -1,0 +1,241 @@
+"""What stands between a caller and the data."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+from fastapi.routing import APIRoute
+
+from pipelines.service.access import Anyone, Needs
+from pipelines.service.buckets import Buckets
+from pipelines.service.guard import Refusal, check_depth
+from pipelines.service.settings import Limits
+
+FREE = Limits(rate=1e6, burst=1_000_000)
+OPEN = {"/healthz", "/v1/session"}
+"""Routes that ask for no token: they say nothing about the data."""
+JOBS = {"kind": "curate", "collection": "new", "inputs": ["videos"]}
+
+
+def checks(route) -> list:
+    found, left = [], [route.dependant]
+    while left:
+        dependant = left.pop()
+        left += dependant.dependencies
+        found += [dependant.call] if isinstance(dependant.call, Needs | Anyone) else []
+    return found
+
+
+def test_no_route_goes_without_a_check(served):
+    routes = served.client.app.routes
+    assert len(routes) > 20
+    for route in routes:
+        assert isinstance(route, APIRoute), route
+        (check,) = checks(route)
+        assert isinstance(check, Anyone) == (route.path in OPEN), route.path
+        if route.methods & {"POST", "DELETE"} and isinstance(check, Needs):
+            assert check.scope in ("search", "submit", "admin"), route.path
+
+
+def test_without_a_token_only_health_answers(served):
+    served.service.tokens.create("admin")
+    for route in served.client.app.routes:
+        path = route.path.replace("{name}", "drive")
+        for part in ("{job_id}", "{clip_id}", "{artefact_id}"):
+            path = path.replace(part, "0123456789abcdef")
+        for method in route.methods:
+            if route.path not in OPEN:
+                answer = served.client.request(method, path)
+                assert answer.status_code == 401, (method, path)
+                assert answer.headers["www-authenticate"] == "Bearer"
+    assert served.client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [("read", (200, 403, 403)), ("search", (200, 200, 403)), ("submit", (200, 200, 201))],
+)
+def test_a_scope_reaches_so_far(served, scope, allowed):
+    headers = served.as_(scope)
+    ask = [
+        ("GET", "/v1/collections/drive/clips", None),
+        ("POST", "/v1/collections/drive/search", {"where": "duration_s > 0"}),
+        ("POST", "/v1/jobs", {"kind": "verify", "collection": "drive"}),
+    ]
+    codes = [served.client.request(m, p, json=j, headers=headers).status_code for m, p, j in ask]
+    assert tuple(codes) == allowed
+
+
+def test_tokens_are_stored_as_hashes_end_and_are_revoked(served):
+    tokens = served.service.tokens
+    secret = tokens.create("read", "web")
+    state = served.service.settings.state
+    stored = b"".join(path.read_bytes() for path in state.glob("service.db*"))
+    assert secret.encode() not in stored
+    assert tokens.find(secret).scope == "read"
+    assert tokens.find(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
+    assert tokens.find(tokens.create("read", days=-1)) is None
+    assert tokens.revoke(tokens.all()[0].token_id)
+    assert tokens.find(secret) is None
+
+
+def test_elsewhere_nobody_gets_in_without_a_token(serve):
+    served = serve(host="0.0.0.0")
+    assert served.client.get("/v1/collections").status_code == 401
+    assert served.client.get("/v1/collections", headers=served.as_("read")).status_code == 200
+
+
+def test_a_cookie_stands_for_a_token(served):
+    secret = served.service.tokens.create("read")
+    assert served.client.post("/v1/session", json={"token": "guess"}).status_code == 401
+    made = served.client.post("/v1/session", json={"token": secret})
+    cookie = made.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert served.client.get("/v1/me").json()["scope"] == "read"
+
+
+def test_jobs_of_others_are_changed_by_an_admin_alone(served):
+    wish = {"kind": "verify", "collection": "drive"}
+    job = served.client.post("/v1/jobs", json=wish, headers=served.as_("submit")).json()
+    where = f"/v1/jobs/{job['job_id']}/cancel"
+    assert served.client.post(where, headers=served.as_("submit")).status_code == 403
+    assert served.client.post(where, headers=served.as_("admin")).json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8470", "127.0.0.1.evil", "", "[x"])
+def test_a_rebound_name_is_refused(served, host):
+    assert served.client.get("/v1/collections", headers={"Host": host}).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8470", "localhost", "[::1]:8470", "testserver"])
+def test_the_servers_own_names_are_not(served, host):
+    assert served.client.get("/v1/collections", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_pages_of_others_change_nothing(served, headers):
+    wish = {"kind": "verify", "collection": "drive"}
+    assert served.client.post("/v1/jobs", json=wish, headers=headers).status_code == 403
+    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    assert served.client.post("/v1/jobs", json=wish, headers=own).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/collections", "/nothing", "/v1/jobs/x"])
+def test_every_answer_carries_the_headers(served, path):
+    headers = served.client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "access-control-allow-origin" not in headers
+
+
+def test_over_the_rate_comes_429_with_the_time_to_wait(serve):
+    served = serve(Limits(rate=0.5, burst=3))
+    codes = [served.client.get("/v1/collections").status_code for _ in range(5)]
+    assert codes == [200, 200, 200, 429, 429]
+    assert served.client.get("/v1/collections").headers["retry-after"] == "2"
+
+
+def test_a_bucket_fills_up_again():
+    now = [0.0]
+    buckets = Buckets(2.0, 2, most=2, clock=lambda: now[0])
+    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0.5]
+    assert buckets.take("b") == 0
+    now[0] = 0.5
+    assert [buckets.take("a") for _ in range(2)] == [0, 0.5]
+    buckets.take("c")
+    assert [buckets.take("b") for _ in range(3)] == [0, 0, 0.5], "forgotten: it begins anew"
+
+
+def test_long_and_deep_bodies_are_refused(serve):
+    served = serve(replace(FREE, body_bytes=1000))
+    assert served.client.post("/v1/jobs", content=b" " * 1001).status_code == 413
+    parts = (b" " * 400 for _ in range(4))
+    assert served.client.post("/v1/jobs", content=parts).status_code == 413
+    deep = b"[" * 50 + b"]" * 50
+    said = {"Content-Type": "application/json"}
+    assert served.client.post("/v1/jobs", content=deep, headers=said).status_code == 422
+
+
+def test_depth_is_counted_outside_of_text():
+    check_depth(rb'["[[[[[", "\"[[[[[", "\\", {"a": [1]}]', 3)
+    with pytest.raises(Refusal):
+        check_depth(rb'["\\", [[1]]]', 2)
+
+
+def test_an_answer_that_takes_too_long_is_put_off(serve, monkeypatch):
+    served = serve(replace(FREE, answer_s=0.1))
+    monkeypatch.setattr(type(served.service.outputs), "names", lambda _: time.sleep(0.6) or [])
+    answer = served.client.get("/v1/collections")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/etc/passwd", "etc", "videos/../..", "videos/./x", "../videos", "http://169.254.169.254/",
+        "s3://bucket/x", "file:///etc/passwd", "videos/out", "videos/missing.mp4",
+        "videos/list.csv", "videos/-x", "videos/\u0000", "", "videos/\ud800",
+    ],
+)  # fmt: skip
+def test_inputs_lie_below_the_configured_sources(serve, curated, tmp_path, place):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "out").symlink_to("/etc")
+    (folder / "list.csv").write_text("path\n/etc/passwd\n")
+    served = serve(sources={"videos": str(folder)})
+    said = {"Content-Type": "application/json"}
+    wish = json.dumps({**JOBS, "inputs": [place]})  # httpx itself would refuse half a character
+    answer = served.client.post("/v1/jobs", content=wish, headers=said)
+    assert answer.status_code == 422, answer.text
+    assert served.client.get("/v1/jobs").json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"execution.address": "evil:6379"}, {"address": "evil:6379"}, {"executor": "ray"},
+        {"sandbox.memory_mb": 1}, {"tokenizer": "/etc/passwd"}, {"tokenizer": "diffusers:a/b"},
+        {"captioner": {"ApiCaption": {"url": "http://169.254.169.254/"}}}, {"nonsense": 1},
+        {"motion.min": "much"}, {"embedders": ["x"]},
+    ],
+)  # fmt: skip
+def test_settings_that_reach_further_are_for_admins(served, changes):
+    answer = served.client.post(
+        "/v1/jobs", json={**JOBS, "settings": changes}, headers=served.as_("submit")
+    )
+    assert answer.status_code == 422, answer.text
+
+
+def test_settings_of_the_data_are_free(served):
+    wish = {**JOBS, "settings": {"motion.min": 0.02, "tokenizer": "pca-4x8x8", "crf": 20}}
+    headers = served.as_("submit")
+    answer = served.client.post("/v1/jobs", json=wish, headers=headers)
+    assert answer.status_code == 201, answer.text
+    plan = served.client.post("/v1/plan", json=wish, headers=headers).json()
+    assert plan["config"]["policy"]["limits"]["motion"]["min"] == 0.02
+    assert plan["command"][:3] == ["reelmill", "curate", "videos"]
+    assert (plan["inputs"], plan["new_inputs"], plan["measured_on"]) == (4, 4, ["drive"])
+    assert plan["seconds"] == pytest.approx(sum(s["seconds"] for s in plan["steps"].values()))
+    again = {"kind": "curate", "collection": "drive", "inputs": ["videos"]}
+    assert served.client.post("/v1/plan", json=again, headers=headers).json()["new_inputs"] == 0
+
+
+def test_more_streams_than_there_are_places_are_refused(serve):
+    served = serve(replace(FREE, streams=1))
+    job = served.client.post("/v1/jobs", json={"kind": "verify", "collection": "drive"}).json()
+    assert served.service.streams.acquire(blocking=False)
+    watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
+    assert watched.status_code == 429
+    served.service.streams.release()
+    served.client.post(f"/v1/jobs/{job['job_id']}/cancel")
+    watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
+    assert '"state":"cancelled"' in watched.text
+    assert served.service.streams.acquire(blocking=False), "given back"

@@ -1,0 +1,92 @@
+"""A model of open_clip as embedder, from the command line to search: scan, label, refuse."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from curation.dataset import Dataset
+from curation.dedup.content import unpack
+from curation.embed import OpenClip, query_encoder, recorded_model, table_name
+from curation.records import Embedding
+from curation.sample.captioned import Chance, Thing, film
+from curation.sample.encode import encode
+from tests.curation.embed.conftest import saved
+from tests.outputs import run
+
+THINGS = {
+    "red.mp4": Thing("red", "disc", "still", "sand", "day"),
+    "blue.mp4": Thing("blue", "ring", "sideways", "water", "night"),
+}
+PROFILE = """
+scan:
+  shots: {{FixedWindows: {{}}}}
+  scores: [Exposure]
+  embedders: [FrameDct, OpenClip: {{model: "{model}", every: 1}}]
+execution: {{executor: in_process}}
+"""
+LABELS = """
+model: "{model}"
+groups: {{light: {{day: by day, night: at night}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("embedding")
+
+
+@pytest.fixture(scope="module")
+def films():
+    chance = Chance.drawn(np.random.default_rng(0))
+    return {name: list(film(thing, chance, 24, 12)) for name, thing in THINGS.items()}
+
+
+@pytest.fixture(scope="module")
+def model(place):
+    return saved(place / "model")
+
+
+@pytest.fixture(scope="module")
+def out(place, films, model):
+    for name, frames in films.items():
+        encode(place / "videos" / name, map(Image.fromarray, frames), fps=12)
+    (place / "profile.yaml").write_text(PROFILE.format(model=model))
+    ran = run("scan", str(place / "videos"), "--out", str(place / "out"),
+              "--config", str(place / "profile.yaml"))  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return place / "out"
+
+
+def test_a_scan_stores_what_a_query_of_the_same_frames_gives(out, films, model):
+    dataset, table = Dataset(out), table_name(OpenClip(str(model), every=1))
+    assert table.endswith("-every1")
+    clips = dataset.clips().select(["clip_id", "uri"]).to_pylist()
+    named = {row["clip_id"]: row["uri"].rsplit("/", 1)[-1] for row in clips}
+    rows = dataset.catalog.read(table, Embedding)
+    assert rows.num_rows == 2
+    queries = query_encoder(table, recorded_model(dataset, table))
+    for clip, vector in zip(rows["clip_id"].to_pylist(), unpack(rows["vector"].to_pylist(), 16),
+                            strict=True):  # fmt: skip
+        seen = films[named[clip]][::3]  # four of twelve a second
+        expected = queries.frames(seen, np.arange(8) / 4, (0.0, 2.0))
+        assert vector @ expected > 0.995
+
+
+def test_labels_are_read_from_the_stored_vectors(out, place, model):
+    (place / "light.yaml").write_text(LABELS.format(model=model))
+    said = run("label", str(out), str(place / "light.yaml"))
+    assert said.returncode == 0, said.stderr
+    assert "labels/light-" in said.stdout
+    assert sum(int(line.split()[0]) for line in said.stdout.splitlines() if "light/" in line) == 2
+
+
+def test_missing_weights_end_the_scan_before_it_begins(place, tmp_path):
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(PROFILE.format(model="no/such/model"))
+    ran = run(
+        "scan", str(place / "videos"), "--out", str(tmp_path / "out"), "--config", str(profile)
+    )
+    assert ran.returncode == 2
+    assert "no/such/model" in ran.stderr
+    assert "is no folder" in ran.stderr
+    assert "Traceback" not in ran.stderr
