@@ -164,7 +164,7 @@ def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("folder", type=Path, help="folder for the model")
-    parser.add_argument("--steps", type=int, default=800, help="optimiser steps (%(default)s)")
+    parser.add_argument("--steps", type=int, default=400, help="optimiser steps (%(default)s)")
     parser.add_argument("--batch", type=int, default=64, help="clips to a step (%(default)s)")
     parser.add_argument("--variants", type=int, default=3, help="clips of each thing (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws (%(default)s)")
