@@ -56,7 +56,7 @@ def test_curating_from_s3_to_s3(bucket, tmp_path):
     verified = run("verify", "s3://reels/out")
     assert verified.returncode == 0, verified.stdout
     again = run(*job)
-    assert again.stdout.count("nothing to do") == 3
+    assert again.stdout.count("nothing to do") == 4
     after = bucket.list_objects_v2(Bucket="reels", Prefix="out/")["Contents"]
     assert sorted(o["Key"] for o in after) == sorted(keys)
 
