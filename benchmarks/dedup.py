@@ -1,7 +1,7 @@
 """What de-duplication finds, loses and costs, against truth by construction and exact search.
 
-    python -m benchmarks.dedup --only truth [--videos FOLDER] [--bases 60]
-    python -m benchmarks.dedup --only scale [--sizes 10000 100000 1000000] [--dim 512]
+    python benchmarks/dedup.py --only truth [--videos FOLDER] [--bases 60]
+    python benchmarks/dedup.py --only scale [--sizes 10000 100000 1000000] [--dim 512]
 
 *Truth*: copies of real and painted clips under known transforms go through scan and select. Printed
 are recall by transform with 95 % confidence (Wilson 1927), precision over all pairs, B-cubed F1
@@ -23,9 +23,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.dedup_scale import measured_scale
-from benchmarks.dedup_truth import MUST, make
-from benchmarks.dedup_verdicts import judged, scanned
+from dedup_scale import measured_scale
+from dedup_truth import MUST, make
+from dedup_verdicts import judged, scanned
 
 
 def truth(arguments: argparse.Namespace) -> dict[str, Any]:

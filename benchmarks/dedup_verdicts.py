@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.dedup_truth import MUST, Made
 from curation.dataset import Dataset
 from curation.dedup import unpack
 from curation.descriptor import FrameDct
@@ -31,6 +30,7 @@ from curation.scores.look import Floats, Look
 from curation.select import select
 from curation.shots import FixedWindows
 from curation.stage import Done
+from dedup_truth import MUST, Made
 
 _ALONE = ("mirror", "crop 10 %", "concat", "all at once")
 """Not counted as lost where two copies of them are not found as a pair."""

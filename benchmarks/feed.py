@@ -16,13 +16,7 @@ takes 10,000 samples a second, and prints how much of its time went by waiting.
 Run on an otherwise idle machine; trust the ratios.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
-
-import sys
-
-# This file's folder comes first on the path, where it would hide the standard library's `tokenize`.
-sys.path = [folder for folder in sys.path if folder != __file__.rpartition("/")[0]]
 
 import argparse
 import contextlib
@@ -34,6 +28,7 @@ import os
 import runpy
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import types

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:1] = [str(ROOT), str(ROOT / "examples")]  # this folder has a tokenize.py
+sys.path.append(str(ROOT / "examples"))
 
 import argparse  # noqa: E402
 import subprocess  # noqa: E402

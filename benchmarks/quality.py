@@ -8,11 +8,6 @@ policy, and compares. With a folder of real videos half of the worlds are frames
 
 from __future__ import annotations
 
-import sys
-
-# This file's folder comes first on the path, where it would hide the standard library's `tokenize`.
-sys.path.append(sys.path.pop(0) + "/..")
-
 import argparse
 import os
 import tempfile
@@ -26,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import truth
-from benchmarks.truth import Plan, Source
+import truth
 from curation.listing import entry_at
 from curation.policy import LIMITS, Range
 from curation.scan import Scan, ScanItem
 from curation.shots import FixedWindows
 from pipelines import config
+from truth import Plan, Source
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,7 @@ Printed is nDCG@10 (Järvelin and Kekäläinen 2002) by words, by vectors and by
 Run on an otherwise idle machine; trust the ratios.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
-
-import sys
-
-sys.path = [folder for folder in sys.path if folder != __file__.rpartition("/")[0]]
 
 import argparse
 import hashlib
@@ -40,6 +35,7 @@ import os
 import resource
 import runpy
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""How quickly the service answers: `python -m benchmarks.service OUTPUTS`.
+"""How quickly the service answers: `python benchmarks/service.py OUTPUTS`.
 
 Starts a server over a folder of outputs, with one token a client, and asks it in three ways:
 

@@ -1,6 +1,6 @@
 """What a tokenizer costs, beside the device's own speed and the same network run naively.
 
-    python benchmarks/tokenize.py [PLACE] [--tokenizer NAME] [--device cuda] [--json FILE] ...
+    python benchmarks/tokens.py [PLACE] [--tokenizer NAME] [--device cuda] [--json FILE] ...
 
 PLACE is an output folder with rendered clips; without it clips are made. Prints, all from this one
 run:
@@ -18,13 +18,7 @@ run:
 Run on an otherwise idle machine; trust the ratios. PCA has no network: it has frames/s alone.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
-
-import sys
-
-# This file's folder comes first on the path, where it would hide the standard library's `tokenize`.
-sys.path = [folder for folder in sys.path if folder != __file__.rpartition("/")[0]]
 
 import argparse
 import contextlib
