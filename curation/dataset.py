@@ -112,7 +112,14 @@ class Dataset:
         named = [(c, "first") for c in ("uri", "width", "height", "fps")]
         sources = first.aggregate(named)
         sources = sources.rename_columns(["source_id", "uri", "width", "height", "fps"])
-        return clips.join(sources, "source_id").sort_by("clip_id")
+        return with_sizes(clips.join(sources, "source_id").sort_by("clip_id"))
+
+
+def with_sizes(clips: pa.Table) -> pa.Table:
+    """The same with `duration_s` and `short_side`, which follow from spans and pictures."""
+    sides = pc.min_element_wise(clips["width"], clips["height"], skip_nulls=False)
+    lasts = pc.subtract(clips["end_s"], clips["start_s"])
+    return clips.append_column("duration_s", lasts).append_column("short_side", sides)
 
 
 def numbers(table: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -124,11 +131,7 @@ def numbers(table: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]
             pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy(), np.float64
         )
 
-    derived = {
-        "duration_s": column("end_s") - column("start_s"),
-        "short_side": np.minimum(column("width"), column("height")),
-    }
-    return {name: derived[name] if name in derived else column(name) for name in LIMITS}
+    return {name: column(name) for name in LIMITS}
 
 
 def source_rows(catalog: Catalog) -> dict[str, Source]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
+from curation.dataset import with_sizes
 from curation.records import Clip
 from curation.search.folder import Folder
 from curation.search.manifest import ClipSegment, File
@@ -38,9 +39,7 @@ def joined(
     at = pc.index_in(table["source_id"], sources["source_id"])
     for name in _SOURCE:
         table = table.append_column(name, sources[name].take(at))
-    table = table.append_column("duration_s", pc.subtract(table["end_s"], table["start_s"]))
-    sides = pc.min_element_wise(table["width"], table["height"], skip_nulls=False)
-    table = table.append_column("short_side", sides)
+    table = with_sizes(table)
     table = table.append_column("caption", caption(table["clip_id"], captions))
     table = _with_extra(table, sources["extra"].take(at))
     rows_ = np.arange(first_row, first_row + len(table))

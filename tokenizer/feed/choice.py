@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset
+from curation.where import matching
 from tokenizer.feed.clips import (
     ClipIndex,
     Missing,
@@ -16,7 +17,6 @@ from tokenizer.feed.clips import (
     captions_of,
     embeddings_of,
     facts_of,
-    matching,
 )
 
 LATEST = "latest"

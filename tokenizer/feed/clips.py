@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -163,13 +162,3 @@ def announced(dataset: Dataset, table: str) -> Any:
     if sum(n or 0 for n in windows) == dataset.catalog.rows(table):
         return None
     return dataset.catalog.read(name, TokenizedClip, ["clip_id", "outcome"], tokenized)["clip_id"]
-
-
-def matching(clips: pa.Table, where: str) -> pa.Table:
-    """The clips for which an SQL condition holds; `ValueError` for one that cannot be read."""
-    with duckdb.connect(config={"enable_external_access": False}) as connection:
-        connection.register("clips", clips)
-        try:
-            return connection.sql(f"select * from clips where ({where})").to_arrow_table()
-        except duckdb.Error as error:
-            raise ValueError(f"where {where!r}: {str(error).strip()}") from error

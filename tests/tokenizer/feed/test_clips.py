@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.clips import ClipIndex, Side, facts_of, id_hashes, matching
+from tokenizer.feed.clips import ClipIndex, Side, facts_of, id_hashes
 
 CLIPS = pa.table(
     {
@@ -35,32 +35,6 @@ def test_a_hash_does_not_depend_on_where_an_id_stands():
 def test_a_clip_has_one_row():
     with pytest.raises(ValueError, match="captions/x has two rows for clip b2"):
         ClipIndex(pa.array(["a1", "b2", "c3", "b2"]), "captions/x")
-
-
-@pytest.mark.parametrize(
-    ("where", "ids"),
-    [
-        ("motion > 0.2", ["b2"]),
-        ("motion > 0.2 or camera = 'still'", ["b2", "c3"]),
-        ("width in (640) and not (camera like 'pan%')", ["c3"]),
-        ("motion is null", ["c3"]),
-    ],
-)
-def test_conditions_choose_clips(where, ids):
-    assert matching(CLIPS, where)["clip_id"].to_pylist() == ids
-
-
-@pytest.mark.parametrize(
-    ("where", "words"),
-    [
-        ("motoin > 1", "where 'motoin > 1': .*motoin.*motion"),
-        ("motion >", "where 'motion >': .*syntax error"),
-        ("exists (select * from read_csv('/etc/passwd'))", "Permission Error"),
-    ],
-)
-def test_conditions_that_cannot_be_read_are_refused(where, words):
-    with pytest.raises(ValueError, match=f"(?s){words}"):
-        matching(CLIPS, where)
 
 
 def test_facts_are_taken_by_place():

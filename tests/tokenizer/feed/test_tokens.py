@@ -91,7 +91,7 @@ def curated(tmp_path):
 
 def test_a_condition_on_scores_chooses(curated):
     place, _ = curated
-    where = Choice(where="motion >= 0.2 and width = 640")
+    where = Choice(where="motion >= 0.2 and width = 640 and duration_s = 1 and short_side = 360")
     assert Tokens(place, choice=where).index.samples == 4
     with pytest.raises(ValueError, match=r"(?s)where 'moton > 1': .*moton"):
         Tokens(place, choice=Choice(where="moton > 1"))
