@@ -30,7 +30,7 @@ def start(tokens, tmp_path, monkeypatch):
         (("--actions", "uri"), "--actions uri: that is text, not a number"),
         (("--actions", "speed"), "clips have no column speed"),
         (("--held-out", "motion > 9"), "clips where motion > 9: tokens/pca-8x8x8-1 has no samples"),
-        (("--held-out", "motions > 9"), "where 'not (motions > 9)': Binder Error"),
+        (("--held-out", "motions > 9"), "there is no column 'motions'; did you mean 'motion'"),
         (("--context", 6), "has no samples: of 5 rows"),
         (("--tokenizer", "pca-4x8x8"), "pca-4x8x8 did not make tokens/pca-8x8x8-1"),
     ],

@@ -1,9 +1,12 @@
 """Tiny autoencoders of diffusers, one of each class that is taken, and what they record."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+
+from curation.torchvision_ops import mend_torchvision
 
 WAN = {
     "base_dim": 4,
@@ -93,11 +96,17 @@ STATISTICS = {
 }
 
 
+def diffusers() -> ModuleType:
+    """The library, imported as the product imports it: whatever was imported before."""
+    mend_torchvision()
+    return pytest.importorskip("diffusers", reason="the networks are diffusers' own")
+
+
 def write(folder: Path, kind: str, config: dict, **options) -> Path:
     """Saves a network with random weights, always the same."""
-    diffusers = pytest.importorskip("diffusers", reason="the networks are diffusers' own")
+    library = diffusers()
     torch.manual_seed(0)
-    vae = getattr(diffusers, kind)(**config)
+    vae = getattr(library, kind)(**config)
     if kind == "AutoencoderKLLTXVideo":
         vae.latents_mean += 5
         vae.latents_std += 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.tokenizer.autoencoders import diffusers
 from tokenizer import fsq
 from tokenizer.cosmos import CosmosJit
 from tokenizer.interface import Rate
@@ -64,9 +65,8 @@ class Inverse(nn.Module):
 
 def trace(folder: Path, channels: int, head: nn.Module, inverse: nn.Module | None = None) -> Path:
     """Writes the modules of a random Cosmos network for 8x8x8, traced on one small window."""
-    diffusers = pytest.importorskip("diffusers", reason="the network's layers are diffusers'")
     torch.manual_seed(0)
-    vae = diffusers.AutoencoderKLCosmos(
+    vae = diffusers().AutoencoderKLCosmos(
         latent_channels=channels,
         encoder_block_out_channels=(8, 8, 8, 8),
         decode_block_out_channels=(8, 8, 8, 8),

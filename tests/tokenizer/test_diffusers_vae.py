@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.tokenizer import autoencoders
 from tests.tokenizer.autoencoders import CLASSES, STATISTICS, WAN, write
 from tokenizer.diffusers_vae import FAMILIES, DiffusersVae
 from tokenizer.interface import Rate
 from tokenizer.load import load
 from tokenizer.placement import Placement
 
-diffusers = pytest.importorskip("diffusers", reason="the networks are diffusers' own")
+diffusers = autoencoders.diffusers()
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
