@@ -328,7 +328,8 @@ class Run:
     run_id: str
     """Random."""
     step: str
-    """`scan`, `select`, `render`, `caption`, `tokenize`, or `search` for an exported subset."""
+    """`scan`, `select`, `render`, `caption`, `tokenize`, `search` for an exported subset, or `retry`
+    for failures that were dropped to get another chance."""
     started: str
     """UTC, ISO 8601."""
     seconds: float

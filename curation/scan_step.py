@@ -49,6 +49,14 @@ class ScanStep:
         new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in seen]
         return [ScanItem(entry) for entry in new] + self._unfilled()
 
+    def failures_dropped(self) -> int:
+        """Outcomes that go when the step takes the tables: those that get another chance."""
+        again = self._given_another_chance()
+        if not again:
+            return 0
+        where = (pc.field("outcome") == "failed") & pc.field("uri").isin(sorted(again))
+        return self.catalog.read("sources", Source, ["uri"], where=where).num_rows
+
     def _given_another_chance(self) -> set[str]:
         """Listed inputs that failed for a reason to be tried again."""
         if not self.retry:

@@ -87,6 +87,12 @@ class Job:
     ) -> Tally | None:
         """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing."""
         step = ScanStep(self.dataset.catalog, self.profile.scan, entries, retry)
+        if dropped := step.failures_dropped():
+            # Told first, so that a run that is killed amid it has not promised too much.
+            counts = Counter(dropped=dropped)
+            self._record(
+                "retry", _now(), time.monotonic(), counts, cpu_seconds={}, result="sources"
+            )
         return self._drive(step, watch)
 
     def select(self) -> Selection:

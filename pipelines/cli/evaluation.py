@@ -51,6 +51,10 @@ def evaluate(
         int, typer.Option(min=32, help="Short side of the pictures in pixels, at most.")
     ] = 256,
     max_frames: Annotated[int, typer.Option(min=1, help="Frames of a window.")] = 49,
+    windows: Annotated[
+        Literal["independent", "stream"],
+        typer.Option(help="Windows that stand alone, or slices of one stream a clip."),
+    ] = "independent",
     clip_frames: Annotated[
         int | None, typer.Option(min=1, help="Look at the first so many frames of a clip only.")
     ] = None,
@@ -86,7 +90,7 @@ def evaluate(
     dataset = show.opened(out)
     try:
         plan = Plan(
-            tokenizer or shipped(), clips, split, by, short_side, max_frames, clip_frames,
+            tokenizer or shipped(), clips, split, by, short_side, max_frames, windows, clip_frames,
             Placement(device, precision, batch, compile_), lpips, fvd, video,
         )  # fmt: skip
         with show.progress("evaluate", "clips") as watch:

@@ -262,6 +262,7 @@ def test_a_reason_to_retry_gives_another_chance_to_what_is_listed(tmp_path):
     assert able.todo() == []
     again = replace(able, retry=frozenset({"too_many_frames"}))
     assert [item.entry.uri for item in again.todo()] == [str(good)]
+    assert (able.failures_dropped(), again.failures_dropped()) == (0, 1)
     tally = Tally()
     drive(again, InProcess(), tally)
     assert tally.counts == {"scanned": 1}

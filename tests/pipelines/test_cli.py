@@ -257,6 +257,17 @@ def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_pa
     (tmp_path / "a.mp4").rename(videos / "a.mp4")
     ended = reelmill("render", out, *curated.options)
     assert (ended.code, "2 rendered" in ended.out) == (3, True)
+    assert reelmill("verify", out).code == 0
+
+
+def test_an_input_with_another_chance_has_one_outcome_still(reelmill, curated, tmp_path):
+    source = tmp_path / "text.mp4"
+    source.write_text("no video\n")
+    words = ("scan", source, "--out", tmp_path / "out", *curated.options)
+    for retry in ((), ("--retry", "not_video"), ("--retry", "not_video")):
+        ended = reelmill(*words, *retry)
+        assert (ended.code, "1 not video" in ended.out) == (3, True)
+        assert reelmill("verify", tmp_path / "out").code == 0
 
 
 def test_retry_takes_reasons_of_the_list(reelmill, curated, tmp_path):

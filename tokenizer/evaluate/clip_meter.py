@@ -14,14 +14,15 @@ import numpy as np
 from curation.media.child import Limits
 from tokenizer.clip_file import ClipFile, pieces
 from tokenizer.evaluate.codebook import Counts, count_codes
+from tokenizer.evaluate.course import Rebuilt, begin
 from tokenizer.evaluate.frechet import Features, SpanFeatures, VideoFeatures
 from tokenizer.evaluate.lpips import STRIDE, Lpips
 from tokenizer.evaluate.seams import Seams, at_seams, flicker
 from tokenizer.evaluate.ssim import ssim
-from tokenizer.evaluate.subject import Rebuilt, Subject
+from tokenizer.evaluate.subject import Subject
 from tokenizer.interface import Head, Rate, Video
 from tokenizer.quality import PerFrame, psnr_of, squared_errors
-from tokenizer.windows import MAX_FRAMES, Picture, fitted, split
+from tokenizer.windows import MAX_FRAMES, Kind, Picture, fitted, split
 
 _ANY = Rate(1, 1)
 """Windows and sizes as they are, before a tokenizer's own rate pads them."""
@@ -39,6 +40,8 @@ class Settings:
     """Frames of a window; 1 + rate · k."""
     clip_frames: int | None = None
     """At most this many frames of a clip, from its start; None for all."""
+    kind: Kind = "independent"
+    """Windows that stand alone, or slices of one stream a clip."""
     windows: int = 1
     """Windows that a tokenizer is given at once."""
     device: str = "cpu"
@@ -105,7 +108,7 @@ def measure(clip: ClipFile, subjects: dict[str, Subject], settings: Settings) ->
     """Measures one clip; raises `MediaError` if it cannot be read, or a tokenizer refuses it."""
     picture = fitted(clip.width, clip.height, settings.short_side, _ANY)
     frames = min(clip.frames, settings.clip_frames or clip.frames)
-    windows = split(max(frames, 1), 1, settings.max_frames)
+    windows = split(max(frames, 1), 1, settings.max_frames, settings.kind)
     trials = {name: _TrialMeter(subject, settings) for name, subject in subjects.items()}
     spans, shown = SpanFeatures(settings.features), _Shown(settings.shown_frames)
     read = (piece.pixels for piece in pieces(clip, windows, picture, Limits()))
@@ -151,11 +154,12 @@ class _TrialMeter:
         self.encode_s = 0.0
         self.heads: dict[Head, _HeadMeter] = {}
         self._subject, self._settings = subject, settings
+        self._course = begin(subject, settings.kind)
         self._frames_a_latent = subject.tokenizer.rate.time
 
     def add(self, videos: Sequence[Video]) -> None:
         """Encodes, decodes and measures the next windows."""
-        trial = self._subject.try_on(videos)
+        trial = self._course.try_on(videos)
         self.encode_s += trial.encode_s
         for tokens in trial.tokens:
             if tokens.codes is not None:
@@ -230,7 +234,13 @@ class _HeadMeter:
             bits_per_pixel=self.bits / (self.frames * picture.height * picture.width),
             encode_s=encode_s,
             decode_s=self.decode_s,
-            seams=at_seams(errors, np.concatenate(self.changes), starts, self.frames_a_latent),
+            seams=at_seams(
+                errors,
+                np.concatenate(self.changes),
+                starts,
+                self.frames_a_latent,
+                begins_anew=self.settings.kind == "independent",
+            ),
         )
 
 

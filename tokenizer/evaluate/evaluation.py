@@ -18,11 +18,12 @@ from tokenizer.clip_file import ClipFile
 from tokenizer.evaluate.choice import NoClipsError
 from tokenizer.evaluate.clip_meter import ClipMeasures, ClipRow, Key, Settings, measure
 from tokenizer.evaluate.codebook import Counts
+from tokenizer.evaluate.course import begin
 from tokenizer.evaluate.frechet import Features
 from tokenizer.evaluate.subject import Subject
 from tokenizer.evaluate.summary import Distance, Summary, summarise
 from tokenizer.placement import Placement
-from tokenizer.windows import split
+from tokenizer.windows import Kind, split
 
 Watch = Callable[[int, int, Counter[str]], None]
 """Told of progress: clips finished, clips in all, and how they went so far."""
@@ -50,16 +51,19 @@ class Evaluation:
     skipped: list[Skipped]
 
 
-def subjects(names: Sequence[str], placement: Placement, max_frames: int) -> dict[str, Subject]:
+def subjects(
+    names: Sequence[str], placement: Placement, max_frames: int, kind: Kind = "independent"
+) -> dict[str, Subject]:
     """The tokenizers of these names, loaded.
 
     Raises `ValueError` and `FileNotFoundError` as `tokenizer.load` does, and `ValueError` for
-    windows of a length that one of them does not take.
+    windows of a length or kind that one of them does not take.
     """
     loaded = {name: Subject.load(name, placement) for name in dict.fromkeys(names)}
     for name, subject in loaded.items():
         try:
-            split(1, subject.tokenizer.rate.time, max_frames)
+            split(1, subject.tokenizer.rate.time, max_frames, kind)
+            begin(subject, kind)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     return loaded

@@ -21,7 +21,7 @@ from tokenizer.evaluate.subject import Subject
 from tokenizer.heads import heads_of
 from tokenizer.load import shipped
 from tokenizer.placement import Placement
-from tokenizer.windows import MAX_FRAMES
+from tokenizer.windows import MAX_FRAMES, Kind
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Plan:
     """The picture's short side is reduced to at most this many pixels."""
     max_frames: int = MAX_FRAMES
     """Frames of a window; 1 + rate · k."""
+    windows: Kind = "independent"
+    """Windows that stand alone, or slices of one stream a clip."""
     clip_frames: int | None = None
     """At most this many frames of a clip, from its start."""
     placement: Placement = field(default_factory=Placement)
@@ -56,11 +58,12 @@ class Plan:
         groups = None if self.split is None else read_held_out(self.split)
         clips = evenly(rendered_clips(dataset, groups, self.by), self.clips)
         self.placement.check()
-        loaded = subjects(self.tokenizers, self.placement, self.max_frames)
+        loaded = subjects(self.tokenizers, self.placement, self.max_frames, self.windows)
         settings = Settings(
             short_side=self.short_side,
             max_frames=self.max_frames,
             clip_frames=self.clip_frames,
+            kind=self.windows,
             windows=self.placement.batch,
             device=self.placement.device,
             shown_frames=frames_each(len(clips)) if self.video else 0,

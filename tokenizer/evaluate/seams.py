@@ -58,23 +58,28 @@ class Seams(NamedTuple):
 
 
 def at_seams(
-    errors: PerFrame, changes: PerFrame, starts: Sequence[int], frames_a_latent: int
+    errors: PerFrame,
+    changes: PerFrame,
+    starts: Sequence[int],
+    frames_a_latent: int,
+    *,
+    begins_anew: bool = True,
 ) -> Seams | None:
     """What a clip of T frames shows at the seams before the frames `starts`.
 
-    A window's first frame has a latent of its own, and then `frames_a_latent` share one. `errors`
-    [T] and `changes` [T - 1] are those of `squared_errors` and `flicker`. None if there is no seam,
-    or nothing to compare it with.
+    The first frame has a latent of its own, and then `frames_a_latent` share one; where a window
+    `begins_anew`, so does its first frame. `errors` [T] and `changes` [T - 1] are those of
+    `squared_errors` and `flicker`. None if there is no seam, or nothing to compare it with.
     """
     cuts = np.asarray([start for start in starts if start], np.int64)
     is_apart, is_inside = np.ones(len(errors), bool), np.ones(len(changes), bool)
     is_apart[cuts] = is_apart[cuts - 1] = is_inside[cuts - 1] = False
     if not (len(cuts) and is_apart.any() and is_inside.any()):
         return None
-    frames = np.arange(len(errors))
-    place = (
-        frames - np.asarray(sorted(starts))[np.searchsorted(sorted(starts), frames, "right") - 1]
-    )
+    place = np.arange(len(errors))
+    if begins_anew:
+        begun = np.asarray(sorted(starts))
+        place -= begun[np.searchsorted(begun, place, "right") - 1]
     alike = errors[is_apart & (place > 0) & (place % frames_a_latent == 0)]
     parts = (errors[cuts - 1], errors[cuts], errors[is_apart], alike, changes[cuts - 1],
              changes[is_inside])  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from curation.media.clips import ClipReader
 from curation.reasons import MediaError
 from tokenizer.evaluate.clip_meter import Settings, measure
+from tokenizer.evaluate.course import begin
 from tokenizer.evaluate.ssim import ssim
 from tokenizer.quality import psnr_db
 
@@ -32,7 +33,10 @@ def measures(clip, subjects):
 def decoded(clip, subjects):
     """Source and, by tokenizer and head, what each keeps; made apart from what is tested."""
     source = ClipReader(clip.uri, width=90, height=60, frames=30).read(range(30))
-    trials = {name: s.try_on([source[:17], source[17:]]) for name, s in subjects.items()}
+    trials = {
+        name: begin(s, "independent").try_on([source[:17], source[17:]])
+        for name, s in subjects.items()
+    }
     kept = {
         (name, head): np.concatenate(rebuilt.videos)
         for name, trial in trials.items()
@@ -68,6 +72,18 @@ def test_the_row_says_what_the_pictures_say(measures, decoded):
         assert row.seams.apart == pytest.approx(error[apart].mean())
         assert row.seams.across == pytest.approx(change[16])
         assert row.seams.inside == pytest.approx(np.delete(change, 16).mean())
+
+
+def test_slices_of_a_stream_share_its_first_frame(clip, subject):
+    causal = {"causal-8x8x8": subject("causal-8x8x8")}
+    whole = measure(clip, causal, Settings(max_frames=33)).rows
+    slices = measure(clip, causal, Settings(max_frames=17, kind="stream")).rows
+    for row, one in zip(slices, whole, strict=True):
+        assert (row.windows, one.windows) == (2, 1)
+        assert row.seams is not None
+        assert row.seams.number == 1
+        assert row.bits_per_pixel == one.bits_per_pixel
+        assert row.psnr_db == pytest.approx(one.psnr_db, abs=0.01)
 
 
 def test_bits_for_each_real_pixel(measures):

@@ -44,6 +44,13 @@ def test_frames_before_seams_are_compared_with_those_at_the_same_place():
     assert SeamComparison.of([found, Seams(1, 1, 1, 1, math.nan, 1, 1)]).end_gap_db is None
 
 
+def test_a_slice_of_a_stream_begins_with_frames_that_share_a_latent():
+    errors = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9])  # latents of 1 + 2 + 2 | 2 + 2 frames
+    found = at_seams(errors, np.ones(8), [0, 5], 2, begins_anew=False)
+    assert found is not None
+    assert (found.last, found.first, found.alike) == (5, 6, (3 + 7 + 9) / 3)
+
+
 @pytest.mark.parametrize(
     ("frames", "starts"), [(5, [0]), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 3])]
 )
