@@ -55,7 +55,7 @@ class ScanStep:
         if not again:
             return 0
         where = (pc.field("outcome") == "failed") & pc.field("uri").isin(sorted(again))
-        return self.catalog.read("sources", Source, ["uri"], where=where).num_rows
+        return len(self.catalog.read("sources", Source, ["uri"], where=where))
 
     def _given_another_chance(self) -> set[str]:
         """Listed inputs that failed for a reason to be tried again."""
