@@ -65,10 +65,15 @@ class Made:
     """For `concat`: the base that comes after."""
 
 
-def make(folder: Path, videos: Path | None, most: int, workers: int) -> list[Made]:
-    """Writes bases and copies into the folder; at most `most` bases, evenly of what there are."""
+def make(
+    folder: Path, videos: Path | None, most: int, workers: int, fresh: bool = False
+) -> list[Made]:
+    """Writes bases and copies into the folder; at most `most` bases, evenly of what there are.
+
+    `fresh` bases are others than those that the settings of the comparison were chosen on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    listed = [*painted(), *(cut_from(videos) if videos else ())]
+    listed = [*painted(fresh), *(cut_from(videos, fresh) if videos else ())]
     step = max(1.0, len(listed) / most)
     chosen = [listed[int(at * step)] for at in range(min(most, len(listed)))]
     with ThreadPoolExecutor(workers) as pool:
@@ -82,22 +87,25 @@ Base = tuple[str, Callable[[Path], None]]
 """A name, and what writes it."""
 
 
-def painted() -> Iterator[Base]:
+def painted(fresh: bool) -> Iterator[Base]:
     """Scenes at two times, tables with other discs on them, and title cards."""
-    for name in SCENES:
+    for name in () if fresh else SCENES:
         for start in (0.0, 6.0):
             yield f"{name} {start:g}", _painter(lambda name=name: SCENES[name](SIZE), start)
-    for table in range(3):
+    for table in range(3, 9) if fresh else range(3):
         for actors in range(4):
             name = f"table {table} {actors}"
             yield name, _painter(lambda table=table, actors=actors: _table(table, actors), 0.0)
-    for number, words in enumerate(_CARDS):
-        yield f"card {number}", _painter(lambda words=words, n=number: _card(words, n % 2 == 0), 0)
+    for number, words in enumerate(_FRESH_CARDS if fresh else _CARDS):
+        yield f"card-{number} 0", _painter(lambda words=words, n=number: _card(words, n % 2 < 1), 0)
 
 
 _CARDS = ("In a world of rain", "Coming this summer", "Directed by no one", "The end",
           "Chapter two: home", "A film in six parts", "Twenty years on",
           "Music by the sea")  # fmt: skip
+_FRESH_CARDS = ("Somewhere in winter", "To be continued", "Based on a true story", "Part one",
+                "Written on a train", "With thanks to all", "The next morning",
+                "A river runs north")  # fmt: skip
 
 
 def _painter(scene: Callable[[], Scene], start: float) -> Callable[[Path], None]:
@@ -112,7 +120,7 @@ def _painter(scene: Callable[[], Scene], start: float) -> Callable[[Path], None]
 def _table(table: int, actors: int) -> Scene:
     """The same table each time, and discs of their own colours, places and ways."""
     on = Canvas(np.random.default_rng(table), SIZE[0] + 216, 234, SIZE[1])
-    parts = [ground(on, "#321 #853 #c95", (0.16 + 0.1 * table, 1.1), (0.04, 1.2))]
+    parts = [ground(on, "#321 #853 #c95", (0.16 + 0.1 * (table % 5), 1.1), (0.04, 1.2))]
     rng = np.random.default_rng(100 * table + actors)
     for colours in rng.permutation(("#149 #6ae #fff", "#911 #e53 #fd7", "#053 #7c5 #ffc"))[:2]:
         at, speed = rng.uniform(-0.6, 0.6, 2), rng.uniform(-0.3, 0.3, 2)
@@ -136,16 +144,17 @@ def _card(words: str, dark: bool) -> Scene:
     return at
 
 
-def cut_from(videos: Path) -> Iterator[Base]:
-    """Windows of each real video, of one file of each group of copies."""
+def cut_from(videos: Path, fresh: bool) -> Iterator[Base]:
+    """Windows of each real video, of one file of each group of copies; fresh ones lie between."""
     groups: set[str] = set()
     for row in manifest(videos):
         if row["dup_group"] and row["dup_group"] in groups:
             continue
         groups.add(row["dup_group"])
         path = videos / row["file"]
-        starts = np.arange(0.0, float(row["seconds"]) - SECONDS + 0.1, 9.0)
-        for start in starts[:4] if len(starts) else [0.0]:
+        last = float(row["seconds"]) - SECONDS + 0.1
+        starts = np.arange(4.5 if fresh else 0.0, max(0.1, last), 9.0)
+        for start in starts[:4]:
             yield f"{path.name} {start:g}", _cutter(path, float(start))
 
 
@@ -166,7 +175,8 @@ def manifest(videos: Path) -> list[dict[str, str]]:
 def _cutter(video: Path, start: float) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         fit = "scale=w=320:h=320:force_original_aspect_ratio=decrease:force_divisible_by=2"
-        _run(["-ss", f"{start}", "-i", f"file:{video}", "-t", f"{SECONDS}", "-map", "0:v:0",
+        # Seeked in what is decoded: some files have frames marked as keys that are none.
+        _run(["-i", f"file:{video}", "-ss", f"{start}", "-t", f"{SECONDS}", "-map", "0:v:0",
               "-vf", f"{fit},setsar=1,format=yuv420p", *_coding(14), str(path)])  # fmt: skip
 
     return write

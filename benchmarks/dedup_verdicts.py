@@ -5,114 +5,29 @@ For `benchmarks/dedup.py`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import multiprocessing
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
 from curation.dataset import Dataset
-from curation.dedup import unpack
 from curation.descriptor import FrameDct
 from curation.listing import entry_at
 from curation.policy import COPIES_FLOOR, Policy
-from curation.records import Embedding, Neighbour
+from curation.records import Neighbour
 from curation.scan import Scan, ScanItem, ScanResult
 from curation.scan_step import ScanStep
-from curation.scores.look import Floats, Look
 from curation.select import select
 from curation.shots import FixedWindows
 from curation.stage import Done
+from dedup_descriptors import CLASSICS, compared
 from dedup_truth import MUST, Made
 
 _ALONE = ("mirror", "crop 10 %", "concat", "all at once")
 """Not counted as lost where two copies of them are not found as a pair."""
 
-
-@dataclass
-class Segments:
-    """Values of each frame, averaged within eight segments of the clip and laid side by side."""
-
-    of: Callable[[Look, Look | None], Floats]
-    pooled: bool = False
-    seen: list[Floats] = field(default_factory=list)
-    before: Look | None = None
-
-    def see(self, look: Look) -> None:
-        self.seen.append(self.of(look, self.before))
-        self.before = look
-
-    def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:
-        frames = np.stack(self.seen[first:last])
-        parts = [frames] if self.pooled else np.array_split(frames, 8)
-        vector = np.concatenate([p.mean(axis=0) if len(p) else 0 * frames[0] for p in parts])
-        return bytes((vector / max(1e-9, float(np.linalg.norm(vector)))).astype("<f2").tobytes())
-
-
-@dataclass(frozen=True)
-class Classic:
-    """A descriptor of one vector a clip, to compare with."""
-
-    name: str
-    of: Callable[[Look, Look | None], Floats]
-    dim: int
-    pooled: bool = False
-    gpus: float = 0.0
-
-    def load(self) -> Callable[[], Segments]:
-        return lambda: Segments(self.of, self.pooled)
-
-
-def _small(look: Look, side: int) -> Floats:
-    picture = Image.fromarray(look.small).resize((side, side), Image.Resampling.BOX)
-    return np.asarray(picture, np.float64)
-
-
-def hash_bits(look: Look, before: Look | None) -> Floats:
-    """As PDQ: signs of a 16×16 cosine transform about their median, of one frame."""
-    k, n = np.mgrid[1:17, :64]
-    cosines = np.cos(np.pi * (n + 0.5) * k / 64)
-    spectrum = (cosines @ look.small.astype(np.float64) @ cosines.T).ravel()
-    return np.where(spectrum > np.median(spectrum), 1.0, -1.0)
-
-
-def gist(look: Look, before: Look | None) -> Floats:
-    """Energy of gradients in eight directions on a 4×4 grid (after Oliva and Torralba 2001)."""
-    down, across = np.gradient(look.small.astype(np.float64))
-    strength = np.hypot(down, across)
-    turned = (np.arctan2(down, across) / np.pi % 1 * 8).astype(int).clip(0, 7)
-    found = [np.where(turned == way, strength, 0).reshape(4, 16, 4, 16).mean((1, 3)).ravel()
-             for way in range(8)]  # fmt: skip
-    return np.concatenate(found)
-
-
-def colour_layout(look: Look, before: Look | None) -> Floats:
-    """Means of colour on an 8×8 grid, without the overall mean (after MPEG-7)."""
-    picture = Image.fromarray(look.rgb).convert("YCbCr").resize((8, 8), Image.Resampling.BOX)
-    values = np.asarray(picture, np.float64).reshape(64, 3)
-    return np.asarray((values - values.mean(axis=0)).ravel())
-
-
-def block_motion(look: Look, before: Look | None) -> Floats:
-    """How much each cell of an 8×8 grid changes from frame to frame."""
-    if before is None:
-        return np.zeros(64)
-    return np.asarray(np.abs(_small(look, 8) - _small(before, 8)).ravel())
-
-
-CLASSICS = (
-    Classic("hash-bits", hash_bits, 8 * 256),
-    Classic("gist", gist, 8 * 128),
-    Classic("colour-layout", colour_layout, 8 * 192),
-    Classic("block-motion", block_motion, 8 * 64),
-)
 _STAGE = Scan(
     shots=FixedWindows(1000.0), max_clip_s=1000.0, scores=(), embedders=(FrameDct(), *CLASSICS)
 )
@@ -171,7 +86,7 @@ def judged(dataset: Dataset, made: Sequence[Made], threshold: float) -> dict[str
         "bcubed": bcubed(groups, of),
         "removed": verdicts.count("duplicate") / len(verdicts),
         "orphans": sum(c not in kept for c in stands),
-        "descriptors": descriptors(dataset, of),
+        "descriptors": compared(dataset, of, found),
     }
 
 
@@ -215,30 +130,3 @@ def bcubed(groups: dict[str, str], of: dict[str, Made]) -> float:
         precision += len(same & truth) / len(same) / len(clips)
         recall += len(same & truth) / len(truth) / len(clips)
     return 2 * precision * recall / (precision + recall)
-
-
-def descriptors(dataset: Dataset, of: dict[str, Made]) -> dict[str, tuple[float, float, float]]:
-    """For each one-vector descriptor the threshold of its best F1, precision and recall there.
-
-    Over pairs of originals and copies that have to be found.
-    """
-    wanted = [c for c, m in of.items() if m.transform in ("original", *MUST)]
-    found = {}
-    for name in (FrameDct.name, *(each.name for each in CLASSICS)):
-        rows = dataset.catalog.read(f"embeddings/{name}", Embedding)
-        vectors = dict(zip(rows["clip_id"].to_pylist(), unpack(rows["vector"].to_pylist(),
-                           rows["dim"][0].as_py()), strict=True))  # fmt: skip
-        found[name] = best(np.stack([vectors[c] for c in wanted]), [of[c].base for c in wanted])
-    return found
-
-
-def best(vectors: npt.NDArray[np.float32], bases: list[str]) -> tuple[float, float, float]:
-    """Threshold, precision and recall where F1 is largest."""
-    one, other = np.array(list(itertools.combinations(range(len(bases)), 2))).T
-    similar = np.einsum("ij,ij->i", vectors[one], vectors[other])
-    named = np.array(bases)
-    same = (named[one] == named[other])[np.argsort(-similar, kind="stable")]
-    hits = same.cumsum()
-    precision, recall = hits / np.arange(1, len(same) + 1), hits / max(1, hits[-1])
-    at = int((2 * precision * recall / np.maximum(precision + recall, 1e-9)).argmax())
-    return float(np.sort(similar)[::-1][at]), float(precision[at]), float(recall[at])

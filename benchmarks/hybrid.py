@@ -34,6 +34,7 @@ from curation.records import Caption  # noqa: E402
 from curation.sample.captioned import FIELDS, Chance, Thing, film, spoken  # noqa: E402
 from curation.sample.encode import encode  # noqa: E402
 from curation.search import Search  # noqa: E402
+from ndcg import by_each, say  # noqa: E402
 from train_clip import GALLERY, split  # noqa: E402
 
 FPS, SECONDS = 12, 2
@@ -95,26 +96,14 @@ def grade(thing, other, fields):
     return max(0, sum(getattr(thing, f) == getattr(other, f) for f in fields) - 1)
 
 
-def ndcg(found, grades):
-    """Of ten hits, beside the best ten that there are."""
-    discount = 1 / np.log2(np.arange(2, 12))
-    gains = np.array([2 ** grades[clip] - 1 for clip in found[:10]], float)
-    best = np.sort([2**g - 1 for g in grades.values()])[::-1][:10]
-    return (gains * discount[: len(gains)]).sum() / (best * discount[: len(best)]).sum()
-
-
-def hybrid(search, of, table, rng, queries=100):
+def questions(of, rng, count=100):
+    """Descriptions by three fields of some clip, and the gain of each clip."""
     clips = list(of)
-    scores = {"words": [], "vectors": [], "both": []}
-    for _ in range(queries):
+    for _ in range(count):
         thing: Thing = of[clips[rng.integers(len(clips))]][1]
         fields = sorted(rng.choice(FIELDS, 3, replace=False), key=FIELDS.index)
-        text = spoken(thing, fields)
-        grades = {clip: grade(thing, other, fields) for clip, (_, other, _) in of.items()}
-        for by, kept in scores.items():
-            hits = search.query(text, by=by, embeddings=table, k=10, collapse=False)
-            kept.append(ndcg(hits["clip_id"].to_pylist(), grades))
-    return {by: np.array(kept) for by, kept in scores.items()}
+        gains = {clip: 2 ** grade(thing, other, fields) - 1 for clip, (_, other, _) in of.items()}
+        yield spoken(thing, fields), gains
 
 
 def main():
@@ -142,12 +131,7 @@ def main():
         table = table_name(OpenClip(str(Path(options.model).resolve())))
         share, asked = recall(search, of, table)
         print(f"text to clip by vector among {asked} held-out clips: recall@1 {share:.2f}")
-        found = hybrid(search, of, table, np.random.default_rng(3))
-        for by, scores in found.items():
-            error = scores.std() / len(scores) ** 0.5
-            print(
-                f"nDCG@10 of {len(scores)} questions by {by:8s} {scores.mean():.3f} ± {error:.3f}"
-            )
+        say(by_each(search, questions(of, np.random.default_rng(3)), table))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import truth
 from curation.listing import entry_at
 from curation.policy import LIMITS, Range
 from curation.scan import Scan, ScanItem
+from curation.scores import Speech
 from curation.shots import FixedWindows
 from pipelines import config
 from truth import Plan, Source
@@ -44,7 +45,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "light": ("day", "night"),
     "kind": ("screen", "still"),
     "fault": ("black", "burnt_out", "dark", "flat", "blurred", "bars", "flicker", "mostly_still",
-              "little_motion", "stutters"),
+              "little_motion", "stutters", "combed", "blocky"),
+    "sound": ("silent", "speech", "none"),
 }  # fmt: skip
 """What is rendered: for tags the words, and the reasons that faults have to be given."""
 
@@ -70,6 +72,10 @@ def plan(task: Task) -> tuple[Plan, Source]:
         return made, Source(name, {"camera": camera, "kind": "moving"}, clean=True)
     if task.group == "fault":
         return broken(made, task.word)
+    if task.group == "sound":
+        tags = {"sound": "silent" if task.word == "silent" else "audible"}
+        tags["voice"] = "speech" if task.word == "speech" else "none"
+        return made, Source(name, tags, clean=True)
     if task.word == "day":
         made.change = truth.by_day(made.world, rng)
         return made, Source(name, {"light": "day"}, clean=True)
@@ -85,8 +91,10 @@ def plan(task: Task) -> tuple[Plan, Source]:
 def broken(made: Plan, reason: str) -> tuple[Plan, Source]:
     rng = made.rng
     made.objects = max(made.objects, 1)
-    if reason in ("mostly_still", "little_motion"):
+    if reason in ("mostly_still", "little_motion", "combed"):
         made.path = truth.path_of("pan_left", rng, made.size)
+    if reason == "blocky":
+        made.coding = truth.strongly_coded(rng)
     changes = {
         "black": lambda: truth.darker(float(rng.uniform(0, 0.04))),
         "burnt_out": truth.burnt,
@@ -98,8 +106,10 @@ def broken(made: Plan, reason: str) -> tuple[Plan, Source]:
         "mostly_still": lambda: truth.frozen(float(rng.uniform(0.95, 1.0))),
         "little_motion": lambda: truth.frozen(1.0),
         "stutters": lambda: truth.stuttering(int(rng.integers(3, 7))),
+        "combed": truth.combed,
     }
-    made.change = changes[reason]()
+    if reason in changes:
+        made.change = changes[reason]()
     return made, Source(made.name, {}, frozenset({reason}))
 
 
@@ -121,8 +131,10 @@ def look(task: Task, folder: Path) -> Found:
     if source.tags.get("kind") == "screen":
         truth.encode(folder / f"{made.name}.mp4", truth.screen(made.rng, made.size), fps=truth.FPS)
     else:
+        if task.group == "sound":
+            made.sound = truth.sound(task.word, made.rng, folder / f"{made.name}.wav")
         made.write(folder)
-    stage = Scan(shots=FixedWindows(), scores=config.load().scan.scores)
+    stage = Scan(shots=FixedWindows(), scores=(*config.load().scan.scores, Speech()))
     result = stage.setup()(ScanItem(entry_at(str(folder / f"{made.name}.mp4"), {})))
     values: dict[str, float | str | None] = {}
     for name, rows in result.sides.items():
@@ -149,7 +161,7 @@ def judged(found: Iterable[Found]) -> None:
     """Prints precision and recall of each word of each tag, and of each reason."""
     listed = list(found)
     print(f"{'':24}{'sources':>8}{'precision':>11}{'recall':>8}")
-    for column in ("camera", "light", "kind"):
+    for column in ("camera", "light", "kind", "sound", "voice"):
         pairs = [
             (f.source.tags[column], f.words[column]) for f in listed if column in f.source.tags
         ]

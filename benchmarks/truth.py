@@ -8,13 +8,14 @@ come noise, the fault that the source is about, and x264. Every choice is drawn 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from curation.sample.encode import Coding, encode
+from curation.sample.sound import chords, noise, spoken, tone, write
 
 FPS, FRAMES = 20, 50
 SIZES = ((480, 270), (480, 270), (360, 360), (270, 480))
@@ -47,6 +48,9 @@ class Plan:
     noise: float = 2.0
     change: Callable[[int, Image.Image], Image.Image] = lambda index, frame: frame
     crf: int = 23
+    coding: Coding | None = None
+    """How it is coded, where not by x264 at `crf`."""
+    sound: Path | None = None
 
     def frames(self) -> Iterator[Image.Image]:
         patches = [Patch.drawn(self.rng, self.world, self.size) for _ in range(self.objects)]
@@ -62,7 +66,10 @@ class Plan:
             yield self.change(index, Image.fromarray(noisy.astype(np.uint8)))
 
     def write(self, folder: Path) -> None:
-        encode(folder / f"{self.name}.mp4", self.frames(), fps=FPS, coding=Coding(crf=self.crf))
+        coding = self.coding or Coding(crf=self.crf)
+        if self.sound is not None:
+            coding = replace(coding, sound_from=str(self.sound))
+        encode(folder / f"{self.name}.mp4", self.frames(), fps=FPS, coding=coding)
 
 
 @dataclass(frozen=True)
@@ -268,6 +275,50 @@ def stuttering(every: int) -> Change:
         return held[0].copy()
 
     return change
+
+
+def combed() -> Change:
+    """Every other line is of the frame before, as in interlaced video that is not called so."""
+    held: list[np.ndarray] = []
+
+    def change(index: int, frame: Image.Image) -> Image.Image:
+        now = np.array(frame)
+        before, held[:] = (held or [now])[0], [now.copy()]
+        now[1::2] = before[1::2]
+        return Image.fromarray(now)
+
+    return change
+
+
+def strongly_coded(rng: np.random.Generator) -> Coding:
+    """x264 or MPEG-4 Part 2 at a rate that shows."""
+    if rng.random() < 0.5:
+        return Coding("mpeg4", quantiser=int(rng.integers(18, 32)), gop=12)
+    return Coding(crf=int(rng.integers(44, 51)))
+
+
+def sound(word: str, rng: np.random.Generator, path: Path) -> Path:
+    """Two and a half seconds that are silent, spoken, or neither."""
+    length, seed = FRAMES / FPS, int(rng.integers(1 << 30))
+    made = noise(length, level_db=float(rng.uniform(-90, -70)), seed=seed)
+    if word == "speech":
+        voice = str(rng.choice(["en", "en-us+f3", "de", "fr+m3", "es", "it", "pl+f2"]))
+        words = spoken(str(rng.choice(SENTENCES)), voice=voice)[: len(made)]
+        made[: len(words)] += words * 10 ** (rng.uniform(-20, 0) / 20)
+        made += noise(length, level_db=float(rng.uniform(-70, -40)), seed=seed + 1)
+    elif word == "none":
+        loud = float(rng.uniform(-40, -12))
+        kinds = (noise(length, level_db=loud, seed=seed), chords(length, root=rng.uniform(90, 500)),
+                 tone(length, hertz=rng.uniform(80, 4000), peak_db=loud))  # fmt: skip
+        made += kinds[int(rng.integers(3))]
+    return write(path, made, channels=int(rng.integers(1, 3)))
+
+
+SENTENCES = (
+    "The camera follows a small boat along the river, and nobody looks up.",
+    "Two people walk on the bank while a dog runs after them all the way.",
+    "In the evening the light grows warm and the shadows are long and soft.",
+)
 
 
 def captioned(rng: np.random.Generator) -> Change:

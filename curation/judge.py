@@ -1,8 +1,9 @@
 """Applying a policy: every rule that each clip breaks, in the order in which reasons are given.
 
-First comes the list of clips to leave out, then bounds in the order of `LIMITS`, then tags. A
-source for which the policy has rules of its own is judged by those where they name a value or a
-tag, and by the common ones for the rest. A clip on the list of clips to keep breaks nothing.
+First comes the list of clips to leave out, then bounds in the order of `LIMITS`, then tags, then
+labels. A source for which the policy has rules of its own is judged by those where they name a
+value or a tag, and by the common ones for the rest. A clip on the list of clips to keep breaks
+nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.dataset import Dataset
-from curation.policy import LIMITS, Policy, Range
-from curation.reasons import EXCLUDED
+from curation.labelled import unwanted
+from curation.policy import LIMITS, LabelRules, Policy, Range
+from curation.reasons import EXCLUDED, UNWANTED_LABEL
 from curation.tags import TAGS
 from curation.where import matching
 
@@ -49,7 +51,7 @@ class Judged:
 def judge(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> Judged:
     """Applies the policy to clips of `Dataset.clips` and their `numbers`.
 
-    `ValueError` for a condition on sources that cannot be read.
+    `ValueError` for a condition on sources that cannot be read, and for labels that are not known.
     """
     ids = clips["clip_id"].to_pylist()
     included, excluded = listed(policy.include, ids), listed(policy.exclude, ids)
@@ -57,9 +59,27 @@ def judge(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> 
     for part, rules in rules_of(dataset, policy, clips):
         words = {name: np.array(clips[name].to_pylist(), object)[part] for name in rules.tags}
         reasons[part] = rules.reasons({name: v[part] for name, v in values.items()}, words)
+    labelled = label_breaches(dataset, policy, ids)
+    broken = np.array([breach is not None for breach in labelled], bool)
+    reasons[(reasons == None) & broken] = UNWANTED_LABEL  # noqa: E711
     reasons[excluded] = EXCLUDED
     reasons[included] = None
     return Judged(reasons.tolist(), included)
+
+
+def label_breaches(dataset: Dataset, policy: Policy, ids: Sequence[str]) -> list[Breach | None]:
+    """For each clip the rule on labels that it breaks, or None."""
+    if policy.labels == LabelRules():
+        return [None] * len(ids)
+    found = unwanted(dataset, policy.labels, ids)
+    wanted = _label_words(policy.labels)
+    return [Breach(UNWANTED_LABEL, "labels", each, wanted) if each else None for each in found]
+
+
+def _label_words(rules: LabelRules) -> str:
+    parts = [f"one of {', '.join(rules.allow)}"] if rules.allow is not None else []
+    parts += [f"none of {', '.join(rules.deny)}"] if rules.deny else []
+    return " and ".join(parts)
 
 
 def listed(beginnings: Sequence[str], ids: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -76,6 +76,18 @@ class Semantic:
 
 
 @dataclass(frozen=True)
+class LabelRules:
+    """Which labels of `reelmill label` are wanted; a clip that has none of them breaks neither."""
+
+    table: str | None = None
+    """The table `labels/<name>`, or the beginning of its name; null where one alone has them."""
+    allow: tuple[str, ...] | None = None
+    """Only clips for which one of these holds, such as `light/day` or `aesthetic`."""
+    deny: tuple[str, ...] = ()
+    """No clips for which one of these holds."""
+
+
+@dataclass(frozen=True)
 class SourceRules:
     """Other bounds and words for some sources; what is not named here stays as it is for all."""
 
@@ -105,6 +117,8 @@ class Policy:
     """Ids, or their beginnings, of clips that are kept whatever they break."""
     exclude: tuple[str, ...] = ()
     """The same of clips that are left out."""
+    labels: LabelRules = field(default_factory=LabelRules)
+    """Wanted labels."""
 
     def __post_init__(self) -> None:
         """Refuses unknown values and words, and bounds without a reason."""
@@ -113,6 +127,9 @@ class Policy:
         for own in self.sources:
             _check_limits(own.limits)
             check_words(own.tags)
+        both = set(self.labels.allow or ()) & set(self.labels.deny)
+        if both:
+            raise ValueError(f"policy: labels both allows and denies {sorted(both)[0]!r}")
         for beginning in (*self.include, *self.exclude):
             if len(beginning) < _LEAST_DIGITS:
                 raise ValueError(
@@ -125,7 +142,10 @@ class Policy:
     @property
     def digest(self) -> str:
         """Names the policy by its content."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        said = asdict(self)
+        if self.labels == LabelRules():  # a policy without labels is named as before there were any
+            del said["labels"]
+        text = json.dumps(said, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -41,12 +41,14 @@ CLIP_REASONS: dict[str, str] = {
     "low_rate": "Fewer frames a second than the policy asks for.",
     "high_rate": "More frames a second than the policy allows.",
     "excluded": "The clip is on the policy's list of clips to leave out.",
+    "unwanted_label": "A label that is not wanted holds, or none of those that are asked for.",
     "near_duplicate": "A better clip of the same footage is kept.",
     "semantic_duplicate": "A better clip of the same kind of scene is kept.",
 }
 """Reasons that come from the clip itself rather than from a score."""
 
 EXCLUDED = "excluded"
+UNWANTED_LABEL = "unwanted_label"
 DUPLICATE_REASONS = ("near_duplicate", "semantic_duplicate")
 """Those of duplicates; the others are for what is filtered."""
 

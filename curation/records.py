@@ -265,6 +265,11 @@ class Render:
     """Frames in the file."""
     audio: bool | None = None
     """Whether the file has sound."""
+    crop: str | None = None
+    """The part of the source's picture that it shows, `WIDTHxHEIGHT+LEFT+TOP` in pixels as
+    displayed; null for all of it."""
+    faces_blurred: int | None = None
+    """Faces that were blurred, counted in every frame anew; null where none were looked for."""
 
 
 @dataclass(frozen=True, slots=True)

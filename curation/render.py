@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
+from curation.crop import Crop
+from curation.face_blur import BlurFaces, Found, look_for_faces
 from curation.media import child
 from curation.media.allow import AUDIO_CODECS
 from curation.media.copy import COPIED_CODECS, copy
 from curation.media.cut import Span
-from curation.media.encode import Encoding, encode
+from curation.media.encode import Changes, Encoding, encode
 from curation.original import original
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
@@ -29,6 +33,8 @@ class RenderBatch:
 
     source: Source
     clips: tuple[Clip, ...]
+    crops: tuple[Crop | None, ...] = ()
+    """What is shown of each clip's picture; empty for all of every one."""
 
     @property
     def key(self) -> str:
@@ -39,6 +45,7 @@ class RenderBatch:
 @dataclass(frozen=True)
 class _ClipItem:
     clip: Clip
+    crop: Crop | None
 
     @property
     def key(self) -> str:
@@ -56,14 +63,28 @@ class RenderClips:
     write no file and keep the reference."""
     encoding: Encoding = field(default_factory=Encoding)
     """How `encode` encodes."""
+    crop: Literal["keep", "bars"] = "keep"
+    """`keep` shows the whole picture, `bars` what lies inside its black bars."""
+    blur_faces: BlurFaces | None = None
+    """Blurs faces, if given."""
     limits: child.Limits = field(default_factory=child.Limits)
     """What ffmpeg may use."""
     version: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        """`ValueError` for a mode that cannot do what else is asked for."""
+        if self.mode == "span" and self.changes:
+            raise ValueError("crop and blur_faces need files: set mode to encode")
+
+    @property
+    def changes(self) -> bool:
+        """Whether pictures may differ from the source's in more than size."""
+        return self.crop != "keep" or self.blur_faces is not None
+
     @property
     def needs(self) -> Needs:
-        """One core: an encoder thread."""
-        return Needs(cpus=1.0, memory_mb=800)
+        """One core: an encoder thread; room for small frames where faces are looked for."""
+        return Needs(cpus=1.0, memory_mb=800 if self.blur_faces is None else 1500)
 
     @property
     def profile(self) -> str:
@@ -71,11 +92,17 @@ class RenderClips:
         decides: dict[str, Any] = {"version": self.version, "mode": self.mode}
         if self.mode != "span":
             decides |= dataclasses.asdict(self.encoding)
+        if self.crop != "keep":
+            decides["crop"] = self.crop
+        if self.blur_faces is not None:
+            decides |= self.blur_faces.decides
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
         return f"{self.mode}-{digest[:8]}"
 
     def setup(self) -> Callable[[RenderBatch], list[Render]]:
-        """Nothing to load."""
+        """Loads the detector of faces, if there is one."""
+        if self.blur_faces is not None:
+            self.blur_faces.detector.load()
         return lambda batch: _render_all(self, batch)
 
 
@@ -84,7 +111,9 @@ def _render_all(stage: RenderClips, batch: RenderBatch) -> list[Render]:
     if stage.mode == "span":
         return [_reference(clip, batch.source) for clip in batch.clips]
     with original(batch.source) as path:
-        return [_render(stage, clip, batch.source, path) for clip in batch.clips]
+        crops = batch.crops or (None,) * len(batch.clips)
+        items = map(_ClipItem, batch.clips, crops)
+        return [_render(stage, item, batch.source, path) for item in items]
 
 
 def _reference(clip: Clip, source: Source) -> Render:
@@ -102,8 +131,9 @@ def _reference(clip: Clip, source: Source) -> Render:
     )
 
 
-def _render(stage: RenderClips, clip: Clip, source: Source, path: str) -> Render:
-    outcome = attempt(lambda item: _to_file(stage, item.clip, source, path), _ClipItem(clip))
+def _render(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> Render:
+    clip = item.clip
+    outcome = attempt(lambda item: _to_file(stage, item, source, path), item)
     if isinstance(outcome, Done):
         made: Render = outcome.value
         return made
@@ -112,34 +142,55 @@ def _render(stage: RenderClips, clip: Clip, source: Source, path: str) -> Render
     raise EnvironmentFaultError(f"clip {clip.clip_id}: {outcome.detail}")
 
 
-def _to_file(stage: RenderClips, clip: Clip, source: Source, path: str) -> Render:
+def _to_file(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> Render:
+    clip = item.clip
     relative = f"renders/{stage.profile}/media/{clip.clip_id[:2]}/{clip.clip_id}.mp4"
     with Storage.at(stage.output).writing(relative) as target:
-        made = _write(stage, clip, source, path, target)
+        made = _write(stage, item, source, path, target)
         return dataclasses.replace(
             made, path=relative, sha256=file_sha256(target), size_bytes=os.path.getsize(target)
         )
 
 
-def _write(stage: RenderClips, clip: Clip, source: Source, path: str, target: str) -> Render:
+def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, target: str) -> Render:
     """The row of the clip that was written to `target`, without its path and digest."""
-    span = Span.of(clip, source)
-    width, height = source.width or 0, source.height or 0
-    row = Render(clip.clip_id, clip.source_id, "rendered", width=width, height=height)
-    copies = stage.mode == "copy" and _copies(stage.encoding, source)
+    clip, span = item.clip, Span.of(item.clip, source)
+    displayed = (source.width or 0, source.height or 0)
+    row = Render(clip.clip_id, clip.source_id, "rendered", width=displayed[0], height=displayed[1])
+    plain = item.crop is None and stage.blur_faces is None
+    copies = stage.mode == "copy" and plain and _copies(stage.encoding, source)
     if copies and copy(path, target, span, stage.limits) is None:
         return dataclasses.replace(
             row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames, audio=False
         )
-    size = stage.encoding.size(width, height)
+    shown = displayed if item.crop is None else (item.crop.width, item.crop.height)
+    size = stage.encoding.size(*shown)
     audio = stage.encoding.audio == "keep" and source.audio_codec in AUDIO_CODECS
-    frames = encode(
-        path, target, span, size=size, encoding=stage.encoding, limits=stage.limits, audio=audio
-    )
+    with _faces(stage, span, displayed, path) as found:
+        frames = encode(
+            path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
+            audio=audio, changes=Changes(displayed, item.crop, found and found.mask),
+        )  # fmt: skip
     return dataclasses.replace(
         row, mode="encode", codec="h264", width=size[0], height=size[1],
         fps=stage.encoding.fps or source.fps, frames=frames, audio=audio,
+        crop=None if item.crop is None else str(item.crop),
+        faces_blurred=None if found is None else found.faces,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _faces(
+    stage: RenderClips, span: Span, displayed: tuple[int, int], path: str
+) -> Iterator[Found | None]:
+    """The faces of a clip and a mask of them, which is gone afterwards; None if none is wanted."""
+    if stage.blur_faces is None:
+        yield None
+        return
+    with tempfile.NamedTemporaryFile(prefix="reelmill-", suffix=".nut") as masks:
+        yield look_for_faces(
+            stage.blur_faces, path, span, size=displayed, limits=stage.limits, target=masks.name
+        )
 
 
 def _copies(encoding: Encoding, source: Source) -> bool:

@@ -13,11 +13,16 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
+from curation.crop import Crop, inside
 from curation.dataset import Dataset, source_rows
-from curation.records import Clip, Render
+from curation.records import Clip, Render, Source
 from curation.render import RenderBatch, RenderClips
+from curation.scores import table_name
+from curation.scores.borders import Borders, BorderScores
 from curation.stage import Done, Failed
 
+Bars = tuple[float | None, ...]
+"""Shares of the upper, lower, left and right bar."""
 _LARGEST_BATCH = 32
 _BATCHES = 16
 """At least so many batches where there are enough clips, so that all workers have some."""
@@ -53,16 +58,35 @@ class RenderStep:
         sources = source_rows(self.catalog)
         clips: list[Clip] = records.records(Clip, kept)
         most = max(1, min(_LARGEST_BATCH, len(clips) // _BATCHES))
+        crops = self._crops() if clips else {}
         batches = []
         for source_id, own in itertools.groupby(clips, lambda clip: clip.source_id):
             listed = tuple(own)
             for at in range(0, len(listed), most):
-                batches.append(RenderBatch(sources[source_id], listed[at : at + most]))
+                batches.append(_batch(sources[source_id], listed[at : at + most], crops))
         return batches
+
+    def _crops(self) -> dict[str, Bars]:
+        """The bars of each clip, where the profile crops them."""
+        if self.stage.crop == "keep":
+            return {}
+        rows = self.dataset.side(table_name(Borders), BorderScores)
+        if not rows.num_rows:
+            raise ValueError(
+                "render.crop: no bars were measured; add Borders to scan.scores and run "
+                "`reelmill scan` again"
+            )
+        names = ("clip_id", "bar_top", "bar_bottom", "bar_left", "bar_right")
+        columns = (rows[name].to_pylist() for name in names)
+        return {clip: tuple(bars) for clip, *bars in zip(*columns, strict=True)}
 
     def split(self, item: RenderBatch) -> list[RenderBatch]:
         """A batch of its own for each clip."""
-        return [RenderBatch(item.source, (clip,)) for clip in item.clips]
+        crops = item.crops or (None,) * len(item.clips)
+        return [
+            RenderBatch(item.source, (clip,), (crop,))
+            for clip, crop in zip(item.clips, crops, strict=True)
+        ]
 
     def weight(self, item: RenderBatch) -> int:
         """Clips in the batch."""
@@ -88,6 +112,14 @@ class RenderLedger:
         renders = [row for batch, outcome in results for row in _rows(batch, outcome)]
         self._writer.append(self._step.result, records.table(Render, renders))
         return Counter(render.reason or "rendered" for render in renders)
+
+
+def _batch(source: Source, clips: tuple[Clip, ...], bars: dict[str, Bars]) -> RenderBatch:
+    size = (source.width or 0, source.height or 0)
+    crops: tuple[Crop | None, ...] = ()
+    if bars:
+        crops = tuple(inside(bars.get(clip.clip_id, (None,) * 4), *size) for clip in clips)
+    return RenderBatch(source, clips, crops)
 
 
 def _rows(batch: RenderBatch, outcome: Done | Failed) -> list[Render]:

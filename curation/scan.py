@@ -1,4 +1,7 @@
-"""Scan: one pass over a source gives its shots, clips, scores, thumbnails and embeddings."""
+"""Scan: one pass over a source gives its shots, clips, scores, thumbnails and embeddings.
+
+A second pass decodes the sound, where there is some and a score hears it.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from curation import records, scores
+from curation.clock import Clock
 from curation.descriptor import FrameDct
-from curation.embed.contract import Embedder, EmbeddingWatcher
+from curation.embed.contract import Embedder, EmbeddingWatcher, table_name
 from curation.listing import Entry
 from curation.media import child
+from curation.media.listen import listen
 from curation.media.probe import Facts, check_readable, probe
 from curation.media.watch import Frames, Sampling, Timeline, watch
 from curation.reasons import MediaError, OutOfReachError
@@ -140,37 +145,67 @@ def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Sourc
 
 def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) -> ScanResult:
     entry = item.entry
-    clock = _Clock()
-    embedders = {each: make() for each, make in models.embedders.items()}
-    with _readable(entry) as path, contextlib.closing(Watcher(stage.scores, embedders)) as watcher:
+    clock = Clock()
+    with _readable(entry) as path, contextlib.closing(_watcher(stage, models, item)) as watcher:
         known["source_id"] = source_id = file_sha256(path)
         facts = probe(path, stage.limits)
         known.update(_probed(facts))
-        finder = models.finder()
-        find = clock.timed("shots", finder.feed if item.known is None else lambda frames: None)
-        glance = clock.timed("scores", watcher.glance)
-
-        def on_low(frames: Frames) -> None:
-            find(frames)
-            glance(frames)
-
-        timeline = watch(
-            path,
-            facts,
-            stage.sampling,
-            stage.limits,
-            on_low=on_low,
-            on_analysis=clock.timed("scores", watcher.see),
-        )
-        clips: Sequence[Clip]
-        if item.known is None:
+        finder = models.finder() if item.known is None else None
+        timeline = None
+        if finder is not None or watcher.watches:
+            timeline = _pictures(stage, finder, watcher, path, facts, clock)
+        clips = item.known or ()
+        if finder is not None and timeline is not None:
             clips = clock.timed("shots", _clips)(stage, finder, timeline, source_id, facts)
-        else:
-            clips = item.known
+        if watcher.listens:
+            begin_s = _begin_s(timeline, clips)
+            hear = clock.timed("sound", watcher.hear)
+            watcher.heard(listen(path, facts, stage.limits, begin_s, hear))
         sides = clock.timed("scores", watcher.tables)(clips, timeline)
-        sides = {name: sides[name] for name in item.tables or sides}
-    source = _scanned(entry, known, timeline, clips, stage)
+    if timeline is None or item.known is not None:
+        source = _filled(entry, known)
+    else:
+        source = _scanned(entry, known, timeline, clips, stage)
     return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+
+
+def _watcher(stage: Scan, models: _Models, item: ScanItem) -> Watcher:
+    """What takes the source's frames and sound, for the tables that are to be filled."""
+    wanted = item.tables or tuple(stage.side_tables)
+    embedders = {e: make() for e, make in models.embedders.items() if table_name(e) in wanted}
+    return Watcher(stage.scores, embedders, wanted)
+
+
+def _pictures(  # noqa: PLR0917  all that a source is watched with
+    stage: Scan, finder: ShotFinder | None, watcher: Watcher, path: str, facts: Facts, clock: Clock
+) -> Timeline:
+    """Shows the frames to whoever wants them."""
+    find = clock.timed("shots", finder.feed if finder is not None else lambda frames: None)
+    glance = clock.timed("scores", watcher.glance)
+
+    def on_low(frames: Frames) -> None:
+        find(frames)
+        glance(frames)
+
+    return watch(
+        path,
+        facts,
+        stage.sampling,
+        stage.limits,
+        on_low=on_low,
+        on_analysis=clock.timed("scores", watcher.see) if watcher.sees else None,
+        on_lines=clock.timed("scores", watcher.read) if watcher.reads else None,
+    )
+
+
+def _begin_s(timeline: Timeline | None, clips: Sequence[Clip]) -> float:
+    """When the container shows the source's first frame; 0 where frames have no times."""
+    if timeline is not None:
+        return 0.0 if timeline.pts is None else float(timeline.pts[0] * timeline.time_base)
+    for clip in clips:
+        if clip.start_pts is not None and clip.time_base is not None:
+            return float(clip.start_pts * Fraction(clip.time_base)) - clip.start_s
+    return 0.0
 
 
 @contextlib.contextmanager
@@ -188,36 +223,23 @@ def _readable(entry: Entry) -> Iterator[str]:
         yield path
 
 
-class _Clock:
-    """CPU seconds of this process by part; what is left belongs to the decode's plumbing."""
-
-    def __init__(self) -> None:
-        self._start = time.process_time()
-        self._children = child.cpu_seconds()
-        self._parts: dict[str, float] = {}
-
-    def timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any) -> Any:
-            start = time.process_time()
-            try:
-                return work(*args)
-            finally:
-                spent = time.process_time() - start
-                self._parts[part] = self._parts.get(part, 0.0) + spent
-
-        return run
-
-    def seconds(self) -> dict[str, float]:
-        own = time.process_time() - self._start
-        rest = own - sum(self._parts.values())
-        return {"decode": child.cpu_seconds() - self._children, "transfer": rest, **self._parts}
-
-
 def _probed(facts: Facts) -> dict[str, Any]:
     names = ("container", "codec", "pixel_format", "stream_index", "video_streams",
              "audio_streams", "audio_codec", "width", "height", "rotation", "pixel_aspect",
              "interlaced", "hdr")  # fmt: skip
     return {name: getattr(facts, name) for name in names}
+
+
+def _filled(entry: Entry, known: dict[str, Any]) -> Source:
+    """The row of a source that has one already: its clips stand, and only tables were filled."""
+    return Source(
+        uri=entry.uri,
+        size_bytes=entry.size_bytes,
+        modified=entry.modified,
+        outcome="scanned",
+        extra=entry.extra or None,
+        **known,
+    )
 
 
 def _scanned(

@@ -16,11 +16,11 @@ from curation.catalog import Writer
 from curation.dataset import Dataset, numbers
 from curation.dedup.greedy import Standing, greedy
 from curation.dedup.stored import NotEmbeddedError, notions, relation
-from curation.judge import Judged, judge
+from curation.judge import Judged, judge, label_breaches
 from curation.policy import Policy
 from curation.records import Neighbour, Verdict
 
-__all__ = ["APP", "NotEmbeddedError", "Selection", "funnel", "select"]
+__all__ = ["APP", "NotEmbeddedError", "Selection", "best_first", "funnel", "select"]
 
 APP = "select"
 _QUALITY = ("short_side", "sharpness", "duration_s")
@@ -52,7 +52,7 @@ def select(dataset: Dataset, policy: Policy) -> Selection:
     values = numbers(clips)
     previous = dataset.latest_selection()
     before = funnel(dataset.selection(previous)) if previous else None
-    selection_id = _name(policy, clips, values)
+    selection_id = _name(dataset, policy, clips, values)
     rows = dataset.selection(selection_id)
     if clips.num_rows and not rows.num_rows:
         rows = _decided(dataset, clips, values, policy, selection_id)
@@ -82,13 +82,16 @@ def funnel(verdicts: pa.Table) -> Counter[str]:
     return Counter(reason if verdict == "filtered" else verdict for verdict, reason in pairs)
 
 
-def _name(policy: Policy, clips: pa.Table, values: Values) -> str:
+def _name(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> str:
     """Names a selection by all that decides it, so that a score that came later makes a new one."""
     state = hashlib.sha256(f"{policy.digest}{''.join(clips['clip_id'].to_pylist())}".encode())
     for name in sorted({*policy.bounded, *_QUALITY}):
         state.update(values[name].tobytes())
     for name in sorted(policy.worded):
         state.update(repr(clips[name].to_pylist()).encode())
+    labelled = label_breaches(dataset, policy, clips["clip_id"].to_pylist())
+    if any(labelled):
+        state.update(repr([breach and breach.found for breach in labelled]).encode())
     return state.hexdigest()[:16]
 
 
@@ -124,17 +127,23 @@ def _duplicates(  # noqa: PLR0917  what the selection knows by then
     judged: Judged,
 ) -> dict[int, Standing]:
     """The duplicates among the clips that pass the filter, by row; one kept by hand is none."""
-    passing = np.array([i for i, reason in enumerate(judged.reasons) if reason is None])
+    passing = best_first(dataset, clips, values, judged)
     asked = notions(policy)
-    if not asked or not len(passing):
+    if not asked or not passing:
         return {}
-    wanted = clips["clip_id"].take(passing).to_pylist()
+    wanted = clips["clip_id"].take(sorted(passing)).to_pylist()
     relations = [relation(each, dataset.catalog, writer, clips, wanted) for each in asked]
+    found = greedy(passing, relations)
+    return {row: standing for row, standing in found.items() if not judged.included[row]}
+
+
+def best_first(dataset: Dataset, clips: pa.Table, values: Values, judged: Judged) -> list[int]:
+    """Rows of the clips that pass the filter, the better one of any two first."""
+    passing = np.array([i for i, reason in enumerate(judged.reasons) if reason is None], np.int64)
     ranks = [-judged.included[passing].astype(float)]
     ranks += [-np.nan_to_num(values[name][passing]) for name in _QUALITY]
     ranks.append(-np.nan_to_num(_bitrates(dataset, clips)[passing]))
-    found = greedy(passing[np.lexsort(ranks[::-1])].tolist(), relations)
-    return {row: standing for row, standing in found.items() if not judged.included[row]}
+    return [int(row) for row in passing[np.lexsort(ranks[::-1])]]
 
 
 def _bitrates(dataset: Dataset, clips: pa.Table) -> npt.NDArray[np.float64]:

@@ -22,10 +22,11 @@ from pydantic import TypeAdapter, ValidationError
 from curation.caption import CAPTIONERS, FactsCaption
 from curation.caption.contract import Captioner
 from curation.embed import EMBEDDERS
+from curation.face_blur import BlurFaces
 from curation.media.child import Limits
 from curation.media.encode import Encoding
 from curation.media.watch import Sampling
-from curation.policy import LIMITS, Policy, Range, Semantic, SourceRules
+from curation.policy import LIMITS, LabelRules, Policy, Range, Semantic, SourceRules
 from curation.render import RenderClips
 from curation.scan import Scan
 from curation.scores import SCORES
@@ -79,10 +80,16 @@ _SECTIONS: dict[str, dict[str, Any]] = {
         "sources": list[Any],
         "include": list[str],
         "exclude": list[str],
+        "labels": LabelRules,
         "copies": float | None,
         "semantic": Semantic,
     },
-    "render": {"mode": Literal["encode", "copy", "span"], "encoding": Encoding},
+    "render": {
+        "mode": Literal["encode", "copy", "span"],
+        "encoding": Encoding,
+        "crop": Literal["keep", "bars"],
+        "blur_faces": BlurFaces | None,
+    },
     "caption": {"captioner": None},
     "tokenize": {f.name: None for f in dataclasses.fields(Tokenize) if f.name != "limits"},
     "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
@@ -236,7 +243,7 @@ def _refuse_unknown_keys(data: dict[str, Any]) -> None:
 
 def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any]) -> Profile:
     sandbox = _checked(Limits, data["sandbox"], "sandbox")
-    scan, render = data["scan"], data["render"]
+    scan = data["scan"]
     return Profile(
         scan=Scan(
             shots=_chosen(data, "scan.shots"),
@@ -247,11 +254,7 @@ def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any]) -> Profile:
             limits=sandbox,
         ),
         policy=_policy(data["policy"]),
-        render=RenderClips(
-            mode=_checked(_SECTIONS["render"]["mode"], render["mode"], "render.mode"),
-            encoding=_checked(Encoding, render["encoding"], "render.encoding"),
-            limits=sandbox,
-        ),
+        render=_render(data["render"], sandbox),
         caption=_chosen(data, "caption.captioner"),
         tokenize=_tokenize(data["tokenize"], sandbox, tokenizers),
         execution=_checked(Execution, data["execution"], "execution"),
@@ -285,6 +288,16 @@ def _several(given: Any, known: Mapping[str, type[Any]], at: str) -> tuple[Any, 
     return tuple(made)
 
 
+def _render(data: Mapping[str, Any], sandbox: Limits) -> RenderClips:
+    """The settings of rendering."""
+    kinds = _SECTIONS["render"]
+    settings = {name: _checked(kind, data[name], f"render.{name}") for name, kind in kinds.items()}
+    try:
+        return RenderClips(limits=sandbox, **settings)
+    except ValueError as error:
+        raise ConfigError(f"render: {error}") from error
+
+
 def _tokenize(data: Any, sandbox: Limits, tokenizers: Callable[[str], Any]) -> Tokenize:
     stage: Tokenize = dataclasses.replace(_checked(Tokenize, data, "tokenize"), limits=sandbox)
     try:
@@ -305,10 +318,11 @@ def _policy(data: dict[str, Any]) -> Policy:
         data[name] = _clip_list(data[name], f"policy.{name}")
     copies = _checked(float | None, data["copies"], "policy.copies")
     semantic = _checked(Semantic, data["semantic"], "policy.semantic")
+    labels = _checked(LabelRules, data["labels"] or {}, "policy.labels")
     try:
         return Policy(
             ranges, copies, semantic, words, tuple(sources),
-            tuple(data["include"]), tuple(data["exclude"]),
+            tuple(data["include"]), tuple(data["exclude"]), labels,
         )  # fmt: skip
     except ValueError as error:
         raise ConfigError(str(error)) from error

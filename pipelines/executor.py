@@ -53,9 +53,14 @@ class InProcess:
             yield attempt(work, item)
 
 
-def set_up(stage: Stage) -> Callable[[Any], Any]:
-    """The stage's work; if it cannot be set up, work that says so of the surroundings."""
+def set_up(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:
+    """The stage's work; if it cannot be set up, work that says so of the surroundings.
+
+    `check` is called first, and raises where the stage should not even be set up.
+    """
     try:
+        if check is not None:
+            check()
         return stage.setup()
     except Exception as error:
         words = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"

@@ -99,7 +99,12 @@ class Job:
         """Applies the policy."""
         began = _now()
         start = time.monotonic()
-        selection = select(self.dataset, self.profile.policy)
+        try:
+            selection = select(self.dataset, self.profile.policy)
+        except ValueError as error:
+            if type(error) is ValueError:  # words about the policy, for who wrote it
+                raise NothingToDoError(str(error)) from error
+            raise
         if selection.is_new:
             result = selection.selection_id
             self._record("select", began, start, selection.funnel, cpu_seconds={}, result=result)
@@ -107,7 +112,12 @@ class Job:
 
     def render(self, watch: Watch) -> Tally | None:
         """Renders what the newest selection keeps."""
-        return self._drive(self._render_step(), watch)
+        step = self._render_step()
+        try:
+            step.todo()
+        except ValueError as error:
+            raise NothingToDoError(str(error)) from error
+        return self._drive(step, watch)
 
     def caption(self, watch: Watch, retry: frozenset[str] = frozenset()) -> Tally | None:
         """Captions what is kept, or failed for a reason of `retry`; None if nothing."""

@@ -27,6 +27,7 @@ from typing import Any
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Item, Outcome, Stage, attempt
 from pipelines.executor import ClusterError, ExecutorLostError, one_thread_each, set_up
+from pipelines.storage_mark import StorageMark
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class OnRay:
 
         workers = min(self._fitting(stage), len(items))
         needs = stage.needs
-        packed = pickle.dumps(stage)
+        packed, mark = pickle.dumps(stage), StorageMark.handed()
 
         class Worker(_Worker):
             def __init__(self) -> None:
-                super().__init__(packed)
+                super().__init__(packed, mark)
 
         try:
             rows = ray.data.from_items(
@@ -122,9 +123,9 @@ _SPARE_CPUS = 0.5
 class _Worker:
     """An actor: sets the stage up once, then turns items into outcomes and never raises."""
 
-    def __init__(self, stage: bytes) -> None:
+    def __init__(self, stage: bytes, mark: StorageMark | None) -> None:
         one_thread_each()
-        self._work = set_up(pickle.loads(stage))
+        self._work = set_up(pickle.loads(stage), mark.check if mark else None)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         outcomes = [attempt(self._work, pickle.loads(item)) for item in batch["item"]]

@@ -1,15 +1,12 @@
-"""What clips are compared by: their signatures, for copies, or the vectors of some embedding.
-
-Both offer the same: a key that is equal for clips that are the same to the bit, a unit vector that
-finds candidates, and a judgement of the pairs found.
-"""
+"""What clips are compared by: their signatures, for copies, or the vectors of some embedding."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,58 +14,50 @@ import pyarrow as pa
 
 from curation.dedup.alignment import Shown, align, shown
 from curation.dedup.pairs import Pairs, Rows, Vectors
-from curation.dedup.signature import COARSE, unpacked_rows
+from curation.dedup.signature import COARSE, picture_basis, unpacked_rows
 from curation.policy import COPIES_FLOOR, SEMANTIC_FLOOR
 from curation.records import Signature
-
-_CANDIDATE = 0.6
-"""Copies have marks at least this similar."""
 
 Floats = npt.NDArray[np.float64]
 
 
-class Content(Protocol):
+@dataclass(frozen=True)
+class Content(ABC):
     """What some clips show."""
 
-    @property
-    def ids(self) -> Sequence[str]:
+    rows: pa.Table
+    """Rows of what they are compared by, sorted by `clip_id`."""
+    floor: ClassVar[float]
+    """How similar the marks of two clips have to be for the pair to be judged."""
+
+    @cached_property
+    def ids(self) -> list[str]:
         """The clips, sorted."""
+        listed: list[str] = self.rows["clip_id"].to_pylist()
+        return listed
 
     @property
-    def floor(self) -> float:
-        """How similar the vectors of two clips have to be for the pair to be judged."""
-
-    @property
+    @abstractmethod
     def keys(self) -> Sequence[bytes]:
-        """Equal for clips that are the same; all that show nothing are."""
+        """Equal for clips that are the same to the bit."""
 
     @property
+    @abstractmethod
     def marks(self) -> tuple[Vectors, Rows]:
         """Unit vectors [m, dim] that find pairs, and the row of the clip that each belongs to.
 
         Clips that show nothing have none, or zeros.
         """
 
-    def judged(self, pairs: Pairs) -> tuple[Floats, list[float | None]]:
-        """How similar those pairs are, 0 for none at all, and how many seconds they share."""
+    @abstractmethod
+    def judged(self, pairs: Pairs) -> tuple[Floats, Floats]:
+        """How similar those pairs are, 0 for none at all, and the seconds they share or NaN."""
 
 
-@dataclass(frozen=True)
-class Signatures:
-    """Clips by what they show from frame to frame; rows of the table `signatures` by clip."""
+class Signatures(Content):
+    """Clips by what they show from frame to frame; rows of the table `signatures`."""
 
-    rows: pa.Table
-
-    @property
-    def floor(self) -> float:
-        """See `Content`."""
-        return _CANDIDATE
-
-    @cached_property
-    def ids(self) -> Sequence[str]:
-        """See `Content`."""
-        listed: list[str] = self.rows["clip_id"].to_pylist()
-        return listed
+    floor = 0.6
 
     @cached_property
     def keys(self) -> Sequence[bytes]:
@@ -78,29 +67,34 @@ class Signatures:
 
     @cached_property
     def marks(self) -> tuple[Vectors, Rows]:
-        """The mean look of each framing of each clip, its frames counting alike."""
+        """The mean look of each framing of each clip as a picture, its frames counting alike.
+
+        Of its 16×16 values the signed square roots are taken (Perronnin et al. 2010), so that a
+        mark that is brighter than all else does not make up the picture.
+        """
         framings = self.rows["framings"].to_numpy()
         owners = np.repeat(np.arange(len(framings)), framings)
-        made = np.empty((len(owners), COARSE), np.float32)
+        looks = np.empty((len(owners), COARSE), np.float32)
         at = 0
         for row, count in enumerate(framings.tolist()):
             if count:
                 frames = unpacked_rows(*(self.rows[n][row].as_py() for n in ("scales", "coarse")))
-                made[at : at + count] = unit(frames).reshape(count, -1, COARSE).mean(axis=1)
+                looks[at : at + count] = unit(frames).reshape(count, -1, COARSE).mean(axis=1)
                 at += count
-        return unit(made), owners
+        pictures = unit(looks) @ picture_basis(False).astype(np.float32)
+        return unit(np.sign(pictures) * np.sqrt(np.abs(pictures))), owners
 
-    def judged(self, pairs: Pairs) -> tuple[Floats, list[float | None]]:
+    def judged(self, pairs: Pairs) -> tuple[Floats, Floats]:
         """How well the clips agree where they agree best in time."""
         unpacked = lru_cache(maxsize=4096)(self._shown)
         similarity = np.zeros(len(pairs))
-        overlap_s: list[float | None] = []
+        overlap_s = np.zeros(len(pairs))
         for at, (one, other) in enumerate(zip(pairs.first, pairs.second, strict=True)):
             # In the order of their content, so that identical clips are all judged alike.
             a, b = sorted((int(one), int(other)), key=self.keys.__getitem__)
             found = align(unpacked(a), unpacked(b))
             similarity[at] = found.similarity if found.similarity >= COPIES_FLOOR else 0.0
-            overlap_s.append(found.overlap_s)
+            overlap_s[at] = found.overlap_s
         return similarity, overlap_s
 
     def _shown(self, row: int) -> Shown:
@@ -108,22 +102,10 @@ class Signatures:
         return shown(Signature(**{"source_id": "", **said}))
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """Clips by the vectors of one model; rows of its table `embeddings/…` by clip."""
+class Embedded(Content):
+    """Clips by the vectors of one model; rows of its table `embeddings/…`."""
 
-    rows: pa.Table
-
-    @property
-    def floor(self) -> float:
-        """See `Content`."""
-        return SEMANTIC_FLOOR
-
-    @cached_property
-    def ids(self) -> Sequence[str]:
-        """See `Content`."""
-        listed: list[str] = self.rows["clip_id"].to_pylist()
-        return listed
+    floor = SEMANTIC_FLOOR
 
     @cached_property
     def keys(self) -> Sequence[bytes]:
@@ -137,9 +119,9 @@ class Embedded:
         (dim,) = set(self.rows["dim"].to_pylist()) or {1}
         return unpack(self.keys, dim), np.arange(len(self.ids))
 
-    def judged(self, pairs: Pairs) -> tuple[Floats, list[float | None]]:
+    def judged(self, pairs: Pairs) -> tuple[Floats, Floats]:
         """The cosine says all."""
-        return pairs.similarity, [None] * len(pairs)
+        return pairs.similarity, np.full(len(pairs), np.nan)
 
 
 def unpack(vectors: Sequence[bytes], dim: int) -> Vectors:

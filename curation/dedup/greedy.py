@@ -45,7 +45,7 @@ class Relation:
         """The links by group, the most similar first."""
         order = np.lexsort((self.other, -self.similarity, self.one))
         bounds = np.searchsorted(self.one[order], np.arange(len(self.group) + 1))
-        other, similarity = self.other[order].tolist(), self.similarity[order].tolist()
+        other, similarity = self.other[order], self.similarity[order]
         return _Table(self, self.group.tolist(), bounds.tolist(), other, similarity)
 
 
@@ -54,8 +54,8 @@ class _Table:
     relation: Relation
     group: list[int]
     bounds: list[int]
-    other: list[int]
-    similarity: list[float]
+    other: Rows
+    similarity: npt.NDArray[np.float64]
     kept: dict[int, list[int]] = field(default_factory=dict)
     """The kept clips of a group."""
 
@@ -67,9 +67,10 @@ class _Table:
         group = self.group[row]
         for found in self._of(group, row):
             return Standing(found, 1.0, self.relation.reason)
-        for at in range(self.bounds[group], self.bounds[group + 1]):
-            for found in self._of(self.other[at], row):
-                return Standing(found, self.similarity[at], self.relation.reason)
+        links = slice(self.bounds[group], self.bounds[group + 1])
+        for at, other in enumerate(self.other[links].tolist(), links.start):
+            for found in self._of(other, row):
+                return Standing(found, float(self.similarity[at]), self.relation.reason)
         return None
 
     def _of(self, group: int, row: int) -> Iterable[int]:

@@ -6,15 +6,15 @@ anything is searched: a thousand copies of a test card make a thousand rows, not
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from curation import records
-from curation.dedup.content import Content
-from curation.dedup.pairs import Pairs, similar_pairs
+from curation.dedup.content import Content, Floats
+from curation.dedup.pairs import Pairs, Rows, joined, pair_batches
 from curation.records import Neighbour
 
 
@@ -29,32 +29,61 @@ def neighbours(content: Content, searched: Collection[str], first: Collection[st
     known = np.fromiter((clip in first for clip in ids), bool, len(ids))
     new = np.fromiter((clip not in searched for clip in ids), bool, len(ids))
     stands = representatives(content, known)
-    pairs = _candidates(content, stands == np.arange(len(ids)), new)
-    similarity, overlap_s = content.judged(pairs)
-    rows = [
-        Neighbour(ids[second], ids[first], similar, overlap)
-        for first, second, similar, overlap in zip(
-            pairs.first.tolist(), pairs.second.tolist(), similarity.tolist(), overlap_s, strict=True
-        )
-        if similar > 0
-    ]
-    rows += [Neighbour(ids[row], ids[stands[row]], 1.0, identical=True)
-             for row in np.flatnonzero(new).tolist()]  # fmt: skip
-    return records.table(Neighbour, rows)
+    similar, overlap_s = _similar(content, stands == np.arange(len(ids)), new)
+    own = np.flatnonzero(new)
+    identical = Pairs(stands[own], own, np.ones(len(own)))
+    return pa.concat_tables(
+        [
+            _rows(ids, similar, overlap_s, identical=False),
+            _rows(ids, identical, np.full(len(own), np.nan), identical=True),
+        ]
+    )
 
 
-def _candidates(content: Content, own: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]) -> Pairs:
-    """Pairs of clips of which any two marks are above the floor, each once."""
+def _rows(ids: Sequence[str], pairs: Pairs, overlap_s: Floats, *, identical: bool) -> pa.Table:
+    """Rows of `Neighbour` of the second of each pair; an overlap of NaN is null."""
+    named = pa.array(ids, pa.string())
+    columns = {
+        "clip_id": named.take(pa.array(pairs.second)),
+        "neighbour_id": named.take(pa.array(pairs.first)),
+        "similarity": pairs.similarity,
+        "overlap_s": pa.array(overlap_s, from_pandas=True),
+        "identical": np.full(len(pairs), identical),
+    }
+    return pa.table(columns).cast(records.schema(Neighbour))
+
+
+def _similar(
+    content: Content, own: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]
+) -> tuple[Pairs, Floats]:
+    """Pairs of clips of which two marks are above the floor and that are judged to be similar.
+
+    Candidates are judged as they come and most are forgotten, so memory holds what is found alone.
+    """
     vectors, owners = content.marks
     asked = np.flatnonzero(own[owners])
-    found = similar_pairs(vectors[asked], content.floor, new[owners[asked]])
-    one, other = owners[asked[found.first]], owners[asked[found.second]]
-    order = np.lexsort((-found.similarity, other, one))
-    order = order[one[order] != other[order]]
-    one, other, similarity = one[order], other[order], found.similarity[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
-    return Pairs(one[first], other[first], similarity[first])
+    owners = owners[asked]
+    found, overlaps_s = [], [np.empty(0)]
+    for marked in pair_batches(vectors[asked], content.floor, new[owners]):
+        pairs = Pairs(owners[marked.first], owners[marked.second], marked.similarity)
+        pairs = pairs.at(_once(pairs))
+        similarity, overlap_s = content.judged(pairs)
+        near = np.flatnonzero(similarity > 0)
+        found.append(Pairs(pairs.first, pairs.second, similarity).at(near))
+        overlaps_s.append(overlap_s[near])
+    pairs = joined(found)
+    once = _once(pairs)
+    return pairs.at(once), np.concatenate(overlaps_s)[once]
+
+
+def _once(pairs: Pairs) -> Rows:
+    """Places of pairs of two clips, by rising rows, each once."""
+    order = np.lexsort((-pairs.similarity, pairs.second, pairs.first))
+    order = order[pairs.first[order] != pairs.second[order]]
+    first, second = pairs.first[order], pairs.second[order]
+    fresh = np.ones(len(order), bool)
+    fresh[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return np.asarray(order[fresh])
 
 
 def representatives(content: Content, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

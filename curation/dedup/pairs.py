@@ -23,11 +23,13 @@ EXACT_UP_TO = 2_500_000_000
 SLACK = 1e-4
 """How far below the floor float32 sums may put a pair that lies above it."""
 _BLOCK = 4096
+_BATCH = 1_000_000
+"""Pairs that are handed on at once."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows, each once, by rising rows."""
+    """Pairs of rows, each once."""
 
     first: Rows
     """The smaller row."""
@@ -38,6 +40,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def at(self, places: Rows) -> Pairs:
+        """Those at some places."""
+        return Pairs(self.first[places], self.second[places], self.similarity[places])
+
 
 def similar_pairs(
     vectors: Vectors, floor: float, new: npt.NDArray[np.bool_] | None = None
@@ -46,12 +52,19 @@ def similar_pairs(
 
     Without `new`, all are. A zero vector is in no pair; `floor` has to be above 0.
     """
+    return gathered(pair_batches(vectors, floor, new))
+
+
+def pair_batches(
+    vectors: Vectors, floor: float, new: npt.NDArray[np.bool_] | None = None
+) -> Iterator[Pairs]:
+    """The same pairs, about a million at a time, in any order."""
     from curation.dedup.cells import listed_hits
 
     fresh = np.ones(len(vectors), bool) if new is None else new
-    if int(fresh.sum()) * len(vectors) <= EXACT_UP_TO:
-        return gathered(exact_hits(vectors, floor, fresh), vectors, floor)
-    return gathered(listed_hits(vectors, floor, fresh), vectors, floor)
+    few = int(fresh.sum()) * len(vectors) <= EXACT_UP_TO
+    hits = (exact_hits if few else listed_hits)(vectors, floor, fresh)
+    yield from measured(hits, vectors, floor)
 
 
 Hits = tuple[Rows, Rows]
@@ -81,22 +94,35 @@ def hits_between(
     return query[once], other[once]
 
 
-def gathered(hits: Iterable[Hits], vectors: Vectors, floor: float) -> Pairs:
-    """Hits as pairs, with their similarity computed pair by pair."""
-    firsts, seconds, similarities = [], [], []
+def measured(hits: Iterable[Hits], vectors: Vectors, floor: float) -> Iterator[Pairs]:
+    """Hits as pairs, their similarity computed pair by pair; those below the floor are left out."""
+    waiting: list[Pairs] = []
+    count = 0
     for query, other in hits:
-        if len(query):
-            first, second = np.minimum(query, other), np.maximum(query, other)
-            similarity = cosines(vectors, first, second)
-            above = similarity >= floor
-            firsts.append(first[above])
-            seconds.append(second[above])
-            similarities.append(similarity[above])
-    if not firsts:
-        return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    first, second = np.concatenate(firsts), np.concatenate(seconds)
-    order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], np.concatenate(similarities)[order])
+        first, second = np.minimum(query, other), np.maximum(query, other)
+        similarity = cosines(vectors, first, second)
+        waiting.append(Pairs(first, second, similarity).at(np.flatnonzero(similarity >= floor)))
+        count += len(waiting[-1])
+        if count >= _BATCH:
+            yield gathered(waiting)
+            waiting, count = [], 0
+    yield gathered(waiting)
+
+
+def gathered(batches: Iterable[Pairs]) -> Pairs:
+    """All pairs of some batches, by rising rows."""
+    pairs = joined(batches)
+    return pairs.at(np.lexsort((pairs.second, pairs.first)))
+
+
+def joined(batches: Iterable[Pairs]) -> Pairs:
+    """The pairs of some batches one after another."""
+    listed = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)), *batches]
+    return Pairs(
+        np.concatenate([each.first for each in listed]),
+        np.concatenate([each.second for each in listed]),
+        np.concatenate([each.similarity for each in listed]),
+    )
 
 
 def cosines(vectors: Vectors, first: Rows, second: Rows) -> npt.NDArray[np.float64]:

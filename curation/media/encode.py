@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import ffmpeg
 
+from curation.crop import Crop
 from curation.media import child, colour
 from curation.media.cut import Span, command, cut, exactly
+from curation.media.mask import MaskFile
 from curation.media.probe import fitted_size
 
 
@@ -41,6 +43,18 @@ class Encoding:
         return fitted_size(width, height, self.longest_side)
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What is shown otherwise than in the source."""
+
+    displayed: tuple[int, int]
+    """Size of the source as displayed."""
+    crop: Crop | None = None
+    """The part of the source that is shown; None for all of it."""
+    mask: MaskFile | None = None
+    """Where all of the source's picture is blurred; None for nowhere."""
+
+
 def encode(
     path: str,
     target: str,
@@ -50,6 +64,7 @@ def encode(
     encoding: Encoding,
     limits: child.Limits,
     audio: bool,
+    changes: Changes | None = None,
 ) -> int:
     """Writes the span to `target` and returns its number of frames.
 
@@ -58,9 +73,7 @@ def encode(
 
     def attempt(ahead_s: float | None) -> tuple[int, int]:
         parts = cut(path, span, limits, ahead_s, audio)
-        video = parts.video.filter(
-            "scale", *size, flags=f"lanczos+{colour.EXACT}", out_range="tv"
-        ).filter("setsar", 1)
+        video = _shown(parts.video, size, changes)
         if encoding.fps is not None:
             video = video.filter("fps", encoding.fps)
         streams = [video.filter("format", "yuv420p"), *([parts.audio] if audio else [])]
@@ -73,6 +86,39 @@ def encode(
         return (span.frames if close else -count), count
 
     return exactly(span, attempt)
+
+
+def _shown(video: ffmpeg.Stream, size: tuple[int, int], changes: Changes | None) -> ffmpeg.Stream:
+    """The picture cropped, scaled, and blurred under its mask."""
+    flags = f"lanczos+{colour.EXACT}"
+    video = _cropped(video, changes)
+    video = video.filter("scale", *size, flags=flags, out_range="tv").filter("setsar", 1)
+    if changes is None or changes.mask is None:
+        return video
+    masks = ffmpeg.input(f"file:{changes.mask.path}", format="nut")["0"]
+    masks = _cropped(masks, changes).filter("scale", *size, flags="bilinear+bitexact")
+    # All planes of the mask are its luma, so that colour is blurred where light is.
+    masks = masks.filter("format", "gray").filter("mergeplanes", "0x000000", "yuv444p")
+    sharp = video.filter("format", "yuv444p").filter_multi_output("split", 2)
+    cells = [max(1, side // changes.mask.cell) for side in size]
+    blurred = sharp[1].filter("scale", *cells, flags=f"area+{colour.EXACT}")
+    blurred = blurred.filter("scale", *size, flags=f"bilinear+{colour.EXACT}")
+    blurred = blurred.filter("setsar", 1)
+    return ffmpeg.filter([sharp[0], blurred, masks.filter("setsar", 1)], "maskedmerge")
+
+
+def _cropped(video: ffmpeg.Stream, changes: Changes | None) -> ffmpeg.Stream:
+    """The part that is shown, of frames of whatever size."""
+    if changes is None or changes.crop is None:
+        return video
+    crop, (width, height) = changes.crop, changes.displayed
+    return video.filter(
+        "crop",
+        f"iw*{crop.width}/{width}",
+        f"ih*{crop.height}/{height}",
+        f"iw*{crop.left}/{width}",
+        f"ih*{crop.top}/{height}",
+    )
 
 
 def _options(encoding: Encoding, audio: bool) -> dict[str, Any]:

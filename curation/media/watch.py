@@ -1,39 +1,36 @@
 """The one decode: everything that scan needs from a source, in a single pass over its frames.
 
-One ffmpeg child writes two raw streams into pipes: every frame at 48×27 for the shot detector, and
-a few frames a second at up to 320 pixels for scores, thumbnails and embeddings. A third and fourth
-pipe carry each frame's number and presentation time. All are read by one loop over whatever is
-ready, so memory stays flat and nothing can wait for anything else in a circle.
+One ffmpeg child writes raw streams into pipes: every frame at 48×27 for the shot detector, a few
+frames a second at up to 320 pixels for scores, thumbnails and embeddings, and of the same frames
+some columns with all their lines, for what shrinking would blur away. Two more pipes carry each
+frame's number and presentation time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import selectors
-import subprocess
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from curation.media import allow, child, colour, decoder_log
+from curation.media import allow, child, colour, decoder_log, pipes
 from curation.media.probe import Facts, fitted_size
 from curation.reasons import MediaError
 
 LOW_WIDTH, LOW_HEIGHT = 48, 27
-_PIPE_BYTES = 1 << 20
-_LOG_BYTES = 1 << 22
-_F_SETPIPE_SZ = 1031
+LINE_COLUMNS = 200
+"""Columns of a picture that are looked at line by line, evenly spread."""
 _NO_TIME = ("NOPTS", "N/A", str(-(1 << 63)))
 
 Frames = npt.NDArray[np.uint8]
 """RGB frames, uint8, shape [n, height, width, 3]."""
+Lines = npt.NDArray[np.uint8]
+"""Luma of some columns with every stored line, uint8, shape [n, lines, columns]."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +63,6 @@ class Timeline:
         return len(self.starts_s) - 1
 
 
-@dataclass
-class _Pipe:
-    """One stream from the child: cut into records of `size` bytes for a sink, or kept."""
-
-    size: int
-    sink: Callable[[bytes], None] | None
-    most: int = 1 << 40
-    """Bytes to keep without a sink; what comes later is dropped."""
-    held: bytearray = field(default_factory=bytearray)
-
-    def feed(self, chunk: bytes) -> None:
-        if self.sink is None:
-            self.held += chunk[: max(0, self.most - len(self.held))]
-            return
-        self.held += chunk
-        whole = len(self.held) // self.size * self.size
-        if whole:
-            ready = bytes(self.held[:whole])
-            del self.held[:whole]
-            self.sink(ready)
-
-
 def watch(
     path: str,
     facts: Facts,
@@ -95,107 +70,121 @@ def watch(
     limits: child.Limits,
     *,
     on_low: Callable[[Frames], None],
-    on_analysis: Callable[[Frames], None],
+    on_analysis: Callable[[Frames], None] | None = None,
+    on_lines: Callable[[Lines], None] | None = None,
 ) -> Timeline:
-    """Decodes the source once, hands frames to the two sinks in order, and returns their times.
+    """Decodes the source once, hands frames to the sinks in order, and returns their times.
 
     `on_low` gets every frame at 48×27, `on_analysis` the sampled ones; both as RGB uint8 of shape
-    [n, height, width, 3]. Raises `MediaError` for damage and for limits, `ChildKilledError` if the
-    decoder was killed from outside.
+    [n, height, width, 3]. `on_lines` gets the sampled ones as luma uint8 [n, lines, columns], with
+    every line and up to 200 columns of the stored picture; one field of it where the source says
+    that it is interlaced. Without a sink its pictures are not made. Raises `MediaError` for damage
+    and for limits, `ChildKilledError` if the decoder was killed from outside.
     """
-    width, height = fitted_size(facts.width, facts.height, sampling.longest_side)
+    sinks = _sinks(facts, sampling, on_low, on_analysis, on_lines)
     spent = child.cpu_seconds()
     with contextlib.ExitStack() as stack:
         with contextlib.ExitStack() as handed_over:
-            ends = [_pipe(stack, handed_over) for _ in range(4)]
-            (low_r, low_w), (look_r, look_w), (times_r, times_w), (picks_r, picks_w) = ends
-            command = _command(
-                path, facts, sampling, limits,
-                low=low_w, look=look_w, times=times_w, picks=picks_w,
-            )  # fmt: skip
-            inherited = [write for _, write in ends]
+            ends = {name: pipes.opened(stack, handed_over) for name in (*sinks, "times", "picks")}
+            writes = {name: write for name, (_, write) in ends.items()}
+            command = _command(path, facts, sampling, limits, writes)
+            inherited = list(writes.values())
             process = stack.enter_context(child.spawn(command, limits, pass_fds=inherited))
         assert process.stderr is not None
-        pipes = {
-            low_r: _frame_pipe(LOW_WIDTH, LOW_HEIGHT, on_low),
-            look_r: _frame_pipe(width, height, on_analysis),
-            times_r: _Pipe(0, None),
-            picks_r: _Pipe(0, None),
-            process.stderr.fileno(): _Pipe(0, None, _LOG_BYTES),
-        }
-        _pump(pipes, process, limits)
-        log = bytes(pipes[process.stderr.fileno()].held).decode("utf-8", "replace")
+        read = {name: sinks.get(name, pipes.Pipe()) for name in ends}
+        log = pipes.Pipe(most=pipes.LOG_BYTES)
+        taken = {ends[name][0]: pipe for name, pipe in read.items()}
+        pipes.pump({**taken, process.stderr.fileno(): log}, process, limits)
         code = process.wait()
-        decoder_log.check(code, log, child.cpu_seconds() - spent, facts, limits)
-        timeline = _timeline(bytes(pipes[times_r].held), bytes(pipes[picks_r].held), facts)
+        decoder_log.check(code, log.text(), child.cpu_seconds() - spent, facts, limits)
+        timeline = _timeline(bytes(read["times"].held), bytes(read["picks"].held), facts)
     _check_complete(timeline, facts, limits)
     return timeline
 
 
-def _frame_pipe(width: int, height: int, sink: Callable[[Frames], None]) -> _Pipe:
-    size = width * height * 3
+def _sinks(
+    facts: Facts,
+    sampling: Sampling,
+    on_low: Callable[[Frames], None],
+    on_analysis: Callable[[Frames], None] | None,
+    on_lines: Callable[[Lines], None] | None,
+) -> dict[str, pipes.Pipe]:
+    """A pipe for each kind of picture that is wanted."""
+    width, height = fitted_size(facts.width, facts.height, sampling.longest_side)
+    wanted = {"low": _picture_pipe((LOW_HEIGHT, LOW_WIDTH, 3), on_low)}
+    if on_analysis is not None:
+        wanted["look"] = _picture_pipe((height, width, 3), on_analysis)
+    if on_lines is not None:
+        wanted["lines"] = _picture_pipe(_line_shape(facts), on_lines)
+    return wanted
 
+
+def _picture_pipe(
+    shape: tuple[int, ...], sink: Callable[[npt.NDArray[np.uint8]], None]
+) -> pipes.Pipe:
     def deliver(raw: bytes) -> None:
-        sink(np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3))
+        sink(np.frombuffer(raw, np.uint8).reshape(-1, *shape))
 
-    return _Pipe(size, deliver)
-
-
-def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
-    """Both ends of a pipe, each of which one of the two stacks will close."""
-    read, write = os.pipe()
-    ours.callback(os.close, read)
-    theirs.callback(os.close, write)
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(write, _F_SETPIPE_SZ, _PIPE_BYTES)
-    os.set_blocking(read, False)
-    return read, write
+    return pipes.Pipe(int(np.prod(shape)), deliver)
 
 
-def _pump(pipes: dict[int, _Pipe], process: subprocess.Popen[bytes], limits: child.Limits) -> None:
-    """Feeds every pipe until all are closed or the time is up."""
-    end = time.monotonic() + limits.wall_s
-    with selectors.DefaultSelector() as selector:
-        for descriptor in pipes:
-            selector.register(descriptor, selectors.EVENT_READ)
-        while selector.get_map():
-            for key, _ in selector.select(timeout=5.0):
-                descriptor = key.fd
-                chunk = os.read(descriptor, _PIPE_BYTES)
-                if chunk:
-                    pipes[descriptor].feed(chunk)
-                else:
-                    selector.unregister(descriptor)
-            if time.monotonic() > end:
-                process.kill()
-                raise MediaError("time_limit", f"stopped after {limits.wall_s} s")
+def _line_shape(facts: Facts) -> tuple[int, int]:
+    """Lines and columns of what is looked at line by line."""
+    width, height = facts.stored_width, facts.stored_height
+    if facts.rotation in (90, 270):
+        width, height = height, width
+    return (height + 1) // 2 if facts.interlaced else height, min(width, LINE_COLUMNS)
 
 
 def _command(
-    path: str,
-    facts: Facts,
-    sampling: Sampling,
-    limits: child.Limits,
-    *,
-    low: int,
-    look: int,
-    times: int,
-    picks: int,
+    path: str, facts: Facts, sampling: Sampling, limits: child.Limits, ends: Mapping[str, int]
 ) -> list[str]:
+    """The command that writes every picture that `ends` has a pipe for."""
     source = ffmpeg.input("file:" + os.path.abspath(path), **decode_options(limits))
-    video = source[str(facts.stream_index)]
-    width, height = fitted_size(facts.width, facts.height, sampling.longest_side)
-    split = video.filter_multi_output("split", 2)
-    low_frames = _shrink(split[0], facts, LOW_WIDTH, LOW_HEIGHT)
-    interval = 0.96 / sampling.fps
-    looked = split[1].filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{interval})")
-    look_frames = _shrink(looked, facts, width, height)
-    outputs = ffmpeg.merge_outputs(
-        _raw(low_frames, low, times, limits),
-        _raw(look_frames, look, picks, limits),
-    )
+    streams = _streams(source[str(facts.stream_index)], facts, sampling, ends)
+    statistics = {"low": ends["times"]}
+    if sampled := [name for name in streams if name != "low"]:
+        statistics[sampled[0]] = ends["picks"]
+    outputs = [
+        _raw(stream, ends[name], statistics.get(name), "gray" if name == "lines" else "rgb24",
+             limits)
+        for name, stream in streams.items()
+    ]  # fmt: skip
+    merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
     head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
-    return [*head, "-xerror", "-copyts", "-filter_complex_threads", "1", *outputs.get_args()]
+    return [*head, "-xerror", "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
+
+
+def _streams(
+    video: ffmpeg.Stream, facts: Facts, sampling: Sampling, wanted: Mapping[str, int]
+) -> dict[str, ffmpeg.Stream]:
+    """The pictures that are wanted, by name."""
+    sampled = [name for name in ("look", "lines") if name in wanted]
+    if not sampled:
+        return {"low": _shrink(video, facts, LOW_WIDTH, LOW_HEIGHT)}
+    split = video.filter_multi_output("split", 2)
+    interval = 0.96 / sampling.fps
+    chosen = split[1].filter("select", f"isnan(prev_selected_t)+gte(t-prev_selected_t,{interval})")
+    parts = dict.fromkeys(sampled, chosen)
+    if len(sampled) > 1:
+        both = chosen.filter_multi_output("split", 2)
+        parts = {"look": both[0], "lines": both[1]}
+    streams = {"low": _shrink(split[0], facts, LOW_WIDTH, LOW_HEIGHT)}
+    if "look" in parts:
+        size = fitted_size(facts.width, facts.height, sampling.longest_side)
+        streams["look"] = _shrink(parts["look"], facts, *size)
+    if "lines" in parts:
+        streams["lines"] = _lines(parts["lines"], facts)
+    return streams
+
+
+def _lines(stream: ffmpeg.Stream, facts: Facts) -> ffmpeg.Stream:
+    """Every line as it is stored, of evenly spread columns; one field of interlaced pictures."""
+    if facts.interlaced:
+        stream = stream.filter("field", type="top")
+    lines, columns = _line_shape(facts)
+    thin = stream.filter("scale", columns, lines, flags="neighbor+bitexact")
+    return thin.filter("format", "gray").filter("settb", "1/1000").filter("setpts", "N")
 
 
 def decode_options(limits: child.Limits, *, audio: bool = False) -> dict[str, str]:
@@ -216,16 +205,19 @@ def _shrink(stream: ffmpeg.Stream, facts: Facts, width: int, height: int) -> ffm
     return small.filter("settb", "1/1000").filter("setpts", "N")
 
 
-def _raw(stream: ffmpeg.Stream, data: int, stats: int, limits: child.Limits) -> ffmpeg.Stream:
+def _raw(
+    stream: ffmpeg.Stream, data: int, stats: int | None, form: str, limits: child.Limits
+) -> ffmpeg.Stream:
+    """Raw pictures into the pipe `data`, and each one's number and time into the pipe `stats`."""
+    told = {"stats_enc_pre": f"pipe:{stats}", "stats_enc_pre_fmt": "{ni} {ptsi} {tbi}"}
     return ffmpeg.output(
         stream,
         f"pipe:{data}",
         format="rawvideo",
-        pix_fmt="rgb24",
+        pix_fmt=form,
         fps_mode="passthrough",
         enc_time_base="filter",
-        stats_enc_pre=f"pipe:{stats}",
-        stats_enc_pre_fmt="{ni} {ptsi} {tbi}",
+        **(told if stats is not None else {}),
         **{"frames:v": limits.max_frames + 1},
     )
 

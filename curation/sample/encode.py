@@ -31,7 +31,9 @@ class Coding:
     pixel_format: str = "yuv420p"
     """As ffmpeg names it: yuv444p for odd sizes, yuv420p10le for 10 bits."""
     crf: int = 20
-    """Quality of x264, x265 and VPX, lower is better; other codecs use a fixed quantiser of 4."""
+    """Quality of x264, x265 and VPX, lower is better."""
+    quantiser: int = 4
+    """The same of mpeg4 and mpeg2video, 1 to 31."""
     gop: int = 48
     """Frames from one key frame to the next; no key frame lies elsewhere."""
     b_frames: int = 0
@@ -49,6 +51,8 @@ class Coding:
     """Say that the picture is HDR: BT.2020 primaries and the PQ transfer."""
     sound: bool = False
     """Add a tone of 440 Hz as AAC, as long as the picture (mp4, mov, mkv, ts)."""
+    sound_from: str | None = None
+    """Add the sound of this file instead."""
     scale: tuple[int, int] | None = None
     """Width and height to scale to before coding."""
     brightness: float = 0.0
@@ -88,7 +92,7 @@ def _options(coding: Coding) -> dict[str, Any]:
         options |= {"crf": coding.crf, "b:v": "2M" if coding.codec == "libvpx" else 0}
         options |= {"deadline": "realtime", "cpu-used": 8}
     elif coding.codec in ("mpeg4", "mpeg2video"):
-        options |= {"q:v": 4, "bf": coding.b_frames, "sc_threshold": 1_000_000_000}
+        options |= {"q:v": coding.quantiser, "bf": coding.b_frames, "sc_threshold": 1_000_000_000}
     return options
 
 
@@ -130,8 +134,11 @@ def _encode(path: Path, pictures: Iterator[Image.Image], fps: int, coding: Codin
         "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps
     )
     streams, options = [_filters(raw.video, coding, fps)], _options(coding)
-    if coding.sound:
+    if coding.sound_from is not None:
+        streams.append(ffmpeg.input(coding.sound_from).audio)
+    elif coding.sound:
         streams.append(ffmpeg.input("sine=frequency=440:sample_rate=48000", f="lavfi").audio)
+    if len(streams) > 1:
         options |= {"c:a": "aac", "b:a": "64k", "flags:a": "+bitexact", "shortest": None}
     writer = (
         ffmpeg.output(*streams, str(path), **options)

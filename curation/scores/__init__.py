@@ -1,21 +1,25 @@
-"""Scores of a clip, one file each, all fed by the frames of the one decode."""
+"""Scores of a clip, one file each, fed by the frames of the one decode and by the sound."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+from curation.scores.blockiness import Blockiness
 from curation.scores.borders import Borders
 from curation.scores.camera import Camera
+from curation.scores.combing import Combing
 from curation.scores.exposure import Exposure
 from curation.scores.faces import Faces
 from curation.scores.flicker import Flicker
 from curation.scores.kind import Kind
 from curation.scores.light import Light
-from curation.scores.look import ClipScore, FrameScore, Look, Score
+from curation.scores.look import ClipScore, FrameScore, Look, Score, SoundScore
+from curation.scores.loudness import Loudness
 from curation.scores.motion import Motion
 from curation.scores.objects import Objects
 from curation.scores.sharpness import Sharpness
+from curation.scores.speech import Speech
 from curation.scores.text import Text
 
 SCORES: dict[str, type[Any]] = {
@@ -27,6 +31,10 @@ SCORES: dict[str, type[Any]] = {
     "Camera": Camera,
     "Light": Light,
     "Kind": Kind,
+    "Combing": Combing,
+    "Blockiness": Blockiness,
+    "Loudness": Loudness,
+    "Speech": Speech,
     "Faces": Faces,
     "Objects": Objects,
     "Text": Text,
@@ -34,7 +42,8 @@ SCORES: dict[str, type[Any]] = {
 """Scores by the name that a configuration uses, in the order in which reasons are given."""
 
 DEFAULT_SCORES = (
-    "Exposure", "Motion", "Sharpness", "Borders", "Flicker", "Camera", "Light", "Kind",
+    "Exposure", "Motion", "Sharpness", "Borders", "Flicker", "Camera", "Light", "Kind", "Combing",
+    "Blockiness", "Loudness",
 )  # fmt: skip
 """Those that need no further package and no model."""
 
@@ -57,6 +66,8 @@ __all__ = [
     "FrameScore",
     "Look",
     "Score",
+    "SoundScore",
+    "Speech",
     "columns",
     "table_name",
 ]

@@ -9,11 +9,11 @@ the line between its neighbours. Cost about 0.05 ms a frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.look import Floats, FrameScore, Look, Row, field
+from curation.scores.look import Floats, FrameScore, Look, Row, Which, field
 
 _GRID = 3
 """Pixels of 48×27 on a side of a cell: 16×9 cells."""
@@ -50,7 +50,7 @@ class Flicker(FrameScore):
     group: ClassVar[str] = "flicker"
     record: ClassVar[type[FlickerScores]] = FlickerScores
     compares: ClassVar[bool] = True
-    frames: ClassVar[Literal["analysis", "all"]] = "all"
+    frames: ClassVar[Which] = "all"
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
         """The common change of log luma since the frame before, and the mean change in levels."""

@@ -28,6 +28,9 @@ Reason = tuple[str, str]
 Row = Mapping[str, float | str | None]
 """The fields of one clip's row, without its ids."""
 
+Which = Literal["analysis", "all", "lines"]
+"""Kinds of frames."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -44,6 +47,12 @@ class Look:
         weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
         return cls(rgb, rgb.astype(np.float32) @ weights)
 
+    @classmethod
+    def of_lines(cls, luma: npt.NDArray[np.uint8]) -> Look:
+        """Prepares luma [lines, columns] that has no colour."""
+        gray = np.broadcast_to(luma[..., None], (*luma.shape, 3))
+        return cls(gray, luma.astype(np.float32))
+
     @cached_property
     def small(self) -> npt.NDArray[np.uint8]:
         """The luma at 64×64, for whoever compares pictures rather than measures them."""
@@ -52,7 +61,7 @@ class Look:
 
 
 class Score(ABC):
-    """One group of scores: a table `scores/<group>`. Is a `FrameScore` or a `ClipScore`."""
+    """One group of scores: a table `scores/<group>`; of frames, clips or sound."""
 
     group: ClassVar[str]
     """Name of the table."""
@@ -70,8 +79,10 @@ class FrameScore(Score):
 
     compares: ClassVar[bool] = False
     """Whether its numbers compare a frame with the one before."""
-    frames: ClassVar[Literal["analysis", "all"]] = "analysis"
-    """Which frames it sees: the analysis frames, or all that are decoded, at 48×27."""
+    frames: ClassVar[Which] = "analysis"
+    """Which frames it sees: the analysis frames; all that are decoded, at 48×27; or the analysis
+    frames as `lines`: every stored line of up to 200 columns, without colour and unscaled. Of a
+    source that says it is interlaced those are the lines of one field."""
 
     @abstractmethod
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
@@ -94,6 +105,28 @@ class ClipScore(Score):
     @abstractmethod
     def describe(self, looks: Sequence[Look], times_s: Floats) -> Row:
         """Fields of one clip's row, from its few frames and their times [n], n ≥ 1."""
+
+
+class SoundScore(Score):
+    """A score of the sound, of which it hears every sample once; null where there is none."""
+
+    step_s: ClassVar[float]
+    """Seconds that each row of its numbers stands for, a whole number of samples at 16 kHz."""
+
+    @abstractmethod
+    def measure(self, samples: npt.NDArray[np.float32]) -> Floats:
+        """Numbers [m, k] of a piece of mono sound at 16 kHz, −1 to 1, one row for each step.
+
+        Pieces are about 16 s long and a whole number of steps, but for the last.
+        """
+
+    @abstractmethod
+    def summarise(self, measures: Floats, loudness: Floats) -> Row | None:
+        """Fields of one clip's row from its numbers [n, k], n ≥ 1; None for what has no sound.
+
+        `loudness` is the momentary loudness in LUFS at each tenth of a second of the clip: of the
+        0.4 s that end there, all within the clip (ITU-R BS.1770-5); may be empty.
+        """
 
 
 def field(about: str, *, low: Reason | None = None, high: Reason | None = None) -> Any:

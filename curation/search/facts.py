@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from curation import records
 from curation.dataset import with_sizes
 from curation.records import Clip
+from curation.search import labels
 from curation.search.folder import Folder
 from curation.search.manifest import ClipSegment, File
 
@@ -22,16 +24,21 @@ JUDGED = ("verdict", "reason", "duplicate_of")
 _SOURCE = ("uri", "width", "height", "fps")
 
 
-def joined(
-    clips: pa.Table,
-    first_row: int,
-    sources: pa.Table,
-    scores: Sequence[pa.Table],
-    captions: Mapping[str, pa.Table],
-) -> pa.Table:
-    """Facts of clips, in their order; `scores` and `captions` hold their rows and maybe others'."""
+@dataclass(frozen=True)
+class Sides:
+    """Rows that are known of clips beside those of `clips`, and maybe rows of other clips."""
+
+    scores: Sequence[pa.Table]
+    captions: Mapping[str, pa.Table]
+    """By table; the first that has a caption of a clip counts."""
+    labels: Mapping[str, pa.Table]
+    """Rows of `ClipLabel` by table; the first that has a label of a clip counts."""
+
+
+def joined(clips: pa.Table, first_row: int, sources: pa.Table, sides: Sides) -> pa.Table:
+    """Facts of clips, in their order."""
     table = clips.select(records.schema(Clip).names)
-    for rows in scores:
+    for rows in sides.scores:
         at = pc.index_in(table["clip_id"], rows["clip_id"])
         for name in rows.column_names:
             if name not in ("clip_id", "source_id"):
@@ -40,7 +47,8 @@ def joined(
     for name in _SOURCE:
         table = table.append_column(name, sources[name].take(at))
     table = with_sizes(table)
-    table = table.append_column("caption", caption(table["clip_id"], captions))
+    table = table.append_column("caption", caption(table["clip_id"], sides.captions))
+    table = labels.joined(table, sides.labels)
     table = _with_extra(table, sources["extra"].take(at))
     rows_ = np.arange(first_row, first_row + len(table))
     return table.append_column("row", pa.array(rows_, pa.int64())).combine_chunks()
@@ -92,7 +100,7 @@ def _with_extra(table: pa.Table, extra: Any) -> pa.Table:
         return table
     listed = [dict(each or ()) for each in extra.to_pylist()]
     for key in sorted({key for each in listed for key in each}):
-        taken = key in table.column_names or key in (*OWN, *JUDGED)
+        taken = key in table.column_names or key in (*OWN, *JUDGED) or labels.is_label(key)
         column = pa.array([each.get(key) for each in listed], pa.string())
         table = table.append_column(f"extra_{key}" if taken else key, column)
     return table

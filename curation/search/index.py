@@ -78,11 +78,25 @@ class Index:
         return self._vectors[table]
 
     def rows(self, ids: Any) -> Ints:
-        """The row of each clip id, int64; −1 for those that are not there."""
-        found = pc.index_in(ids, self.facts["clip_id"]) if self.manifest.rows else None
-        if found is None:
-            return np.full(len(ids), -1, np.int64)
-        return np.asarray(pc.fill_null(found, -1).cast(pa.int64()).to_numpy(), np.int64)
+        """The row of each clip id, int64; −1 for those that are not there.
+
+        The ids are hashed, not the many that are there, and the newest segments are asked first:
+        what comes belongs mostly to clips that came lately.
+        """
+        distinct = pc.unique(ids)
+        found = np.full(len(distinct), -1, np.int64)
+        if len(distinct) and self.manifest.rows:
+            first = self.manifest.rows
+            for chunk in reversed(self.facts["clip_id"].chunks):
+                first -= len(chunk)
+                at = pc.index_in(chunk, distinct)
+                here = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
+                found[at.drop_null().to_numpy()] = here + first
+                if (found >= 0).all():
+                    break
+        if len(distinct) == len(ids):
+            return found
+        return np.asarray(found[pc.index_in(ids, distinct).to_numpy()], np.int64)
 
     @cached_property
     def _batches(self) -> tuple[list[pa.RecordBatch], Ints]:
@@ -97,12 +111,15 @@ class Index:
         """
         batches, starts = self._batches
         of = np.searchsorted(starts, rows, side="right") - 1
-        parts, where = [self.judged.schema.empty_table().select(columns)], []
+        parts: list[pa.Table] = []
+        where: list[Ints] = []
         for at in np.unique(of):
             own = np.flatnonzero(of == at)
             chunk = batches[at].select(columns).take(pa.array(rows[own] - starts[at]))
             parts.append(pa.Table.from_batches([chunk]))
             where.append(own)
-        if len(parts) <= 2:
-            return parts[-1]
+        if not parts:
+            return pa.schema([self.judged.schema.field(name) for name in columns]).empty_table()
+        if len(parts) == 1:
+            return parts[0]
         return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(where))))

@@ -47,14 +47,13 @@ def exact(folder: Folder, vectors: Halves) -> File:
     return folder.write(".half", lambda path: faiss.write_index(index, path))
 
 
-def segment(folder: Folder, rows: Ints, vectors: Halves, empty: Any | None) -> VectorSegment:
-    """Writes vectors and, given lists without content, their inverted lists."""
+def segment(folder: Folder, rows: Ints, vectors: Halves) -> VectorSegment:
+    """Writes vectors, without lists."""
     half = exact(folder, vectors)
     first, numbers = int(rows[0]), None
     if not np.array_equal(rows, np.arange(first, first + len(rows))):
         numbers = folder.write(".rows", lambda path: rows.astype(np.int64).tofile(path))
-    ivf = None if empty is None else filled(folder, empty, vectors)
-    return VectorSegment(len(rows), first if numbers is None else None, numbers, half, ivf)
+    return VectorSegment(len(rows), first if numbers is None else None, numbers, half, None)
 
 
 def filled(folder: Folder, empty: Any, vectors: Halves) -> File:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -37,9 +36,6 @@ from curation.search.ranking import Page, Ranked, page, together
 from curation.search.update import Updated, Watch, update
 from curation.search.vectors import Near
 from curation.search.words import WordIndex, terms
-
-if TYPE_CHECKING:
-    pass
 
 _SHOWN = ("clip_id", "source_id", "uri", "start_s", "end_s", "caption")
 _MASKS = 16
@@ -188,7 +184,7 @@ class Search:
             parts += [part] if part else []
         if not parts:
             raise SearchError(
-                "there is nothing to look words up in: no captions (`reelmill render` writes them)"
+                "there is nothing to look words up in: no captions (`reelmill caption` writes them)"
                 " and no vectors that know words (docs/search.md)"
             )
         return together(question, parts), own, len(parts) > 1
@@ -202,7 +198,7 @@ class Search:
                 raise CursorError("the captions have changed since that page: ask from the start")
         if words is None:
             if question.by in ("words", "both"):
-                raise SearchError("no clip has a caption yet: run `reelmill render` first")
+                raise SearchError("no clip has a caption yet: run `reelmill caption` first")
             return None
         text = question.text or ""
         if not terms(text):

@@ -21,6 +21,10 @@ _RETUNED = 1.5
 """And tuned again for so many times those that they were tuned on."""
 _SEGMENTS = 8
 """More segments than this are merged."""
+_ALIKE = 2
+"""A segment is merged with smaller ones if it is no more than so many times all of them."""
+_LISTED_FROM = 2048
+"""Fewer vectors stay without lists until segments are merged."""
 _CLIP_SEGMENTS = 64
 
 
@@ -42,7 +46,7 @@ def _tidied(
         watch(f"sorting {table.count:,} vectors of {name} into lists")
         table = _merged(folder, dataclasses.replace(table, segments=_unlisted(table), lists=None))
         return lists.relisted(folder, table)
-    table = _merged(folder, table)
+    table = _listed(folder, _merged(folder, table))
     if tuning is not None and table.count >= _RETUNED * tuning.vectors:
         watch(f"tuning {name}")
         table = lists.retuned(folder, table, tuning.trained_on)
@@ -54,25 +58,49 @@ def _unlisted(table: VectorTable) -> tuple[VectorSegment, ...]:
 
 
 def _merged(folder: Folder, table: VectorTable) -> VectorTable:
-    """The smallest segments as one, if there are too many."""
+    """The smallest segments as one, if there are too many; a far larger one is left as it is."""
     if len(table.segments) <= _SEGMENTS:
         return table
-    sizes = sorted(segment.count for segment in table.segments)
-    room = np.searchsorted(np.cumsum(sizes), lists.LARGEST_SEGMENT, side="right")
+    segments = sorted(table.segments, key=lambda segment: segment.count)
+    total, room = segments[0].count, 1
+    for segment in segments[1:]:
+        is_alike = room < 2 or segment.count <= _ALIKE * total
+        if not is_alike or total + segment.count > lists.LARGEST_SEGMENT:
+            break
+        total, room = total + segment.count, room + 1
     if room < 2:
         return table
-    limit = sizes[room - 1]
-    small = [s for s in table.segments if s.count <= limit][:room]
-    others = [s for s in table.segments if s not in small]
+    small = [segment for segment in table.segments if segment in segments[:room]]
+    others = [segment for segment in table.segments if segment not in small]
     empty = None if table.lists is None else faiss.read_index(folder.path(table.lists))
     return dataclasses.replace(table, segments=(*others, _one(folder, small, empty)))
+
+
+def _listed(folder: Folder, table: VectorTable) -> VectorTable:
+    """With lists for all segments that are not small, if the table has lists."""
+    if table.lists is None:
+        return table
+    wanted = [s.ivf is None and s.count >= _LISTED_FROM for s in table.segments]
+    if not any(wanted):
+        return table
+    empty = faiss.read_index(folder.path(table.lists))
+    segments = tuple(
+        _with_lists(folder, segment, empty) if is_wanted else segment
+        for segment, is_wanted in zip(table.segments, wanted, strict=True)
+    )
+    return dataclasses.replace(table, segments=segments)
+
+
+def _with_lists(folder: Folder, said: VectorSegment, empty: Any) -> VectorSegment:
+    opened = Segment(said, folder.path)
+    return dataclasses.replace(said, ivf=lists.filled(folder, empty, opened.half))
 
 
 def _one(folder: Folder, small: list[VectorSegment], empty: Any | None) -> VectorSegment:
     """One segment of several; what was in lists is copied, what was not is sorted into them."""
     opened = [Segment(said, folder.path) for said in small]
     rows = np.concatenate([one.rows(np.arange(one.count)) for one in opened])
-    made = lists.segment(folder, rows, np.concatenate([one.half for one in opened]), None)
+    made = lists.segment(folder, rows, np.concatenate([one.half for one in opened]))
     if empty is None:
         return made
     first = 0

@@ -1,9 +1,9 @@
 """Bringing an index up to date: what came is appended and published, then tidied up.
 
 What a run of scan adds is read once and written as a further segment, and the manifest that names
-it is published; queries see it from then on. Only then are small segments merged, and lists that
-have grown too long made anew. Where clips that the index has got a score or a caption since, facts
-and words are written anew; vectors are not.
+it is published; queries see it from then on. Only then are vectors sorted into lists, small
+segments merged, and lists that have grown too long made anew. Where clips that the index has got a
+score, a caption or a label since, facts and words are written anew; vectors are not.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 
 from curation import scores
 from curation.dataset import Dataset
-from curation.records import Caption, CaptionedClip, Clip, Embedding, Source
+from curation.records import Caption, CaptionedClip, Clip, ClipLabel, Embedding, Source
 from curation.scores import SCORES
-from curation.search import facts, vector_rows
+from curation.search import facts, labels, vector_rows
+from curation.search.facts import Sides
 from curation.search.folder import DamagedIndexError, Folder
 from curation.search.index import Checked, Index
 from curation.search.manifest import Manifest, Seen, Verdicts
@@ -112,12 +113,12 @@ class _Step:
         sources = self._sources()
         clips = self._clips(sources)
         self._new_ids = clips["clip_id"].combine_chunks()
-        score_rows, captions, is_late = self._sides()
+        sides, is_late = self._sides()
         made = self._old
         if is_late:
             made = self._afresh(made, clips, sources)
         elif len(clips):
-            made = self._further(made, clips, sources, score_rows, captions)
+            made = self._further(made, clips, sources, sides)
         made = self._judged(self._told_absent(made), is_late)
         for name in self._catalog.names("embeddings"):
             self._watch(f"indexing {name}")
@@ -163,9 +164,9 @@ class _Step:
             absent = self._before.folder.write(".absent", rows.tofile)
         return dataclasses.replace(made, absent=absent)
 
-    def _sides(self) -> tuple[list[pa.Table], dict[str, pa.Table], bool]:
-        """New rows of scores and captions, and whether any is of a clip that has a row."""
-        score_rows, captions, is_late = [], {}, False
+    def _sides(self) -> tuple[Sides, bool]:
+        """New rows of scores, captions and labels, and whether any is of a clip that has a row."""
+        score_rows, captions, said, is_late = [], {}, {}, False
         for score in SCORES.values():
             rows, late = self._side(scores.table_name(score), score.record)
             score_rows.append(rows)
@@ -178,7 +179,10 @@ class _Step:
             is_late |= late
             if len(told):
                 captions[name] = self._dataset.captions(name)
-        return score_rows, captions, is_late
+        for name in labels.tables(self._dataset):
+            said[name], late = self._side(name, ClipLabel)
+            is_late |= late
+        return Sides(score_rows, captions, said), is_late
 
     def _side(self, name: str, record: type) -> tuple[pa.Table, bool]:
         fresh = Fresh.of(self._catalog, name, record, self._old.seen.get(name))
@@ -196,14 +200,13 @@ class _Step:
         return ids.filter(pc.invert(known)), bool(pc.any(known, min_count=0).as_py())
 
     def _further(
-        self, made: Manifest, clips: pa.Table, sources: pa.Table, score_rows: list[pa.Table],
-        captions: dict[str, pa.Table],
-    ) -> Manifest:  # fmt: skip
+        self, made: Manifest, clips: pa.Table, sources: pa.Table, sides: Sides
+    ) -> Manifest:
         """With facts and words of new clips."""
         folder = self._before.folder
-        table = facts.joined(clips, made.rows, sources, score_rows, captions)
+        table = facts.joined(clips, made.rows, sources, sides)
         segment = facts.segment(folder, table)
-        words, texts = made.words, facts.texts(table, captions, sources)
+        words, texts = made.words, facts.texts(table, sides.captions, sources)
         if texts:
             words = written(folder, words, texts, f"words-{secrets.token_hex(4)}")
         return dataclasses.replace(made, clips=(*made.clips, segment), words=words)
@@ -214,15 +217,22 @@ class _Step:
         names = Clip.__dataclass_fields__
         old = self._before.facts.select(list(names)) if made.rows else clips.slice(0, 0)
         clips = pa.concat_tables([old, clips.select(list(names))])
-        read = self._catalog.read
-        score_rows = [read(scores.table_name(s), s.record) for s in SCORES.values()]
-        captions = {name: self._dataset.captions(name) for name in _caption_tables(self._dataset)}
-        table = facts.joined(clips, 0, sources, score_rows, captions)
+        sides = self._all_sides()
+        table = facts.joined(clips, 0, sources, sides)
         folder, words = self._before.folder, None
-        if texts := facts.texts(table, captions, sources):
+        if texts := facts.texts(table, sides.captions, sources):
             words = written(folder, None, texts, f"words-{secrets.token_hex(4)}")
         segment = facts.segment(folder, table)
         return dataclasses.replace(made, clips=(segment,), words=words)
+
+    def _all_sides(self) -> Sides:
+        """All rows of scores, captions and labels."""
+        read, dataset = self._catalog.read, self._dataset
+        return Sides(
+            [read(scores.table_name(score), score.record) for score in SCORES.values()],
+            {name: dataset.captions(name) for name in _caption_tables(dataset)},
+            {name: read(name, ClipLabel) for name in labels.tables(dataset)},
+        )
 
     def _judged(self, made: Manifest, is_late: bool) -> Manifest:
         """With the verdicts of the newest selection."""

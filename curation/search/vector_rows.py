@@ -1,23 +1,22 @@
-"""Stored vectors, as further segments of an index."""
+"""Stored vectors, as further segments of an index.
+
+They are written without lists, so that they are found soon; `tidy` sorts them into lists after.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 
 from curation.search import lists
 from curation.search.index import Index
-from curation.search.manifest import Manifest, VectorSegment, VectorTable
+from curation.search.manifest import Manifest, VectorTable
 from curation.search.mask import Bools, Ints
 from curation.search.segment import Halves
 from curation.search.tables import Fresh
-
-_LISTED_FROM = 2048
-"""Fewer new vectors stay without lists until segments are merged."""
 
 
 def count(manifest: Manifest) -> int:
@@ -112,8 +111,5 @@ class _Pending:
         if (np.diff(rows) < 0).any():
             order = np.argsort(rows)
             rows, vectors = rows[order], vectors[order]
-        empty = None
-        if table.lists is not None and len(rows) >= _LISTED_FROM:
-            empty = faiss.read_index(index.folder.path(table.lists))
-        segment: VectorSegment = lists.segment(index.folder, rows, vectors, empty)
+        segment = lists.segment(index.folder, rows, vectors)
         return dataclasses.replace(table, segments=(*table.segments, segment))

@@ -50,6 +50,10 @@ def serve(
     ray_jobs: Annotated[
         str | None, typer.Option(help="Run jobs through this Ray Jobs API: http://HEAD:8265")
     ] = None,
+    ray_env: Annotated[
+        Path | None,
+        typer.Option(help="YAML file: the jobs' runtime environment there, such as image_uri."),
+    ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second of one caller.")] = 50.0,
     state: State = None,
 ) -> None:
@@ -68,6 +72,7 @@ def serve(
             names=tuple(name or ()),
             running=running,
             ray_address=ray_jobs,
+            ray_environment=_runtime_environment(ray_env),
             limits=Limits(rate=rate, burst=max(1, round(4 * rate))),
         ),
         port,
@@ -100,6 +105,20 @@ def _serve(settings: Settings, port: int) -> None:
         server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=3, ws="none",
         proxy_headers=False,
     )  # fmt: skip
+
+
+def _runtime_environment(path: Path | None) -> dict[str, Any]:
+    import yaml
+
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise typer.BadParameter(f"--ray-env {path}: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("env_vars", {}), dict):
+        raise typer.BadParameter(f"--ray-env {path}: it has to hold Ray's runtime_env")
+    return found
 
 
 def _source(text: str) -> tuple[str, str]:

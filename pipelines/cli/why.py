@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.dataset import Dataset, numbers
-from curation.judge import breaches, listed, rules_of
+from curation.judge import breaches, label_breaches, listed, rules_of
 from curation.policy import FILTER_REASONS, LIMITS, Policy, Range
 from curation.reasons import CLIP_REASONS
 from curation.tags import TAGS, Words
@@ -82,6 +82,10 @@ def _print_rules(dataset: Dataset, policy: Policy, row: Any) -> None:
     for use, beginnings in (("keep", policy.include), ("leave out", policy.exclude)):
         if listed(beginnings, ids).any():
             show.console.print(f"it is on the list of clips to {use}")
+    for breach in label_breaches(dataset, policy, ids):
+        if breach is not None:
+            said = f"labels: {breach.found}; wanted: {breach.wanted}"
+            show.console.print(f"{escape(said)}  [red]{breach.reason}[/]")
     (rules,) = [rules for part, rules in rules_of(dataset, policy, row) if part.any()]
     values = {name: float(found[0]) for name, found in numbers(row).items()}
     words = {name: row[name][0].as_py() for name in TAGS}

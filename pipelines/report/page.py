@@ -77,7 +77,7 @@ def page(output: Output) -> str:
         policy=output.policy,
         counts=counts,
         totals=_totals(counts, made, output.selection_id is not None),
-        rows=funnel.draw(counts, output.selection_id is not None, _made(made)),
+        rows=funnel.draw(counts, output.selection_id is not None, amount(made)),
         reasons=list(_reasons(counts)),
         histograms=list(_scores(output)),
         tags=tags.gather(output),
@@ -130,7 +130,8 @@ def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
     return totals
 
 
-def _made(made: list[Tokens]) -> str:
+def amount(made: list[Tokens]) -> str:
+    """How many windows and tokens there are of the first tokenizer, in words; empty without."""
     if not made:
         return ""
     words, count = made[0].amount

@@ -15,7 +15,15 @@ from curation.listing import ListingError
 from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
 from curation.search.mistakes import SearchError
 from pipelines.config import ConfigError
-from pipelines.service import clip_routes, job_routes, output_routes, search_routes
+from pipelines.service import (
+    clip_routes,
+    insight_routes,
+    job_routes,
+    output_routes,
+    page_routes,
+    search_routes,
+    source_routes,
+)
 from pipelines.service.access import Reader, anyone
 from pipelines.service.guard import COOKIE, Guard
 from pipelines.service.order import OrderError
@@ -35,6 +43,9 @@ _LATER: dict[type[Exception], tuple[int, str]] = {
     EnvironmentFaultError: (503, "the storage cannot be reached"),
 }
 """What may go well in a moment."""
+_ROUTES = (
+    job_routes, output_routes, insight_routes, source_routes, clip_routes, search_routes,
+)  # fmt: skip
 _RETRY_S = "5"
 
 
@@ -76,7 +87,8 @@ def create_app(service: Service) -> FastAPI:
         responses={code: {"description": words} for code, words in _ANSWERS.items()},
     )
     _add_own(app, service)
-    for routes in (job_routes, output_routes, clip_routes, search_routes):
+    page_routes.add(app)
+    for routes in _ROUTES:
         routes.add(app, service)
     _add_handlers(app)
     app.add_middleware(

@@ -21,6 +21,7 @@ import psutil
 
 from pipelines.service.queue import Job
 from pipelines.service.runner import write_whole
+from pipelines.storage_mark import VARIABLE, StorageMark
 
 _PATIENCE_S = 3.5
 """Seconds after which a runner that was told to stop is killed with all that is below it."""
@@ -46,8 +47,14 @@ class Lost(Exception):  # noqa: N818  an answer, not a mistake
 class Backend(Protocol):
     """Where jobs run."""
 
+    def ready(self) -> bool:
+        """Whether jobs can be started now."""
+
     def start(self, job: Job) -> None:
-        """Starts the job's current attempt; once only. Raises `OSError` if it cannot."""
+        """Starts the job's current attempt; once only. Raises `OSError` if it cannot.
+
+        Raises `EnvironmentFaultError` where nobody knows whether it did: `look` will.
+        """
 
     def look(self, job: Job) -> Ended | None:
         """How the current attempt ended; None while it lives. Raises `Lost`."""
@@ -81,17 +88,22 @@ class JobFolder:
         """What concerns one attempt."""
         return self.path / str(number)
 
-    def prepare(self, job: Job, hand_on: list[int]) -> Path:
-        """Writes the order for the runner; the folder of the attempt."""
+    def prepare(self, job: Job, hand_on: list[int], mark: StorageMark | None = None) -> Path:
+        """Writes the order for the runner; the folder of the attempt.
+
+        With a `mark`, the runner and the workers of the command begin by checking their storage.
+        """
         folder = self.attempt(job.attempt)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.artefacts.mkdir(exist_ok=True)
         self.progress.unlink(missing_ok=True)
+        said = "" if mark is None else str(mark)
         order = {
             "command": json.loads(job.command),
             "log": str(self.log),
             "artefacts": str(self.artefacts),
-            "env": {"REELMILL_PROGRESS": str(self.progress)},
+            "env": {"REELMILL_PROGRESS": str(self.progress), VARIABLE: said},
+            "mark": said,
             "hand_on": hand_on,
         }
         write_whole(folder / "order.json", order)
@@ -114,6 +126,10 @@ class Local:
     def folder(self, job: Job) -> JobFolder:
         """The files of a job."""
         return JobFolder(self._jobs / job.job_id)
+
+    def ready(self) -> bool:
+        """See `Backend`."""
+        return True
 
     def start(self, job: Job) -> None:
         """See `Backend`."""

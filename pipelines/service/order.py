@@ -101,7 +101,8 @@ class Orders:
             words += [word for change in given for word in ("--set", change)]
         elif wish.settings:
             raise OrderError(f"{wish.kind} takes no settings")
-        return [sys.executable, "-m", "pipelines", *words]
+        python = "python" if self._settings.ray_address else sys.executable
+        return [python, "-m", "pipelines", *words]
 
     def _extra(self, wish: Wish) -> list[str]:
         if wish.kind == "report":

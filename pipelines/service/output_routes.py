@@ -106,7 +106,7 @@ def add(app: FastAPI, service: Service) -> None:
         if outcome is not None:
             rows = rows.filter(pc.field("outcome") == outcome)
         page = rows.sort_by("uri").slice(offset, limit).to_pylist(maps_as_pydicts="lossy")
-        return SourceList(sources=[_source(row) for row in page], total=rows.num_rows)
+        return SourceList(sources=[source_view(row) for row in page], total=rows.num_rows)
 
     @app.get("/v1/collections/{name}/runs")
     def list_runs(name: CollectionName, caller: Reader) -> list[RunView]:
@@ -150,7 +150,8 @@ def _numbers(name: str, dataset: Dataset) -> Collection:
     )
 
 
-def _source(row: dict[str, Any]) -> SourceView:
+def source_view(row: dict[str, Any]) -> SourceView:
+    """A row of `sources` without its place on the server."""
     shown = {key: row[key] for key in SourceView.model_fields if key not in ("name", "extra")}
     return SourceView(
         **shown, name=row["uri"].rstrip("/").rsplit("/", 1)[-1], extra=row["extra"] or {}

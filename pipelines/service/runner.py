@@ -54,14 +54,28 @@ class Runner:
             signal.signal(number, self._stop)
         own = {"pid": os.getpid(), "created": psutil.Process().create_time()}
         write_whole(self._folder / "runner.json", own)
-        ended: dict[str, Any] = {"code": None, "error": None}
+        ended: dict[str, Any] = {"code": None, "error": self._unseen()}
         try:
-            ended["code"] = self._wait(self._start().pid)
+            if ended["error"] is None:
+                ended["code"] = self._wait(self._start().pid)
         except OSError as error:
             ended["error"] = f"cannot start {self._order['command'][0]}: {error}"
         _sweep()
         write_whole(self._folder / "artefacts.json", _artefacts(Path(self._order["artefacts"])))
         write_whole(self._folder / "ended.json", ended)
+
+    def _unseen(self) -> str | None:
+        """Why the command would write elsewhere than the server reads; None where it would not."""
+        if not self._order["mark"]:
+            return None
+        from curation.reasons import EnvironmentFaultError
+        from pipelines.storage_mark import StorageMark
+
+        try:
+            StorageMark.parse(self._order["mark"]).check()
+        except EnvironmentFaultError as error:
+            return str(error)
+        return None
 
     def _stop(self, *_: object) -> None:
         self._stop_at = self._stop_at or time.monotonic()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 
+from pipelines.service import facets
 from pipelines.service.access import Searcher, Submitter
 from pipelines.service.clip_routes import plain
+from pipelines.service.facets import Facets
 from pipelines.service.output_routes import CollectionName
 from pipelines.service.outputs import Outputs
 from pipelines.service.service import Service
@@ -51,6 +54,19 @@ class Subset(Question):
     """A question whose hits are kept as a subset."""
 
     name: Name
+    top: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+
+class Narrowing(Record):
+    """What clips are to be counted under."""
+
+    where: Annotated[str, Field(max_length=2000)] | None = None
+    """A condition, as in a question."""
+    words: Annotated[
+        dict[Annotated[str, Field(max_length=64)], list[Annotated[str, Field(max_length=200)]]],
+        Field(max_length=40, default_factory=dict),
+    ]
+    """By column the words of which one is wanted."""
 
 
 class Hits(BaseModel):
@@ -105,9 +121,11 @@ def add(app: FastAPI, service: Service) -> None:
         return _hits(_asked(searches.of(name), question))
 
     @app.post("/v1/collections/{name}/search/picture", openapi_extra=_PICTURE_BODY)
-    async def search_by_picture(
+    async def search_by_picture(  # noqa: PLR0917  a query string has no order
         name: CollectionName, caller: Searcher, request: Request,
         top: Annotated[int, Query(ge=1, le=500)] = 20,
+        where: Annotated[str | None, Query(max_length=2000)] = None,
+        collapse: bool = True,
     ) -> Hits:  # fmt: skip
         """Clips that look like the JPEG, PNG or WebP picture that is the body."""
         from anyio.to_thread import run_sync
@@ -120,9 +138,16 @@ def add(app: FastAPI, service: Service) -> None:
             with tempfile.NamedTemporaryFile(prefix="reelmill-") as file:
                 file.write(picture)
                 file.flush()
-                return _hits(searches.of(name).query(like=file.name, k=top))
+                question = Question(like=[], minus=[], top=top, where=where, collapse=collapse)
+                return _hits(_asked(searches.of(name), question, [file.name]))
 
         return await run_sync(look)
+
+    @app.post("/v1/collections/{name}/facets")
+    def count_facets(name: CollectionName, narrowing: Narrowing, caller: Searcher) -> Facets:
+        """What the clips can be narrowed by, and how many are left."""
+        table = searches.of(name).index.judged
+        return facets.count(table, narrowing.where, narrowing.words)
 
     @app.post("/v1/collections/{name}/subsets", status_code=201)
     def keep(name: CollectionName, subset: Subset, caller: Submitter) -> Kept:
@@ -142,10 +167,15 @@ _PICTURE_BODY = {
 }
 
 
-def _asked(search: Search, question: Question) -> Any:
+_BESIDE = ("reason", "duplicate_of", "duration_s", "width", "height", "fps")
+"""What else is shown of a hit, where it is known."""
+
+
+def _asked(search: Search, question: Question, pictures: Sequence[str] = ()) -> Any:
+    known = search.index.judged.column_names
     return search.query(
         question.text,
-        like=question.like,
+        like=[*question.like, *pictures],
         minus=question.minus,
         where=question.where,
         k=question.top,
@@ -153,6 +183,7 @@ def _asked(search: Search, question: Question) -> Any:
         min_score=question.min_score,
         by=question.by,
         collapse=question.collapse,
+        columns=[name for name in _BESIDE if name in known],
     )
 
 

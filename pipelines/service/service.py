@@ -48,7 +48,9 @@ class Service:
         if settings.ray_address:
             from pipelines.service.on_ray import OnRayJobs
 
-            backend: Local | OnRayJobs = OnRayJobs(jobs, settings.ray_address)
+            backend: Local | OnRayJobs = OnRayJobs(
+                jobs, settings.ray_address, settings.ray_environment, settings.root
+            )
         else:
             backend = Local(jobs)
         limits = settings.limits

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -58,6 +59,8 @@ class Settings:
     """Jobs that run at a time."""
     ray_address: str | None = None
     """Of the Ray Jobs API, such as `http://ray-head:8265`; None runs jobs on this machine."""
+    ray_environment: Mapping[str, Any] = field(default_factory=dict)
+    """Runtime environment of jobs on that cluster, as Ray defines it."""
     limits: Limits = field(default_factory=Limits)
     """What callers may ask for."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from curation.reasons import EnvironmentFaultError
 from pipelines.service.local import Backend, Lost
 from pipelines.service.queue import Job, Queue
 
@@ -46,7 +47,7 @@ class Supervisor:
         """One round."""
         for job in self._queue.live():
             self._look_after(job)
-        while job_ := self._queue.start_next(self._running, self._each):
+        while self._backend.ready() and (job_ := self._queue.start_next(self._running, self._each)):
             try:
                 self._backend.start(job_)
             except OSError as error:
@@ -64,10 +65,16 @@ class Supervisor:
             self._backend.stop(job)
 
     def _rounds(self) -> None:
+        said = ""
         while not self._over:
             try:
                 self.round()
-            except Exception:  # a full disk or an absent cluster: the next round may fare better
+                said = ""
+            except EnvironmentFaultError as error:  # once, not with every round that it lasts
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("%s; jobs wait", said)
+            except Exception:  # a full disk: the next round may fare better
                 _log.exception("a round of the supervisor failed")
             self._wake.wait(_ROUND_S)
             self._wake.clear()

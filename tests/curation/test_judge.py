@@ -2,9 +2,11 @@
 
 import pytest
 
+from curation import records
 from curation.dataset import Dataset, numbers
 from curation.judge import breaches, judge, listed, rules_of
-from curation.policy import Policy, Range, SourceRules
+from curation.policy import LabelRules, Policy, Range, SourceRules
+from curation.records import ClipLabel
 from curation.select import select
 from curation.tags import TAGS, Words
 from tests.rows import Looks, clip_of, scanned
@@ -142,3 +144,58 @@ def test_rules_that_make_no_sense_are_refused(make, words):
 def test_a_condition_that_cannot_be_read_says_so(dataset):
     with pytest.raises(ValueError, match="no column 'urri'; did you mean 'uri'"):
         judged(dataset, Policy(sources=(SourceRules("urri = 'x'"),)))
+
+
+def labelled(dataset, table, **holds):
+    """Labels of the film's clips: by label, whether it holds for the first and the second."""
+    names = ids(dataset)
+    rows = [
+        ClipLabel(names[("film", start)], "a" * 64, label.replace("_", "/"), float(held), held)
+        for label, both in holds.items()
+        for start, held in zip((0, 24), both, strict=True)
+    ]
+    with dataset.catalog.writer("label", {table: ClipLabel}) as writer:
+        writer.append(table, records.table(ClipLabel, rows))
+
+
+def test_labels_deny_and_allow_and_what_is_not_labelled_breaks_neither(dataset):
+    labelled(dataset, "labels/a-1", light_day=(True, False), light_night=(False, True))
+    denied = judged(dataset, Policy(labels=LabelRules(deny=("light/night",))))
+    allowed = judged(dataset, Policy(labels=LabelRules(allow=("light/day",))))
+    wanted = {("film", 0): None, ("film", 24): "unwanted_label",
+              ("dashcam", 0): None, ("dashcam", 24): None}  # fmt: skip
+    assert denied == allowed == wanted
+    both = Policy(limits={"motion": Range(max=0.2)}, labels=LabelRules(deny=("light/night",)))
+    assert judged(dataset, both)[("film", 24)] == "much_motion"
+    kept = Policy(include=(ids(dataset)[("film", 24)],), labels=LabelRules(deny=("light/night",)))
+    assert judged(dataset, kept)[("film", 24)] is None
+
+
+def test_labels_that_are_unknown_or_in_two_tables_are_refused(dataset):
+    labelled(dataset, "labels/a-1", light_day=(True, False))
+    labelled(dataset, "labels/b-2", light_day=(False, True))
+    with pytest.raises(ValueError, match="'light/daz'; did you mean 'light/day'"):
+        judged(dataset, Policy(labels=LabelRules(deny=("light/daz",))))
+    with pytest.raises(ValueError, match="in labels/a-1 and labels/b-2; name one"):
+        judged(dataset, Policy(labels=LabelRules(deny=("light/day",))))
+    second = Policy(labels=LabelRules(table="b", deny=("light/day",)))
+    assert [why for why in judged(dataset, second).values() if why] == ["unwanted_label"]
+    with pytest.raises(ValueError, match="both allows and denies 'x'"):
+        Policy(labels=LabelRules(allow=("x",), deny=("x",)))
+
+
+def test_labels_that_come_later_make_another_selection(dataset):
+    policy = Policy(copies=None, labels=LabelRules(deny=("light/day",)))
+    labelled(dataset, "labels/a-1", light_day=(False, False))
+    first = select(dataset, policy)
+    labelled(dataset, "labels/a-1", light_dusk=(True, True))
+    assert select(dataset, policy).selection_id == first.selection_id
+    labelled(dataset, "labels/a-1", light_day=(True, True))
+    second = select(dataset, policy)
+    assert second.selection_id != first.selection_id
+    assert second.funnel == {"kept": 2, "unwanted_label": 2}
+
+
+def test_a_policy_without_labels_keeps_its_name():
+    assert Policy().digest == Policy(labels=LabelRules()).digest
+    assert Policy().digest != Policy(labels=LabelRules(deny=("light/day",))).digest

@@ -251,7 +251,8 @@ def test_a_clip_without_analysis_frames_has_empty_scores(made, scan_spans):
                            for row in rows.to_pylist())  # fmt: skip
             sees_all = name == "scores/flicker"
             assert (set(empty.values()) == {None}) is not sees_all, name
-            assert None not in full.values(), name
+            if name != "scores/loudness":  # the source has no sound
+                assert None not in full.values(), name
     first, second = found.sides[EMBEDDINGS]["vector"].to_pylist()
     assert not np.frombuffer(first, "<f2").any()
     assert np.frombuffer(second, "<f2").any()

@@ -10,6 +10,7 @@ from curation.embed import OpenClip, query_encoder, recorded_model, table_name
 from curation.records import Embedding
 from curation.sample.captioned import Chance, Thing, film
 from curation.sample.encode import encode
+from curation.search import Search
 from tests.curation.embed.conftest import saved
 from tests.outputs import run
 
@@ -72,12 +73,37 @@ def test_a_scan_stores_what_a_query_of_the_same_frames_gives(out, films, model):
         assert vector @ expected > 0.995
 
 
-def test_labels_are_read_from_the_stored_vectors(out, place, model):
+def test_words_find_clips_by_their_vectors(out, model):
+    table, words = table_name(OpenClip(str(model), every=1)), "a red disc over sand by day"
+    search = Search(out)
+    hits = search.query(words, by="vectors", k=2).to_pylist()
+    rows = search.dataset.catalog.read(table, Embedding)
+    query = query_encoder(table, str(model)).text(words)
+    cosines = unpack(rows["vector"].to_pylist(), 16) @ query
+    expected = dict(zip(rows["clip_id"].to_pylist(), cosines.tolist(), strict=True))
+    assert {hit["clip_id"]: hit["score"] for hit in hits} == pytest.approx(expected, abs=2e-3)
+    assert hits[0]["score"] >= hits[1]["score"]
+
+    # The table that knows words goes before the descriptor, and the command finds its model.
+    said = run("search", str(out), words, "--top", "1")
+    assert said.returncode == 0, said.stderr
+    assert hits[0]["clip_id"][:12] in said.stdout
+    assert f"{hits[0]['score']:.3f}" in said.stdout
+
+
+def test_labels_are_read_from_the_stored_vectors_and_filter_a_search(out, place, model):
     (place / "light.yaml").write_text(LABELS.format(model=model))
     said = run("label", str(out), str(place / "light.yaml"))
     assert said.returncode == 0, said.stderr
     assert "labels/light-" in said.stdout
     assert sum(int(line.split()[0]) for line in said.stdout.splitlines() if "light/" in line) == 2
+    rows = Search(out).query(where="labels is not null", columns=["labels", "light/day"])
+    assert len(rows) == 2
+    for held, score in zip(rows["labels"].to_pylist(), rows["light/day"].to_pylist(), strict=True):
+        assert held == ["light/day" if score >= 0.5 else "light/night"]
+    held = rows["labels"][0][0].as_py()
+    found = Search(out).query("anything", by="vectors", where=f"'{held}' in labels", k=2)
+    assert rows["clip_id"][0] in found["clip_id"].combine_chunks()
 
 
 def test_missing_weights_end_the_scan_before_it_begins(place, tmp_path):

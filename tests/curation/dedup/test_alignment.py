@@ -95,6 +95,38 @@ def test_a_bar_that_is_not_seen_as_one_hides_no_copy(change):
     assert align(clip(boxed), clip(change)).similarity > 0.85
 
 
+def dim(time_s):
+    return 20 + 0.08 * scene(time_s)
+
+
+def dim_and_marked(time_s):
+    light = dim(time_s)
+    light[6:15, 130:150] = 250
+    return light
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_mark_brighter_than_all_else_hides_no_copy(turned):
+    """Whichever of the two has it."""
+    one, other = clip(dim), clip(dim_and_marked)
+    assert align(*((other, one) if turned else (one, other))).similarity > 0.85
+
+
+def test_what_one_frame_alone_shows_hides_no_copy():
+    """A copy that ends a frame later may show what begins there."""
+
+    def still(_):
+        return picture(1, 0.0)
+
+    def with_a_hand(time_s):
+        light = still(time_s).copy()
+        if time_s > 3.6:
+            light[30:80, 40:80] = 200
+        return light
+
+    assert align(clip(still), clip(with_a_hand)).similarity > 0.9
+
+
 def test_another_event_before_the_same_camera_is_no_copy():
     other = clip(lambda time: picture(2, time))
     assert align(clip(scene), other).similarity < 0.5
@@ -144,8 +176,9 @@ def test_a_mark_is_left_out_unless_it_is_what_there_is_to_see():
     one = rng.normal(size=256)
     other = one.copy()
     other[:20] += 10
-    alike, mine, yours = trimmed(one, other)
-    assert alike / np.sqrt(mine * yours) > 0.99
+    for pair in ((one, other), (other, one)):
+        alike, mine, yours = trimmed(*pair)
+        assert alike / np.sqrt(mine * yours) > 0.99
     faint, spots = np.full(256, 0.01), np.full(256, 0.01)
     faint[:20], spots[:20] = 10, rng.normal(size=20) * 10
     alike, mine, yours = trimmed(faint, spots)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.dedup import cells, pairs
-from curation.dedup.pairs import Pairs, exact_hits, gathered, similar_pairs
+from curation.dedup.pairs import Pairs, exact_hits, gathered, measured, similar_pairs
 
 FLOOR = 0.7
 seeds = st.integers(0, 2**32 - 1)
@@ -79,7 +79,7 @@ def many() -> np.ndarray:
 
 def listed(vectors: np.ndarray, new: np.ndarray | None = None) -> Pairs:
     fresh = np.ones(len(vectors), bool) if new is None else new
-    return gathered(cells.listed_hits(vectors, FLOOR, fresh), vectors, FLOOR)
+    return gathered(measured(cells.listed_hits(vectors, FLOOR, fresh), vectors, FLOOR))
 
 
 def test_lists_find_nearly_all_that_an_exact_search_finds(many):
@@ -94,8 +94,7 @@ def test_lists_find_nearly_all_that_an_exact_search_finds(many):
 def test_one_probe_would_lose_pairs_at_the_borders(many, monkeypatch):
     """What looking only into the own cell, as SemDeDup does, would lose."""
     exact = len(similar_pairs(many, FLOOR))
-    near = cells.Lists(cells.cut(many).probes[:, :1], int(4 * np.sqrt(len(many))))
-    monkeypatch.setattr(cells, "enough", lambda *given: near)
+    monkeypatch.setattr(cells, "enough", lambda lists, *given: lists.within(0.0))
     assert len(listed(many)) < 0.97 * exact
 
 
@@ -111,6 +110,7 @@ def test_lists_work_in_small_parts(many, monkeypatch):
     whole = found_in(listed(many))
     monkeypatch.setattr(cells, "_SHARD", 5000)
     monkeypatch.setattr(cells, "_BLOCK", 100)
+    monkeypatch.setattr(pairs, "_BATCH", 50)
     assert found_in(listed(many)) == whole
 
 
@@ -118,11 +118,13 @@ def test_vectors_without_neighbourhoods_are_compared_exactly(monkeypatch):
     """Where a few probes would not do, nothing is lost: all are compared with all."""
     vectors = clustered(3, 600, 24, 1, 1.0)
     monkeypatch.setattr(cells, "_MOST_PROBES", 2)
-    exact = found_in(gathered(exact_hits(vectors, 0.55, np.ones(600, bool)), vectors, 0.55))
+    exact = found_in(
+        gathered(measured(exact_hits(vectors, 0.55, np.ones(600, bool)), vectors, 0.55))
+    )
     lists = cells.cut(vectors)
     assert cells.enough(lists, vectors, 0.55, np.ones(600, bool)) is None
     found = cells.listed_hits(vectors, 0.55, np.ones(600, bool))
-    assert found_in(gathered(found, vectors, 0.55)) == exact
+    assert found_in(gathered(measured(found, vectors, 0.55))) == exact
 
 
 def test_many_vectors_go_through_lists(many, monkeypatch):

@@ -30,9 +30,9 @@ def vectors(stored, tmp_path_factory) -> Vectors:
     values, _ = stored
     rows = np.arange(COUNT)
     second = np.random.default_rng(1).permutation(rows[4000:5800])
-    flat = [lists.segment(folder, r, values[r], None) for r in (rows[:4000], second)]
+    flat = [lists.segment(folder, r, values[r]) for r in (rows[:4000], second)]
     table = lists.relisted(folder, VectorTable(DIM, "model", tuple(flat)))
-    loose = lists.segment(folder, rows[5800:], values[5800:], None)
+    loose = lists.segment(folder, rows[5800:], values[5800:])
     whole = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
     return Vectors(whole, folder.path)
 

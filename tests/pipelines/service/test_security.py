@@ -13,7 +13,7 @@ from pipelines.service.guard import Refusal, check_depth
 from pipelines.service.settings import Limits
 
 FREE = Limits(rate=1e6, burst=1_000_000)
-OPEN = {"/healthz", "/v1/session"}
+OPEN = {"/", "/healthz", "/page/{file}", "/v1/session"}
 """Routes that ask for no token: they say nothing about the data."""
 JOBS = {"kind": "curate", "collection": "new", "inputs": ["videos"]}
 

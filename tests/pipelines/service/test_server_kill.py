@@ -20,13 +20,13 @@ pytestmark = pytest.mark.faults
 class Server:
     """`reelmill serve` as a process."""
 
-    def __init__(self, root: Path, curated) -> None:
+    def __init__(self, root: Path, curated, *options: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self._command = [
             *COMMAND, "serve", str(root), "--source", f"videos={curated.videos}", "--config",
-            str(curated.profile), "--port", str(self.port),
+            str(curated.profile), "--port", str(self.port), *options,
         ]  # fmt: skip
         self._log = root / "server.log"
         self.process: subprocess.Popen | None = None

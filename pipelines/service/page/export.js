@@ -1,0 +1,55 @@
+// What was found as a data set: kept under a name, then written by a job for other people's trainers.
+
+import * as api from "./api.js";
+import { h, newId, put } from "./dom.js";
+import * as places from "./place.js";
+import { isRanked } from "./question.js";
+import { count } from "./words.js";
+
+const MOST = 10000;
+
+export function exportDialog(place, asked, total) {
+  const ranked = isRanked(place);
+  const name = h("input", { type: "text", name: "name", required: true, maxlength: "64", autocomplete: "off",
+    pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: "Letters, digits, _ and -", value: suggested(place) });
+  const top = h("input", { type: "number", name: "top", min: "1", max: String(Math.min(MOST, total)), required: true,
+    value: String(Math.min(ranked ? 100 : MOST, total)) });
+  const format = h("select", { name: "format" },
+    h("option", { value: "webdataset" }, "WebDataset: tar shards"), h("option", { value: "hf" }, "Hugging Face: Parquet with a card"));
+  const wrong = h("p", { class: "wrong", role: "alert" });
+  const send = h("button", { class: "button main" }, "Export");
+  const title = newId("title");
+  const box = h("dialog", { class: "sheet", "aria-labelledby": title, onclose: () => box.remove() },
+    h("form", { onsubmit: submit }, h("h2", { id: title }, "Export as dataset"),
+      h("p", { class: "quiet" }, ranked ? `The best of ${count(total, "clip")}, with captions, tokens, licences and scores.`
+        : `${count(total, "clip")}, near-duplicates ${place.all ? "too" : "left out"}, with captions, tokens, licences and scores.`),
+      h("label", {}, h("span", {}, "Name"), name),
+      h("label", {}, h("span", {}, ranked ? "How many of the best" : "At most"), top),
+      h("label", {}, h("span", {}, "Format"), format), wrong,
+      h("div", { class: "row end" }, h("button", { type: "button", class: "button", onclick: () => box.close() }, "Cancel"), send)));
+
+  async function submit(event) {
+    event.preventDefault();
+    send.disabled = true;
+    put(wrong);
+    try {
+      const kept = await api.post(api.collection(place.collection, "subsets"),
+        { ...asked, name: name.value, top: Number(top.value) });
+      const job = await api.post("/v1/jobs", { kind: "export", collection: place.collection, selection: kept.subset, format: format.value });
+      box.close();
+      places.go(places.elsewhere({ view: "jobs", job: job.job_id }));
+    } catch (error) {
+      put(wrong, error.message);
+      send.disabled = false;
+    }
+  }
+  document.body.append(box);
+  box.showModal();
+  name.select();
+}
+
+function suggested(place) {
+  const words = place.text || Object.values(place.words).flat().join(" ") || place.collection;
+  return words.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40) || "found";
+}
+

@@ -1,0 +1,117 @@
+// Asking for a job: what, of which collection, from which inputs, with which settings; and what it would cost.
+
+import * as api from "./api.js";
+import { h, newId, put } from "./dom.js";
+import * as places from "./place.js";
+import { planCard } from "./plan.js";
+
+const KINDS = {
+  curate: "Scan, select, render, caption and tokenize videos", scan: "Find clips and measure them", select: "Decide anew which clips are kept",
+  render: "Cut the kept clips", caption: "Describe the kept clips", tokenize: "Make tokens of the kept clips", index: "Bring the search up to date",
+  report: "Write the report as a file", export: "Copy a selection into shards", verify: "Check every promise of the tables",
+};
+const MAKES = ["curate", "scan"];
+const SELECTS = ["render", "caption", "tokenize", "export"];
+const CONFIGURED = ["curate", "scan", "select", "render", "caption", "tokenize"];
+
+export function submitView(root, place, { collections }) {
+  const names = newId("names");
+  const kind = h("select", { name: "kind", onchange: adapt }, Object.keys(KINDS).map((one) => h("option", { value: one, selected: one === place.kind }, one)));
+  const about = h("small", { class: "quiet" });
+  const collection = h("input", { type: "text", name: "collection", required: true, maxlength: "64", list: names, autocomplete: "off",
+    pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: "Letters, digits, _ and -", value: place.collection || "" });
+  const inputs = h("textarea", { name: "inputs", rows: "2", spellcheck: "false" });
+  const sources = h("small", { class: "quiet" });
+  const settings = h("textarea", { name: "settings", rows: "3", spellcheck: "false", placeholder: "motion.min = 0.01" });
+  const selection = h("input", { type: "text", name: "selection", placeholder: "the newest" });
+  const format = h("select", { name: "format" }, ["webdataset", "hf"].map((one) => h("option", { value: one }, one)));
+  const priority = h("input", { type: "number", name: "priority", min: "-100", max: "100", value: "0" });
+  const wrong = h("p", { class: "wrong", role: "alert" });
+  const plan = h("div", { class: "plan", "aria-live": "polite" });
+  const rows = { inputs: row("Inputs", inputs, sources), selection: row("Selection", selection), format: row("Format", format),
+    settings: row("Settings", settings, h("small", { class: "quiet" }, "One a line, as KEY = VALUE; the plan shows what they lead to.")) };
+  const send = h("button", { class: "button main", name: "submit" }, "Submit");
+  const form = h("form", { class: "card submit", onsubmit: submit, oninput: () => { key = newKey(); } },
+    row("What", kind, about), row("Collection", collection), h("datalist", { id: names }, collections.map((one) => h("option", { value: one }))),
+    rows.inputs, rows.selection, rows.format, rows.settings, row("Priority", priority), wrong,
+    h("div", { class: "row end" }, h("button", { type: "button", class: "button", name: "plan", onclick: look }, "What would it do?"), send));
+  put(root, h("section", { class: "page submit-page" }, h("h1", {}, "New job"), h("div", { class: "two" }, form, plan)));
+  let key = newKey();
+  adapt();
+  offer();
+
+  function adapt() {
+    put(about, KINDS[kind.value]);
+    rows.inputs.hidden = !MAKES.includes(kind.value);
+    rows.selection.hidden = !SELECTS.includes(kind.value);
+    rows.format.hidden = kind.value !== "export";
+    rows.settings.hidden = !CONFIGURED.includes(kind.value);
+  }
+
+  async function offer() {
+    const found = await api.get("/v1/sources").catch(() => []);
+    if (!inputs.value && found.length) [inputs.value] = found;
+    put(sources, found.length ? ["Sources: ", found.map((name) => h("code", {}, name)), " or a path below one, such as ", h("code", {}, `${found[0]}/folder`)]
+      : "This server has no sources: start it with --source NAME=FOLDER.");
+  }
+
+  function wish() {
+    const asked = { kind: kind.value, collection: collection.value.trim(), priority: Number(priority.value) };
+    if (!rows.inputs.hidden) asked.inputs = inputs.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    if (!rows.settings.hidden) asked.settings = parsed(settings.value);
+    if (!rows.selection.hidden && selection.value.trim()) asked.selection = selection.value.trim();
+    if (!rows.format.hidden) asked.format = format.value;
+    return asked;
+  }
+
+  async function tried(act) {
+    put(wrong);
+    if (!form.reportValidity()) return;
+    try {
+      await act(wish());
+    } catch (error) {
+      put(wrong, error.message);
+    }
+  }
+
+  function look() {
+    return tried(async (asked) => put(plan, planCard(await api.post("/v1/plan", asked))));
+  }
+
+  function submit(event) {
+    event.preventDefault();
+    tried(async (asked) => {
+      send.disabled = true;
+      try {
+        // The same key makes one job, however often the same form is sent.
+        const job = await api.post("/v1/jobs", asked, { headers: { "Idempotency-Key": key } });
+        key = newKey();
+        places.go(places.elsewhere({ view: "jobs", job: job.job_id, collection: job.collection }));
+      } finally {
+        send.disabled = false;
+      }
+    });
+  }
+  return {};
+}
+
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+function row(words, field, beside = null) {
+  return h("label", { class: "field" }, h("span", {}, words), field, beside);
+}
+
+function parsed(text) {
+  const found = {};
+  for (const line of text.split("\n").map((one) => one.trim()).filter(Boolean)) {
+    const at = line.indexOf("=");
+    if (at < 1) throw new Error(`“${line}”: write it as KEY = VALUE`);
+    const value = line.slice(at + 1).trim();
+    try {
+      found[line.slice(0, at).trim()] = JSON.parse(value);
+    } catch {
+      found[line.slice(0, at).trim()] = value;
+    }
+  }
+  return found;
+}

@@ -1,0 +1,51 @@
+"""Words among the vectors of captions: what means the same is found in other words."""
+
+import pytest
+
+from curation.embed import CAPTION_VECTORS, embed_captions
+from curation.search import Search, SearchError
+from tests.curation.search.conftest import CAPTIONS, looks_of
+
+TABLE = f"{CAPTION_VECTORS}-{CAPTIONS.removeprefix('captions/')}"
+
+
+@pytest.fixture
+def meaning(search):
+    assert embed_captions(search.dataset) == TABLE
+    search.update()
+    return search
+
+
+@pytest.mark.parametrize(
+    ("words", "caption"),
+    [
+        ("people on foot in an unlit lane at night", "A dark street with walkers"),
+        ("hikers among sunny trees", "A bright forest with walkers"),
+    ],
+)
+def test_other_words_of_the_same_meaning_find_captions(meaning, words, caption):
+    hits = meaning.query(words, by="vectors", k=4)
+    assert set(hits["caption"].to_pylist()) == {caption}
+    assert hits["score"][0].as_py() > 0.4
+    both = meaning.query(words, k=4)
+    assert set(both["caption"].to_pylist()) == {caption}
+
+
+def test_clips_whose_captions_mean_the_same_are_near(meaning):
+    clip = looks_of(1)[1].clip.clip_id
+    hits = meaning.query(like=clip, embeddings=TABLE.removeprefix("embeddings/"), k=3)
+    assert set(hits["caption"].to_pylist()) == {"A dark street with walkers"}
+
+
+def test_captions_cannot_be_asked_by_a_picture(meaning, tmp_path):
+    from PIL import Image
+
+    picture = tmp_path / "street.png"
+    Image.new("RGB", (32, 32)).save(picture)
+    with pytest.raises(SearchError, match="not pictures"):
+        meaning.query(like=picture, embeddings=TABLE)
+
+
+def test_without_them_words_are_looked_up_in_captions_alone(search):
+    assert len(search.query("hikers among sunny trees")) == 0
+    assert len(Search(search.dataset.catalog.storage.root).query("forests", k=3)) == 3
