@@ -2,6 +2,7 @@
 
     python benchmarks/dedup.py --only truth [--videos FOLDER] [--bases 60] [--fresh]
     python benchmarks/dedup.py --only scale [--sizes 10000 100000 1000000] [--dim 512]
+    python benchmarks/dedup.py --only real --videos FOLDER
 
 *Truth*: copies of real and painted clips under known transforms go through scan and select. Printed
 are recall by transform with 95 % confidence (Wilson 1927), precision over all pairs, B-cubed F1
@@ -12,7 +13,11 @@ windows of the videos, other tables and other cards than any setting was chosen 
 *Scale*: vectors in clusters of uneven size, a fifth of them copies. The same search beside exact
 all-pairs search (timed on a sample of queries, and scaled) and beside the published SemDeDup rule
 (Abbas et al. 2023): pairs within a k-means cell alone, and what is kept decided by the distance to
-the centroid. Run on an otherwise idle machine; trust the ratios.
+the centroid; up to 100,000 also beside faiss's own range search over inverted lists. Run on an
+otherwise idle machine; trust the ratios.
+
+*Real*: whole videos of a folder, of which `dup_group` in its MANIFEST.csv names those that are
+copies of one another.
 """
 
 from __future__ import annotations
@@ -24,9 +29,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from curation.policy import Policy
 from dedup_scale import measured_scale
-from dedup_truth import MUST, make
-from dedup_verdicts import judged, scanned
+from dedup_truth import MUST, Made, make, manifest
+from dedup_verdicts import among_real, judged, scanned
 
 
 def truth(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -53,6 +59,10 @@ def show_truth(found: dict[str, Any]) -> None:
     print(f"worst false pairs {found['false']}")
     print(f"B-cubed F1 {found['bcubed']:.4f}, removed {found['removed']:.1%}, "
           f"orphans {found['orphans']}")  # fmt: skip
+    share, each_ms = found["candidates"]
+    print(
+        f"of pairs of different videos 1 in {1 / share:,.0f} is a candidate; {each_ms:.1f} ms each"
+    )
     show_descriptors(found["descriptors"])
 
 
@@ -64,10 +74,28 @@ def show_descriptors(found: dict[str, dict[str, float]]) -> None:
         print(f"{row + mark:<14}" + "".join(f"{each[row]:>15.3f}" for each in found.values()))
 
 
+def real(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Scans whole videos and compares the pairs found with the groups that are known."""
+    made = [Made(arguments.videos / row["file"], row["dup_group"] or row["file"], "original")
+            for row in manifest(arguments.videos)]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="reelmill-") as scratch:
+        return among_real(scanned(Path(scratch), made, arguments.workers), made)
+
+
+def show_real(found: dict[str, Any], threshold: float) -> None:
+    copies = [similarity for similarity, *_ in found["copies"]]
+    print(f"\n{sum(s >= threshold for s in copies)} of {len(copies)} pairs of known copies found:")
+    for similarity, *names in found["copies"]:
+        print(f"  {similarity:.3f}  {' '.join(names)}")
+    print("other pairs that are stored:")
+    for similarity, *names in found["others"]:
+        print(f"  {similarity:.3f}  {' '.join(names)}")
+
+
 def scale(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measures each size in a process of its own, so that its peak memory is its own."""
     results = []
-    for size in (*arguments.sizes, 1_000_000):
+    for size in arguments.sizes:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             given = (size, arguments.dim, arguments.floor)
             results.append(pool.apply(measured_scale, given))
@@ -85,11 +113,11 @@ def show_scale(found: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=["truth", "scale"])
+    parser.add_argument("--only", choices=["truth", "scale", "real"])
     parser.add_argument("--videos", type=Path, help="a folder of real videos to cut from")
     parser.add_argument("--bases", type=int, default=60)
     parser.add_argument("--fresh", action="store_true", help="bases that nothing was chosen on")
-    parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--threshold", type=float, default=Policy().copies)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="leave the clips here")
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
@@ -98,10 +126,13 @@ if __name__ == "__main__":
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     results: dict[str, Any] = {}
-    if asked.only != "scale":
+    if asked.only in (None, "truth"):
         results["truth"] = truth(asked)
         show_truth(results["truth"])
-    if asked.only != "truth":
+    if asked.only == "real" or (asked.videos and not asked.only):
+        results["real"] = real(asked)
+        show_real(results["real"], asked.threshold)
+    if asked.only in (None, "scale"):
         results["scale"] = scale(asked)
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=1))

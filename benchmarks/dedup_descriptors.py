@@ -19,7 +19,7 @@ from curation.dedup import unpack
 from curation.descriptor import FrameDct
 from curation.records import Embedding
 from curation.scores.look import Floats, Look
-from dedup_truth import MUST, Made
+from dedup_truth import MUST, TRANSFORMS, Made
 
 Similarities = npt.NDArray[np.float64]
 _PRECISION = 0.99
@@ -146,7 +146,7 @@ def _halved(similar: Similarities, made: list[Made]) -> dict[str, float]:
     hits = scores >= threshold
     result = {"threshold": threshold, "precision": float(same[hits].mean()) if hits.any() else 1.0}
     original = {each.base: at for at, each in enumerate(made) if each.transform == "original"}
-    for name in dict.fromkeys(each.transform for each in made if each.transform != "original"):
+    for name in TRANSFORMS:
         rows = [at for at, each in enumerate(made) if each.transform == name and half[at]]
         with_original = similar[rows, [original[made[at].base] for at in rows]]
         result[name] = float((with_original >= threshold).mean())

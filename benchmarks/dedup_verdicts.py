@@ -5,25 +5,31 @@ For `benchmarks/dedup.py`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import multiprocessing
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from curation.dataset import Dataset
+from curation.dedup.content import Signatures
+from curation.dedup.pairs import Pairs, similar_pairs
 from curation.descriptor import FrameDct
 from curation.listing import entry_at
 from curation.policy import COPIES_FLOOR, Policy
-from curation.records import Neighbour
+from curation.records import Neighbour, Signature
 from curation.scan import Scan, ScanItem, ScanResult
 from curation.scan_step import ScanStep
 from curation.select import select
 from curation.shots import FixedWindows
 from curation.stage import Done
 from dedup_descriptors import CLASSICS, compared
-from dedup_truth import MUST, Made
+from dedup_truth import MUST, TRANSFORMS, Made
 
 _ALONE = ("mirror", "crop 10 %", "concat", "all at once")
 """Not counted as lost where two copies of them are not found as a pair."""
@@ -31,6 +37,8 @@ _ALONE = ("mirror", "crop 10 %", "concat", "all at once")
 _STAGE = Scan(
     shots=FixedWindows(1000.0), max_clip_s=1000.0, scores=(), embedders=(FrameDct(), *CLASSICS)
 )
+_TIMED = 1000
+"""Candidates that are timed."""
 _work: dict[str, Any] = {}
 
 
@@ -62,12 +70,7 @@ def judged(dataset: Dataset, made: Sequence[Made], threshold: float) -> dict[str
     by_path = {str(each.path): each for each in made}
     of = {c: by_path[u] for c, u in zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(),
                                         strict=True)}  # fmt: skip
-    rows = dataset.catalog.read("neighbours/copies", Neighbour).to_pylist()
-    found = {
-        frozenset((r["clip_id"], r["neighbour_id"])): r["similarity"]
-        for r in rows
-        if r["clip_id"] != r["neighbour_id"]
-    }
+    found = stored(dataset)
     pairs = {pair: s for pair, s in found.items() if s >= threshold}
     right = sum(alike(*(of[c] for c in pair)) for pair in pairs)
     wrong = sorted(((s, sorted(of[c].path.name for c in p)) for p, s in pairs.items()
@@ -86,7 +89,33 @@ def judged(dataset: Dataset, made: Sequence[Made], threshold: float) -> dict[str
         "bcubed": bcubed(groups, of),
         "removed": verdicts.count("duplicate") / len(verdicts),
         "orphans": sum(c not in kept for c in stands),
+        "candidates": candidates(dataset, of),
         "descriptors": compared(dataset, of, found),
+    }
+
+
+def stored(dataset: Dataset) -> dict[frozenset[str], float]:
+    """The pairs of copies that were found, and their similarity."""
+    rows = dataset.catalog.read("neighbours/copies", Neighbour).to_pylist()
+    return {
+        frozenset((r["clip_id"], r["neighbour_id"])): r["similarity"]
+        for r in rows
+        if r["clip_id"] != r["neighbour_id"]
+    }
+
+
+def among_real(dataset: Dataset, made: Sequence[Made]) -> dict[str, Any]:
+    """Pairs of files that are known to be copies, 0 where not found, and others, the best first."""
+    select(dataset, Policy({}, COPIES_FLOOR))
+    clips = dataset.clips()
+    uris = dict(zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(), strict=True))
+    found = {tuple(sorted(Path(uris[c]).name for c in p)): s for p, s in stored(dataset).items()}
+    group = {each.path.name: each.base for each in made}
+    same = [p for p in itertools.combinations(sorted(group), 2) if group[p[0]] == group[p[1]]]
+    others = [(similarity, *pair) for pair, similarity in found.items() if pair not in same]
+    return {
+        "copies": sorted(((found.get(pair, 0.0), *pair) for pair in same), reverse=True),
+        "others": sorted(others, reverse=True),
     }
 
 
@@ -105,8 +134,8 @@ def recalls(of: dict[str, Made], pairs: Iterable[frozenset[str]]) -> dict[str, A
             for base in filter(None, (each.base, each.also)):
                 hits[each.transform].append(frozenset((clip, original[base])) in there)
     return {
-        name: (sum(found), len(found), *wilson(sum(found), len(found)))
-        for name, found in hits.items()
+        name: (sum(hits[name]), len(hits[name]), *wilson(sum(hits[name]), len(hits[name])))
+        for name in (*TRANSFORMS, "concat")
     }
 
 
@@ -118,6 +147,21 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / 4 / count**2)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def candidates(dataset: Dataset, of: dict[str, Made]) -> tuple[float, float]:
+    """The share of pairs of different videos that are looked at closely, and CPU ms for each."""
+    content = Signatures(dataset.catalog.read("signatures", Signature).sort_by("clip_id"))
+    video = np.array([of[clip].base.rsplit(" ", 1)[0] for clip in content.ids])
+    vectors, owners = content.marks
+    found = similar_pairs(vectors, content.floor)
+    one, other = owners[found.first], owners[found.second]
+    apart = len({(a, b) for a, b in zip(one, other, strict=True) if video[a] != video[b]})
+    pairs = len(video) ** 2 - sum(np.unique(video, return_counts=True)[1] ** 2)
+    some = np.random.default_rng(0).permutation(len(found))[:_TIMED]
+    began = time.process_time()
+    content.judged(Pairs(one[some], other[some], found.similarity[some]))
+    return apart / (pairs / 2), (time.process_time() - began) / len(some) * 1000
 
 
 def bcubed(groups: dict[str, str], of: dict[str, Made]) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 from pyarrow import fs
@@ -69,17 +69,23 @@ class Catalog:
         columns: list[str] | None = None,
         where: pc.Expression | None = None,
     ) -> pa.Table:
-        """Rows of a table in its record's schema; none if the table does not exist."""
+        """Rows of a table in its record's schema; none if the table does not exist.
+
+        A column that the record got after the table was made is null.
+        """
         form = records.schema(record)
         wanted = pa.schema([form.field(c) for c in columns]) if columns is not None else form
         table = self.open(name)
         if table is None:
             return wanted.empty_table()
         with _storage_faults(name):
-            rows = arrow_dataset(table, self.storage, name).to_table(
-                columns=wanted.names, filter=where
-            )
-            return rows.cast(wanted)
+            stored = arrow_dataset(table, self.storage, name)
+            present = [column for column in wanted.names if column in stored.schema.names]
+            rows = stored.to_table(columns=present, filter=where)
+            for column in wanted:
+                if column.name not in present:
+                    rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
+            return rows.select(wanted.names).cast(wanted)
 
     def files(self, name: str) -> list[tuple[str, int]]:
         """The table's Parquet files, relative to its folder and sorted, and their bytes."""
@@ -122,15 +128,19 @@ class Catalog:
             )  # fmt: skip
 
     def make(self, name: str, record: type) -> None:
-        """Makes the table, empty, if it does not exist."""
+        """Makes the table, empty, if it does not exist, and adds columns that it lacks."""
+        form = records.schema(record)
         with _storage_faults(name):
-            DeltaTable.create(
+            table = DeltaTable.create(
                 self.storage.uri(name),
-                records.schema(record),
+                form,
                 mode="ignore",
                 storage_options=self.storage.delta_options,
                 raise_if_key_not_exists=False,
             )
+            held = {field.name for field in table.schema().fields}
+            if lacking := [f for f in Schema.from_arrow(form).fields if f.name not in held]:
+                table.alter.add_columns(lacking)
 
     @contextlib.contextmanager
     def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:

@@ -105,7 +105,7 @@ class Policy:
 
     limits: dict[str, Range] = field(default_factory=dict)
     """Bounds by the value's name."""
-    copies: float | None = 0.8
+    copies: float | None = 0.75
     """Clips that agree at least this well with a better, kept one are copies; null keeps them."""
     semantic: Semantic = field(default_factory=Semantic)
     """Clips of the same kind of scene."""

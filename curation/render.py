@@ -169,7 +169,7 @@ def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, targe
     with _faces(stage, span, displayed, path) as found:
         frames = encode(
             path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
-            audio=audio, changes=Changes(displayed, item.crop, found and found.mask),
+            audio=audio, changes=Changes(displayed, item.crop, None if found is None else found.mask),
         )  # fmt: skip
     return dataclasses.replace(
         row, mode="encode", codec="h264", width=size[0], height=size[1],

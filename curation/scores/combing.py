@@ -69,8 +69,8 @@ class Combing(FrameScore):
         if lines < _WINDOW:
             return (float("nan"),)
         whole = look.luma[: lines // _WINDOW * _WINDOW].reshape(-1, _WINDOW, columns)
-        whole = np.ascontiguousarray(whole.transpose(1, 0, 2)).reshape(_WINDOW, -1)
-        by_line, by_pair = (float(_alternates(whole, apart).mean()) for apart in (1, 2))
+        windows = np.ascontiguousarray(whole.transpose(1, 0, 2)).reshape(_WINDOW, -1)
+        by_line, by_pair = (float(_alternates(windows, apart).mean()) for apart in (1, 2))
         return (max(0.0, by_line - _CHANCE * by_pair),)
 
     def summarise(self, measures: Floats, times_s: Floats) -> Row:

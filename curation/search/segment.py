@@ -116,6 +116,26 @@ class Segment:
         places = found[0]
         return np.asarray(places[places >= 0], np.int64)
 
+    @cached_property
+    def _refined(self) -> Any:
+        """The lists, and the floats to compare again by."""
+        found = faiss.IndexRefine(self.ivf, self._exact)
+        found.own_fields = found.own_refine_index = False
+        return found
+
+    def nearest(self, query: Floats, k: int, lists: int) -> tuple[Ints, Floats]:
+        """Places and cosines of the `k` that seem nearest in so many lists.
+
+        What `probe` and `scores` do, and to the same numbers, in one call of faiss.
+        """
+        scores, found = np.empty(k, np.float32), np.empty(k, np.int64)
+        self._refined.search_c(
+            1, faiss.swig_ptr(query), k, faiss.swig_ptr(scores), faiss.swig_ptr(found),
+            _refining(lists),
+        )  # fmt: skip
+        is_there = found >= 0
+        return found[is_there], scores[is_there]
+
     def probe(
         self, query: Floats, k: int, lists: Ints, closeness: Floats, part: Part | None
     ) -> Ints:
@@ -168,6 +188,14 @@ def _settings(lists: int) -> Any:
 
 _kept_settings = functools.lru_cache(_settings)
 """They take a quarter as long to make as a small query takes."""
+
+
+@functools.lru_cache
+def _refining(lists: int) -> Any:
+    settings: Any = faiss.IndexRefineSearchParameters()
+    settings.k_factor = 1.0
+    settings.base_index_params = _kept_settings(lists)
+    return settings
 
 
 def _mapped(path: str) -> Any:

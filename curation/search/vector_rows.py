@@ -18,6 +18,11 @@ from curation.search.mask import Bools, Ints
 from curation.search.segment import Halves
 from curation.search.tables import Fresh
 
+_WITHOUT_SIGN = np.uint16(0x7FFF)
+_INFINITY = np.float16(np.inf).view(np.uint16)
+_LEAST = np.float16(1e-4).view(np.uint16)
+"""Below this all numbers of a vector are as good as zero: it has unit length otherwise."""
+
 
 def count(manifest: Manifest) -> int:
     """Vectors of all tables."""
@@ -84,9 +89,12 @@ def _vectors(batch: pa.RecordBatch, name: str, table: VectorTable | None) -> Hal
 
 
 def _usable(vectors: Halves) -> Bools:
-    """Which vectors are numbers, and not all zero."""
-    sizes = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32)
-    return np.asarray(np.isfinite(sizes) & (sizes > 1e-6), bool)
+    """Which vectors are numbers, and not all zero.
+
+    But for the sign, halves are in the order of their bits; infinity and NaN come last.
+    """
+    largest = (vectors.view(np.uint16) & _WITHOUT_SIGN).max(axis=1)
+    return np.asarray((largest >= _LEAST) & (largest < _INFINITY), bool)
 
 
 class _Pending:

@@ -77,7 +77,7 @@ class Vectors:
             return self._best(query, k, self._scanned(self.segments, query, k, mask))
         loose = self._scanned(self._loose, query, k, mask)
         if share > _OPEN_SHARE and k <= _FEW and not stray:
-            found = self._best(query, k, [*loose, *self._probed(query, k, mask)])
+            found = self._plain(query, k, mask, loose)
             if len(found.rows) == k:
                 return found
         return self._further(query, k, mask, loose)
@@ -94,6 +94,17 @@ class Vectors:
         self, segments: Sequence[Segment], query: Floats, k: int, mask: Mask | None
     ) -> list[tuple[Segment, Ints]]:
         return [(s, s.scan(query, k, None if mask is None else s.part(mask))) for s in segments]
+
+    def _plain(
+        self, query: Floats, k: int, mask: Mask | None, loose: list[tuple[Segment, Ints]]
+    ) -> Near:
+        """The nearest in the tuned number of lists, and of the vectors that are in none."""
+        if mask is not None or len(self._listed) > 1:
+            return self._best(query, k, [*loose, *self._probed(query, k, mask)])
+        one = self._listed[0]
+        places, scores = one.nearest(query, spare(k), self.probes)
+        found = _first(one.rows(places), scores, k)
+        return self._merged(found, self._best(query, k, loose), k) if loose else found
 
     def _probed(self, query: Floats, k: int, mask: Mask | None) -> list[tuple[Segment, Ints]]:
         """What the tuned number of lists holds."""

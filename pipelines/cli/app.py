@@ -162,13 +162,20 @@ def verify(out: Out) -> None:
 def report(
     out: Out,
     html: Annotated[Path | None, typer.Option(help="File to write; OUT/report.html")] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Another selection to set beside it: its id, or `before` for the last."),
+    ] = None,
 ) -> None:
     """Write one HTML file with the funnel, histograms, contact sheets and timings."""
-    from pipelines.report import write_report
+    from pipelines.report import UnknownSelectionError, write_report
 
     if html is None:
         html = Path("report.html") if out.startswith("s3://") else Path(out) / "report.html"
-    path = write_report(show.opened(out), html)
+    try:
+        path = write_report(show.opened(out), html, compare=compare)
+    except UnknownSelectionError as error:
+        raise typer.BadParameter(str(error), param_hint="--compare") from error
     show.console.print(f"report: {escape(str(path))}")
 
 

@@ -27,7 +27,8 @@ def export(
         typer.Option("--format", help="Tar shards, or Parquet with a card for Hugging Face."),
     ] = "webdataset",
     selection: Annotated[
-        str | None, typer.Option(help="Its id, or the first digits; the newest one if left out.")
+        str | None,
+        typer.Option(help="Its id, its first digits, a subset's name; or the newest."),
     ] = None,
     clips: Annotated[
         str | None, typer.Option(help="Table of renders if there are several, or none.")

@@ -24,7 +24,17 @@ from markupsafe import Markup
 from curation.dataset import Dataset
 from curation.policy import FILTER_REASONS, LIMITS, Policy
 from curation.storage import Storage
-from pipelines.report import facts, funnel, histogram, pictures, readable, tags, timing, tokens
+from pipelines.report import (
+    comparison,
+    facts,
+    funnel,
+    histogram,
+    pictures,
+    readable,
+    tags,
+    timing,
+    tokens,
+)
 from pipelines.report.facts import Counts
 from pipelines.report.histogram import Histogram, Layer
 from pipelines.report.output import Output
@@ -34,26 +44,31 @@ _VERDICTS = ("kept", "duplicate", "filtered")
 
 
 def write_report(
-    dataset: Dataset, target: str | os.PathLike[str], *, policy: Policy | None = None
+    dataset: Dataset,
+    target: str | os.PathLike[str],
+    *,
+    policy: Policy | None = None,
+    compare: str | None = None,
 ) -> Path:
     """Writes the report of an output's newest selection and returns where it is.
 
-    `policy` is drawn instead of the one that the selection's run recorded. The file appears whole
-    or not at all; `IsADirectoryError` if `target` is a folder.
+    `policy` is drawn instead of the one that the selection's run recorded. `compare` names another
+    selection to set beside it (`UnknownSelectionError` if there is none such). The file appears
+    whole or not at all; `IsADirectoryError` if `target` is a folder.
     """
     path = Path(target).expanduser().absolute()
     if path.is_dir():
         raise IsADirectoryError(
             f"{path} is a folder; name a file in it, such as {path}/report.html"
         )
-    text = page(Output.at(dataset, policy))
+    text = page(Output.at(dataset, policy), compare)
     with Storage.at(path.parent).writing(path.name) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
     return path
 
 
-def page(output: Output) -> str:
-    """The report as HTML."""
+def page(output: Output, compare: str | None = None) -> str:
+    """The report as HTML, with another selection beside the newest if one is named."""
     environment = Environment(
         loader=PackageLoader("pipelines", "report"),
         autoescape=True,
@@ -81,6 +96,7 @@ def page(output: Output) -> str:
         reasons=list(_reasons(counts)),
         histograms=list(_scores(output)),
         tags=tags.gather(output),
+        comparison=None if compare is None else comparison.compare(output, compare),
         pictures=pictures.gather(output),
         failed_inputs=facts.failed_inputs(output),
         failed_clips=facts.failed_clips(output),

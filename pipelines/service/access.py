@@ -1,4 +1,8 @@
-"""Who may call a route: every route depends on one `Needs`, or on `anyone`; a test holds it."""
+"""Who may call a route: every route depends on one `Needs`, or on `anyone`; a test holds it.
+
+Both are coroutines: a plain function would take one of the threads that searches and tables work
+in, and an answer as small as `/healthz` would wait for them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ class Needs:
 
     scope: Scope
 
-    def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         """The caller; 401 without a token that holds, 403 with one that does not reach."""
         caller = cast(Caller | None, request.state.caller)
         if caller is None:
@@ -32,7 +36,7 @@ class Needs:
 class Anyone:
     """Lets everybody through: for what says nothing about the data."""
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         """Nothing to check."""
 
 

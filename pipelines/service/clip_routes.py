@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from curation import records
 from curation.dataset import Dataset, source_rows
-from curation.records import Clip, Render, Thumbnail
+from curation.records import Clip, Render
 from curation.storage import Storage
-from curation.watcher import THUMBNAILS
 from pipelines.service import ranges
 from pipelines.service.access import Reader
 from pipelines.service.output_routes import CollectionName
 from pipelines.service.service import Service
+from pipelines.service.thumbnails import Thumbnails
 
 ClipId = Annotated[str, Path(pattern=r"^[0-9a-f]{16,64}$")]
 _HELD = {"Cache-Control": "private, max-age=86400, immutable"}
@@ -89,12 +89,12 @@ def add(app: FastAPI, service: Service) -> None:
     @app.get("/v1/collections/{name}/clips/{clip_id}/thumbnail", response_class=Response)
     def get_thumbnail(name: CollectionName, clip_id: ClipId, caller: Reader) -> Response:
         """A small picture of the clip, as JPEG."""
-        rows = outputs.opened(name).catalog.read(
-            THUMBNAILS, Thumbnail, ["jpeg"], pc.field("clip_id") == clip_id
-        )
-        if not rows.num_rows:
+        dataset = outputs.opened(name)
+        pictures = outputs.kept(name, "pictures", dataset, lambda: Thumbnails(dataset.catalog))
+        jpeg = pictures.jpeg(clip_id)
+        if jpeg is None:
             raise HTTPException(404, "there is no thumbnail of this clip")
-        return Response(rows["jpeg"][0].as_py(), media_type="image/jpeg", headers=_HELD)
+        return Response(jpeg, media_type="image/jpeg", headers=_HELD)
 
     @app.get("/v1/collections/{name}/clips/{clip_id}/video", response_class=Response)
     def get_video(

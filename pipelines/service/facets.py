@@ -94,14 +94,11 @@ def _few(column: pa.ChunkedArray) -> bool:
 def _fitting(table: pa.Table, where: str | None) -> Bools:
     if where is None:
         return np.ones(table.num_rows, bool)
-    numbered = table.append_column("at_", pa.array(np.arange(table.num_rows)))
     try:
-        rows = matching(numbered, where, ["at_"])["at_"].to_numpy()
+        rows = matching(table, where, ["row"])["row"]
     except ValueError as error:
         raise SearchError(str(error)) from error
-    found = np.zeros(table.num_rows, bool)
-    found[rows] = True
-    return found
+    return np.asarray(pc.is_in(table["row"], rows.combine_chunks()).to_numpy(), bool)
 
 
 def _is_in(table: pa.Table, name: str, words: Sequence[str]) -> Bools:

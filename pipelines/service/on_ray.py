@@ -61,7 +61,7 @@ class OnRayJobs:
 
     def start(self, job: Job) -> None:
         """See `Backend`."""
-        mark = StorageMark.of(self._root)
+        mark = self._mark()
         place = JobFolder(self._jobs / job.job_id).prepare(job, [], mark)
         answer = self._ask("POST", "jobs/", {
             "entrypoint": shlex.join(["python", "-m", "pipelines.service.runner", str(place)]),
@@ -96,6 +96,13 @@ class OnRayJobs:
         """See `Backend`."""
         self._ask("POST", f"jobs/{_name(job)}/stop")
 
+    def _mark(self) -> StorageMark:
+        try:
+            return StorageMark.of(self._root)
+        except EnvironmentFaultError:
+            self._wait()
+            raise
+
     def _info(self, job: Job) -> dict[str, Any] | None:
         """What Ray knows of the attempt; None if nothing."""
         answer = self._ask("GET", f"jobs/{_name(job)}")
@@ -119,9 +126,13 @@ class OnRayJobs:
         return answer
 
     def _away(self, words: str) -> EnvironmentFaultError:
-        self._is_there, self._again_at = False, time.monotonic() + _AWAY_S
+        self._wait()
         return EnvironmentFaultError(f"the Ray cluster at {self._http.base_url} does not answer as"
                                      f" it should: {words}")  # fmt: skip
+
+    def _wait(self) -> None:
+        """Starts nothing for a moment."""
+        self._is_there, self._again_at = False, time.monotonic() + _AWAY_S
 
 
 def _name(job: Job) -> str:

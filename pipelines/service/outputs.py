@@ -19,7 +19,7 @@ from curation.storage import Storage, storage_faults
 from pipelines.service.wish import NAME
 
 Made = TypeVar("Made")
-_KEPT = 8
+_KEPT = 24
 """Things read of outputs that are kept in memory."""
 
 

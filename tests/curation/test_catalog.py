@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import make_dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,6 +98,7 @@ def test_a_writer_that_read_before_another_committed_loses(catalog, monkeypatch)
 
 RACER = """
 import sys, time
+from dataclasses import make_dataclass
 from pathlib import Path
 from curation import records
 from curation.catalog import Catalog, StaleWriterError
@@ -194,3 +196,22 @@ def test_a_bucket_that_is_not_there_is_a_fault_in_one_line(monkeypatch):
     place = s3.bucket(monkeypatch) + "-gone/out"
     with pytest.raises(EnvironmentFaultError, match=r"^clips: [^\n\x1b]*$"):
         Catalog(Storage.at(place)).open("clips")
+
+
+def test_columns_that_a_record_got_later_are_null_and_then_added(tmp_path):
+    earlier = make_dataclass("Earlier", [("clip_id", str), ("value", "float | None")])
+    later = make_dataclass(
+        "Later", [("clip_id", str), ("value", "float | None"), ("word", "str | None")]
+    )
+    catalog = Catalog(Storage.at(tmp_path))
+    with catalog.writer("t", {"things": earlier}) as writer:
+        writer.append("things", records.table(earlier, [earlier("a", 1.0)]))
+    old = {"clip_id": "a", "value": 1.0, "word": None}
+    assert catalog.read("things", later).to_pylist() == [old]
+    assert catalog.read("things", later, ["word"]).to_pylist() == [{"word": None}]
+    with catalog.writer("t", {"things": later}) as writer:
+        writer.append("things", records.table(later, [later("b", None, "new")]))
+    assert catalog.read("things", later).sort_by("clip_id").to_pylist() == [
+        old, {"clip_id": "b", "value": None, "word": "new"},
+    ]  # fmt: skip
+    assert catalog.read("things", earlier).num_rows == 2

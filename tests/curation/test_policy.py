@@ -95,4 +95,4 @@ def test_the_digest_names_the_content_alone():
     assert first.digest == second.digest
     others = [Policy({"motion": Range(0.1)}), Policy(first.limits, None), Policy(first.limits, 0.9)]
     assert len({first.digest, *(policy.digest for policy in others)}) == 4
-    assert json.loads(json.dumps(asdict(first)))["copies"] == 0.8
+    assert json.loads(json.dumps(asdict(first)))["copies"] == 0.75

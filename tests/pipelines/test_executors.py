@@ -13,7 +13,7 @@ import pytest
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Away, Done, Failed, Fault, attempt
 from pipelines.drive import Tally, drive
-from pipelines.executor import ClusterError, ExecutorLostError, InProcess
+from pipelines.executor import ClusterError, ExecutorLostError, InProcess, set_up
 from tests.outputs import ROOT
 from tests.pipelines.stages import Shout, Stillborn, Word
 
@@ -129,6 +129,17 @@ def test_an_item_that_kills_every_worker_fails_by_name_and_alone(ray_executor, t
     deadly = step.committed.pop("deadly")
     assert deadly == Failed("deadly", "internal", "its worker died each time it was tried alone")
     assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
+
+
+def test_a_worker_that_sees_other_storage_works_on_nothing(tmp_path):
+    def check():
+        raise EnvironmentFaultError("node 3 does not see the storage")
+
+    work = set_up(Shout(str(tmp_path)), check)
+    outcome = attempt(work, Word("a"))
+    assert isinstance(outcome, Fault)
+    assert "node 3 does not see the storage" in outcome.error
+    assert not list(tmp_path.iterdir())
 
 
 def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):

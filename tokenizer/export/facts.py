@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation import subset
 from curation.captions import one_each
 from curation.catalog import Catalog
 from curation.dataset import Dataset, source_rows
@@ -211,6 +212,9 @@ def _table(catalog: Catalog, kind: str, wanted: str | None, step: str) -> str | 
 
 
 def _selection(dataset: Dataset, wanted: str | None) -> str:
+    """The id of a selection by its id or first digits, or of a subset by its id or name."""
+    if wanted is not None and (found := subset.read(dataset.catalog, wanted)).num_rows:
+        return str(found["subset_id"][0].as_py())
     there: list[str] = sorted(dataset.catalog.values("selection", Verdict, "selection_id"))
     chosen = wanted or dataset.latest_selection()
     if chosen is None or not there:

@@ -21,6 +21,7 @@ export async function ask(method, path, { body, type, headers = {}, signal } = {
     await new Promise((go) => setTimeout(go, 1000 * wait));
     answer = await reached(path, options);
   }
+  if (answer.status === 401 && path !== "/v1/session") document.dispatchEvent(new CustomEvent("signed-out"));
   if (!answer.ok) throw await failure(answer);
   return answer;
 }
@@ -35,7 +36,6 @@ async function reached(path, options) {
 }
 
 async function failure(answer) {
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("signed-out"));
   let detail = "";
   try {
     detail = (await answer.json()).detail;

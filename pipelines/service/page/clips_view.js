@@ -23,7 +23,7 @@ export function clipsView(root, first, { collections }) {
   let isJudged = false; // whether clips have verdicts
   const bar = searchBar();
   const panel = facetsPanel();
-  const wrong = h("p", { class: "wrong", role: "alert" });
+  const wrong = h("div", { class: "wrong notice", role: "alert" });
   const line = h("p", { class: "found", role: "status" });
   const tools = h("div", { class: "tools" });
   const sheet = grid(more);
@@ -68,8 +68,8 @@ export function clipsView(root, first, { collections }) {
     }
   }
 
-  function countFacets(signal) {
-    const body = { where: base(place), words: place.words };
+  function countFacets(signal, isRight = true) {
+    const body = { where: base(isRight ? place : { ...place, where: "" }), words: place.words };
     return api.post(api.collection(place.collection, "facets"), body, { signal });
   }
 
@@ -92,7 +92,14 @@ export function clipsView(root, first, { collections }) {
     put(line);
     put(tools);
     sheet.show([], place, false, true);
-    put(wrong, error.status === 403 ? "Your token may look but not search; ask for one with the scope search." : error.message);
+    if (error.status === 403) {
+      put(wrong, "Your token may look but not search; ask for one with the scope search.");
+      return;
+    }
+    const [what, known] = error.message.split("; there are ");
+    put(wrong, what, known && h("details", {}, h("summary", {}, "What there is"), known));
+    // What narrows the clips stays there to be mended.
+    if (place.where) countFacets(asking.signal, false).then((facets) => panel.show(facets, place), () => {});
   }
 
   function tell(shown) {

@@ -96,7 +96,7 @@ def test_a_bar_that_is_not_seen_as_one_hides_no_copy(change):
 
 
 def dim(time_s):
-    return 20 + 0.08 * scene(time_s)
+    return 20 + 0.4 * scene(time_s)
 
 
 def dim_and_marked(time_s):
@@ -109,22 +109,22 @@ def dim_and_marked(time_s):
 def test_a_mark_brighter_than_all_else_hides_no_copy(turned):
     """Whichever of the two has it."""
     one, other = clip(dim), clip(dim_and_marked)
-    assert align(*((other, one) if turned else (one, other))).similarity > 0.85
+    assert align(*((other, one) if turned else (one, other))).similarity > 0.8
 
 
-def test_what_one_frame_alone_shows_hides_no_copy():
-    """A copy that ends a frame later may show what begins there."""
+def test_what_a_moment_alone_shows_hides_no_copy():
+    """Copies are sampled at moments of their own, and one may show what falls between the others'."""
 
-    def still(_):
-        return picture(1, 0.0)
+    def slow(time_s):
+        return picture(1, 0.03 * time_s)
 
-    def with_a_hand(time_s):
-        light = still(time_s).copy()
-        if time_s > 3.6:
-            light[30:80, 40:80] = 200
+    def passed(time_s):
+        light = slow(time_s).copy()
+        if 1.9 < time_s < 2.1:
+            light[30:60, 40:70] = 200
         return light
 
-    assert align(clip(still), clip(with_a_hand)).similarity > 0.9
+    assert align(clip(slow), clip(passed)).similarity > 0.9
 
 
 def test_another_event_before_the_same_camera_is_no_copy():

@@ -68,6 +68,24 @@ def test_what_tuning_says_holds_for_other_queries(vectors, stored, queries):
     assert recall(vectors, stored, queries) >= 0.95
 
 
+def test_one_segment_and_several_answer_alike(vectors, stored, queries, tmp_path):
+    folder, rows = Folder(tmp_path), np.arange(COUNT)
+    whole = lists.segment(folder, rows[:5900], stored[0][:5900])
+    loose = lists.segment(folder, rows[5900:], stored[0][5900:])
+    table = lists.relisted(folder, VectorTable(DIM, "model", (whole,)))
+    table = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
+    one = Vectors(table, folder.path)
+    assert recall(one, stored, queries) >= 0.95
+    one.probes, vectors.probes, tuned = 10**4, 10**4, vectors.probes
+    try:
+        for query in queries:
+            mine, theirs = one.search(query, 10), vectors.search(query, 10)
+            assert (mine.rows == theirs.rows).all()
+            assert (mine.scores == theirs.scores).all()
+    finally:
+        vectors.probes = tuned
+
+
 @pytest.mark.parametrize("k", [100, 1000, 10_000])
 def test_many_hits_are_found_too(vectors, stored, queries, k):
     assert recall(vectors, stored, queries[:10], k=k) >= 0.95

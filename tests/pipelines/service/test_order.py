@@ -1,8 +1,11 @@
 """Which words of a wish become which words of a command line."""
 
+import sys
+
 import pytest
 
 from pipelines.service.order import OrderError, _chosen, changes
+from pipelines.service.tokens import LOCAL
 from pipelines.service.wish import Wish
 
 
@@ -35,3 +38,12 @@ def test_settings_are_written_so_that_yaml_reads_the_same():
     assert changes(settings) == (
         "a=0.1", "b=null", "c=true", 'd="x: y"', 'e=["ä", "1"]',
     )  # fmt: skip
+
+
+def test_on_a_cluster_the_command_is_run_by_the_python_that_is_there(serve):
+    wish = Wish(kind="select", collection="drive")
+    here, there = serve().service.orders, serve(ray_address="http://head:8265").service.orders
+    assert here.command(wish, LOCAL)[:3] == [sys.executable, "-m", "pipelines"]
+    words = there.command(wish, LOCAL)
+    assert words[:3] == ["python", "-m", "pipelines"]
+    assert {"execution.executor=ray", "execution.address=auto"} <= set(words)

@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from curation import records
+from curation import records, subset
 from curation.dataset import Dataset
 from curation.records import Render, Verdict
 from curation.storage import Storage
@@ -52,6 +53,18 @@ def test_what_is_there_is_not_written_again(output, tmp_path, form):
     assert seen[-1] == (KEPT, KEPT)
     assert len(seen) == 2
     assert digests(tmp_path) == before
+
+
+def test_a_subset_is_exported_by_its_name(tmp_path):
+    output = made(tmp_path / "out")
+    dataset = Dataset(output.place)
+    kept = dataset.clips("kept").slice(0, 2)
+    hits = kept.select(["clip_id", "source_id"]).append_column("score", pa.nulls(2, pa.float64()))
+    subset_id = subset.export(dataset, "two", hits, {}, "")
+    found = facts(output.place, selection="two")
+    assert found.selection == subset_id
+    assert export(found, str(tmp_path / "shards"), "webdataset", SHARD).clips == 2
+    assert set(found.rows["clip_id"].to_pylist()) == set(kept["clip_id"].to_pylist())
 
 
 def test_a_killed_export_leaves_whole_shards_and_goes_on(tmp_path):

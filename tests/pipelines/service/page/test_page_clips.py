@@ -112,9 +112,7 @@ def test_more_and_less_like_a_clip(page):
 
 def test_a_picture_is_searched_by_when_it_is_chosen_and_when_it_is_dropped(page, site):
     clip = ids(page)[0]
-    picture = page.request.get(
-        f"{site.url}/v1/collections/drive/clips/{clip}/thumbnail"
-    ).body()
+    picture = page.request.get(f"{site.url}/v1/collections/drive/clips/{clip}/thumbnail").body()
     with page.expect_file_chooser() as choosing:
         page.get_by_role("button", name="Search by a picture").click()
     choosing.value.set_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture})
