@@ -14,7 +14,8 @@ from curation.dedup.pairs import Pairs, exact_hits, gathered, measured, similar_
 
 Vectors = npt.NDArray[np.float32]
 _QUERIES = 2000
-_RANGED_UP_TO = 100_000
+_MORE_UP_TO = 100_000
+_PARTS = 4
 _LISTS = 16
 """Lists that faiss looks into for each query."""
 
@@ -85,7 +86,7 @@ def measured_scale(count: int, dim: int, floor: float) -> dict[str, Any]:
         "removed": len(dropped) / count,
         "orphans": int((~kept[others]).sum() + (others == ones).sum()),
         **semdedup(vectors, floor, exact, found),
-        **(ranged(vectors, floor, exact) if count <= _RANGED_UP_TO else {}),
+        **(smaller(vectors, floor, exact, found, order) if count <= _MORE_UP_TO else {}),
     }  # fmt: skip
 
 
@@ -139,6 +140,25 @@ def homes(vectors: Vectors, count: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     kmeans.train(np.ascontiguousarray(vectors[picked]))
     similar, nearest = kmeans.index.search(vectors, 1)
     return nearest[:, 0], similar[:, 0]
+
+
+def smaller(
+    vectors: Vectors, floor: float, exact: Pairs, found: Pairs, order: npt.NDArray[np.int64]
+) -> dict[str, float]:
+    """What only fewer vectors are asked for: faiss's own search, and vectors added in parts."""
+    parts = []
+    for part in np.array_split(np.arange(len(vectors)), _PARTS):
+        new = np.arange(part[-1] + 1) >= part[0]
+        parts.append(similar_pairs(vectors[: len(new)], floor, new))
+    ends = [
+        greedy(order.tolist(), [relation(pairs, len(vectors))]).keys()
+        for pairs in (found, gathered(parts))
+    ]
+    return {
+        f"vectors that end otherwise if added in {_PARTS} parts": len(ends[0] ^ ends[1])
+        / len(vectors),
+        **ranged(vectors, floor, exact),
+    }
 
 
 def ranged(vectors: Vectors, floor: float, exact: Pairs) -> dict[str, float]:

@@ -153,11 +153,13 @@ def candidates(dataset: Dataset, of: dict[str, Made]) -> tuple[float, float]:
     """The share of pairs of different videos that are looked at closely, and CPU ms for each."""
     content = Signatures(dataset.catalog.read("signatures", Signature).sort_by("clip_id"))
     video = np.array([of[clip].base.rsplit(" ", 1)[0] for clip in content.ids])
+    plain = np.array([not of[clip].also for clip in content.ids])
     vectors, owners = content.marks
     found = similar_pairs(vectors, content.floor)
     one, other = owners[found.first], owners[found.second]
-    apart = len({(a, b) for a, b in zip(one, other, strict=True) if video[a] != video[b]})
-    pairs = len(video) ** 2 - sum(np.unique(video, return_counts=True)[1] ** 2)
+    kept = (video[one] != video[other]) & plain[one] & plain[other]
+    apart = len(np.unique(one[kept] * len(video) + other[kept]))
+    pairs = plain.sum() ** 2 - sum(np.unique(video[plain], return_counts=True)[1] ** 2)
     some = np.random.default_rng(0).permutation(len(found))[:_TIMED]
     began = time.process_time()
     content.judged(Pairs(one[some], other[some], found.similarity[some]))

@@ -92,6 +92,8 @@ class Load:
 
     async def run(self, secrets: list[str]) -> None:
         await asyncio.gather(*(self.client(s, number) for number, s in enumerate(secrets)))
+        if errors := {status for status in self.seen if status >= 500}:
+            raise SystemExit(f"the server failed: {errors} in {self.seen}")
         p50, p99 = np.percentile(np.array(self.health) * 1000, [50, 99])
         print(
             f"{len(secrets)} clients for {self.seconds:g} s, each {self.rate:g}/s:"

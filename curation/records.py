@@ -333,7 +333,7 @@ class Run:
     run_id: str
     """Random."""
     step: str
-    """`scan`, `select`, `render`, `caption`, `tokenize`, `search` for an exported subset, or `retry`
+    """`scan`, `select`, `render`, `caption`, `tokenize`; `search` for an exported subset, `retry`
     for failures that were dropped to get another chance."""
     started: str
     """UTC, ISO 8601."""

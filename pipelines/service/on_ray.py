@@ -32,6 +32,8 @@ _ANSWER_S = 20.0
 """Seconds that the Jobs API has for an answer."""
 _AWAY_S = 5.0
 """Seconds after which a cluster that could not be asked is asked again."""
+_SETTLE_S = 3.0
+"""Seconds after which a shared filesystem shows here what the head wrote at the end."""
 _STOP_S = 4
 """Seconds that a stopped runner has on the head to end what is below it; it takes three."""
 
@@ -50,6 +52,7 @@ class OnRayJobs:
         variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_S), **environment.get("env_vars", {})}
         self._environment = {**environment, "env_vars": variables}
         self._root = root
+        self._over: dict[str, float] = {}
         self._is_there = False
         self._again_at = 0.0
 
@@ -85,6 +88,10 @@ class OnRayJobs:
         if info["status"] not in _TERMINAL:
             return None
         ended = folder.ended(job.attempt)
+        over_at = self._over.setdefault(_name(job), time.monotonic())
+        if ended is None and time.monotonic() < over_at + _SETTLE_S:
+            return None
+        del self._over[_name(job)]
         if ended is not None:
             return ended
         if began:

@@ -138,7 +138,7 @@ def test_a_worker_that_sees_other_storage_works_on_nothing(tmp_path):
     work = set_up(Shout(str(tmp_path)), check)
     outcome = attempt(work, Word("a"))
     assert isinstance(outcome, Fault)
-    assert "node 3 does not see the storage" in outcome.error
+    assert "node 3 does not see the storage" in outcome.detail
     assert not list(tmp_path.iterdir())
 
 

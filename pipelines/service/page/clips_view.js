@@ -104,7 +104,7 @@ export function clipsView(root, first, { collections }) {
 
   function tell(shown) {
     const words = isRanked(place)
-      ? [h("b", {}, `Best ${thousands(shown)}`), ` of ${count(total, "clip")}`, next ? "" : ", no more fit"]
+      ? [h("b", {}, next ? `Best ${thousands(shown)}` : thousands(shown)), ` of ${count(total, "clip")}`, next ? "" : shown === 1 ? " fits" : " fit, best first"]
       : [h("b", {}, thousands(shown)), shown === total ? (total === 1 ? " clip" : " clips") : ` of ${count(total, "clip")}`];
     put(line, words, !place.all && !next && !isRanked(place) && shown < total
       ? h("span", { class: "quiet" }, `, ${count(total - shown, "near-duplicate")} hidden`) : "");
@@ -113,7 +113,7 @@ export function clipsView(root, first, { collections }) {
     put(tools, h("label", { class: "switch" }, all, h("span", {}, "Hide duplicates")),
       api.may("submit") && h("button", { class: "button", disabled: !shown || place.picture,
         title: place.picture ? "Mark some of these with + first: a picture cannot be asked for again later" : null,
-        onclick: () => exportDialog(place, question(place, isJudged), total) }, "Export as dataset"));
+        onclick: () => exportDialog(place, question(place, isJudged), next ? null : shown, total) }, "Export as dataset"));
   }
 
   function update(now, isFirst = false) {

@@ -8,12 +8,14 @@ import { count } from "./words.js";
 
 const MOST = 10000;
 
-export function exportDialog(place, asked, total) {
+// `all` is how many fit, where that is known; a ranked list may go on to the last of `total` clips.
+export function exportDialog(place, asked, all, total) {
   const ranked = isRanked(place);
+  const most = Math.min(MOST, all ?? total);
   const name = h("input", { type: "text", name: "name", required: true, maxlength: "64", autocomplete: "off",
     pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: "Letters, digits, _ and -", value: suggested(place) });
-  const top = h("input", { type: "number", name: "top", min: "1", max: String(Math.min(MOST, total)), required: true,
-    value: String(Math.min(ranked ? 100 : MOST, total)) });
+  const top = h("input", { type: "number", name: "top", min: "1", max: String(most), required: true,
+    value: String(all === null && ranked ? Math.min(100, most) : most) });
   const format = h("select", { name: "format" },
     h("option", { value: "webdataset" }, "WebDataset: tar shards"), h("option", { value: "hf" }, "Hugging Face: Parquet with a card"));
   const wrong = h("p", { class: "wrong", role: "alert" });
@@ -21,8 +23,8 @@ export function exportDialog(place, asked, total) {
   const title = newId("title");
   const box = h("dialog", { class: "sheet", "aria-labelledby": title, onclose: () => box.remove() },
     h("form", { onsubmit: submit }, h("h2", { id: title }, "Export as dataset"),
-      h("p", { class: "quiet" }, ranked ? `The best of ${count(total, "clip")}, with captions, tokens, licences and scores.`
-        : `${count(total, "clip")}, near-duplicates ${place.all ? "too" : "left out"}, with captions, tokens, licences and scores.`),
+      h("p", { class: "quiet" }, `${ranked ? "The best of " : ""}${count(all ?? total, "clip")}, near-duplicates ${place.all ? "too" : "left out"}.`,
+        " Their renders, captions, tokens, licences and scores go along."),
       h("label", {}, h("span", {}, "Name"), name),
       h("label", {}, h("span", {}, ranked ? "How many of the best" : "At most"), top),
       h("label", {}, h("span", {}, "Format"), format), wrong,

@@ -2,7 +2,7 @@
 
 import { h, put, later } from "./dom.js";
 import * as places from "./place.js";
-import { number, plain, spaced, thousands } from "./words.js";
+import { plain, spaced, thousands } from "./words.js";
 
 const WIDE = window.matchMedia("(min-width: 900px)");
 const FIRST = 8;
@@ -67,7 +67,7 @@ function range({ column, about, min, max }, chosen) {
     places.change({ ranges: own.min === null && own.max === null ? others : { ...others, [column]: own } });
   });
   const end = (side, limit) => h("input", { type: "number", step: "any", inputmode: "decimal",
-    "data-key": `${column}.${side}`, placeholder: number(limit), value: chosen?.[side] ?? "",
+    "data-key": `${column}.${side}`, placeholder: plain(limit, 2), value: chosen?.[side] ?? "",
     "aria-label": `${spaced(column)}, ${side === "min" ? "at least" : "at most"}`,
     oninput: (event) => set(side, event.target.value) });
   return h("li", { title: `${about} ${plain(min)} to ${plain(max)} in this collection.` },

@@ -12,7 +12,7 @@ export function logTail(where) {
 
   function show() {
     const atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
-    put(text, lines.length ? lines.join("\n") : h("span", { class: "quiet" }, "It has said nothing yet."));
+    put(text, lines.some(Boolean) ? lines.join("\n") : h("span", { class: "quiet" }, "It has said nothing yet."));
     if (atEnd) text.scrollTop = text.scrollHeight;
   }
 

@@ -16,8 +16,8 @@ export function number(value) {
   return text;
 }
 
-export function plain(value) {
-  return String(Number(value.toPrecision(4)));
+export function plain(value, digits = 4) {
+  return String(Number(value.toPrecision(digits)));
 }
 
 export function duration(seconds) {

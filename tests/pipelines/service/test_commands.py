@@ -121,3 +121,15 @@ def test_two_servers_do_not_share_their_state(tmp_path, reelmill):
         os.close(held)
     assert ended.code == 2
     assert "another server uses" in ended.err
+
+
+@pytest.mark.parametrize("text", ["- a list", "env_vars: [1]", "{", None])
+def test_a_runtime_environment_that_is_none_is_refused(reelmill, tmp_path, text):
+    if text is not None:
+        (tmp_path / "environment.yaml").write_text(text)
+    ended = reelmill(
+        "serve", tmp_path, "--ray-jobs", "http://127.0.0.1:1",
+        "--ray-env", tmp_path / "environment.yaml",
+    )  # fmt: skip
+    assert ended.code == 2
+    assert "--ray-env" in ended.err

@@ -194,7 +194,8 @@ def test_a_head_that_does_not_see_the_folder_fails_the_job_in_words(start, monke
 
 def test_an_environment_that_ray_refuses_fails_the_job_in_words(head, tmp_path):
     environment = {"working_dir": "/no/such/place"}
-    server = Server(tmp_path, OnRayJobs(tmp_path / "jobs", head.address, environment, "out"))
+    jobs = OnRayJobs(tmp_path / "jobs", head.address, environment, str(tmp_path))
+    server = Server(tmp_path, jobs)
     job = server.submit("print('never')")
     server.until(lambda: server.queue.get(job.job_id).ended, 60)
     ended = server.queue.get(job.job_id)
