@@ -167,9 +167,10 @@ def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, targe
     size = stage.encoding.size(*shown)
     audio = stage.encoding.audio == "keep" and source.audio_codec in AUDIO_CODECS
     with _faces(stage, span, displayed, path) as found:
+        changes = Changes(displayed, item.crop, None if found is None else found.mask)
         frames = encode(
             path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
-            audio=audio, changes=Changes(displayed, item.crop, None if found is None else found.mask),
+            audio=audio, changes=changes,
         )  # fmt: skip
     return dataclasses.replace(
         row, mode="encode", codec="h264", width=size[0], height=size[1],

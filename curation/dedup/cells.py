@@ -28,16 +28,16 @@ from curation.dedup.pairs import SLACK, Hits, Rows, Vectors, exact_hits
 
 Cells = npt.NDArray[np.uint16]
 
-_RECALL = 0.9995
+_RECALL = 0.9993
 _SAMPLED = 2048
 _SPARE = 1.15
 """How much wider the margin is than a sample needs, which lacks the rarest pairs."""
-_MOST_PROBES = 96
+_MOST_PROBES = 192
 """Cells that a vector may look into."""
 _MOST_CELLS = 65_000
 _TRAINED_ON = 30
 """Vectors a cell that k-means sees."""
-_SHARD = 2_000_000
+_SHARD = 4_000_000
 """Looks into cells that are sorted at once."""
 _BLOCK = 16384
 
@@ -132,7 +132,8 @@ def enough(
 
 def _lookers(lists: Lists) -> Iterator[tuple[int, Rows]]:
     """Each cell and the rows that look into it, some cells at a time."""
-    step = max(1, lists.cells * _SHARD // lists.probes.size)
+    looks = int((lists.margins <= lists.margin).sum())
+    step = max(1, lists.cells * _SHARD // looks)
     for start in range(0, lists.cells, step):
         end = min(start + step, lists.cells)
         asked = (lists.probes >= start) & (lists.probes < end) & (lists.margins <= lists.margin)

@@ -26,7 +26,7 @@ _LEAST = 0.015
 """Share of edges at the highest place below which nothing can be said."""
 _OUTLIERS = 0.05
 """Share of the lines at each place that does not count: those with most edges."""
-_BLOCKY = 2.5
+_BLOCKY = 2.35
 
 CODINGS = {
     "clean": "No blocks of compression can be made out.",

@@ -69,6 +69,13 @@ class Fresh:
         with storage_faults():
             return self._dataset(files).to_table().cast(form)
 
+    def select(self, columns: Sequence[str], condition: pc.Expression) -> pa.Table:
+        """Some columns of the rows, in all files to read, for which a condition holds."""
+        if not self.files:
+            return records.schema(self.record).empty_table().select(list(columns))
+        with storage_faults():
+            return self._dataset(self.files).to_table(columns=list(columns), filter=condition)
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The same bit by bit."""
         if self.files:

@@ -129,8 +129,8 @@ class _Step:
         """What is needed of the scanned sources, each once."""
         names = ["source_id", "uri", "width", "height", "fps", "extra"]
         scanned = pc.field("outcome") == "scanned"
-        rows = self._catalog.read("sources", Source, [*names, "outcome"], scanned).select(names)
         fresh = Fresh.of(self._catalog, "sources", Source, self._old.seen.get("sources"))
+        rows = fresh.whole().select(names, scanned)
         self._gone |= fresh.gone
         self._seen["sources"] = Seen(tuple(sorted([*fresh.done, *fresh.files])))
         if pc.count_distinct(rows["source_id"]).as_py() == len(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,11 +101,26 @@ def _serve(settings: Settings, port: int) -> None:
         )
     service.orders.warm()
     show.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
-    uvicorn.run(
-        create_app(service), host=settings.host, port=port, log_level="warning", access_log=False,
-        server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=3, ws="none",
-        proxy_headers=False,
-    )  # fmt: skip
+    with _settled():
+        uvicorn.run(
+            create_app(service), host=settings.host, port=port, log_level="warning",
+            access_log=False, server_header=False, timeout_keep_alive=15,
+            timeout_graceful_shutdown=3, ws="none", proxy_headers=False,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """Python's garbage collector passes over what the libraries have made by now.
+
+    Each time that it looks through those 300,000 objects, no request is answered for 0.1 to 0.3 s.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _runtime_environment(path: Path | None) -> dict[str, Any]:

@@ -17,7 +17,13 @@ function stage(row, name) {
         h("b", { class: "num" }, part.text))))),
     row.parts.length > 0 && s("svg", { class: "bar-of", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": row.alt },
       row.parts.map((part, at) => bar(part, at, row, name))),
-    row.empty && h("p", { class: "empty" }, row.empty, " ", h("code", {}, row.command)));
+    row.empty && h("p", { class: "empty" }, row.empty, " ", next(row.command, name)));
+}
+
+// `reelmill select` and its like, as a way to ask for that job.
+function next(command, name) {
+  const kind = command.split(" ").at(-1);
+  return h("a", { href: places.elsewhere({ view: "submit", collection: name, kind }) }, h("code", {}, command));
 }
 
 function bar(part, at, row, name) {

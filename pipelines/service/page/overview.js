@@ -44,7 +44,7 @@ function totals(numbers, seconds, runs) {
     ["Source video", duration(seconds.source), ""],
     ["Clips", thousands(numbers.clips), `${duration(seconds.clips / Math.max(1, numbers.clips))} on average`],
     ["Kept", numbers.selection ? thousands(kept) : "–", numbers.selection ? `${share(kept, numbers.clips)} of the clips` : "no selection yet"],
-    ["Kept video", duration(seconds.kept), `${share(seconds.kept, seconds.source)} of the video`],
+    ["Kept video", numbers.selection ? duration(seconds.kept) : "–", numbers.selection ? `${share(seconds.kept, seconds.source)} of the video` : ""],
     ["Last run", last?.step ?? "–", last ? ago(last.started) : ""],
   ];
   return h("dl", { class: "totals" }, cells.map(([label, value, beside]) =>
