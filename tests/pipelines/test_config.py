@@ -43,7 +43,7 @@ def test_the_resolved_profile_is_plain_data_with_the_changes():
     data = json.loads(json.dumps(found.resolved))
     assert data["policy"]["copies"] == 0.9
     assert data["scan"]["shots"] == {"FixedWindows": {}}
-    assert load().resolved["policy"]["copies"] == 0.8
+    assert load().resolved["policy"]["copies"] == 0.75
 
 
 @pytest.mark.parametrize(

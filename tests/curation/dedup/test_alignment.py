@@ -113,7 +113,7 @@ def test_a_mark_brighter_than_all_else_hides_no_copy(turned):
 
 
 def test_what_a_moment_alone_shows_hides_no_copy():
-    """Copies are sampled at moments of their own, and one may show what falls between the others'."""
+    """Copies are sampled at moments of their own; one may show what falls between the other's."""
 
     def slow(time_s):
         return picture(1, 0.03 * time_s)
