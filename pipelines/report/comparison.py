@@ -132,12 +132,12 @@ def _spread(places: list[int]) -> list[int]:
 
 def _sheet(name: str, places: list[int], tiles: Mapping[int, Tile]) -> Sheet:
     shown, total = _spread(places), len(places)
-    said = f"All {total}" if len(shown) == total else f"{len(shown)} of {thousands(total)}"
+    said = "" if len(shown) == total else f"{len(shown)} of {thousands(total)}"
     return Sheet(name, "", [tiles[at] for at in shown], total, said)
 
 
 def _rules(output: Output, before_id: str) -> Iterator[Rule]:
-    """The settings that the recorded policies differ in."""
+    """The settings that the recorded policies differ in; one that is empty is as good as none."""
     found = []
     for selection in (output.selection_id, before_id):
         runs = [
@@ -158,5 +158,5 @@ def _flat(data: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
         place = f"{at}.{key}".lstrip(".")
         if isinstance(value, Mapping) and value:
             yield from _flat(value, place)
-        else:
+        elif value not in (None, [], {}):
             yield place, json.dumps(value, ensure_ascii=False)[:200]

@@ -55,7 +55,7 @@ def test_counts_rules_and_clips_that_differ(dataset):
         ("kept", 3, 3, ""), ("little_motion", 0, 1, "-1"), ("much_motion", 1, 0, "+1"),
     ]  # fmt: skip
     assert [(r.name, r.now, r.before) for r in found.rules] == [
-        ("limits.motion.max", "0.3", "null"), ("limits.motion.min", "null", "0.1"),
+        ("limits.motion.max", "0.3", "–"), ("limits.motion.min", "–", "0.1"),
     ]  # fmt: skip
     assert found.both == 2
     assert (starts(found.gained), [t.note for t in found.gained.tiles]) == (
@@ -72,7 +72,7 @@ def test_a_selection_is_named_by_the_beginning_of_its_id(dataset):
     assert compare(output, first[:6]).before_id == first
     same = compare(output, second)
     assert (same.gained.total, same.lost.total, same.rules) == (0, 0, [])
-    assert same.gained.said == "All 0"
+    assert same.gained.said == ""
     for word in ("", "nothing-like-it"):
         with pytest.raises(UnknownSelectionError, match=r"names \d selections; there are"):
             compare(output, word)
