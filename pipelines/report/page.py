@@ -25,6 +25,7 @@ from curation.dataset import Dataset
 from curation.policy import FILTER_REASONS, LIMITS, Policy
 from curation.storage import Storage
 from pipelines.report import (
+    captions,
     comparison,
     facts,
     funnel,
@@ -96,6 +97,7 @@ def page(output: Output, compare: str | None = None) -> str:
         reasons=list(_reasons(counts)),
         histograms=list(_scores(output)),
         tags=tags.gather(output),
+        captions=captions.gather(output),
         comparison=None if compare is None else comparison.compare(output, compare),
         pictures=pictures.gather(output),
         failed_inputs=facts.failed_inputs(output),
