@@ -26,6 +26,10 @@ from curation.dataset import Dataset
 from curation.media.allow import ffmpeg
 
 
+_EVERY_S = 2.0
+"""Seconds between samples of memory; each walks all page tables, which slows what is measured."""
+
+
 class PeakMemory:
     """Samples the unshared memory of a process and all its descendants."""
 
@@ -49,7 +53,7 @@ class PeakMemory:
                 except psutil.Error:
                     continue
             self.peak_mb = max(self.peak_mb, total / 2**20)
-            self._stop.wait(0.05)
+            self._stop.wait(_EVERY_S)
 
     def stop(self) -> float:
         self._stop.set()
