@@ -25,7 +25,6 @@ import psutil
 from curation.dataset import Dataset
 from curation.media.allow import ffmpeg
 
-
 _EVERY_S = 2.0
 """Seconds between samples of memory; each walks all page tables, which slows what is measured."""
 
