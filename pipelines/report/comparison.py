@@ -12,6 +12,7 @@ import numpy as np
 
 from curation.policy import FILTER_REASONS
 from curation.records import Verdict
+from pipelines.leaves import leaves
 from pipelines.report.output import Output, parsed
 from pipelines.report.pictures import Sheet, Tile, tiles_of
 from pipelines.report.readable import thousands
@@ -146,17 +147,12 @@ def _rules(output: Output, before_id: str) -> Iterator[Rule]:
         policy = parsed(runs[-1]["config"]).get("policy") if runs else None
         if not isinstance(policy, Mapping):
             return
-        found.append(dict(_flat(policy)))
+        found.append({key: _shown(value) for key, value in leaves(policy).items()})
     now, before = found
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
             yield Rule(name, now.get(name, "–"), before.get(name, "–"))
 
 
-def _flat(data: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in data.items():
-        place = f"{at}.{key}".lstrip(".")
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, place)
-        elif value not in (None, [], {}):
-            yield place, json.dumps(value, ensure_ascii=False)[:200]
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:200]

@@ -24,6 +24,7 @@ from curation.judge import judge
 from curation.policy import Policy, Range
 from curation.records import Neighbour
 from curation.select import best_first
+from pipelines.leaves import leaves
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,11 @@ def settings(base: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, An
 
     None where a setting cannot say it: rules for some sources.
     """
-    have, want = _leaves(base), _leaves(policy)
+    have, want = leaves(base), leaves(policy)
     found = {k: want.get(k) for k in sorted({*have, *want}) if have.get(k) != want.get(k)}
     if "sources" in found:
         return None
     return {f"policy.{key}": value for key, value in found.items()}
-
-
-def _leaves(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{at}{key}.")
-        elif value not in (None, []):
-            found[f"{at}{key}"] = value
-    return found
 
 
 def reselect(dataset: Dataset, clips: pa.Table, policy: Policy) -> Reselection:
