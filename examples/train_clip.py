@@ -127,7 +127,7 @@ def _loss(
         [[all(getattr(thing, f) == getattr(other, f) for f in fields) for other in seen]
          for thing, fields in zip(seen, named, strict=True)], dtype=torch.float32
     )  # fmt: skip
-    picked = np.stack([np.sort(rng.choice(FRAMES, 2, replace=False)) for _ in seen])
+    picked = np.stack([np.sort(rng.choice(FRAMES, 3, replace=False)) for _ in seen])
     frames = renders.frames[torch.from_numpy(chosen)[:, None], torch.from_numpy(picked)].float()
     pictures = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     vectors = network.encode_image(pictures, normalize=True)

@@ -11,23 +11,29 @@ the similarity:
 - the *detail* of what stands still, so that title cards are told apart. What moves has none.
 
 Of what stands still the tenth of the picture that differs most is left out, which is where a logo
-would be, unless that is most of what there is to see; of what moves a fifth of the frames. Each
-frame is mixed with those beside it, since of fast motion four frames a second show chance moments.
-Noise is added to every energy, so that frames without structure are evidence of nothing. Of clips
-with black bars those framings are compared that may be the same. Cost: some milliseconds for two
-clips of five seconds.
+would be, unless that is most of what there is to see; of what moves a fifth of the frames. Noise is
+added to every energy, so that frames without structure are evidence of nothing. Of clips with black
+bars those framings are compared that may be the same.
+
+Detail is looked at first, and then the places of a coarse grid, so that what cannot be a copy costs
+little: about a tenth of a millisecond for two clips of five seconds, and three times that for what
+may be one.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from curation.dedup.place import NOISE, Floats, best_place, energies, laid
-from curation.dedup.signature import RATE, picture_basis, unpacked_rows
-from curation.records import Signature
+from curation.dedup.framings import Floats, Framings, Rows
+from curation.dedup.place import Couples, Energies, Places
+from curation.dedup.signature import RATE, pictures
+from curation.policy import COPIES_FLOOR
+
+Mask = npt.NDArray[np.bool_]
 
 _MARK, _LEFT = 0.1, 0.5
 """Share of a picture that a mark may cover, and of its energy that has to lie beside the mark."""
@@ -37,135 +43,166 @@ _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""
 _SAME_BARS = 0.004
 """Bars that differ by less, as shares of the picture, are the same."""
-
-
-@dataclass(frozen=True)
-class Framing:
-    """A clip in one framing."""
-
-    coarse: Floats
-    """Shape [frames, 77], each mixed with those beside it."""
-    fine: Floats
-    """Unit vector [575]."""
-    still: float
-    """Share of the fine structure that stands still, 0–1."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A clip's signature, unpacked."""
-
-    framings: list[Framing]
-    """As it is, and without its bars if it has any."""
-    bars: Floats
-    """The bars: top, bottom, left, right, 0–1."""
-
-
-def shown(signature: Signature) -> Shown:
-    """Unpacks a signature of at least one frame."""
-    count = signature.framings
-    coarse = unpacked_rows(signature.scales, signature.coarse).astype(np.float64)
-    fine = np.frombuffer(signature.fine, np.int8).astype(np.float64).reshape(count, -1)
-    still = np.frombuffer(signature.still, "<f2").tolist()
-    return Shown(
-        [
-            Framing(_mixed(each), mean / np.linalg.norm(mean), share)
-            for each, mean, share in zip(np.split(coarse, count), fine, still, strict=True)
-        ],
-        np.frombuffer(signature.bars, "<f2").astype(np.float64),
-    )
-
-
-def _mixed(frames: Floats) -> Floats:
-    beside = np.pad(frames, ((1, 1), (0, 0)), mode="edge")
-    return (beside[:-2] + 2 * frames + beside[2:]) / 4
+_WORTH = 0.42
+"""Agreement on the grid below which no closer look makes a copy of it."""
+_ALONGSIDE = 512
+"""Pairs whose detail is compared at once."""
+_ROOM = 1 << 18
+"""Numbers that are held at once for pairs that are laid over each other."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """How two clips agree at their best."""
+    """How pairs of clips agree at their best; each of shape [pairs]."""
 
-    similarity: float
-    """0–1."""
-    overlap_s: float
+    similarity: Floats
+    """0–1; 0 for all that is below the floor of copies."""
+    overlap_s: Floats
     """How long they show the same, in seconds of the first clip."""
-    offset_s: float
+    offset_s: Floats
     """Where the second clip starts, in seconds from the first one's start."""
 
+    @classmethod
+    def none(cls, count: int) -> Aligned:
+        """Nothing that agrees."""
+        return cls(*np.zeros((3, count)))
 
-def align(one: Shown, other: Shown) -> Aligned:
-    """Lays clips of at least one frame over each other where they agree best."""
-    found = [_align(a, b) for a, b in _framings(one, other)]
-    return max(found, key=lambda aligned: aligned.similarity)
+    def put(self, at: Rows, found: Aligned) -> None:
+        """Takes what was found for some pairs."""
+        self.similarity[at] = found.similarity
+        self.overlap_s[at] = found.overlap_s
+        self.offset_s[at] = found.offset_s
 
 
-def _framings(one: Shown, other: Shown) -> list[tuple[Framing, Framing]]:
-    """Framings that may be the same; of two clips with the same bars only those without them.
+def align(framings: Framings, one: Rows, other: Rows) -> Aligned:
+    """Lays clips over each other where they agree best; each shows something."""
+    pair, mine, yours = _compared(framings, one, other)
+    tried = Aligned.none(len(pair))
+    may = _alike_in_detail(framings, mine, yours)
+    for some in _of_equal_lengths(framings, mine, yours, np.flatnonzero(may >= COPIES_FLOOR)):
+        tried.put(some, _laid(framings, mine[some], yours[some], may[some]))
+    # Of a pair's framings the best, and of those the first.
+    order = np.lexsort((-tried.similarity, pair))
+    best = order[np.searchsorted(pair[order], np.arange(len(one)))]
+    return Aligned(tried.similarity[best], tried.overlap_s[best], tried.offset_s[best])
 
-    The bars are no evidence, and would be most of it.
+
+def _compared(framings: Framings, one: Rows, other: Rows) -> tuple[Rows, Rows, Rows]:
+    """Framings that may be the same, and the pair of clips that they belong to.
+
+    Of two clips with the same bars only those without them: the bars are no evidence, and would be
+    most of it.
     """
-    barred = len(one.framings) > 1 and len(other.framings) > 1
-    if barred and np.abs(one.bars - other.bars).max() < _SAME_BARS:
-        return [(one.framings[1], other.framings[1])]
-    return [(a, b) for a in one.framings for b in other.framings]
+    counts = framings.count(one), framings.count(other)
+    apart = np.abs(framings.bars[one] - framings.bars[other]).max(axis=1)
+    same = (counts[0] > 1) & (counts[1] > 1) & (apart < _SAME_BARS)
+    pair, mine, yours = [], [], []
+    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        has = np.flatnonzero((counts[0] > a) & (counts[1] > b) & (~same | (a + b == 2)))
+        pair.append(has)
+        mine.append(framings.bounds[one[has]] + a)
+        yours.append(framings.bounds[other[has]] + b)
+    return np.concatenate(pair), np.concatenate(mine), np.concatenate(yours)
 
 
-def _align(one: Framing, other: Framing) -> Aligned:
-    place = best_place(one.coarse, other.coarse)
-    look, moves = _closely(*laid(one.coarse, other.coarse, place))
-    alike, mine, yours = trimmed(one.fine @ picture_basis(True), other.fine @ picture_basis(True))
-    apart = 1 - alike / np.sqrt(max(mine * yours, 1e-12))
-    detail = 1 - _STRICT * min(one.still, other.still) * apart
-    begins = (place.first + place.last - 1) / 2 - place.centre / place.speed
-    return Aligned(
-        similarity=round(max(0.0, float(min(look, moves, detail))), 5),
-        overlap_s=(place.last - place.first) / RATE,
-        offset_s=round(float(begins) / RATE, 3),
+def _alike_in_detail(framings: Framings, mine: Rows, yours: Rows) -> Floats:
+    found = np.empty(len(mine))
+    for start in range(0, len(mine), _ALONGSIDE):
+        part = slice(start, start + _ALONGSIDE)
+        alike = trimmed(framings.pictures(mine[part]), framings.pictures(yours[part]))
+        still = np.minimum(framings.still[mine[part]], framings.still[yours[part]])
+        found[part] = 1 - _STRICT * still * (1 - alike.cosine)
+    return found
+
+
+def _of_equal_lengths(framings: Framings, mine: Rows, yours: Rows, asked: Rows) -> Iterator[Rows]:
+    """Pairs that have the same numbers of frames, some at a time."""
+    n, m = framings.frames[mine[asked]], framings.frames[yours[asked]]
+    order = np.lexsort((asked, m, n))
+    n, m = n[order], m[order]
+    ends = np.flatnonzero(np.append((np.diff(n) != 0) | (np.diff(m) != 0), True)) + 1
+    for group in np.split(asked[order], ends[:-1]):
+        if len(group):
+            frames = framings.frames[mine[group[0]]], framings.frames[yours[group[0]]]
+            step = max(1, _ROOM // int(10 * frames[0] * sum(frames)))
+            yield from np.split(group, np.arange(step, len(group), step))
+
+
+def _laid(framings: Framings, mine: Rows, yours: Rows, detail: Floats) -> Aligned:
+    """The same for framings with equal numbers of frames, whose detail may agree."""
+    found = Aligned.none(len(mine))
+    couples = Couples(framings.coarse(mine), framings.coarse(yours))
+    places, agreed = couples.best()
+    worth = np.flatnonzero(agreed >= _WORTH)
+    if not len(worth):
+        return found
+    couples, places = couples.at(worth), places.at(worth)
+    places = couples.refined(places)
+    look, moves = _closely(couples, places)
+    similarity = np.minimum(np.minimum(look, moves), detail[worth]).round(5)
+    begins = (places.first + places.last - 1) / 2 - places.centre / places.speed
+    aligned = Aligned(similarity, places.count / RATE, (begins / RATE).round(3))
+    is_copy = similarity >= COPIES_FLOOR
+    found.put(worth, Aligned(*(np.where(is_copy, each, 0) for each in vars(aligned).values())))
+    return found
+
+
+def _closely(couples: Couples, places: Places) -> tuple[Floats, Floats]:
+    """Look and motion at places [p], without what a mark or a short slip would cover."""
+    one, n = couples.one, couples.one.shape[1]
+    other = places.weights(n, couples.other.shape[1]) @ couples.other
+    kept = _settled(one, other, places.inside(n))
+    count, (one, other) = kept.sum(axis=1), (frames * kept[..., None] for frames in (one, other))
+    mean, beside = (frames.sum(axis=1) / count[:, None] for frames in (one, other))
+    both = ((one, one), (other, other), (one, other))
+    whole = Energies(*(np.einsum("pnk,pnk->p", *each) / count for each in both))
+    moving = whole.beyond(mean, beside)
+    still = trimmed(pictures(mean), pictures(beside))
+    whole = still.plus(moving)
+    return whole.look, moving.motion(whole)
+
+
+def _settled(one: Floats, other: Floats, inside: Mask) -> Mask:
+    """Those of the frames [p, n] without the fifth whose changes differ most."""
+    count = inside.sum(axis=1)
+    ours, theirs = (
+        frames - (frames * inside[..., None]).sum(axis=1, keepdims=True) / count[:, None, None]
+        for frames in (one, other)
     )
+    differs = np.where(inside, np.square(ours - theirs).sum(axis=2), np.inf)
+    ranks = np.argsort(np.argsort(differs, axis=1, kind="stable"), axis=1)
+    return np.asarray(ranks < (count - (_SLIP * count).astype(np.int64))[:, None])
 
 
-def trimmed(one: Floats, other: Floats) -> tuple[float, float, float]:
-    """Product and energies of two pictures without the tenth that differs most, at best contrast.
+def trimmed(one: Floats, other: Floats) -> Energies:
+    """Energies of pictures [p, k] without the tenth that differs most, at best contrast.
 
-    Of the whole pictures, if that tenth is more than half of each. Either picture may be the one
+    Of the whole pictures, if that tenth is more than half of either. Either picture may be the one
     with a mark that hides what the contrast is, so the better of both fits counts.
     """
-    alike, mine, yours = _trimmed(one, other)
-    turned, yours_turned, mine_turned = _trimmed(other, one)
-    if turned**2 * mine * yours > alike**2 * mine_turned * yours_turned and turned > 0:
-        return turned, mine_turned, yours_turned
-    return alike, mine, yours
+    found, turned = _trimmed(one, other), _trimmed(other, one).turned()
+    better = (turned.both > 0) & (
+        turned.both**2 * found.one * found.other > found.both**2 * turned.one * turned.other
+    )
+    return turned.where(better, found)
 
 
-def _trimmed(one: Floats, other: Floats) -> tuple[float, float, float]:
+def _trimmed(one: Floats, other: Floats) -> Energies:
     """The same, with the first picture's contrast fitted to the other's."""
-    whole = (float(one @ other), float(one @ one), float(other @ other))
-    inside, most = np.ones(len(one), bool), int((1 - _MARK) * (len(one) - 1))
+    most = int((1 - _MARK) * (one.shape[1] - 1))
+    whole = part = _summed(one, other)
     for _ in range(2):
-        a, b = one[inside], other[inside]
-        gain = float(a @ b) / max(float(a @ a), 1e-9)
-        differs = np.abs(gain * one - other)
-        inside = differs <= np.partition(differs, most)[most]
-    a, b = one[inside], other[inside]
-    mine, yours = float(a @ a), float(b @ b)
-    if max(mine / max(whole[1], 1e-9), yours / max(whole[2], 1e-9)) < _LEFT:
-        return whole
-    return float(a @ b), mine, yours
+        gain = part.both / np.maximum(part.one, 1e-9)
+        differs = np.abs(gain[:, None] * one - other)
+        inside = differs <= np.partition(differs, most, axis=1)[:, most, None]
+        part = _summed(one * inside, other * inside)
+    left = np.maximum(
+        part.one / np.maximum(whole.one, 1e-9), part.other / np.maximum(whole.other, 1e-9)
+    )
+    return whole.where(left < _LEFT, part)
 
 
-def _closely(one: Floats, other: Floats) -> tuple[float, float]:
-    """Look and motion of frames [n, 77], without what a mark or a short slip would cover."""
-    one, other = _settled(one, other)
-    basis = picture_basis(False)
-    alike, mine, yours = trimmed(one.mean(axis=0) @ basis, other.mean(axis=0) @ basis)
-    _, moving = energies(one, other)
-    mine, yours = mine + moving.one + NOISE, yours + moving.other + NOISE
-    return (alike + moving.both) / math.sqrt(mine * yours), moving.motion(mine, yours)
-
-
-def _settled(one: Floats, other: Floats) -> tuple[Floats, Floats]:
-    """The frames without the fifth whose changes differ most."""
-    ours, theirs = one - one.mean(axis=0), other - other.mean(axis=0)
-    differs = np.square(ours - theirs).sum(axis=1)
-    kept = np.sort(np.argsort(differs, kind="stable")[: len(one) - int(_SLIP * len(one))])
-    return one[kept], other[kept]
+def _summed(one: Floats, other: Floats) -> Energies:
+    """Of pictures [p, k]."""
+    both = ((one, one), (other, other), (one, other))
+    return Energies(*(np.einsum("pk,pk->p", *each) for each in both))

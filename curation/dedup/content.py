@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curation.dedup.alignment import Shown, align, shown
+from curation.dedup.alignment import align
+from curation.dedup.framings import Framings
 from curation.dedup.pairs import Pairs, Rows, Vectors
-from curation.dedup.signature import COARSE, picture_basis, unpacked_rows
-from curation.policy import COPIES_FLOOR, SEMANTIC_FLOOR
-from curation.records import Signature
+from curation.dedup.signature import pictures
+from curation.policy import SEMANTIC_FLOOR
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,40 +66,31 @@ class Signatures(Content):
         return [b"".join(parts) for parts in zip(*columns, strict=True)]
 
     @cached_property
+    def framings(self) -> Framings:
+        """The signatures, unpacked as needed."""
+        return Framings.of(self.rows)
+
+    @cached_property
     def marks(self) -> tuple[Vectors, Rows]:
         """The mean look of each framing of each clip as a picture, its frames counting alike.
 
         Of its 16×16 values the signed square roots are taken (Perronnin et al. 2010), so that a
         mark that is brighter than all else does not make up the picture.
         """
-        framings = self.rows["framings"].to_numpy()
-        owners = np.repeat(np.arange(len(framings)), framings)
-        looks = np.empty((len(owners), COARSE), np.float32)
-        at = 0
-        for row, count in enumerate(framings.tolist()):
-            if count:
-                frames = unpacked_rows(*(self.rows[n][row].as_py() for n in ("scales", "coarse")))
-                looks[at : at + count] = unit(frames).reshape(count, -1, COARSE).mean(axis=1)
-                at += count
-        pictures = unit(looks) @ picture_basis(False).astype(np.float32)
-        return unit(np.sign(pictures) * np.sqrt(np.abs(pictures))), owners
+        looks = unit(self.framings.looks().astype(np.float32))
+        seen = pictures(looks.astype(np.float64)).astype(np.float32)
+        return unit(np.sign(seen) * np.sqrt(np.abs(seen))), self.framings.owners()
 
     def judged(self, pairs: Pairs) -> tuple[Floats, Floats]:
         """How well the clips agree where they agree best in time."""
-        unpacked = lru_cache(maxsize=4096)(self._shown)
-        similarity = np.zeros(len(pairs))
-        overlap_s = np.zeros(len(pairs))
-        for at, (one, other) in enumerate(zip(pairs.first, pairs.second, strict=True)):
-            # In the order of their content, so that identical clips are all judged alike.
-            a, b = sorted((int(one), int(other)), key=self.keys.__getitem__)
-            found = align(unpacked(a), unpacked(b))
-            similarity[at] = found.similarity if found.similarity >= COPIES_FLOOR else 0.0
-            overlap_s[at] = found.overlap_s
-        return similarity, overlap_s
-
-    def _shown(self, row: int) -> Shown:
-        (said,) = self.rows.slice(row, 1).to_pylist()
-        return shown(Signature(**{"source_id": "", **said}))
+        # In the order of their content, so that identical clips are all judged alike.
+        rank = np.empty(len(self.ids), np.int64)
+        rank[sorted(range(len(rank)), key=self.keys.__getitem__)] = np.arange(len(rank))
+        turned = rank[pairs.first] > rank[pairs.second]
+        one = np.where(turned, pairs.second, pairs.first)
+        other = np.where(turned, pairs.first, pairs.second)
+        found = align(self.framings, one, other)
+        return found.similarity, found.overlap_s
 
 
 class Embedded(Content):

@@ -2,18 +2,20 @@
 
 First on a grid: the products of all frames of one clip with all of the other, summed along the
 diagonals that shifts and speeds make of them. Then within a quarter of a frame around the best.
+Many pairs of clips with the same numbers of frames are looked at together. Each pair's products
+are computed on their own, so that what is found does not depend on which others there are.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 NOISE = 1e4
 """Energy of a frame's coarse coefficients that may be noise."""
@@ -22,162 +24,262 @@ _STILL = 0.002
 """Share of a frame's energy by which coding moves what stands still."""
 _OVERLAP = 0.6
 """Share of the shorter clip that has to lie on the other."""
-_WORTH = 0.4
-"""Agreement from which the best place is looked for more closely."""
+_DIGITS = 9
+"""To which agreement counts, so that of places that agree alike the first is taken."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Frames `first` to `last` (exclusive) of one clip, and where they lie in the other."""
+class Places:
+    """Frames `first` to `last` (exclusive) of one clip, and where they lie in the other.
 
-    first: int
-    last: int
-    centre: float
+    All of the same shape: one place or several of each pair.
+    """
+
+    first: Ints
+    last: Ints
+    centre: Floats
     """Place in the other clip of the middle of these frames."""
-    speed: float
+    speed: Floats
     """Frames of the other clip for one of this."""
 
+    def at(self, *index: Ints | slice) -> Places:
+        """Some of them."""
+        return Places(self.first[index], self.last[index], self.centre[index], self.speed[index])
 
-def best_place(one: Floats, other: Floats) -> Place:
-    """Where frames [n, 77] and [m, 77] agree best, in look and in motion."""
-    place = _coarsely(one, other)
-    if _agreement(*laid(one, other, place)) >= _WORTH:
-        place = _refined(one, other, place)
-    return place
+    @property
+    def count(self) -> Ints:
+        """How many frames lie on each other."""
+        return self.last - self.first
+
+    def inside(self, frames: int) -> npt.NDArray[np.bool_]:
+        """Which of a clip's frames they are, shape [..., frames]."""
+        at = np.arange(frames)
+        return np.asarray((at >= self.first[..., None]) & (at < self.last[..., None]))
+
+    def weights(self, frames: int, others: int) -> Floats:
+        """How much of each frame of the other clip lies on each of this: [..., frames, others].
+
+        A frame lies between two of the other clip, or on its first or last one.
+        """
+        middle = (self.first + self.last - 1) / 2
+        lies = self.centre[..., None] + self.speed[..., None] * (
+            np.arange(frames) - middle[..., None]
+        )
+        found = _between(np.clip(lies, 0, others - 1), others)
+        found *= self.inside(frames)[..., None]
+        return found
 
 
-def laid(one: Floats, other: Floats, place: Place) -> tuple[Floats, Floats]:
-    """The frames of one clip at a place, and those of the other that lie on them."""
-    middle = (place.last - 1 - place.first) / 2
-    places = place.centre + place.speed * (np.arange(place.last - place.first) - middle)
-    places = np.clip(places, 0, len(other) - 1)
-    low = np.minimum(places.astype(np.int64), max(len(other) - 2, 0))
-    weight = (places - low)[:, None]
-    theirs = other[low] * (1 - weight) + other[np.minimum(low + 1, len(other) - 1)] * weight
-    return one[place.first : place.last], theirs
+def _between(places: Floats, frames: int) -> Floats:
+    """Weights of the frames before and after each place, shape [..., frames]."""
+    return np.asarray(np.maximum(0.0, 1 - np.abs(places[..., None] - np.arange(frames))))
+
+
+@dataclass(frozen=True)
+class Couples:
+    """Pairs of clips of n and of m frames."""
+
+    one: Floats
+    """Shape [p, n, 77]."""
+    other: Floats
+    """Shape [p, m, 77]."""
+
+    def __len__(self) -> int:
+        return len(self.one)
+
+    def at(self, pairs: Ints) -> Couples:
+        """Some of the pairs."""
+        return Couples(self.one[pairs], self.other[pairs])
+
+    @cached_property
+    def products(self) -> Floats:
+        """Of each frame with each of the other clip, shape [p, n, m]."""
+        return np.asarray(self.one @ self.other.transpose(0, 2, 1))
+
+    @cached_property
+    def moving(self) -> Couples:
+        """What each frame has beyond the clip's mean."""
+        return Couples(*(f - f.mean(axis=1, keepdims=True) for f in (self.one, self.other)))
+
+    def best(self) -> tuple[Places, Floats]:
+        """Where each pair agrees best on the grid, and how well, at most 1."""
+        n, m = self.one.shape[1], self.other.shape[1]
+        grid = _grid(n, m)
+        counts = grid.last - grid.first
+        sums = self._summed(grid), self.moving._summed(grid)
+        mine, yours = (energy + NOISE * counts + 1e-9 for energy in sums[0][:2])
+        whole = np.sqrt(mine * yours)
+        look = sums[0][2] / whole
+        share = (sums[1][0] / mine + sums[1][1] / yours) / 2
+        motion = (sums[1][2] / whole + _STILL) / (share + _STILL)
+        agreed = np.where(grid.enough, (look + motion) / 2, -np.inf).reshape(len(self), -1)
+        best = agreed.round(_DIGITS).argmax(axis=1)
+        return grid.places().at(best), agreed[np.arange(len(self)), best]
+
+    def _summed(self, grid: _Grid) -> tuple[Floats, Floats, Floats]:
+        """Energies of the one, of the other, and of both, where the grid lays them."""
+        own = np.square(self.one).sum(axis=2)
+        mine = np.pad(own.cumsum(axis=1), ((0, 0), (1, 0)))
+        own, beside = _energies(self.other)
+        lies = own @ grid.squares.T + beside @ grid.beside.T
+        yours = lies.reshape(len(self), *grid.shape).cumsum(axis=2)
+        yours = np.pad(yours, ((0, 0), (0, 0), (1, 0)))
+        variant = np.arange(grid.shape[0])[:, None]
+        over = (yours[:, variant, grid.last - grid.shifts]
+                - yours[:, variant, grid.first - grid.shifts])  # fmt: skip
+        mixed = self.products @ grid.mixing.T
+        return mine[:, grid.last] - mine[:, grid.first], over, _diagonals(mixed, grid.shape)
+
+    def agreement(self, places: Places) -> Floats:
+        """How well look and motion agree at some places [p, k], on average, at most 1."""
+        n, m = self.one.shape[1], self.other.shape[1]
+        weights = places.weights(n, m)
+        count = places.count.astype(np.float64)
+        inside = places.inside(n).astype(np.float64)
+        own, beside = _energies(self.other)
+        mine = (inside @ np.square(self.one).sum(axis=2)[..., None])[..., 0] / count
+        yours = (np.square(weights).sum(axis=2) @ own[..., None])[..., 0] / count
+        between = (weights[..., :-1] * weights[..., 1:]).sum(axis=2)
+        yours = yours + (between @ beside[..., None])[..., 0] / count
+        both = (weights * self.products[:, None]).sum(axis=(2, 3)) / count
+        mean = inside @ self.one / count[..., None]
+        beyond = weights.sum(axis=2) @ self.other / count[..., None]
+        whole = Energies(mine, yours, both)
+        return (whole.look + whole.beyond(mean, beyond).motion(whole)) / 2
+
+    def refined(self, places: Places) -> Places:
+        """The best places [p] within a quarter of a frame and a little faster or slower."""
+        shift, faster = (each.ravel() for each in np.mgrid[-1:2, -1:2].astype(np.float64))
+        order = np.argsort(np.abs(shift) + np.abs(faster), kind="stable")
+        for step in (0.25, 0.125):
+            near = Places(
+                np.repeat(places.first[:, None], 9, axis=1),
+                np.repeat(places.last[:, None], 9, axis=1),
+                places.centre[:, None] + step * shift[order],
+                places.speed[:, None] + step / 20 * faster[order],
+            )
+            best = self.agreement(near).round(_DIGITS).argmax(axis=1)
+            places = near.at(np.arange(len(self)), best)
+        return places
+
+
+def _energies(frames: Floats) -> tuple[Floats, Floats]:
+    """Squared lengths of frames [p, m, 77], and twice the products with the next one [p, m − 1]."""
+    return np.square(frames).sum(axis=2), 2 * (frames[:, :-1] * frames[:, 1:]).sum(axis=2)
 
 
 @dataclass(frozen=True)
 class Energies:
     """Mean over the frames of what one clip, the other, and both together have."""
 
-    one: float
-    other: float
-    both: float
+    one: Floats
+    other: Floats
+    both: Floats
 
-    def motion(self, mine: float, yours: float) -> float:
+    @property
+    def look(self) -> Floats:
+        """The cosine, where noise counts as what is not alike."""
+        return np.asarray(self.both / np.sqrt((self.one + NOISE) * (self.other + NOISE)))
+
+    @property
+    def cosine(self) -> Floats:
+        """The cosine alone."""
+        return np.asarray(self.both / np.sqrt(np.maximum(self.one * self.other, 1e-12)))
+
+    def turned(self) -> Energies:
+        """With the clips' places changed."""
+        return Energies(self.other, self.one, self.both)
+
+    def plus(self, other: Energies) -> Energies:
+        """Of both together."""
+        return Energies(self.one + other.one, self.other + other.other, self.both + other.both)
+
+    def where(self, these: npt.NDArray[np.bool_], others: Energies) -> Energies:
+        """These where it is so, and elsewhere others."""
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        return Energies(*(np.where(these, mine, yours) for mine, yours in pairs))
+
+    def beyond(self, mean: Floats, beside: Floats) -> Energies:
+        """What each frame has beyond the clips' means [..., 77]."""
+        return Energies(
+            self.one - np.square(mean).sum(axis=-1),
+            self.other - np.square(beside).sum(axis=-1),
+            self.both - (mean * beside).sum(axis=-1),
+        )
+
+    def motion(self, whole: Energies) -> Floats:
         """How well these changes agree, given the energies of all that the clips show."""
+        mine, yours = whole.one + NOISE, whole.other + NOISE
         share = (self.one / mine + self.other / yours) / 2
-        return (self.both / math.sqrt(mine * yours) + _STILL) / (share + _STILL)
-
-
-def energies(one: Floats, other: Floats) -> tuple[Energies, Energies]:
-    """Of frames [n, 77], and of what each frame has beyond the clip's mean."""
-    mean, beside = one.sum(axis=0) / len(one), other.sum(axis=0) / len(other)
-    whole = [float(np.vdot(a, b)) / len(one) for a, b in ((one, one), (other, other), (one, other))]
-    still = [float(a @ b) for a, b in ((mean, mean), (beside, beside), (mean, beside))]
-    return Energies(*whole), Energies(*(w - s for w, s in zip(whole, still, strict=True)))
+        return np.asarray((self.both / np.sqrt(mine * yours) + _STILL) / (share + _STILL))
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """A clip's frames at every speed, from the first frame and from half a frame later."""
+    """Every speed, from the first frame of the other clip and from half a frame later; every shift.
 
-    low: npt.NDArray[np.int64]
-    """The frame before each place, shape [variants, places]."""
-    weight: Floats
-    """How much of the frame after it is in it."""
-    counts: npt.NDArray[np.int64]
-    """How many places of each variant lie in the clip; those after are the last frame."""
+    The other clip has a place for each frame of this at each of these variants.
+    """
 
-    def mixed(self, values: Floats) -> Floats:
-        """Values [n, frames] at the places, shape [variants, n, places]; 0 after the end."""
-        high = np.minimum(self.low + 1, values.shape[1] - 1)
-        found = values[:, self.low] * (1 - self.weight) + values[:, high] * self.weight
-        inside = np.arange(self.low.shape[1]) < self.counts[:, None]
-        return np.asarray((found * inside).transpose(1, 0, 2))
+    shape: tuple[int, int]
+    """Variants and places."""
+    mixing: Floats
+    """How much of each frame is in each place, 0 after the end: [variants · places, m]."""
+    shifts: Ints
+    """Frames of this clip before the other begins, negative for those of the other: [shifts]."""
+    first: Ints
+    """First frame that lies on the other, shape [1, shifts]."""
+    last: Ints
+    """Frame after the last one, shape [variants, shifts]."""
+    enough: npt.NDArray[np.bool_]
+    """Whether so much overlaps that it counts, shape [variants, shifts]."""
+    begins: Floats
+    """Where each variant begins, in frames, shape [variants, 1]."""
+    speeds: Floats
 
-    def squares(self, frames: Floats) -> Floats:
-        """Squared lengths of the frames at the places, up to each: [variants, places + 1]."""
-        own = np.square(frames).sum(axis=1)
-        beside = np.append((frames[:-1] * frames[1:]).sum(axis=1), 0.0)
-        high = np.minimum(self.low + 1, len(frames) - 1)
-        w, rest = self.weight, 1 - self.weight
-        at = rest**2 * own[self.low] + w**2 * own[high] + 2 * w * rest * beside[self.low]
-        return np.pad(at.cumsum(axis=1), ((0, 0), (1, 0)))
+    @cached_property
+    def squares(self) -> Floats:
+        """Of how much of each frame is in each place."""
+        return np.square(self.mixing)
+
+    @cached_property
+    def beside(self) -> Floats:
+        """How much of each frame is there times how much of the next."""
+        return self.mixing[:, :-1] * self.mixing[:, 1:]
+
+    def places(self) -> Places:
+        """All of them, shape [variants · shifts]."""
+        middle = (self.first + self.last - 1) / 2 - self.shifts
+        every = np.zeros_like(self.last)
+        return Places(
+            (every + self.first).ravel(),
+            self.last.ravel(),
+            (self.begins + self.speeds * middle).ravel(),
+            (every + self.speeds).ravel(),
+        )
 
 
-@lru_cache(maxsize=512)
-def _grid(count: int) -> _Grid:
-    starts = [(s, b) for s in _SPEEDS for b in (0.0, 0.5)] if count > 1 else [(1.0, 0.0)]
-    longest = int((count - 1) / min(_SPEEDS) + 1e-6) + 1
-    places = np.array([begin + speed * np.arange(longest) for speed, begin in starts])
-    counts = (places <= count - 1 + 1e-6).sum(axis=1)
-    places = np.minimum(places, count - 1)
-    low = np.minimum(places.astype(np.int64), max(count - 2, 0))
-    return _Grid(low, places - low, counts)
-
-
-def _coarsely(one: Floats, other: Floats) -> Place:
-    """The best place on the grid."""
-    n, m = len(one), len(other)
-    grid = _grid(m)
-    shifts = np.arange(1 - grid.low.shape[1], n)
+@lru_cache(maxsize=256)
+def _grid(n: int, m: int) -> _Grid:
+    variants = [(s, b) for s in _SPEEDS for b in (0.0, 0.5)] if m > 1 else [(1.0, 0.0)]
+    speeds, begins = (np.array(each)[:, None] for each in zip(*variants, strict=True))
+    longest = int((m - 1) / speeds.min() + 1e-6) + 1
+    lies = begins + speeds * np.arange(longest)
+    there = lies <= m - 1 + 1e-6
+    counts = there.sum(axis=1, keepdims=True)
+    mixing = _between(np.minimum(lies, m - 1), m) * there[..., None]
+    shifts = np.arange(1 - longest, n)
     first = np.maximum(shifts, 0)[None]
-    last = np.maximum(np.minimum(n, shifts + grid.counts[:, None]), first)
-    counts = last - first
-    ours, theirs = one - one.mean(axis=0), other - other.mean(axis=0)
-    noise = NOISE * counts + 1e-9
-
-    def energies(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-        sums = np.append(0.0, np.square(a).sum(axis=1).cumsum())
-        variant = np.arange(len(grid.counts))[:, None]
-        squares = grid.squares(b)
-        over = squares[variant, last - shifts] - squares[variant, np.maximum(first - shifts, 0)]
-        return sums[last] - sums[first], over
-
-    mine, yours = (energy + noise for energy in energies(one, other))
-    moving, moved = energies(ours, theirs)
-    whole = np.sqrt(mine * yours)
-    look = _diagonals(grid.mixed(one @ other.T)) / whole
-    share = (moving / mine + moved / yours) / 2
-    motion = (_diagonals(grid.mixed(ours @ theirs.T)) / whole + _STILL) / (share + _STILL)
-    enough = counts >= np.maximum(1, _OVERLAP * np.minimum(n, grid.counts)[:, None])
-    agreed = np.where(enough, (look + motion) / 2, -np.inf)
-    variant, column = np.unravel_index(int(agreed.argmax()), agreed.shape)
-    begin, end = int(first[0, column]), int(last[variant, column])
-    speed = _SPEEDS[variant // 2] if m > 1 else 1.0
-    middle = (begin + end - 1) / 2 - int(shifts[column])
-    return Place(begin, end, speed * middle + 0.5 * (variant % 2), speed)
+    last = np.maximum(np.minimum(n, shifts + counts), first)
+    enough = last - first >= np.maximum(1, _OVERLAP * np.minimum(n, counts))
+    shape = (len(variants), longest)
+    return _Grid(shape, mixing.reshape(-1, m), shifts, first, last, enough, begins, speeds)
 
 
-def _diagonals(products: Floats) -> Floats:
-    """Sums along the diagonals of [variants, n, m], by shift from 1 − m to n − 1."""
-    variants, n, m = products.shape
-    skewed = np.zeros((variants, n, m + n))
-    skewed[:, :, :m] = products[:, :, ::-1]
-    flat = skewed.reshape(variants, -1)[:, : n * (m + n - 1)]
-    return np.asarray(flat.reshape(variants, n, m + n - 1).sum(axis=1))
-
-
-def _agreement(one: Floats, other: Floats) -> float:
-    """How well look and motion of frames [n, 77] agree, on average."""
-    whole, moving = energies(one, other)
-    mine, yours = whole.one + NOISE, whole.other + NOISE
-    return (whole.both / math.sqrt(mine * yours) + moving.motion(mine, yours)) / 2
-
-
-def _refined(one: Floats, other: Floats, place: Place) -> Place:
-    """The best place within a quarter of a frame and a little faster or slower."""
-    best, most = place, _agreement(*laid(one, other, place))
-    for step in (0.25, 0.125):
-        near = [
-            replace(best, centre=best.centre + shift, speed=best.speed + faster)
-            for shift in (-step, 0.0, step)
-            for faster in (-step / 20, 0.0, step / 20)
-            if shift or faster
-        ]
-        found = [_agreement(*laid(one, other, each)) for each in near]
-        if max(found) > most:
-            best, most = near[int(np.argmax(found))], max(found)
-    return best
+def _diagonals(products: Floats, shape: tuple[int, int]) -> Floats:
+    """Sums along the diagonals of [p, n, variants · m], by shift from 1 − m to n − 1."""
+    (count, n, _), (variants, m) = products.shape, shape
+    skewed = np.zeros((count, variants, n, m + n))
+    skewed[..., :m] = products.reshape(count, n, variants, m).transpose(0, 2, 1, 3)[..., ::-1]
+    flat = skewed.reshape(count, variants, -1)[..., : n * (m + n - 1)]
+    return np.asarray(flat.reshape(count, variants, n, m + n - 1).sum(axis=2))

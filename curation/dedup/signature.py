@@ -112,12 +112,6 @@ def packed_rows(values: Floats) -> tuple[bytes, bytes]:
     return scales.tobytes(), np.clip(multiples, -127, 127).astype(np.int8).tobytes()
 
 
-def unpacked_rows(scales: bytes, multiples: bytes) -> npt.NDArray[np.float32]:
-    """The rows that were packed, nearly."""
-    each = np.frombuffer(scales, "<f2").astype(np.float32)
-    return np.frombuffer(multiples, np.int8).reshape(len(each), -1) * each[:, None]
-
-
 def _spectra(grays: Sequence[npt.NDArray[np.uint8]], edges: Floats, cosines: Floats) -> Floats:
     """The low frequencies of each frame within its bars, by rising frequency, without the mean."""
     if not grays:
@@ -135,11 +129,8 @@ def _spectra(grays: Sequence[npt.NDArray[np.uint8]], edges: Floats, cosines: Flo
 @cache
 def _bases() -> tuple[Floats, Floats, Floats]:
     """Rows of the orthonormal DCT-II; weights of the coarse coefficients and of all."""
-    k, n = np.mgrid[:_KEPT, :_SIDE]
-    cosines = np.sqrt(2 / _SIDE) * np.cos(np.pi * (n + 0.5) * k / _SIDE)
-    cosines[0] /= np.sqrt(2)
     frequency = np.hypot(*np.divmod(_order(), _KEPT))
-    return cosines, frequency[:COARSE] ** 0.7, frequency**2
+    return _cosines(_KEPT, _SIDE), frequency[:COARSE] ** 0.7, frequency**2
 
 
 @cache
@@ -149,16 +140,23 @@ def _order() -> npt.NDArray[np.int64]:
     return np.lexsort((u.ravel(), (u + v).ravel()))[1:]
 
 
-@cache
-def picture_basis(fine: bool) -> npt.NDArray[np.float64]:
-    """What turns coarse or fine coefficients into a picture of 16×16 or 32×32, flattened.
+def pictures(coefficients: Floats) -> Floats:
+    """Rows of 77 or 575 coefficients as pictures of 16×16 or 32×32, flattened.
 
-    Orthonormal, so that lengths and products stay what they are.
+    Lengths and products stay what they are.
     """
-    side, kept, count = (32, _KEPT, FINE) if fine else (16, 12, COARSE)
+    side, kept = (32, _KEPT) if coefficients.shape[1] == FINE else (16, 12)
+    spectra = np.zeros((len(coefficients), kept, kept))
+    down, right = np.divmod(_order()[: coefficients.shape[1]], _KEPT)
+    spectra[:, down, right] = coefficients
+    cosines = _cosines(kept, side)
+    return np.asarray(cosines.T @ spectra @ cosines).reshape(len(coefficients), -1)
+
+
+@cache
+def _cosines(kept: int, side: int) -> Floats:
+    """The first rows of the orthonormal DCT-II."""
     k, n = np.mgrid[:kept, :side]
     cosines = np.sqrt(2 / side) * np.cos(np.pi * (n + 0.5) * k / side)
     cosines[0] /= np.sqrt(2)
-    u, v = np.divmod(_order()[:count], _KEPT)
-    basis = np.einsum("ca,cb->cab", cosines[u], cosines[v]).reshape(count, side * side)
-    return np.asarray(basis)
+    return np.asarray(cosines)

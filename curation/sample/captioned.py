@@ -35,8 +35,8 @@ LIGHTS: Mapping[str, tuple[str, ...]] = {
 }
 PERIOD_S = 2.0
 """How long a motion takes to begin again."""
-_EXPOSURES = 4
-_SHUTTER_S = 0.12
+_EXPOSURES = 6
+_SHUTTER_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def spoken(thing: Thing, named: Sequence[str], rng: np.random.Generator | None =
 
 
 def picture(thing: Thing, chance: Chance, time_s: float, side: int = 96) -> Picture:
-    """One frame, uint8 [side, side, 3]: four exposures while the shutter is open."""
+    """One frame, uint8 [side, side, 3]: six exposures while the shutter is open."""
     down, right = _coordinates(side)
     ground = _painted(thing.ground, chance.seed, side)
     cover = np.zeros((side, side), np.float32)

@@ -4,9 +4,13 @@ import itertools
 import os
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from curation.dedup.alignment import align, shown
+from curation import records
+from curation.dedup.alignment import align
+from curation.dedup.framings import Framings
 from curation.listing import entry_at
 from curation.records import Signature
 from curation.scan import Scan, ScanItem
@@ -27,21 +31,25 @@ GROUPS = [
 
 
 @pytest.fixture(scope="module")
-def seen():
+def similarity():
     if not FOLDER.is_dir():
         pytest.skip(f"no real videos at {FOLDER}; set REELMILL_DATA")
     scan = Scan(shots=FixedWindows(60.0), max_clip_s=60.0, scores=(), embedders=()).setup()
-    found = {}
-    for name in itertools.chain(*GROUPS):
-        result = scan(ScanItem(entry_at(str(FOLDER / "videos" / name), {})))
-        (row,) = result.sides[SIGNATURES].to_pylist()
-        found[name] = shown(Signature(**row))
-    return found
+    names = list(itertools.chain(*GROUPS))
+    found = [scan(ScanItem(entry_at(str(FOLDER / "videos" / name), {}))) for name in names]
+    rows = pa.concat_tables([each.sides[SIGNATURES] for each in found])
+    assert rows.schema == records.schema(Signature)
+    framings = Framings.of(rows)
+
+    def similarity(one: str, other: str) -> float:
+        return align(framings, *(np.array([names.index(n)]) for n in (one, other))).similarity[0]
+
+    return similarity
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0])
-def test_real_copies_are_found_and_others_are_far(group, seen):
+def test_real_copies_are_found_and_others_are_far(group, similarity):
     for one, other in itertools.combinations(group, 2):
-        assert align(seen[one], seen[other]).similarity > 0.9
-    for other in seen.keys() - set(group):
-        assert align(seen[group[0]], seen[other]).similarity < 0.5
+        assert similarity(one, other) > 0.9
+    for other in set(itertools.chain(*GROUPS)) - set(group):
+        assert similarity(group[0], other) < 0.6

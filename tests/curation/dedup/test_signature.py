@@ -1,15 +1,16 @@
 import numpy as np
 
-from curation.dedup.alignment import shown
+from curation import records
+from curation.dedup.framings import Framings
 from curation.dedup.signature import (
     COARSE,
     FINE,
     SignatureWatcher,
     at_rate,
     packed_rows,
-    picture_basis,
-    unpacked_rows,
+    pictures,
 )
+from curation.records import Signature
 from curation.scores.look import Look
 
 
@@ -22,12 +23,16 @@ def noise(seed: int, size=(90, 160)) -> np.ndarray:
     return np.kron(coarse, np.ones((10, 10)))
 
 
-def signature(pictures, times_s=None):
+def signature(shown, times_s=None):
     watcher = SignatureWatcher()
-    for picture in pictures:
+    for picture in shown:
         watcher.see(look(picture))
-    times = np.arange(len(pictures)) / 4 if times_s is None else np.array(times_s)
+    times = np.arange(len(shown)) / 4 if times_s is None else np.array(times_s)
     return watcher.signature("c", "s", slice(0, None), times)
+
+
+def framings(*made: Signature) -> Framings:
+    return Framings.of(records.table(Signature, made))
 
 
 def test_a_signature_has_a_row_for_each_quarter_of_a_second():
@@ -35,9 +40,9 @@ def test_a_signature_has_a_row_for_each_quarter_of_a_second():
     assert (made.clip_id, made.source_id, made.frames, made.framings) == ("c", "s", 6, 1)
     assert len(made.coarse) == 6 * COARSE
     assert len(made.fine) == FINE
-    (framing,) = shown(made).framings
-    assert framing.coarse.shape == (6, COARSE)
-    assert abs(np.linalg.norm(framing.fine) - 1) < 1e-9
+    found = framings(made)
+    assert found.coarse(np.array([0])).shape == (1, 6, COARSE)
+    assert abs(np.linalg.norm(found.pictures(np.array([0]))) - 1) < 1e-9
 
 
 def test_looks_at_other_times_are_brought_to_the_rate():
@@ -58,18 +63,17 @@ def test_a_clip_that_shows_nothing_has_no_framing():
 
 def test_a_picture_with_bars_is_kept_in_both_framings():
     barred = np.pad(noise(3), ((20, 20), (0, 0)))
-    made = shown(signature([barred] * 4))
-    plain = shown(signature([noise(3)] * 4))
-    assert made.bars.round(2).tolist() == [0.15, 0.15, 0, 0]
-    inside = made.framings[1]
-    assert float(inside.fine @ plain.framings[0].fine) > 0.97
-    assert float(made.framings[0].fine @ plain.framings[0].fine) < 0.7
-    assert len(plain.framings) == 1
+    found = framings(signature([barred] * 4), signature([noise(3)] * 4))
+    assert found.bars.round(2).tolist() == [[0.15, 0.15, 0, 0], [0, 0, 0, 0]]
+    assert found.owners().tolist() == [0, 0, 1]
+    barred_picture, inside, plain = found.pictures(np.arange(3))
+    assert inside @ plain > 0.97
+    assert barred_picture @ plain < 0.7
 
 
 def test_how_much_stands_still_is_told():
-    still = shown(signature([noise(1)] * 4)).framings[0].still
-    moving = shown(signature([noise(n) for n in range(8)])).framings[0].still
+    clips = signature([noise(1)] * 4), signature([noise(n) for n in range(8)])
+    still, moving = framings(*clips).still
     assert still > 0.99
     assert moving < 0.3
 
@@ -77,13 +81,26 @@ def test_how_much_stands_still_is_told():
 def test_packed_rows_come_back_nearly():
     sizes = np.array([[1, 50, 400, 3e3, 8e3]]).T
     values = np.random.default_rng(0).normal(size=(5, COARSE)) * sizes
-    found = unpacked_rows(*packed_rows(values))
+    scales, multiples = packed_rows(values)
+    found = np.frombuffer(multiples, np.int8).reshape(5, -1) * np.frombuffer(scales, "<f2")[:, None]
     assert (np.abs(found - values).max(axis=1) <= np.abs(values).max(axis=1) / 127).all()
-    assert unpacked_rows(*packed_rows(np.zeros((1, 3)))).tolist() == [[0, 0, 0]]
+    assert packed_rows(np.zeros((1, 3)))[1] == bytes(3)
+
+
+def test_clips_of_several_lengths_are_unpacked_each_on_its_own():
+    lengths = (3, 5, 4)
+    clips = [signature([noise(n) for n in range(count)]) for count in lengths]
+    together = framings(*clips)
+    assert together.frames.tolist() == list(lengths)
+    for at, made in enumerate(clips):
+        alone = framings(made)
+        zero, here = np.array([0]), np.array([at])
+        assert (together.coarse(here) == alone.coarse(zero)).all()
+        assert (together.looks()[at] == alone.looks()[0]).all()
 
 
 def test_pictures_of_coefficients_keep_lengths_and_products():
-    for fine, count, pixels in ((False, COARSE, 256), (True, FINE, 1024)):
-        basis = picture_basis(fine)
+    for count, pixels in ((COARSE, 256), (FINE, 1024)):
+        basis = pictures(np.eye(count))
         assert basis.shape == (count, pixels)
         assert np.abs(basis @ basis.T - np.eye(count)).max() < 1e-9
