@@ -22,23 +22,19 @@ may be one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from curation.dedup.closely import closely, trimmed
 from curation.dedup.framings import Floats, Framings, Rows
-from curation.dedup.place import Couples, Energies, Places
-from curation.dedup.signature import RATE, pictures
+from curation.dedup.place import Couples
+from curation.dedup.signature import RATE
 from curation.policy import COPIES_FLOOR
 
-Mask = npt.NDArray[np.bool_]
-
-_MARK, _LEFT = 0.1, 0.5
-"""Share of a picture that a mark may cover, and of its energy that has to lie beside the mark."""
-_SLIP = 0.2
-"""Share of the frames that may show something else."""
 _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""
 _SAME_BARS = 0.004
@@ -75,12 +71,26 @@ class Aligned:
 
 
 def align(framings: Framings, one: Rows, other: Rows) -> Aligned:
-    """Lays clips over each other where they agree best; each shows something."""
+    """Lays clips over each other where they agree best; each shows something.
+
+    What is found for a pair does not depend on which others are asked for. Runs on all cores.
+    """
     pair, mine, yours = _compared(framings, one, other)
     tried = Aligned.none(len(pair))
-    may = _alike_in_detail(framings, mine, yours)
-    for some in _of_equal_lengths(framings, mine, yours, np.flatnonzero(may >= COPIES_FLOOR)):
-        tried.put(some, _laid(framings, mine[some], yours[some], may[some]))
+
+    def detail(some: Rows) -> Floats:
+        return _detail(framings, mine[some], yours[some])
+
+    def laid(some: Rows) -> Aligned:
+        return _laid(framings, mine[some], yours[some], may[some])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = np.split(np.arange(len(pair)), np.arange(_ALONGSIDE, len(pair), _ALONGSIDE))
+        may = np.concatenate(list(pool.map(detail, parts)))
+        alike = np.flatnonzero(may >= COPIES_FLOOR)
+        parts = list(_of_equal_lengths(framings, mine, yours, alike))
+        for some, found in zip(parts, pool.map(laid, parts), strict=True):
+            tried.put(some, found)
     # Of a pair's framings the best, and of those the first.
     order = np.lexsort((-tried.similarity, pair))
     best = order[np.searchsorted(pair[order], np.arange(len(one)))]
@@ -105,14 +115,10 @@ def _compared(framings: Framings, one: Rows, other: Rows) -> tuple[Rows, Rows, R
     return np.concatenate(pair), np.concatenate(mine), np.concatenate(yours)
 
 
-def _alike_in_detail(framings: Framings, mine: Rows, yours: Rows) -> Floats:
-    found = np.empty(len(mine))
-    for start in range(0, len(mine), _ALONGSIDE):
-        part = slice(start, start + _ALONGSIDE)
-        alike = trimmed(framings.pictures(mine[part]), framings.pictures(yours[part]))
-        still = np.minimum(framings.still[mine[part]], framings.still[yours[part]])
-        found[part] = 1 - _STRICT * still * (1 - alike.cosine)
-    return found
+def _detail(framings: Framings, mine: Rows, yours: Rows) -> Floats:
+    alike = trimmed(framings.pictures(mine), framings.pictures(yours))
+    still = np.minimum(framings.still[mine], framings.still[yours])
+    return np.asarray(1 - _STRICT * still * (1 - alike.cosine))
 
 
 def _of_equal_lengths(framings: Framings, mine: Rows, yours: Rows, asked: Rows) -> Iterator[Rows]:
@@ -138,71 +144,10 @@ def _laid(framings: Framings, mine: Rows, yours: Rows, detail: Floats) -> Aligne
         return found
     couples, places = couples.at(worth), places.at(worth)
     places = couples.refined(places)
-    look, moves = _closely(couples, places)
+    look, moves = closely(couples, places)
     similarity = np.minimum(np.minimum(look, moves), detail[worth]).round(5)
     begins = (places.first + places.last - 1) / 2 - places.centre / places.speed
     aligned = Aligned(similarity, places.count / RATE, (begins / RATE).round(3))
     is_copy = similarity >= COPIES_FLOOR
     found.put(worth, Aligned(*(np.where(is_copy, each, 0) for each in vars(aligned).values())))
     return found
-
-
-def _closely(couples: Couples, places: Places) -> tuple[Floats, Floats]:
-    """Look and motion at places [p], without what a mark or a short slip would cover."""
-    one, n = couples.one, couples.one.shape[1]
-    other = places.weights(n, couples.other.shape[1]) @ couples.other
-    kept = _settled(one, other, places.inside(n))
-    count, (one, other) = kept.sum(axis=1), (frames * kept[..., None] for frames in (one, other))
-    mean, beside = (frames.sum(axis=1) / count[:, None] for frames in (one, other))
-    both = ((one, one), (other, other), (one, other))
-    whole = Energies(*(np.einsum("pnk,pnk->p", *each) / count for each in both))
-    moving = whole.beyond(mean, beside)
-    still = trimmed(pictures(mean), pictures(beside))
-    whole = still.plus(moving)
-    return whole.look, moving.motion(whole)
-
-
-def _settled(one: Floats, other: Floats, inside: Mask) -> Mask:
-    """Those of the frames [p, n] without the fifth whose changes differ most."""
-    count = inside.sum(axis=1)
-    ours, theirs = (
-        frames - (frames * inside[..., None]).sum(axis=1, keepdims=True) / count[:, None, None]
-        for frames in (one, other)
-    )
-    differs = np.where(inside, np.square(ours - theirs).sum(axis=2), np.inf)
-    ranks = np.argsort(np.argsort(differs, axis=1, kind="stable"), axis=1)
-    return np.asarray(ranks < (count - (_SLIP * count).astype(np.int64))[:, None])
-
-
-def trimmed(one: Floats, other: Floats) -> Energies:
-    """Energies of pictures [p, k] without the tenth that differs most, at best contrast.
-
-    Of the whole pictures, if that tenth is more than half of either. Either picture may be the one
-    with a mark that hides what the contrast is, so the better of both fits counts.
-    """
-    found, turned = _trimmed(one, other), _trimmed(other, one).turned()
-    better = (turned.both > 0) & (
-        turned.both**2 * found.one * found.other > found.both**2 * turned.one * turned.other
-    )
-    return turned.where(better, found)
-
-
-def _trimmed(one: Floats, other: Floats) -> Energies:
-    """The same, with the first picture's contrast fitted to the other's."""
-    most = int((1 - _MARK) * (one.shape[1] - 1))
-    whole = part = _summed(one, other)
-    for _ in range(2):
-        gain = part.both / np.maximum(part.one, 1e-9)
-        differs = np.abs(gain[:, None] * one - other)
-        inside = differs <= np.partition(differs, most, axis=1)[:, most, None]
-        part = _summed(one * inside, other * inside)
-    left = np.maximum(
-        part.one / np.maximum(whole.one, 1e-9), part.other / np.maximum(whole.other, 1e-9)
-    )
-    return whole.where(left < _LEFT, part)
-
-
-def _summed(one: Floats, other: Floats) -> Energies:
-    """Of pictures [p, k]."""
-    both = ((one, one), (other, other), (one, other))
-    return Energies(*(np.einsum("pk,pk->p", *each) for each in both))

@@ -14,14 +14,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from curation.dedup.energies import NOISE, STILL, Energies, Floats
+
 Ints = npt.NDArray[np.int64]
 
-NOISE = 1e4
-"""Energy of a frame's coarse coefficients that may be noise."""
 _SPEEDS = (1.0, 0.975, 1.025, 0.95, 1.05)
-_STILL = 0.002
-"""Share of a frame's energy by which coding moves what stands still."""
 _OVERLAP = 0.6
 """Share of the shorter clip that has to lie on the other."""
 _DIGITS = 9
@@ -111,7 +108,7 @@ class Couples:
         whole = np.sqrt(mine * yours)
         look = sums[0][2] / whole
         share = (sums[1][0] / mine + sums[1][1] / yours) / 2
-        motion = (sums[1][2] / whole + _STILL) / (share + _STILL)
+        motion = (sums[1][2] / whole + STILL) / (share + STILL)
         agreed = np.where(grid.enough, (look + motion) / 2, -np.inf).reshape(len(self), -1)
         best = agreed.round(_DIGITS).argmax(axis=1)
         return grid.places().at(best), agreed[np.arange(len(self)), best]
@@ -166,52 +163,6 @@ class Couples:
 def _energies(frames: Floats) -> tuple[Floats, Floats]:
     """Squared lengths of frames [p, m, 77], and twice the products with the next one [p, m − 1]."""
     return np.square(frames).sum(axis=2), 2 * (frames[:, :-1] * frames[:, 1:]).sum(axis=2)
-
-
-@dataclass(frozen=True)
-class Energies:
-    """Mean over the frames of what one clip, the other, and both together have."""
-
-    one: Floats
-    other: Floats
-    both: Floats
-
-    @property
-    def look(self) -> Floats:
-        """The cosine, where noise counts as what is not alike."""
-        return np.asarray(self.both / np.sqrt((self.one + NOISE) * (self.other + NOISE)))
-
-    @property
-    def cosine(self) -> Floats:
-        """The cosine alone."""
-        return np.asarray(self.both / np.sqrt(np.maximum(self.one * self.other, 1e-12)))
-
-    def turned(self) -> Energies:
-        """With the clips' places changed."""
-        return Energies(self.other, self.one, self.both)
-
-    def plus(self, other: Energies) -> Energies:
-        """Of both together."""
-        return Energies(self.one + other.one, self.other + other.other, self.both + other.both)
-
-    def where(self, these: npt.NDArray[np.bool_], others: Energies) -> Energies:
-        """These where it is so, and elsewhere others."""
-        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
-        return Energies(*(np.where(these, mine, yours) for mine, yours in pairs))
-
-    def beyond(self, mean: Floats, beside: Floats) -> Energies:
-        """What each frame has beyond the clips' means [..., 77]."""
-        return Energies(
-            self.one - np.square(mean).sum(axis=-1),
-            self.other - np.square(beside).sum(axis=-1),
-            self.both - (mean * beside).sum(axis=-1),
-        )
-
-    def motion(self, whole: Energies) -> Floats:
-        """How well these changes agree, given the energies of all that the clips show."""
-        mine, yours = whole.one + NOISE, whole.other + NOISE
-        share = (self.one / mine + self.other / yours) / 2
-        return np.asarray((self.both / np.sqrt(mine * yours) + _STILL) / (share + _STILL))
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def pictures(coefficients: Floats) -> Floats:
     down, right = np.divmod(_order()[: coefficients.shape[1]], _KEPT)
     spectra[:, down, right] = coefficients
     cosines = _cosines(kept, side)
-    return np.asarray(cosines.T @ spectra @ cosines).reshape(len(coefficients), -1)
+    return np.asarray(cosines.T @ spectra @ cosines).reshape(-1, side * side)
 
 
 @cache

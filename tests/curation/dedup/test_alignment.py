@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.dedup.alignment import Aligned, trimmed
+from curation.dedup.alignment import Aligned
 from curation.dedup.alignment import align as align_many
+from curation.dedup.closely import trimmed
 from curation.dedup.framings import Framings
 from curation.dedup.signature import SignatureWatcher
 from curation.records import Signature
