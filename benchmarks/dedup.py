@@ -29,7 +29,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from curation.policy import Policy
+from curation.select.policy import Policy
 from dedup_scale import measured_scale
 from dedup_truth import MUST, Made, make, manifest
 from dedup_verdicts import among_real, judged, scanned

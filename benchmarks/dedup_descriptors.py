@@ -16,7 +16,7 @@ from PIL import Image
 
 from curation.dataset import Dataset
 from curation.dedup import unpack
-from curation.descriptor import FrameDct
+from curation.embed.descriptor import FrameDct
 from curation.records import Embedding
 from curation.scores.look import Floats, Look
 from dedup_truth import MUST, TRANSFORMS, Made

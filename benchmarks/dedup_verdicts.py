@@ -19,14 +19,14 @@ import numpy as np
 from curation.dataset import Dataset
 from curation.dedup.content import Signatures
 from curation.dedup.pairs import Pairs, similar_pairs
-from curation.descriptor import FrameDct
+from curation.embed.descriptor import FrameDct
 from curation.listing import entry_at
-from curation.policy import COPIES_FLOOR, Policy
 from curation.records import Neighbour, Signature
-from curation.scan import Scan, ScanItem, ScanResult
-from curation.scan_step import ScanStep
-from curation.select import select
-from curation.shots import FixedWindows
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem, ScanResult
+from curation.scan.step import ScanStep
+from curation.select.policy import COPIES_FLOOR, Policy
+from curation.select.selection import select
 from curation.stage import Done
 from dedup_descriptors import CLASSICS, compared
 from dedup_truth import MUST, TRANSFORMS, Made

@@ -23,10 +23,10 @@ from PIL import Image
 
 import truth
 from curation.listing import entry_at
-from curation.policy import LIMITS, Range
-from curation.scan import Scan, ScanItem
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.scores import Speech
-from curation.shots import FixedWindows
+from curation.select.policy import LIMITS, Range
 from pipelines import config
 from truth import Plan, Source
 

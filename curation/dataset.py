@@ -124,7 +124,7 @@ def with_sizes(clips: pa.Table) -> pa.Table:
 
 def numbers(table: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """Every value that a policy may bound, as float64 arrays [n]; null is NaN."""
-    from curation.policy import LIMITS
+    from curation.select.policy import LIMITS
 
     def column(name: str) -> Any:
         return np.asarray(

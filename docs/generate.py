@@ -12,7 +12,6 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from curation.policy import FILTER_REASONS, LIMITS
 from curation.reasons import INPUT_REASONS
 from curation.records import (
     Caption,
@@ -30,6 +29,7 @@ from curation.records import (
     Verdict,
 )
 from curation.scores import SCORES, table_name
+from curation.select.policy import FILTER_REASONS, LIMITS
 from tokenizer.shards import TokenWindow
 from tokenizer.tokenize import TokenizedClip
 

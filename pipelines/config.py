@@ -22,16 +22,16 @@ from pydantic import TypeAdapter, ValidationError
 from curation.caption import CAPTIONERS, FactsCaption
 from curation.caption.contract import Captioner
 from curation.embed import EMBEDDERS
-from curation.face_blur import BlurFaces
 from curation.media.child import Limits
 from curation.media.encode import Encoding
 from curation.media.watch import Sampling
-from curation.policy import LIMITS, LabelRules, Policy, Range, Semantic, SourceRules
-from curation.render import RenderClips
-from curation.scan import Scan
+from curation.render.face_blur import BlurFaces
+from curation.render.stage import RenderClips
+from curation.scan.shots import SHOT_DETECTORS
+from curation.scan.stage import Scan
 from curation.scores import SCORES
-from curation.shots import SHOT_DETECTORS
-from curation.tags import TAGS, Words
+from curation.select.policy import LIMITS, LabelRules, Policy, Range, Semantic, SourceRules
+from curation.select.tags import TAGS, Words
 from tokenizer.load import load as load_tokenizer
 from tokenizer.tokenize import Tokenize
 

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.caption.contract import Budget
-from curation.caption_step import CaptionStep
+from curation.caption.step import CaptionStep
 from curation.dataset import Dataset
 from curation.listing import Entry
 from curation.records import CaptionedClip, Render, Run
-from curation.render_step import RenderStep
-from curation.scan_step import ScanStep
-from curation.select import Selection, select
+from curation.render.step import RenderStep
+from curation.scan.step import ScanStep
+from curation.select.selection import Selection, select
 from curation.step import Step
 from pipelines.budget import Budgeted
 from pipelines.config import Profile

@@ -10,11 +10,11 @@ import numpy as np
 from curation import records
 from curation.dataset import Dataset
 from curation.dedup.signature import COARSE, FINE, packed_rows
-from curation.descriptor import FrameDct
+from curation.embed.descriptor import FrameDct
 from curation.records import Clip, Embedding, Run, Signature, Source
-from curation.scan import clip_name
+from curation.scan.clips import clip_name
+from curation.scan.watcher import EMBEDDINGS, SIGNATURES
 from curation.scores import SCORES, columns, table_name
-from curation.watcher import EMBEDDINGS, SIGNATURES
 
 SCAN = {
     "clips": Clip,

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from curation.clip_file import ClipFile, frames_of, opened
 from curation.media.child import Limits
+from curation.render.clip_file import ClipFile, frames_of, opened
 from tokenizer.interface import Video
 from tokenizer.windows import Picture, Window, padded
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, NewFile, Writer
-from curation.clip_file import ClipFile, clip_file
 from curation.dataset import Dataset, source_rows
 from curation.records import Clip, Render
+from curation.render.clip_file import ClipFile, clip_file
 from curation.stage import Done, Failed
 from tokenizer.shards import Shard, TokenWindow
 from tokenizer.tokenize import ClipBatch, Tokenize, TokenizedClip, failed

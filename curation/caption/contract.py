@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from curation.catalog import Catalog
-from curation.clip_file import ClipFile
 from curation.media.child import Limits
 from curation.records import Caption, CaptionedClip
+from curation.render.clip_file import ClipFile
 from curation.stage import Failed, Needs
 
 Reads = Literal["facts", "frames", "captions"]

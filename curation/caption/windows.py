@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.caption.contract import CaptionClip
-from curation.clip_file import ClipFile, frames_of, opened
 from curation.media.child import Limits
 from curation.media.watch import Frames
 from curation.reasons import MediaError
+from curation.render.clip_file import ClipFile, frames_of, opened
 
 
 @dataclass(frozen=True, slots=True)

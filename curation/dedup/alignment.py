@@ -33,7 +33,7 @@ from curation.dedup.closely import closely, trimmed
 from curation.dedup.framings import Floats, Framings, Rows
 from curation.dedup.place import Couples
 from curation.dedup.signature import RATE
-from curation.policy import COPIES_FLOOR
+from curation.select.policy import COPIES_FLOOR
 
 _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""

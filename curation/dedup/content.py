@@ -16,7 +16,7 @@ from curation.dedup.alignment import align
 from curation.dedup.framings import Framings
 from curation.dedup.pairs import Pairs, Rows, Vectors
 from curation.dedup.signature import pictures
-from curation.policy import SEMANTIC_FLOOR
+from curation.select.policy import SEMANTIC_FLOOR
 
 Floats = npt.NDArray[np.float64]
 

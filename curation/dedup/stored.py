@@ -17,8 +17,8 @@ from curation.dedup.content import Content, Embedded, Signatures
 from curation.dedup.greedy import Relation
 from curation.dedup.neighbours import neighbours
 from curation.dedup.signature import RATE
-from curation.policy import Policy
 from curation.records import Embedding, Neighbour, Signature
+from curation.select.policy import Policy
 
 SIGNATURES = "signatures"
 COPIES = "neighbours/copies"

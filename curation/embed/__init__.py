@@ -8,10 +8,10 @@ file with a class as in `curation.embed.contract`, a line in `EMBEDDERS`, and a 
 
 from typing import Any
 
-from curation.descriptor import FrameDct
 from curation.embed.captions import CAPTION_VECTORS, embed_captions
 from curation.embed.clip import OpenClip
 from curation.embed.contract import Embedder, EmbeddingWatcher, QueryEncoder, table_name
+from curation.embed.descriptor import FrameDct
 from curation.embed.queries import query_encoder, recorded_model
 
 EMBEDDERS: dict[str, type[Any]] = {"FrameDct": FrameDct, "OpenClip": OpenClip}

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from curation.dataset import Dataset
-from curation.descriptor import FrameDct
 from curation.embed.captions import CAPTION_VECTORS, CaptionQueries
 from curation.embed.clip import TABLES, OpenClip, pooled
 from curation.embed.contract import Embedder, Picture, QueryEncoder, Vector, table_name
+from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import Features, Model
 from curation.scores.look import Floats, Look
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curation.dataset import Dataset
-from curation.descriptor import FrameDct
+from curation.embed.descriptor import FrameDct
 from curation.search.manifest import Manifest
 from curation.search.mistakes import SearchError
 from curation.search.question import Question

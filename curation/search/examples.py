@@ -23,10 +23,10 @@ from curation.media.child import Limits
 from curation.media.probe import probe
 from curation.media.watch import Frames, Sampling, watch
 from curation.reasons import MediaError
+from curation.scan.watcher import jpeg
 from curation.search.index import Index
 from curation.search.mistakes import SearchError
 from curation.search.segment import Floats
-from curation.watcher import jpeg
 
 if TYPE_CHECKING:
     from curation.embed import QueryEncoder

@@ -21,8 +21,8 @@ from curation.dataset import Dataset
 from curation.embed.open_clip import ModelError
 from curation.listing import ListingError, list_inputs
 from curation.reasons import INPUT_REASONS, EnvironmentFaultError
-from curation.scan_step import SettingsError
-from curation.select import NotEmbeddedError
+from curation.scan.step import SettingsError
+from curation.select.selection import NotEmbeddedError
 from pipelines import config, progress
 from pipelines.cli import caption as captions
 from pipelines.cli import export, label, search, show, why

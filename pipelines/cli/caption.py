@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from rich.markup import escape
 from rich.table import Table
 
-from curation.caption_step import CaptionStep
+from curation.caption.step import CaptionStep
 from curation.captions import NoCaptionsError
 from pipelines.cli import show
 from pipelines.drive import Tally

@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.dataset import Dataset, numbers
-from curation.judge import breaches, label_breaches, listed, rules_of
-from curation.policy import FILTER_REASONS, LIMITS, Policy, Range
 from curation.reasons import CLIP_REASONS
-from curation.tags import TAGS, Words
+from curation.select.judge import breaches, label_breaches, listed, rules_of
+from curation.select.policy import FILTER_REASONS, LIMITS, Policy, Range
+from curation.select.tags import TAGS, Words
 from pipelines import config
 from pipelines.cli import show
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from curation.policy import FILTER_REASONS
 from curation.records import Verdict
+from curation.select.policy import FILTER_REASONS
 from pipelines.leaves import leaves
 from pipelines.report.output import Output, parsed
 from pipelines.report.pictures import Sheet, Tile, tiles_of

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.policy import FILTER_REASONS
 from curation.reasons import INPUT_REASONS
 from curation.records import Render
+from curation.select.policy import FILTER_REASONS
 from pipelines.report.output import Output, tally
 from tokenizer.tokenize import TokenizedClip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.policy import Range
+from curation.select.policy import Range
 from pipelines.report.output import Floats
 from pipelines.report.readable import number, thousands
 

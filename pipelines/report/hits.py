@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curation.dataset import Dataset
 from curation.records import Thumbnail
+from curation.scan.watcher import THUMBNAILS
 from curation.storage import Storage
-from curation.watcher import THUMBNAILS
 from pipelines.report.pictures import Tile, shrunk
 from pipelines.report.readable import base_name, clock, duration
 

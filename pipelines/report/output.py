@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset, numbers
-from curation.policy import LIMITS, Policy, Range, Semantic
+from curation.select.policy import LIMITS, Policy, Range, Semantic
 
 Floats = npt.NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curation.dataset import Dataset
-from curation.policy import FILTER_REASONS, LIMITS, Policy
+from curation.select.policy import FILTER_REASONS, LIMITS, Policy
 from curation.storage import Storage
 from pipelines.report import (
     captions,

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from curation.policy import FILTER_REASONS, LIMITS
 from curation.records import Caption, Thumbnail
-from curation.watcher import THUMBNAILS
+from curation.scan.watcher import THUMBNAILS
+from curation.select.policy import FILTER_REASONS, LIMITS
 from pipelines.report.output import Output
 from pipelines.report.readable import base_name, clock, duration, number, thousands
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.tags import TAGS
+from curation.select.tags import TAGS
 from pipelines.report.output import Output
 from pipelines.report.pictures import Tile, tiles_of
 

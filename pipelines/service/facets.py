@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from curation.policy import LIMITS
 from curation.search.mistakes import SearchError
-from curation.tags import TAGS
+from curation.select.policy import LIMITS
+from curation.select.tags import TAGS
 from curation.where import matching
 
 Bools = npt.NDArray[np.bool_]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel
 
-from curation.policy import LIMITS
+from curation.select.policy import LIMITS
 from pipelines.report.histogram import axis
 from pipelines.report.output import Floats, Output
 

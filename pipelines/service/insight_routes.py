@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
-from curation.policy import Range
+from curation.select.policy import Range
 from pipelines import config
 from pipelines.report import facts, funnel, tokens
 from pipelines.report.output import Output, parsed

@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from curation.dataset import Dataset, numbers
 from curation.dedup.greedy import Relation, greedy
 from curation.dedup.stored import notions, related
-from curation.judge import judge
-from curation.policy import Policy, Range
 from curation.records import Neighbour
-from curation.select import best_first
+from curation.select.judge import judge
+from curation.select.policy import Policy, Range
+from curation.select.selection import best_first
 from pipelines.leaves import leaves
 
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.catalog import Catalog
+from curation.scan.watcher import THUMBNAILS
 from curation.storage import storage_faults
-from curation.watcher import THUMBNAILS
 
 _MOST_BYTES = 64 << 20
 """Of groups of rows that are kept."""

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from curation import records, subset
 from curation.dataset import VERDICTS, Dataset
-from curation.policy import FILTER_REASONS
 from curation.reasons import DUPLICATE_REASONS
 from curation.records import Clip, Render, Run, Source, Subset, Verdict
-from curation.scan import clip_name
-from curation.select import funnel
+from curation.scan.clips import clip_name
+from curation.select.policy import FILTER_REASONS
+from curation.select.selection import funnel
 from pipelines.verify.outcomes import reasoned, recorded
 from pipelines.verify.promise import Promise
 

@@ -17,8 +17,8 @@ from curation.records import (
     Signature,
     Thumbnail,
 )
+from curation.scan.watcher import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from curation.scores import SCORES, table_name
-from curation.watcher import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from pipelines.verify.outcomes import reasoned, recorded
 from pipelines.verify.promise import Promise
 from tokenizer.shards import TokenWindow

@@ -18,8 +18,8 @@ from curation.media.allow import ffmpeg as program
 from curation.media.watch import Frames, Timeline
 from curation.records import Clip, Source
 from curation.sample import Coding, numbered
-from curation.scan import Scan, ScanItem
-from curation.shots import FixedWindows, Shot
+from curation.scan.shots import FixedWindows, Shot
+from curation.scan.stage import Scan, ScanItem
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset, numbers, source_rows
-from curation.policy import LIMITS
 from curation.records import Embedding, Source, Verdict
-from curation.watcher import EMBEDDINGS
+from curation.scan.watcher import EMBEDDINGS
+from curation.select.policy import LIMITS
 from tests import rows
 
 ONE, TWO = "1" * 64, "2" * 64

@@ -10,9 +10,9 @@ import pytest
 from curation.catalog import Catalog
 from curation.listing import Entry, ListingError, entry_at, list_inputs
 from curation.records import Source
-from curation.scan import Scan
-from curation.scan_step import ScanStep
-from curation.shots import FixedWindows
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan
+from curation.scan.step import ScanStep
 from curation.storage import Storage
 from pipelines.drive import Tally, drive
 from pipelines.executor import InProcess

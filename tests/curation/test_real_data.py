@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from curation.listing import entry_at
-from curation.render import RenderBatch, RenderClips
-from curation.scan import Scan, ScanItem
-from curation.shots import ContentChange
+from curation.render.stage import RenderBatch, RenderClips
+from curation.scan.shots import ContentChange
+from curation.scan.stage import Scan, ScanItem
 
 pytestmark = pytest.mark.data
 

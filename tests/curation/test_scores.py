@@ -9,19 +9,19 @@ from PIL import Image, ImageFilter
 
 from curation import records, scores
 from curation.listing import entry_at
-from curation.measures import within_clip
 from curation.sample import read_number
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
 from curation.sample.texture import noise
-from curation.scan import Scan, ScanItem
+from curation.scan.measures import within_clip
+from curation.scan.shots import ContentChange
+from curation.scan.stage import Scan, ScanItem
+from curation.scan.watcher import EMBEDDINGS, THUMBNAILS, jpeg
 from curation.scores import SCORES, Look
 from curation.scores.borders import Borders
 from curation.scores.exposure import Exposure
 from curation.scores.motion import Motion
 from curation.scores.sharpness import Sharpness
-from curation.shots import ContentChange
-from curation.watcher import EMBEDDINGS, THUMBNAILS, jpeg
 
 SIZE = (180, 320)
 

@@ -12,19 +12,19 @@ from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.listing import Entry, list_inputs
 from curation.media.child import Limits
-from curation.policy import Policy, Range
 from curation.records import Clip, Embedding, Render, Source, Thumbnail
-from curation.render import RenderClips
-from curation.render_step import RenderStep
+from curation.render.stage import RenderClips
+from curation.render.step import RenderStep
 from curation.sample import numbered
-from curation.scan import Scan, ScanItem
-from curation.scan_step import ScanStep, SettingsError
+from curation.scan.shots import ContentChange, FixedWindows
+from curation.scan.stage import Scan, ScanItem
+from curation.scan.step import ScanStep, SettingsError
+from curation.scan.watcher import EMBEDDINGS, THUMBNAILS
 from curation.scores import DEFAULT_SCORES, SCORES, table_name
-from curation.select import select
-from curation.shots import ContentChange, FixedWindows
+from curation.select.policy import Policy, Range
+from curation.select.selection import select
 from curation.stage import Done, Failed
 from curation.storage import Storage
-from curation.watcher import EMBEDDINGS, THUMBNAILS
 from pipelines.drive import Tally, drive
 from pipelines.executor import InProcess
 from tests import rows

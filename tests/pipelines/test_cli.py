@@ -162,9 +162,9 @@ def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch,
 
 
 def test_a_fault_in_the_middle_keeps_what_was_done(reelmill, curated, tmp_path, monkeypatch):
-    from curation import scan
+    from curation.scan import stage
 
-    watch, seen = scan.watch, []
+    watch, seen = stage.watch, []
 
     def faulty(path, *more, **named):
         seen.append(Path(path).name)
@@ -174,7 +174,7 @@ def test_a_fault_in_the_middle_keeps_what_was_done(reelmill, curated, tmp_path, 
 
     arguments = ("curate", curated.videos, "--out", tmp_path / "out", *curated.options)
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "watch", faulty)
+        patch.setattr(stage, "watch", faulty)
         ended = reelmill(*arguments)
     assert (ended.code, "No space left" in ended.err) == (4, True)
     assert [Path(row["uri"]).name for row in Dataset(tmp_path / "out").sources().to_pylist()] == [

@@ -4,9 +4,9 @@ import json
 import pytest
 
 from curation.media.child import Limits
-from curation.policy import Range
+from curation.scan.shots import ContentChange, FixedWindows, TransNetV2
 from curation.scores import SCORES
-from curation.shots import ContentChange, FixedWindows, TransNetV2
+from curation.select.policy import Range
 from pipelines.config import ConfigError, Profile, known_keys, load
 from tokenizer.tokenize import Tokenize
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curation.policy import LabelRules
+from curation.select.policy import LabelRules
 from pipelines.config import ConfigError, load
 
 

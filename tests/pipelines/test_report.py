@@ -14,11 +14,11 @@ from PIL import Image
 
 from curation import records
 from curation.dataset import Dataset
-from curation.policy import Policy, Range
 from curation.records import Caption, Clip, Render, Run, Source, Thumbnail, Verdict
 from curation.scores.motion import MotionScores
-from curation.select import select
-from curation.tags import Words
+from curation.select.policy import Policy, Range
+from curation.select.selection import select
+from curation.select.tags import Words
 from pipelines.report import facts, histogram, pictures, readable, write_report
 from pipelines.report.output import Output
 from tests.rows import Looks, clip_of, scanned

@@ -6,9 +6,9 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset
-from curation.policy import Policy, Range
 from curation.records import Run
-from curation.select import select
+from curation.select.policy import Policy, Range
+from curation.select.selection import select
 from pipelines.report import UnknownSelectionError, write_report
 from pipelines.report.comparison import compare
 from pipelines.report.output import Output

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.clip_file import clip_file
 from curation.listing import entry_at
 from curation.media.child import Limits
 from curation.reasons import MediaError
 from curation.records import Clip
-from curation.render import RenderBatch, RenderClips
+from curation.render.clip_file import clip_file
+from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, numbered, read_number
-from curation.scan import Scan, ScanItem
-from curation.shots import FixedWindows
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.storage import Storage
 from tokenizer.clip_file import pieces
 from tokenizer.interface import Rate, Tokens

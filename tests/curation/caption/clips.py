@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from curation.caption.contract import CaptionBatch, CaptionClip
-from curation.clip_file import ClipFile
+from curation.render.clip_file import ClipFile
 
 
 def clip_of(path: Path, name: str, frames: int, size=(96, 64), **more) -> CaptionClip:

@@ -13,9 +13,9 @@ from curation.dedup.alignment import align
 from curation.dedup.framings import Framings
 from curation.listing import entry_at
 from curation.records import Signature
-from curation.scan import Scan, ScanItem
-from curation.shots import FixedWindows
-from curation.watcher import SIGNATURES
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
+from curation.scan.watcher import SIGNATURES
 
 pytestmark = pytest.mark.data
 

@@ -15,9 +15,9 @@ from curation.dedup.greedy import greedy
 from curation.dedup.neighbours import neighbours
 from curation.dedup.signature import COARSE
 from curation.dedup.stored import COPIES, NotEmbeddedError, notions, related
-from curation.policy import Policy, Semantic
 from curation.records import Clip, Embedding, Neighbour, Signature, Verdict
-from curation.select import select
+from curation.select.policy import Policy, Semantic
+from curation.select.selection import select
 from tests import rows
 
 COPIES_ALONE = Policy({}, 0.8)

@@ -7,8 +7,8 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset
-from curation.descriptor import FrameDct
 from curation.embed import CAPTION_VECTORS, OpenClip, query_encoder, recorded_model, table_name
+from curation.embed.descriptor import FrameDct
 from curation.records import Run
 from curation.scores.look import Look
 

@@ -20,8 +20,8 @@ from curation.media.probe import check_readable, probe
 from curation.media.watch import Sampling, watch
 from curation.reasons import INPUT_REASONS, MediaError
 from curation.sample import Coding
-from curation.scan import Scan, ScanItem
-from curation.shots import FixedWindows
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.stage import Done, Failed, attempt
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,7 +10,7 @@ from curation.media.clips import ClipReader
 from curation.media.copy import copy
 from curation.media.cut import Span
 from curation.media.encode import Encoding
-from curation.render import RenderBatch, RenderClips
+from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
 ALIGNED = ((0, 24), (24, 72), (48, None))

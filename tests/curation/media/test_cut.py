@@ -14,7 +14,7 @@ from curation.media import child
 from curation.media.cut import Span
 from curation.media.encode import Encoding
 from curation.media.frames import read_span
-from curation.render import RenderBatch, RenderClips
+from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
 FRAMES = 72

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.measures import within_clip
 from curation.sample.texture import noise
+from curation.scan.measures import within_clip
 from curation.scores import FrameScore, Look
 
 SIZE = (320, 180)

@@ -12,11 +12,11 @@ from curation.media.probe import probe
 from curation.media.watch import LINE_COLUMNS, Sampling, watch
 from curation.sample import Coding
 from curation.sample.encode import encode
-from curation.scan import Scan, ScanItem
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.scores import Look
 from curation.scores.blockiness import Blockiness
 from curation.scores.combing import Combing
-from curation.shots import FixedWindows
 
 SIZE = (480, 270)
 

@@ -5,10 +5,10 @@ import pytest
 
 from curation.listing import entry_at
 from curation.sample import Coding, sound
-from curation.scan import Scan, ScanItem
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.scores.loudness import Loudness, integrated
 from curation.scores.speech import Speech
-from curation.shots import FixedWindows
 
 WORDS = "The camera follows a small boat along the river. Two people walk on the bank."
 

@@ -10,7 +10,7 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset
-from curation.descriptor import FrameDct
+from curation.embed.descriptor import FrameDct
 from curation.records import Caption
 from curation.search import Search
 from tests import rows

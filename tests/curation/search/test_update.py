@@ -8,10 +8,10 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.records import Embedding
+from curation.scan.watcher import EMBEDDINGS
 from curation.search import Search, Vector, lists, tidy
 from curation.search.folder import DamagedIndexError, Folder
 from curation.search.index import Index
-from curation.watcher import EMBEDDINGS
 from tests import rows
 from tests.curation.search.conftest import looks_of, source_id, told
 

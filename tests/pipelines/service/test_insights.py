@@ -8,9 +8,9 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset
-from curation.policy import Policy, Range
 from curation.records import Source
-from curation.select import select
+from curation.select.policy import Policy, Range
+from curation.select.selection import select
 from pipelines import config
 from pipelines.service import reselect
 from tests.outputs import tables

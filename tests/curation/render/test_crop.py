@@ -8,22 +8,22 @@ import pytest
 from PIL import Image
 
 from curation import records
-from curation.crop import Crop, inside
 from curation.dataset import Dataset
 from curation.listing import list_inputs
-from curation.policy import Policy
 from curation.records import Render
-from curation.render import RenderClips
-from curation.render_step import RenderStep
+from curation.render.crop import Crop, inside
+from curation.render.stage import RenderClips
+from curation.render.step import RenderStep
 from curation.sample import Coding
 from curation.sample.encode import encode
 from curation.sample.texture import noise
-from curation.scan import Scan
-from curation.scan_step import ScanStep
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan
+from curation.scan.step import ScanStep
 from curation.scores import SCORES, Look
 from curation.scores.borders import bars
-from curation.select import select
-from curation.shots import FixedWindows
+from curation.select.policy import Policy
+from curation.select.selection import select
 from pipelines.drive import Tally, drive
 from pipelines.executor import InProcess
 

@@ -22,10 +22,10 @@ from curation.caption.contract import (
 )
 from curation.captions import announced, captions, named
 from curation.catalog import Catalog, Writer
-from curation.clip_file import clip_file
 from curation.dataset import Dataset, source_rows
 from curation.media.child import Limits
 from curation.records import Caption, CaptionedClip, Clip, Render
+from curation.render.clip_file import clip_file
 from curation.stage import Done, Failed
 
 _WAITING = "out_of_reach"

@@ -13,10 +13,10 @@ from curation.dedup import stored
 from curation.dedup.neighbours import neighbours
 from curation.dedup.signature import COARSE
 from curation.dedup.stored import COPIES
-from curation.policy import Policy, Range
 from curation.records import Neighbour, Signature, Verdict
-from curation.select import NotEmbeddedError, Selection, select
-from curation.watcher import SIGNATURES
+from curation.scan.watcher import SIGNATURES
+from curation.select.policy import Policy, Range
+from curation.select.selection import NotEmbeddedError, Selection, select
 from tests import rows
 
 POLICY = Policy({"motion": Range(min=0.1)}, 0.8)

@@ -4,11 +4,11 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset, numbers
-from curation.judge import breaches, judge, listed, rules_of
-from curation.policy import LabelRules, Policy, Range, SourceRules
 from curation.records import ClipLabel
-from curation.select import select
-from curation.tags import TAGS, Words
+from curation.select.judge import breaches, judge, listed, rules_of
+from curation.select.policy import LabelRules, Policy, Range, SourceRules
+from curation.select.selection import select
+from curation.select.tags import TAGS, Words
 from tests.rows import Looks, clip_of, scanned
 
 

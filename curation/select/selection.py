@@ -16,9 +16,9 @@ from curation.catalog import Writer
 from curation.dataset import Dataset, numbers
 from curation.dedup.greedy import Standing, greedy
 from curation.dedup.stored import NotEmbeddedError, notions, relation
-from curation.judge import Judged, judge, label_breaches
-from curation.policy import Policy
 from curation.records import Neighbour, Verdict
+from curation.select.judge import Judged, judge, label_breaches
+from curation.select.policy import Policy
 
 __all__ = ["APP", "NotEmbeddedError", "Selection", "best_first", "funnel", "select"]
 

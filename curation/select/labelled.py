@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset
-from curation.policy import LabelRules
 from curation.records import ClipLabel
+from curation.select.policy import LabelRules
 
 
 def unwanted(dataset: Dataset, rules: LabelRules, ids: Sequence[str]) -> list[str | None]:

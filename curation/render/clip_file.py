@@ -19,8 +19,8 @@ from curation.media.frames import read_span
 from curation.media.probe import check_readable
 from curation.media.times import FrameTimes
 from curation.media.watch import Frames
-from curation.original import original
 from curation.records import Clip, Render, Source
+from curation.render.original import original
 from curation.storage import Storage
 
 

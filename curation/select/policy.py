@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
 from curation.scores import SCORES, columns
-from curation.tags import TAG_REASONS, TAGS, Words
-from curation.tags import check as check_words
+from curation.select.tags import TAG_REASONS, TAGS, Words
+from curation.select.tags import check as check_words
 
 
 @dataclass(frozen=True)

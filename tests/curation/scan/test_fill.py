@@ -10,10 +10,10 @@ from curation.catalog import Catalog
 from curation.listing import list_inputs
 from curation.records import Clip
 from curation.sample import Coding, numbered, sound
-from curation.scan import Scan
-from curation.scan_step import ScanStep
+from curation.scan.shots import ContentChange
+from curation.scan.stage import Scan
+from curation.scan.step import ScanStep
 from curation.scores import SCORES, SoundScore
-from curation.shots import ContentChange
 from curation.storage import Storage
 from pipelines.drive import Tally, drive
 from pipelines.executor import InProcess
@@ -65,7 +65,7 @@ def measured(monkeypatch) -> set[str]:
 @pytest.fixture
 def decoded(monkeypatch) -> list[set[str]]:
     """What each decoding of pictures was asked for."""
-    import curation.scan as module
+    import curation.scan.stage as module
 
     asked: list[set[str]] = []
     original = module.watch

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.dataset import Dataset
-from curation.labelled import unwanted
-from curation.policy import LIMITS, LabelRules, Policy, Range
 from curation.reasons import EXCLUDED, UNWANTED_LABEL
-from curation.tags import TAGS
+from curation.select.labelled import unwanted
+from curation.select.policy import LIMITS, LabelRules, Policy, Range
+from curation.select.tags import TAGS
 from curation.where import matching
 
 Values = Mapping[str, npt.NDArray[np.float64]]

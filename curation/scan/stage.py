@@ -17,9 +17,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from curation import records, scores
-from curation.clock import Clock
-from curation.descriptor import FrameDct
 from curation.embed.contract import Embedder, EmbeddingWatcher, table_name
+from curation.embed.descriptor import FrameDct
 from curation.listing import Entry
 from curation.media import child
 from curation.media.listen import listen
@@ -27,11 +26,14 @@ from curation.media.probe import Facts, check_readable, probe
 from curation.media.watch import Frames, Sampling, Timeline, watch
 from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source
+from curation.scan.clips import clip_of
+from curation.scan.clock import Clock
+from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, windows
+from curation.scan.sources import failed_source, filled, probed, scanned
+from curation.scan.watcher import Watcher, side_tables
 from curation.scores import Score
-from curation.shots import ShotDetector, ShotFinder, TransNetV2, windows
 from curation.stage import Needs
 from curation.storage import Storage, file_sha256
-from curation.watcher import Watcher, side_tables
 
 
 @dataclass(frozen=True)
@@ -129,27 +131,13 @@ def _scan(stage: Scan, models: _Models, item: ScanItem) -> ScanResult:
         return ScanResult(source, records.table(Clip, []), {}, {})
 
 
-def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Source:
-    """The row of an input that could not be scanned."""
-    return Source(
-        uri=entry.uri,
-        size_bytes=entry.size_bytes,
-        modified=entry.modified,
-        outcome="failed",
-        reason=reason,
-        detail=detail,
-        extra=entry.extra or None,
-        **known,
-    )
-
-
 def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) -> ScanResult:
     entry = item.entry
     clock = Clock()
     with _readable(entry) as path, contextlib.closing(_watcher(stage, models, item)) as watcher:
         known["source_id"] = source_id = file_sha256(path)
         facts = probe(path, stage.limits)
-        known.update(_probed(facts))
+        known.update(probed(facts))
         finder = models.finder() if item.known is None else None
         timeline = None
         if finder is not None or watcher.watches:
@@ -163,9 +151,10 @@ def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) 
             watcher.heard(listen(path, facts, stage.limits, begin_s, hear))
         sides = clock.timed("scores", watcher.tables)(clips, timeline)
     if timeline is None or item.known is not None:
-        source = _filled(entry, known)
+        source = filled(entry, known)
     else:
-        source = _scanned(entry, known, timeline, clips, stage)
+        known |= {"shots_by": stage.shots.backend, "scan_digest": stage.digest}
+        source = scanned(entry, known, timeline, clips)
     return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
 
 
@@ -223,48 +212,6 @@ def _readable(entry: Entry) -> Iterator[str]:
         yield path
 
 
-def _probed(facts: Facts) -> dict[str, Any]:
-    names = ("container", "codec", "pixel_format", "stream_index", "video_streams",
-             "audio_streams", "audio_codec", "width", "height", "rotation", "pixel_aspect",
-             "interlaced", "hdr")  # fmt: skip
-    return {name: getattr(facts, name) for name in names}
-
-
-def _filled(entry: Entry, known: dict[str, Any]) -> Source:
-    """The row of a source that has one already: its clips stand, and only tables were filled."""
-    return Source(
-        uri=entry.uri,
-        size_bytes=entry.size_bytes,
-        modified=entry.modified,
-        outcome="scanned",
-        extra=entry.extra or None,
-        **known,
-    )
-
-
-def _scanned(
-    entry: Entry, known: dict[str, Any], timeline: Timeline, clips: Sequence[Clip], stage: Scan
-) -> Source:
-    duration = float(timeline.starts_s[-1])
-    joined = "".join(clip.clip_id for clip in clips)
-    return Source(
-        uri=entry.uri,
-        size_bytes=entry.size_bytes,
-        modified=entry.modified,
-        outcome="scanned",
-        fps=round(timeline.frames / duration, 4) if duration else None,
-        variable_rate=timeline.variable_rate,
-        frames=timeline.frames,
-        duration_s=round(duration, 6),
-        shots_by=stage.shots.backend,
-        scan_digest=stage.digest,
-        clips=len(clips),
-        clips_digest=hashlib.sha256(joined.encode()).hexdigest(),
-        extra=entry.extra or None,
-        **known,
-    )
-
-
 def _clips(
     stage: Scan, finder: ShotFinder, timeline: Timeline, source_id: str, facts: Facts
 ) -> list[Clip]:
@@ -273,37 +220,3 @@ def _clips(
         for span in windows(shot, timeline, stage.max_clip_s, equal=True):
             clips.append(clip_of(span, shot, timeline, source_id, facts.stream_index))
     return clips
-
-
-def clip_of(
-    span: tuple[int, int], shot: tuple[int, int], timeline: Timeline, source_id: str, stream: int
-) -> Clip:
-    """The clip of a span, named by what it is rather than by when it was found."""
-    start, end = span
-    clip = Clip(
-        clip_id="",
-        source_id=source_id,
-        start_frame=start,
-        end_frame=end,
-        start_s=round(float(timeline.starts_s[start]), 6),
-        end_s=round(float(timeline.starts_s[end]), 6),
-        shot_start_frame=shot[0],
-        shot_end_frame=shot[1],
-    )
-    if timeline.pts is not None:
-        clip = dataclasses.replace(
-            clip,
-            start_pts=int(timeline.pts[start]),
-            end_pts=int(timeline.pts[end]) if end < timeline.frames else None,
-            time_base=str(timeline.time_base),
-        )
-    return dataclasses.replace(clip, clip_id=clip_name(clip, stream))
-
-
-def clip_name(clip: Clip, stream: int) -> str:
-    """The id of a clip of this stream: 32 hex digits, whatever its `clip_id` says."""
-    if clip.time_base is None:
-        span = f"frames {clip.start_frame} {clip.end_frame}"
-    else:
-        span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"
-    return hashlib.sha256(f"{clip.source_id} {stream} {span}".encode()).hexdigest()[:32]

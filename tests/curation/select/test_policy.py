@@ -4,8 +4,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from curation.policy import FILTER_REASONS, LIMITS, Policy, Range, Semantic
 from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
+from curation.select.policy import FILTER_REASONS, LIMITS, Policy, Range, Semantic
 
 SIDES = [
     (name, side, reason)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.descriptor import FrameDct, pooled
+from curation.embed.descriptor import FrameDct, pooled
 from curation.listing import entry_at
 from curation.sample import Coding
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
-from curation.scan import Scan, ScanItem
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
+from curation.scan.watcher import EMBEDDINGS
 from curation.scores import Look
-from curation.shots import FixedWindows
-from curation.watcher import EMBEDDINGS
 
 NAMES = ("street_by_day", "harbour", "marbles", "dunes", "forest_walk", "crates")
 SIZE = (320, 180)

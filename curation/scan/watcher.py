@@ -18,12 +18,12 @@ from PIL import Image
 
 from curation import records, scores
 from curation.dedup.signature import SignatureWatcher
-from curation.descriptor import FrameDct
 from curation.embed.contract import Embedder, EmbeddingWatcher, table_name
-from curation.measures import Measures
+from curation.embed.descriptor import FrameDct
 from curation.media.listen import Samples, Sound
 from curation.media.watch import Frames, Lines, Timeline
 from curation.records import Clip, Embedding, Signature, Thumbnail
+from curation.scan.measures import Measures
 from curation.scores import Look, Score
 
 SIGNATURES = "signatures"

@@ -11,7 +11,7 @@ from curation.media.probe import probe
 from curation.media.watch import Sampling, Timeline, watch
 from curation.sample.film import Film, Shot
 from curation.sample.scenes import SCENES
-from curation.shots import (
+from curation.scan.shots import (
     SHOT_DETECTORS,
     ContentChange,
     FixedWindows,

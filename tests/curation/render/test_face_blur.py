@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.face_blur import BlurFaces
 from curation.listing import entry_at
 from curation.media.mask import write_masks
 from curation.records import Clip
-from curation.render import RenderBatch, RenderClips
-from curation.scan import Scan, ScanItem
+from curation.render.face_blur import BlurFaces
+from curation.render.stage import RenderBatch, RenderClips
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.scores import Look
 from curation.scores.faces import Faces
-from curation.shots import FixedWindows
 
 FOLDER = Path(
-    os.environ.get("REELMILL_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data"
+    os.environ.get("REELMILL_DATA") or Path(__file__).resolve().parents[4] / "shared" / "data"
 )
 WEIGHTS = FOLDER / "weights" / "face" / "version-RFB-320.onnx"
 

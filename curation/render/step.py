@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
-from curation.crop import Crop, inside
 from curation.dataset import Dataset, source_rows
 from curation.records import Clip, Render, Source
-from curation.render import RenderBatch, RenderClips
+from curation.render.crop import Crop, inside
+from curation.render.stage import RenderBatch, RenderClips
 from curation.scores import table_name
 from curation.scores.borders import Borders, BorderScores
 from curation.stage import Done, Failed

@@ -7,7 +7,7 @@ import pytest
 from curation import records
 from curation.caption import ApiCaption, FactsCaption, facts_caption
 from curation.caption.contract import CaptionedBatch, captioned, failed
-from curation.caption_step import CaptionStep
+from curation.caption.step import CaptionStep
 from curation.captions import NoCaptionsError
 from curation.dataset import Dataset
 from curation.records import Caption, CaptionedClip, Render, Verdict

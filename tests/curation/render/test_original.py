@@ -11,10 +11,10 @@ from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, records
-from curation.render import RenderBatch, RenderClips
+from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, numbered
-from curation.scan import Scan, ScanItem
-from curation.shots import FixedWindows
+from curation.scan.shots import FixedWindows
+from curation.scan.stage import Scan, ScanItem
 from curation.stage import Away, Done, attempt
 
 

@@ -1,0 +1,1 @@
+"""Render: what is kept becomes files, and reading such files."""

@@ -1,0 +1,43 @@
+"""Clips of a source: spans of its shots, named by what they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+from curation.media.watch import Timeline
+from curation.records import Clip
+
+
+def clip_of(
+    span: tuple[int, int], shot: tuple[int, int], timeline: Timeline, source_id: str, stream: int
+) -> Clip:
+    """The clip of a span, named by what it is rather than by when it was found."""
+    start, end = span
+    clip = Clip(
+        clip_id="",
+        source_id=source_id,
+        start_frame=start,
+        end_frame=end,
+        start_s=round(float(timeline.starts_s[start]), 6),
+        end_s=round(float(timeline.starts_s[end]), 6),
+        shot_start_frame=shot[0],
+        shot_end_frame=shot[1],
+    )
+    if timeline.pts is not None:
+        clip = dataclasses.replace(
+            clip,
+            start_pts=int(timeline.pts[start]),
+            end_pts=int(timeline.pts[end]) if end < timeline.frames else None,
+            time_base=str(timeline.time_base),
+        )
+    return dataclasses.replace(clip, clip_id=clip_name(clip, stream))
+
+
+def clip_name(clip: Clip, stream: int) -> str:
+    """The id of a clip of this stream: 32 hex digits, whatever its `clip_id` says."""
+    if clip.time_base is None:
+        span = f"frames {clip.start_frame} {clip.end_frame}"
+    else:
+        span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"
+    return hashlib.sha256(f"{clip.source_id} {stream} {span}".encode()).hexdigest()[:32]

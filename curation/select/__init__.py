@@ -1,0 +1,1 @@
+"""Select: which clips are kept, by a policy over stored scores, labels and neighbours."""
