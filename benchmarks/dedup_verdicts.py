@@ -18,14 +18,16 @@ import numpy as np
 
 from curation.dataset import Dataset
 from curation.dedup.content import Signatures
-from curation.dedup.pairs import Pairs, similar_pairs
+from curation.dedup.floors import COPIES_FLOOR
+from curation.dedup.pairs import Pairs
+from curation.dedup.search import similar_pairs
 from curation.embed.descriptor import FrameDct
 from curation.listing import entry_at
 from curation.records import Neighbour, Signature
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.scan.step import ScanStep
-from curation.select.policy import COPIES_FLOOR, Policy
+from curation.select.policy import Policy
 from curation.select.selection import select
 from curation.stage import Done
 from dedup_descriptors import CLASSICS, compared

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import Catalog
-from curation.records import Caption, CaptionedClip
-
-if TYPE_CHECKING:
-    from curation.dataset import Dataset
+from curation.records import Caption, CaptionedClip, Run
 
 
 class NoCaptionsError(ValueError):
     """There is no such table of captions; the message says which there are."""
 
 
-def tables(dataset: Dataset) -> list[str]:
+def tables(catalog: Catalog) -> list[str]:
     """Tables of captions, the one that was filled last first, those of unknown age by name."""
-    there = dataset.catalog.names("captions")
-    filled = dataset.runs().filter(pc.field("step") == "caption")["result"].to_pylist()
+    there = catalog.names("captions")
+    runs = catalog.read("runs", Run, ["started", "result"], pc.field("step") == "caption")
+    filled = runs.sort_by("started")["result"].to_pylist()
     age = {name.replace("captioned/", "captions/", 1): at for at, name in enumerate(filled)}
     return sorted(there, key=lambda name: (-age.get(name, -1), name))
 
@@ -45,12 +42,12 @@ def named(catalog: Catalog, name: str) -> str:
     )
 
 
-def captions(dataset: Dataset, name: str | None = None) -> pa.Table:
+def captions(catalog: Catalog, name: str | None = None) -> pa.Table:
     """One row a clip, sorted by id: `clip_id`, `source_id`, `text` and how many `windows`.
 
     Of the table that was filled last unless one is named; raises `NoCaptionsError`.
     """
-    return one_each(dataset.catalog, _table(dataset, name))
+    return one_each(catalog, _table(catalog, name))
 
 
 def one_each(catalog: Catalog, table: str) -> pa.Table:
@@ -70,14 +67,14 @@ def one_each(catalog: Catalog, table: str) -> pa.Table:
 
 
 def answers(
-    dataset: Dataset, name: str | None = None, thresholds: Mapping[str, float] | None = None
+    catalog: Catalog, name: str | None = None, thresholds: Mapping[str, float] | None = None
 ) -> pa.Table:
     """How sure the model is of each question's yes, one row a clip: `clip_id` and float64 columns.
 
     Of several windows the surest yes. With `thresholds`, each question that has one is a truth
     value instead: whether the certainty reaches it. Raises `NoCaptionsError`.
     """
-    rows = _rows(dataset.catalog, _table(dataset, name)).filter(pc.is_valid(pc.field("model")))
+    rows = _rows(catalog, _table(catalog, name)).filter(pc.is_valid(pc.field("model")))
     found: dict[str, dict[str, float]] = {}
     for clip, text in zip(rows["clip_id"].to_pylist(), rows["answers"].to_pylist(), strict=True):
         best = found.setdefault(clip, {})
@@ -101,10 +98,10 @@ def announced(catalog: Catalog, table: str) -> set[str] | None:
     return set(catalog.read(companion, CaptionedClip, ["clip_id"], where)["clip_id"].to_pylist())
 
 
-def _table(dataset: Dataset, name: str | None) -> str:
+def _table(catalog: Catalog, name: str | None) -> str:
     if name is not None:
-        return named(dataset.catalog, name)
-    there = tables(dataset)
+        return named(catalog, name)
+    there = tables(catalog)
     if not there:
         raise NoCaptionsError("there are no captions yet: run `reelmill caption` first")
     return there[0]

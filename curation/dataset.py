@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -85,7 +83,7 @@ class Dataset:
 
     def caption_tables(self) -> list[str]:
         """Tables of captions, the one that was filled last first."""
-        return captions.tables(self)
+        return captions.tables(self.catalog)
 
     def captions(self, name: str | None = None) -> pa.Table:
         """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.captions`.
@@ -93,13 +91,13 @@ class Dataset:
         Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; raises
         `NoCaptionsError`.
         """
-        return captions.captions(self, name)
+        return captions.captions(self.catalog, name)
 
     def answers(
         self, name: str | None = None, thresholds: Mapping[str, float] | None = None
     ) -> pa.Table:
         """One row a clip: how sure a captioner is of each question's yes, or whether enough."""
-        return captions.answers(self, name, thresholds)
+        return captions.answers(self.catalog, name, thresholds)
 
     def _joined(self, clips: pa.Table) -> pa.Table:
         for score in SCORES.values():
@@ -120,18 +118,6 @@ def with_sizes(clips: pa.Table) -> pa.Table:
     sides = pc.min_element_wise(clips["width"], clips["height"], skip_nulls=False)
     lasts = pc.subtract(clips["end_s"], clips["start_s"])
     return clips.append_column("duration_s", lasts).append_column("short_side", sides)
-
-
-def numbers(table: pa.Table) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    """Every value that a policy may bound, as float64 arrays [n]; null is NaN."""
-    from curation.select.policy import LIMITS
-
-    def column(name: str) -> Any:
-        return np.asarray(
-            pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy(), np.float64
-        )
-
-    return {name: column(name) for name in LIMITS}
 
 
 def source_rows(catalog: Catalog) -> dict[str, Source]:

@@ -16,19 +16,16 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import records
+from curation.catalog import Catalog
 from curation.records import Run, Subset, Verdict
 from curation.storage import Storage
-
-if TYPE_CHECKING:
-    from curation.catalog import Catalog
-    from curation.dataset import Dataset
 
 TABLE = "subsets"
 STEP = "search"
@@ -37,7 +34,7 @@ _PACKAGES = ("reelmill", "faiss-cpu", "tantivy")
 
 
 def export(
-    dataset: Dataset, name: str, hits: pa.Table, question: Mapping[str, Any], index: str
+    catalog: Catalog, name: str, hits: pa.Table, question: Mapping[str, Any], index: str
 ) -> str:
     """Stores hits under a name, or in a file too if the name ends in `.parquet`; returns their id.
 
@@ -54,9 +51,9 @@ def export(
     said = {"name": label, "question": question, "index": index}
     subset_id = _id(said, hits["clip_id"].to_pylist())
     rows = _rows(subset_id, label, hits)
-    if not read(dataset.catalog, subset_id).num_rows:
-        dataset.catalog.append(TABLE, Subset, rows)
-    dataset.catalog.append("runs", Run, records.table(Run, [_run(said, subset_id, rows, started)]))
+    if not read(catalog, subset_id).num_rows:
+        catalog.append(TABLE, Subset, rows)
+    catalog.append("runs", Run, records.table(Run, [_run(said, subset_id, rows, started)]))
     if file is not None:
         _write(file, rows, {**said, "subset_id": subset_id})
     return subset_id

@@ -107,7 +107,7 @@ class CaptionStep:
             return [_plain(c, facts=f) for c, f in zip(clips, facts, strict=True)]
         if self.stage.reads == "captions":
             table = named(self.catalog, self.stage.rewrite)
-            rows = captions(self.dataset, table).select(["clip_id", "text"]).to_pylist()
+            rows = captions(self.dataset.catalog, table).select(["clip_id", "text"]).to_pylist()
             texts = {row["clip_id"]: tuple(row["text"].splitlines()) for row in rows}
             return [_plain(c, captions=texts[c.clip_id]) for c in clips if c.clip_id in texts]
         rendered = pc.field("outcome") == "rendered"

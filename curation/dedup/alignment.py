@@ -30,10 +30,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.dedup.closely import closely, trimmed
+from curation.dedup.floors import COPIES_FLOOR
 from curation.dedup.framings import Floats, Framings, Rows
 from curation.dedup.place import Couples
 from curation.dedup.signature import RATE
-from curation.select.policy import COPIES_FLOOR
 
 _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""

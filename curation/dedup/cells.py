@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup.pairs import SLACK, Hits, Rows, Vectors, exact_hits
+from curation.dedup.exact import SLACK, exact_hits
+from curation.dedup.pairs import Hits, Rows, Vectors
 
 Cells = npt.NDArray[np.uint16]
 

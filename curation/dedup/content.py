@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.dedup.alignment import align
+from curation.dedup.floors import SEMANTIC_FLOOR
 from curation.dedup.framings import Framings
 from curation.dedup.pairs import Pairs, Rows, Vectors
 from curation.dedup.signature import pictures
-from curation.select.policy import SEMANTIC_FLOOR
 
 Floats = npt.NDArray[np.float64]
 

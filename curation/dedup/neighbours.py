@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from curation import records
 from curation.dedup.content import Content, Floats
-from curation.dedup.pairs import Pairs, Rows, joined, pair_batches
+from curation.dedup.pairs import Pairs, Rows, joined
+from curation.dedup.search import pair_batches
 from curation.records import Neighbour
 
 

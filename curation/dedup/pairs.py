@@ -1,11 +1,4 @@
-"""All pairs of vectors above a similarity floor: exact, or through inverted lists where many.
-
-Up to 2.5 · 10⁹ comparisons (50,000 clips at once, or 2,500 new ones beside a million) every vector
-is compared with every other. Above, `curation.dedup.cells` compares each with its neighbourhood
-alone, as far out as a sample of exact searches shows to be needed. Either way a found pair's
-similarity is computed again on its own, in float64, so that it does not depend on what else was
-searched for in the same run.
-"""
+"""Pairs of similar vectors, and their similarity to five digits."""
 
 from __future__ import annotations
 
@@ -18,11 +11,6 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
-EXACT_UP_TO = 2_500_000_000
-"""Most comparisons that an exact search makes."""
-SLACK = 1e-4
-"""How far below the floor float32 sums may put a pair that lies above it."""
-_BLOCK = 4096
 _BATCH = 1_000_000
 """Pairs that are handed on at once."""
 
@@ -45,53 +33,8 @@ class Pairs:
         return Pairs(self.first[places], self.second[places], self.similarity[places])
 
 
-def similar_pairs(
-    vectors: Vectors, floor: float, new: npt.NDArray[np.bool_] | None = None
-) -> Pairs:
-    """Pairs of unit vectors [n, dim] that are at least `floor` similar and of which one is new.
-
-    Without `new`, all are. A zero vector is in no pair; `floor` has to be above 0.
-    """
-    return gathered(pair_batches(vectors, floor, new))
-
-
-def pair_batches(
-    vectors: Vectors, floor: float, new: npt.NDArray[np.bool_] | None = None
-) -> Iterator[Pairs]:
-    """The same pairs, about a million at a time, in any order."""
-    from curation.dedup.cells import listed_hits
-
-    fresh = np.ones(len(vectors), bool) if new is None else new
-    few = int(fresh.sum()) * len(vectors) <= EXACT_UP_TO
-    hits = (exact_hits if few else listed_hits)(vectors, floor, fresh)
-    yield from measured(hits, vectors, floor)
-
-
 Hits = tuple[Rows, Rows]
 """Rows of pairs near or above the floor, in any order, each pair once."""
-
-
-def exact_hits(vectors: Vectors, floor: float, new: npt.NDArray[np.bool_]) -> Iterator[Hits]:
-    """Compares every new vector with all others, a block at a time."""
-    queries = np.flatnonzero(new)
-    for start in range(0, len(queries), _BLOCK):
-        rows = queries[start : start + _BLOCK]
-        for at in range(0, len(vectors), _BLOCK):
-            others = np.arange(at, min(at + _BLOCK, len(vectors)))
-            if new[others].all() and others[-1] <= rows[0]:
-                continue
-            yield hits_between(vectors, rows, others, floor, new)
-
-
-def hits_between(
-    vectors: Vectors, rows: Rows, others: Rows, floor: float, new: npt.NDArray[np.bool_]
-) -> Hits:
-    """Pairs of new rows with others; of two new ones the one whose query is the smaller row."""
-    similar = vectors[rows] @ vectors[others].T
-    at, hit = np.nonzero(similar >= floor - SLACK)
-    query, other = rows[at], others[hit]
-    once = (query < other) | ~new[other]
-    return query[once], other[once]
 
 
 def measured(hits: Iterable[Hits], vectors: Vectors, floor: float) -> Iterator[Pairs]:

@@ -18,7 +18,6 @@ from curation.dedup.greedy import Relation
 from curation.dedup.neighbours import neighbours
 from curation.dedup.signature import RATE
 from curation.records import Embedding, Neighbour, Signature
-from curation.select.policy import Policy
 
 SIGNATURES = "signatures"
 COPIES = "neighbours/copies"
@@ -32,7 +31,7 @@ class NotEmbeddedError(ValueError):
 
 @dataclass(frozen=True)
 class Notion:
-    """One way for clips to be duplicates."""
+    """One way for clips to be duplicates, and how similar they have to be."""
 
     reason: str
     """What a clip is dropped for."""
@@ -44,17 +43,16 @@ class Notion:
     content: type[Signatures] | type[Embedded]
     threshold: float
 
+    @classmethod
+    def copies(cls, threshold: float) -> Notion:
+        """The same footage, by signatures."""
+        return cls("near_duplicate", COPIES, SIGNATURES, Signature, Signatures, threshold)
 
-def notions(policy: Policy) -> list[Notion]:
-    """Those that a policy asks for."""
-    found = []
-    if policy.copies is not None:
-        named = ("near_duplicate", COPIES, SIGNATURES)
-        found.append(Notion(*named, Signature, Signatures, policy.copies))
-    if (name := policy.semantic.embedding) is not None:
-        named = ("semantic_duplicate", f"neighbours/{name}", f"embeddings/{name}")
-        found.append(Notion(*named, Embedding, Embedded, policy.semantic.similarity))
-    return found
+    @classmethod
+    def alike(cls, embedding: str, threshold: float) -> Notion:
+        """The same kind of scene, by the vectors of a table `embeddings/…`."""
+        tables = f"neighbours/{embedding}", f"embeddings/{embedding}"
+        return cls("semantic_duplicate", *tables, Embedding, Embedded, threshold)
 
 
 def relation(

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import ffmpeg
 
 from curation.media import child, colour
+from curation.media.crop import Crop
 from curation.media.cut import Span, command, cut, exactly
 from curation.media.mask import MaskFile
 from curation.media.probe import fitted_size
-from curation.render.crop import Crop
 
 
 @dataclass(frozen=True)

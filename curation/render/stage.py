@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Literal
 from curation.media import child
 from curation.media.allow import AUDIO_CODECS
 from curation.media.copy import COPIED_CODECS, copy
+from curation.media.crop import Crop
 from curation.media.cut import Span
 from curation.media.encode import Changes, Encoding, encode
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
-from curation.render.crop import Crop
 from curation.render.face_blur import BlurFaces, Found, look_for_faces
 from curation.render.original import original
 from curation.stage import Done, Failed, Needs, attempt

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from curation import records
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, source_rows
+from curation.media.crop import Crop, inside
 from curation.records import Clip, Render, Source
-from curation.render.crop import Crop, inside
 from curation.render.stage import RenderBatch, RenderClips
 from curation.scores import table_name
 from curation.scores.borders import Borders, BorderScores

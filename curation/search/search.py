@@ -146,8 +146,8 @@ class Search:
         name that is none, and without hits.
         """
         said = hits.schema.metadata or {}
-        question = json.loads(said.get(b"question", b"{}"))
-        return subset.export(self.dataset, name, hits, question, said.get(b"index", b"").decode())
+        question, index = json.loads(said.get(b"question", b"{}")), said.get(b"index", b"")
+        return subset.export(self.dataset.catalog, name, hits, question, index.decode())
 
     def _follow(self) -> None:
         """Takes up what another process published."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.dataset import Dataset
 from curation.reasons import EXCLUDED, UNWANTED_LABEL
@@ -132,3 +133,14 @@ def _unwanted(rules: Policy, words: Mapping[str, str | None]) -> list[Breach]:
             says = says or f"one of {', '.join(wanted.allow or ())}"
             found.append(Breach(tag.reason, name, word, says))
     return found
+
+
+def numbers(table: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
+    """Every value that a policy may bound, as float64 arrays [n]; null is NaN."""
+
+    def column(name: str) -> npt.NDArray[np.float64]:
+        return np.asarray(
+            pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy(), np.float64
+        )
+
+    return {name: column(name) for name in LIMITS}

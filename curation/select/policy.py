@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from curation.dedup.floors import COPIES_FLOOR, SEMANTIC_FLOOR
 from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
 from curation.scores import SCORES, columns
 from curation.select.tags import TAG_REASONS, TAGS, Words
@@ -213,7 +214,3 @@ def _check_threshold(name: str, threshold: float, floor: float) -> None:
 
 
 _LEAST_DIGITS = 4
-COPIES_FLOOR = 0.6
-"""Copies that agree less well than this are not stored."""
-SEMANTIC_FLOOR = 0.8
-"""Clips whose embeddings are less similar than this are not stored as pairs."""

@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from curation import records
 from curation.catalog import Writer
-from curation.dataset import Dataset, numbers
+from curation.dataset import Dataset
 from curation.dedup.greedy import Standing, greedy
-from curation.dedup.stored import NotEmbeddedError, notions, relation
+from curation.dedup.stored import NotEmbeddedError, Notion, relation
 from curation.records import Neighbour, Verdict
-from curation.select.judge import Judged, judge, label_breaches
+from curation.select.judge import Judged, judge, label_breaches, numbers
 from curation.select.policy import Policy
 
-__all__ = ["APP", "NotEmbeddedError", "Selection", "best_first", "funnel", "select"]
+__all__ = ["APP", "NotEmbeddedError", "Selection", "best_first", "funnel", "notions", "select"]
 
 APP = "select"
 _QUALITY = ("short_side", "sharpness", "duration_s")
@@ -41,6 +41,14 @@ class Selection:
     """The same of the newest selection until now."""
     is_new: bool
     """Whether it is another one than the newest until now."""
+
+
+def notions(policy: Policy) -> list[Notion]:
+    """The ways for clips to be duplicates that a policy asks for."""
+    found = [] if policy.copies is None else [Notion.copies(policy.copies)]
+    if policy.semantic.embedding is not None:
+        found.append(Notion.alike(policy.semantic.embedding, policy.semantic.similarity))
+    return found
 
 
 def select(dataset: Dataset, policy: Policy) -> Selection:

@@ -10,9 +10,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.dataset import Dataset, numbers
+from curation.dataset import Dataset
 from curation.reasons import CLIP_REASONS
-from curation.select.judge import breaches, label_breaches, listed, rules_of
+from curation.select.judge import breaches, label_breaches, listed, numbers, rules_of
 from curation.select.policy import FILTER_REASONS, LIMITS, Policy, Range
 from curation.select.tags import TAGS, Words
 from pipelines import config

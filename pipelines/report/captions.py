@@ -57,7 +57,7 @@ class Captions:
 
 def gather(output: Output) -> list[Captions]:
     """One entry a table, the one that was filled last first."""
-    found = [_table(output, name) for name in captions.tables(output.dataset)]
+    found = [_table(output, name) for name in captions.tables(output.dataset.catalog)]
     return [one for one in found if one.clips or one.failed]
 
 
@@ -98,7 +98,7 @@ def _total(rows: pa.Table, column: str) -> int:
 
 
 def _answers(output: Output, name: str) -> list[Answers]:
-    table = captions.answers(output.dataset, name)
+    table = captions.answers(output.dataset.catalog, name)
     questions = [question for question in table.column_names if question != "clip_id"]
     return [
         Answers(

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dataset import Dataset, numbers
+from curation.dataset import Dataset
+from curation.select.judge import numbers
 from curation.select.policy import LIMITS, Policy, Range, Semantic
 
 Floats = npt.NDArray[np.float64]

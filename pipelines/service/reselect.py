@@ -17,13 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dataset import Dataset, numbers
+from curation.dataset import Dataset
 from curation.dedup.greedy import Relation, greedy
-from curation.dedup.stored import notions, related
+from curation.dedup.stored import related
 from curation.records import Neighbour
-from curation.select.judge import judge
+from curation.select.judge import judge, numbers
 from curation.select.policy import Policy, Range
-from curation.select.selection import best_first
+from curation.select.selection import best_first, notions
 from pipelines.leaves import leaves
 
 

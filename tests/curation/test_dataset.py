@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.dataset import Dataset, numbers, source_rows
+from curation.dataset import Dataset, source_rows
 from curation.records import Embedding, Source, Verdict
 from curation.scan.watcher import EMBEDDINGS
+from curation.select.judge import numbers
 from curation.select.policy import LIMITS
 from tests import rows
 

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup import cells, pairs
-from curation.dedup.pairs import Pairs, exact_hits, gathered, measured, similar_pairs
+from curation.dedup import cells, exact, pairs, search
+from curation.dedup.exact import exact_hits
+from curation.dedup.pairs import Pairs, gathered, measured
+from curation.dedup.search import similar_pairs
 
 FLOOR = 0.7
 seeds = st.integers(0, 2**32 - 1)
@@ -49,7 +51,7 @@ def test_pairs_are_those_of_a_brute_search(seed, count, block):
     vectors = clustered(seed, count, 16, 5, 0.35)
     new = np.random.default_rng(seed).random(count) < 0.6
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_BLOCK", block)
+        patch.setattr(exact, "_BLOCK", block)
         check(similar_pairs(vectors, FLOOR, new), brute(vectors, new))
         check(similar_pairs(vectors, FLOOR), brute(vectors, np.ones(count, bool)))
 
@@ -128,5 +130,5 @@ def test_vectors_without_neighbourhoods_are_compared_exactly(monkeypatch):
 
 
 def test_many_vectors_go_through_lists(many, monkeypatch):
-    monkeypatch.setattr(pairs, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(search, "EXACT_UP_TO", 1000)
     assert found_in(similar_pairs(many, FLOOR)) == found_in(listed(many))

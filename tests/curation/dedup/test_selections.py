@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from curation import records
 from curation.dataset import Dataset
-from curation.dedup import pairs
+from curation.dedup import search
 from curation.dedup.content import Signatures
 from curation.dedup.greedy import greedy
 from curation.dedup.neighbours import neighbours
 from curation.dedup.signature import COARSE
-from curation.dedup.stored import COPIES, NotEmbeddedError, notions, related
+from curation.dedup.stored import COPIES, NotEmbeddedError, Notion, related
 from curation.records import Clip, Embedding, Neighbour, Signature, Verdict
 from curation.select.policy import Policy, Semantic
 from curation.select.selection import select
@@ -81,7 +81,7 @@ def chosen(listed: list[list[rows.Looks]], stored: pa.Table) -> dict[str, tuple[
     ids = table["clip_id"].to_pylist()
     sharp = {look.clip.clip_id: look.scores["sharpness"] for each in listed for look in each}
     order = sorted(range(len(ids)), key=lambda row: (-sharp[ids[row]], ids[row]))
-    found = greedy(order, [related(notions(COPIES_ALONE)[0], stored, table)])
+    found = greedy(order, [related(Notion.copies(0.8), stored, table)])
     kept = set(range(len(ids))) - found.keys()
     assert all(standing.row in kept for standing in found.values())
     return {ids[row]: (ids[standing.row], standing.similarity) for row, standing in found.items()}
@@ -101,7 +101,7 @@ def test_sources_in_any_order_end_as_all_at_once(lists, seed, order, data):
     stored = NONE
     with pytest.MonkeyPatch.context() as patch:
         if lists:
-            patch.setattr(pairs, "EXACT_UP_TO", 0)
+            patch.setattr(search, "EXACT_UP_TO", 0)
         for number in order:
             there.append(listed[number])
             if data.draw(st.booleans()) or len(there) == 5:

@@ -3,9 +3,9 @@
 import pytest
 
 from curation import records
-from curation.dataset import Dataset, numbers
+from curation.dataset import Dataset
 from curation.records import ClipLabel
-from curation.select.judge import breaches, judge, listed, rules_of
+from curation.select.judge import breaches, judge, listed, numbers, rules_of
 from curation.select.policy import LabelRules, Policy, Range, SourceRules
 from curation.select.selection import select
 from curation.select.tags import TAGS, Words

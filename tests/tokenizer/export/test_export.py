@@ -60,7 +60,7 @@ def test_a_subset_is_exported_by_its_name(tmp_path):
     dataset = Dataset(output.place)
     kept = dataset.clips("kept").slice(0, 2)
     hits = kept.select(["clip_id", "source_id"]).append_column("score", pa.nulls(2, pa.float64()))
-    subset_id = subset.export(dataset, "two", hits, {}, "")
+    subset_id = subset.export(dataset.catalog, "two", hits, {}, "")
     found = facts(output.place, selection="two")
     assert found.selection == subset_id
     assert export(found, str(tmp_path / "shards"), "webdataset", SHARD).clips == 2

@@ -10,8 +10,8 @@ from PIL import Image
 from curation import records
 from curation.dataset import Dataset
 from curation.listing import list_inputs
+from curation.media.crop import Crop, inside
 from curation.records import Render
-from curation.render.crop import Crop, inside
 from curation.render.stage import RenderClips
 from curation.render.step import RenderStep
 from curation.sample import Coding
