@@ -147,7 +147,7 @@ class Signature:
     frames: int
     """Frames of the signature, four a second."""
     framings: int
-    """How the picture was framed: 1 as it is, 2 also without its bars, 0 where nothing shows."""
+    """1 as it is, 2 also without its bars, 3 also without bars that it may have, 0 if blank."""
     bars: bytes
     """Top, bottom, left and right bar as shares of the picture, little-endian float16."""
     scales: bytes

@@ -26,6 +26,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -39,6 +40,7 @@ _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""
 _SAME_BARS = 0.004
 """Bars that differ by less, as shares of the picture, are the same."""
+_MOST_FRAMINGS = 3
 _WORTH = 0.42
 """Agreement on the grid below which no closer look makes a copy of it."""
 _ALONGSIDE = 512
@@ -101,14 +103,21 @@ def _compared(framings: Framings, one: Rows, other: Rows) -> tuple[Rows, Rows, R
     """Framings that may be the same, and the pair of clips that they belong to.
 
     Of two clips with the same bars only those without them: the bars are no evidence, and would be
-    most of it.
+    most of it. A guess at bars is not compared with another guess.
     """
     counts = framings.count(one), framings.count(other)
     apart = np.abs(framings.bars[one] - framings.bars[other]).max(axis=1)
-    same = (counts[0] > 1) & (counts[1] > 1) & (apart < _SAME_BARS)
+    guessed = framings.guessed(one), framings.guessed(other)
+    known = (counts[0] > 1) & (counts[1] > 1) & ~guessed[0] & ~guessed[1]
+    same = known & (apart < _SAME_BARS)
     pair, mine, yours = [], [], []
-    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        has = np.flatnonzero((counts[0] > a) & (counts[1] > b) & (~same | (a + b == 2)))
+    for a, b in product(range(_MOST_FRAMINGS), repeat=2):
+        there = (counts[0] > a) & (counts[1] > b)
+        if a and b:
+            there &= ~guessed[0] | ~guessed[1]
+        else:
+            there &= ~same
+        has = np.flatnonzero(there)
         pair.append(has)
         mine.append(framings.bounds[one[has]] + a)
         yours.append(framings.bounds[other[has]] + b)

@@ -58,6 +58,10 @@ class Framings:
         """How many framings clips have."""
         return np.asarray(self.bounds[clips + 1] - self.bounds[clips])
 
+    def guessed(self, clips: Rows) -> npt.NDArray[np.bool_]:
+        """Whether it is too dark to tell what bars clips have, so that framings are guesses."""
+        return np.asarray((self.count(clips) > 1) & ~self.bars[clips].any(axis=1))
+
     def owners(self) -> Rows:
         """The clip of each framing, shape [framings]."""
         return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))

@@ -185,6 +185,18 @@ def test_title_cards_with_other_words_are_no_copies():
     assert max(align(cards[0], other).similarity for other in cards[1:]) < 0.75
 
 
+def test_words_on_black_are_found_between_bars_that_cannot_be_seen():
+    def card(seed: int):
+        return clip(lambda _: 255 - words(seed))
+
+    def boxed_card(seed: int):
+        return clip(lambda _: np.pad(255 - words(seed), ((13, 13), (0, 0)), constant_values=10))
+
+    assert framings(card(0), boxed_card(0)).guessed(np.arange(2)).all()
+    assert align(card(0), boxed_card(0)).similarity > 0.85
+    assert max(align(card(0), boxed_card(seed)).similarity for seed in range(1, 5)) < 0.75
+
+
 def test_the_same_bars_are_no_evidence():
     def night(time_s):
         return np.pad(picture(3, time_s, back=3) * 0.5, ((20, 20), (0, 0)))
