@@ -71,6 +71,13 @@ class Signatures(Content):
         return Framings.of(self.rows)
 
     @cached_property
+    def _ranks(self) -> Rows:
+        """The order of the clips by their content, so that identical ones are all judged alike."""
+        ranks = np.empty(len(self.ids), np.int64)
+        ranks[sorted(range(len(ranks)), key=self.keys.__getitem__)] = np.arange(len(ranks))
+        return ranks
+
+    @cached_property
     def marks(self) -> tuple[Vectors, Rows]:
         """The mean look of each framing of each clip as a picture, its frames counting alike.
 
@@ -83,10 +90,7 @@ class Signatures(Content):
 
     def judged(self, pairs: Pairs) -> tuple[Floats, Floats]:
         """How well the clips agree where they agree best in time."""
-        # In the order of their content, so that identical clips are all judged alike.
-        rank = np.empty(len(self.ids), np.int64)
-        rank[sorted(range(len(rank)), key=self.keys.__getitem__)] = np.arange(len(rank))
-        turned = rank[pairs.first] > rank[pairs.second]
+        turned = self._ranks[pairs.first] > self._ranks[pairs.second]
         one = np.where(turned, pairs.second, pairs.first)
         other = np.where(turned, pairs.first, pairs.second)
         found = align(self.framings, one, other)

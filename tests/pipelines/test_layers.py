@@ -2,11 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LAYERS = ("curation", "tokenizer", "pipelines")
 OUTER = {"ray", "yaml", "typer", "fastapi", "uvicorn", "rich", "pydantic"}
 MEDIA = {"av", "decord", "ffmpeg", "imageio_ffmpeg"}
 
@@ -35,6 +37,32 @@ def imported(folder: str) -> Iterator[tuple[str, str]]:
 )
 def test_imports_point_inwards(folder, forbidden):
     assert [pair for pair in imported(folder) if pair[1] in forbidden] == []
+
+
+def modules() -> dict[str, Path]:
+    """Files of the project by the names that they are imported by."""
+    files = [file for folder in LAYERS for file in (ROOT / folder).rglob("*.py")]
+    named = (file.relative_to(ROOT).with_suffix("").parts for file in files)
+    return {
+        ".".join(parts[:-1] if parts[-1] == "__init__" else parts): file
+        for parts, file in zip(named, files, strict=True)
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Nor inside functions, nor for types alone."""
+    known, graph = modules(), {}
+    for name, file in known.items():
+        found = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                each = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {name if name in known else node.module for name in each}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        graph[name] = found & known.keys()
+    assert len(graph["pipelines.job"]) > 3
+    list(TopologicalSorter(graph).static_order())
 
 
 def test_video_is_opened_in_one_place():
