@@ -1,0 +1,21 @@
+"""The configuration of a job: a profile in YAML, changes from the command line, nothing unknown.
+
+Every key is a field of a dataclass in `curation` or `tokenizer`; there is no second list of knobs.
+An unknown key is an error that names the nearest known one.
+"""
+
+from pipelines.config.checked import ConfigError
+from pipelines.config.layers import profiles_folder
+from pipelines.config.profile import Profile, load
+from pipelines.config.rules import recorded_policy
+from pipelines.config.sections import Execution, known_keys
+
+__all__ = [
+    "ConfigError",
+    "Execution",
+    "Profile",
+    "known_keys",
+    "load",
+    "profiles_folder",
+    "recorded_policy",
+]
