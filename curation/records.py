@@ -147,7 +147,7 @@ class Signature:
     frames: int
     """Frames of the signature, four a second."""
     framings: int
-    """1 as it is, 2 also without its bars, 3 also without bars that it may have, 0 if blank."""
+    """1 as it is, 2 also without its bars (a guess if `bars` has none), 0 where nothing shows."""
     bars: bytes
     """Top, bottom, left and right bar as shares of the picture, little-endian float16."""
     scales: bytes

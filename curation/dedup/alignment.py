@@ -26,7 +26,6 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -40,7 +39,6 @@ _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""
 _SAME_BARS = 0.004
 """Bars that differ by less, as shares of the picture, are the same."""
-_MOST_FRAMINGS = 3
 _WORTH = 0.42
 """Agreement on the grid below which no closer look makes a copy of it."""
 _ALONGSIDE = 512
@@ -111,7 +109,7 @@ def _compared(framings: Framings, one: Rows, other: Rows) -> tuple[Rows, Rows, R
     known = (counts[0] > 1) & (counts[1] > 1) & ~guessed[0] & ~guessed[1]
     same = known & (apart < _SAME_BARS)
     pair, mine, yours = [], [], []
-    for a, b in product(range(_MOST_FRAMINGS), repeat=2):
+    for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
         there = (counts[0] > a) & (counts[1] > b)
         if a and b:
             there &= ~guessed[0] | ~guessed[1]
