@@ -132,3 +132,12 @@ def test_vectors_without_neighbourhoods_are_compared_exactly(monkeypatch):
 def test_many_vectors_go_through_lists(many, monkeypatch):
     monkeypatch.setattr(search, "EXACT_UP_TO", 1000)
     assert found_in(similar_pairs(many, FLOOR)) == found_in(listed(many))
+
+
+def test_a_device_finds_what_the_processor_finds(many, monkeypatch):
+    """On torch's processor device; a GPU differs in its name alone."""
+    new = np.arange(len(many)) % 3 == 0
+    exact = found_in(similar_pairs(many, FLOOR, new))
+    monkeypatch.setattr(search, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(search, "_device", lambda vectors: "cpu")
+    assert found_in(similar_pairs(many, FLOOR, new)) == exact
