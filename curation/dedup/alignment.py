@@ -29,9 +29,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.dedup.closely import closely, trimmed
 from curation.dedup.floors import COPIES_FLOOR
 from curation.dedup.framings import Floats, Framings, Rows
+from curation.dedup.likeness import likeness, trimmed
 from curation.dedup.place import Couples
 from curation.dedup.signature import RATE
 
@@ -151,7 +151,7 @@ def _laid(framings: Framings, mine: Rows, yours: Rows, detail: Floats) -> Aligne
         return found
     couples, places = couples.at(worth), places.at(worth)
     places = couples.refined(places)
-    look, moves = closely(couples, places)
+    look, moves = likeness(couples, places)
     similarity = np.minimum(np.minimum(look, moves), detail[worth]).round(5)
     begins = (places.first + places.last - 1) / 2 - places.centre / places.speed
     aligned = Aligned(similarity, places.count / RATE, (begins / RATE).round(3))

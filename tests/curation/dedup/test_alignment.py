@@ -6,8 +6,8 @@ import pytest
 from curation import records
 from curation.dedup.alignment import Aligned
 from curation.dedup.alignment import align as align_many
-from curation.dedup.closely import trimmed
 from curation.dedup.framings import Framings
+from curation.dedup.likeness import trimmed
 from curation.dedup.signature import SignatureWatcher
 from curation.records import Signature
 from curation.scores.look import Look

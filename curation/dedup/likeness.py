@@ -14,12 +14,13 @@ _SLIP = 0.2
 """Share of the frames that may show something else."""
 
 
-def closely(couples: Couples, places: Places) -> tuple[Floats, Floats]:
+def likeness(couples: Couples, places: Places) -> tuple[Floats, Floats]:
     """Look and motion [p] at places [p], without what a mark or a short slip would cover."""
     one, n = couples.one, couples.one.shape[1]
     other = places.weights(n, couples.other.shape[1]) @ couples.other
     kept = _settled(one, other, places.inside(n))
-    count, (one, other) = kept.sum(axis=1), (frames * kept[..., None] for frames in (one, other))
+    count = kept.sum(axis=1)
+    one, other = one * kept[..., None], other * kept[..., None]
     mean, beside = (frames.sum(axis=1) / count[:, None] for frames in (one, other))
     both = ((one, one), (other, other), (one, other))
     whole = Energies(*(np.einsum("pnk,pnk->p", *each) / count for each in both))
