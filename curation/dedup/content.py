@@ -16,6 +16,7 @@ from curation.dedup.alignment import align
 from curation.dedup.floors import SEMANTIC_FLOOR
 from curation.dedup.framings import Framings
 from curation.dedup.pairs import Pairs, Rows, Vectors
+from curation.dedup.room import room
 from curation.dedup.signature import pictures
 
 Floats = npt.NDArray[np.float64]
@@ -121,7 +122,7 @@ class Embedded(Content):
 
 def unpack(vectors: Sequence[bytes], dim: int) -> Vectors:
     """Stored float16 vectors as float32 [n, dim], of unit length again (or zero)."""
-    made = np.empty((len(vectors), dim), np.float32)
+    made = room(len(vectors), dim)
     for start in range(0, len(vectors), 65536):
         part = vectors[start : start + 65536]
         made[start : start + len(part)] = np.frombuffer(b"".join(part), "<f2").reshape(-1, dim)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from curation import records
 from curation.dedup.content import Content, Floats
 from curation.dedup.pairs import Pairs, Rows, joined
+from curation.dedup.room import taken
 from curation.dedup.search import pair_batches
 from curation.records import Neighbour
 
@@ -65,7 +66,7 @@ def _similar(
     asked = np.flatnonzero(own[owners])
     owners = owners[asked]
     found, overlaps_s = [], [np.empty(0)]
-    for marked in pair_batches(vectors[asked], content.floor, new[owners]):
+    for marked in pair_batches(taken(vectors, asked), content.floor, new[owners]):
         pairs = Pairs(owners[marked.first], owners[marked.second], marked.similarity)
         pairs = pairs.at(_once(pairs))
         similarity, overlap_s = content.judged(pairs)

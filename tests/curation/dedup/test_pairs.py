@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup import cells, exact, pairs, search
+from curation.dedup import cells, content, exact, pairs, room, search
 from curation.dedup.exact import exact_hits
 from curation.dedup.pairs import Pairs, gathered, measured
 from curation.dedup.search import similar_pairs
@@ -141,3 +141,20 @@ def test_a_device_finds_what_the_processor_finds(many, monkeypatch):
     monkeypatch.setattr(search, "EXACT_UP_TO", 0)
     monkeypatch.setattr(search, "_device", lambda vectors: "cpu")
     assert found_in(similar_pairs(many, FLOOR, new)) == exact
+
+
+def test_vectors_that_would_fill_the_memory_lie_in_a_file(many, monkeypatch, tmp_path):
+    stored = [row.astype("<f2").tobytes() for row in many]
+    held = content.unpack(stored, many.shape[1])
+    monkeypatch.setattr(room, "_SHARE", 0.0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    spilt = content.unpack(stored, many.shape[1])
+    assert isinstance(spilt, np.memmap)
+    assert not isinstance(held, np.memmap)
+    assert found_in(similar_pairs(spilt, FLOOR)) == found_in(similar_pairs(held, FLOOR))
+    some = np.arange(0, len(many), 3)
+    assert isinstance(room.taken(spilt, some), np.memmap)
+    assert (room.taken(spilt, some) == held[some]).all()
+    assert room.taken(spilt, np.arange(len(many))) is spilt
+    assert list(tmp_path.iterdir()) == []
