@@ -210,7 +210,7 @@ class _Grid:
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def _grid(n: int, m: int) -> _Grid:
     variants = [(s, b) for s in _SPEEDS for b in (0.0, 0.5)] if m > 1 else [(1.0, 0.0)]
     speeds, begins = (np.array(each)[:, None] for each in zip(*variants, strict=True))
