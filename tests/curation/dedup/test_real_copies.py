@@ -4,6 +4,7 @@ import itertools
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,6 +17,7 @@ from curation.records import Signature
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
 from curation.scan.watcher import SIGNATURES
+from curation.select.policy import Policy
 
 pytestmark = pytest.mark.data
 
@@ -26,8 +28,16 @@ GROUPS = [
     ("carphone_pristine.mp4", "carphone_distorted.mp4"),
     ("dance_q30.mp4", "dance_q10.mp4"),
     ("flower_bloom.mp4", "flower_bloom.webm"),
-    ("rug_hd.mp4", "rug_sd_logo.mp4", "rug_sd_grey.mp4"),
+    ("rug_hd.mp4", "rug_sd_logo.mp4", "rug_sd_grey.mp4", "rug_longer.mp4"),
+    ("toy_frog.mp4", "toy_frog.webm"),
+    ("bbb_open_480p_h264.mp4", "bbb_open_720p_vp8.webm"),
 ]
+TAKES = [
+    ("robot_bridge_carrot.mp4", "robot_bridge_cloth.mp4", "robot_bridge_sink.mp4",
+     "robot_bridge_spoon.mp4"),
+    ("sign_again.mkv", "sign_book.mkv", "sign_sister.mkv"),
+]  # fmt: skip
+"""The same actor before the same camera, each time doing something else."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +45,7 @@ def similarity():
     if not FOLDER.is_dir():
         pytest.skip(f"no real videos at {FOLDER}; set REELMILL_DATA")
     scan = Scan(shots=FixedWindows(60.0), max_clip_s=60.0, scores=(), embedders=()).setup()
-    names = list(itertools.chain(*GROUPS))
+    names = list(itertools.chain(*GROUPS, *TAKES))
     found = [scan(ScanItem(entry_at(str(FOLDER / "videos" / name), {}))) for name in names]
     rows = pa.concat_tables([each.sides[SIGNATURES] for each in found])
     assert rows.schema == records.schema(Signature)
@@ -53,3 +63,27 @@ def test_real_copies_are_found_and_others_are_far(group, similarity):
         assert similarity(one, other) > 0.9
     for other in set(itertools.chain(*GROUPS)) - set(group):
         assert similarity(group[0], other) < 0.6
+
+
+@pytest.mark.parametrize("takes", TAKES, ids=lambda takes: takes[0])
+def test_other_takes_of_a_scene_are_left_apart(takes, similarity):
+    for one, other in itertools.combinations(takes, 2):
+        assert similarity(one, other) < Policy().copies
+
+
+def test_the_longer_rug_is_the_same_recording(similarity):
+    """Two takes by hand would not agree in each frame: here nearly all that differs is coding."""
+    shorter, longer = (grays(FOLDER / "videos" / name) for name in ("rug_hd.mp4", "rug_longer.mp4"))
+    apart = np.stack(
+        [np.abs(shorter - longer[late : late + len(shorter)]).mean(axis=(1, 2)) for late in (0, 1)]
+    ).min(axis=0)
+    moves = np.abs(np.diff(shorter, axis=0)).mean()
+    assert len(shorter) < len(longer)
+    assert apart.max() < 0.4 * moves
+    assert np.median(apart) < 0.2 * moves
+
+
+def grays(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        frames = [frame.to_image().convert("L") for frame in container.decode(video=0)]
+    return np.stack([np.asarray(frame.resize((320, 180)), np.float32) for frame in frames])
