@@ -8,7 +8,7 @@
 are recall by transform with 95 % confidence (Wilson 1927), precision over all pairs, B-cubed F1
 (Bagga and Baldwin 1998) of the groups, what is removed, clips removed without a kept one, and what
 classic descriptors of one vector a clip find at precision 0.99. `--fresh` takes other bases: other
-windows of the videos, other tables and other cards than any setting was chosen on.
+windows of the videos, other table tops and other cards.
 
 *Scale*: vectors in clusters of uneven size, a fifth of them copies. The same search beside exact
 all-pairs search (timed on a sample of queries, and scaled) and beside the published SemDeDup rule
@@ -116,7 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", choices=["truth", "scale", "real"])
     parser.add_argument("--videos", type=Path, help="a folder of real videos to cut from")
     parser.add_argument("--bases", type=int, default=60)
-    parser.add_argument("--fresh", action="store_true", help="bases that nothing was chosen on")
+    parser.add_argument("--fresh", action="store_true", help="other bases than those of the default")
     parser.add_argument("--threshold", type=float, default=Policy().copies)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="leave the clips here")

@@ -70,7 +70,7 @@ def make(
 ) -> list[Made]:
     """Writes bases and copies into the folder; at most `most` bases, evenly of what there are.
 
-    `fresh` bases are others than those that the settings of the comparison were chosen on.
+    `fresh` bases are others than those of the default.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = [*painted(fresh), *(cut_from(videos, fresh) if videos else ())]
