@@ -116,7 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", choices=["truth", "scale", "real"])
     parser.add_argument("--videos", type=Path, help="a folder of real videos to cut from")
     parser.add_argument("--bases", type=int, default=60)
-    parser.add_argument("--fresh", action="store_true", help="other bases than those of the default")
+    parser.add_argument("--fresh", action="store_true", help="other bases than the usual ones")
     parser.add_argument("--threshold", type=float, default=Policy().copies)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="leave the clips here")

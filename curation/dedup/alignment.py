@@ -15,9 +15,8 @@ would be, unless that is most of what there is to see; of what moves a fifth of 
 added to every energy, so that frames without structure are evidence of nothing. Of clips with black
 bars those framings are compared that may be the same.
 
-Detail is looked at first, and then the places of a coarse grid, so that what cannot be a copy costs
-little: about a tenth of a millisecond for two clips of five seconds, and three times that for what
-may be one.
+Detail is looked at first, and a place between frames only where the clips agree somewhere, so that
+what cannot be a copy costs little. Two clips of five seconds take some tenths of a millisecond.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ _STRICT = 1.5
 """How much more a difference in detail counts: copies hardly differ there."""
 _SAME_BARS = 0.004
 """Bars that differ by less, as shares of the picture, are the same."""
-_WORTH = 0.42
-"""Agreement on the grid below which no closer look makes a copy of it."""
+_WORTH = 0.4
+"""Agreement on the grid from which the place is looked for more closely."""
 _ALONGSIDE = 512
 """Pairs whose detail is compared at once."""
 _ROOM = 1 << 18
@@ -81,14 +80,15 @@ def align(framings: Framings, one: Rows, other: Rows) -> Aligned:
     def detail(some: Rows) -> Floats:
         return _detail(framings, mine[some], yours[some])
 
-    def laid(some: Rows) -> Aligned:
-        return _laid(framings, mine[some], yours[some], may[some])
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = np.split(np.arange(len(pair)), np.arange(_ALONGSIDE, len(pair), _ALONGSIDE))
         may = np.concatenate(list(pool.map(detail, parts)))
         alike = np.flatnonzero(may >= COPIES_FLOOR)
         parts = list(_of_equal_lengths(framings, mine, yours, alike))
+
+        def laid(some: Rows) -> Aligned:
+            return _laid(framings, mine[some], yours[some], may[some])
+
         for some, found in zip(parts, pool.map(laid, parts), strict=True):
             tried.put(some, found)
     # Of a pair's framings the best, and of those the first.
@@ -143,18 +143,12 @@ def _of_equal_lengths(framings: Framings, mine: Rows, yours: Rows, asked: Rows) 
 
 def _laid(framings: Framings, mine: Rows, yours: Rows, detail: Floats) -> Aligned:
     """The same for framings with equal numbers of frames, whose detail may agree."""
-    found = Aligned.none(len(mine))
     couples = Couples(framings.coarse(mine), framings.coarse(yours))
     places, agreed = couples.best()
     worth = np.flatnonzero(agreed >= _WORTH)
-    if not len(worth):
-        return found
-    couples, places = couples.at(worth), places.at(worth)
-    places = couples.refined(places)
-    look, moves = likeness(couples, places)
-    similarity = np.minimum(np.minimum(look, moves), detail[worth]).round(5)
+    places.put(worth, couples.at(worth).refined(places.at(worth)))
+    similarity = np.minimum(detail, np.minimum(*likeness(couples, places))).round(5)
     begins = (places.first + places.last - 1) / 2 - places.centre / places.speed
     aligned = Aligned(similarity, places.count / RATE, (begins / RATE).round(3))
     is_copy = similarity >= COPIES_FLOOR
-    found.put(worth, Aligned(*(np.where(is_copy, each, 0) for each in vars(aligned).values())))
-    return found
+    return Aligned(*(np.where(is_copy, each, 0) for each in vars(aligned).values()))

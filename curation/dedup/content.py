@@ -21,6 +21,9 @@ from curation.dedup.signature import pictures
 
 Floats = npt.NDArray[np.float64]
 
+_PIXELS = 16 * 16
+_BLOCK = 65536
+
 
 @dataclass(frozen=True)
 class Content(ABC):
@@ -85,9 +88,13 @@ class Signatures(Content):
         Of its 16×16 values the signed square roots are taken (Perronnin et al. 2010), so that a
         mark that is brighter than all else does not make up the picture.
         """
-        looks = unit(self.framings.looks().astype(np.float32))
-        seen = pictures(looks.astype(np.float64)).astype(np.float32)
-        return unit(np.sign(seen) * np.sqrt(np.abs(seen))), self.framings.owners()
+        looks = self.framings.looks()
+        made = room(len(looks), _PIXELS)
+        for start in range(0, len(looks), _BLOCK):
+            part = unit(looks[start : start + _BLOCK].astype(np.float32))
+            seen = pictures(part.astype(np.float64))
+            made[start : start + _BLOCK] = np.sign(seen) * np.sqrt(np.abs(seen))
+        return unit(made), self.framings.owners()
 
     def judged(self, pairs: Pairs) -> tuple[Floats, Floats]:
         """How well the clips agree where they agree best in time."""
@@ -123,16 +130,16 @@ class Embedded(Content):
 def unpack(vectors: Sequence[bytes], dim: int) -> Vectors:
     """Stored float16 vectors as float32 [n, dim], of unit length again (or zero)."""
     made = room(len(vectors), dim)
-    for start in range(0, len(vectors), 65536):
-        part = vectors[start : start + 65536]
+    for start in range(0, len(vectors), _BLOCK):
+        part = vectors[start : start + _BLOCK]
         made[start : start + len(part)] = np.frombuffer(b"".join(part), "<f2").reshape(-1, dim)
     return unit(made)
 
 
 def unit(vectors: Vectors) -> Vectors:
     """The vectors at unit length, in place; those too short to point anywhere are zero."""
-    for start in range(0, len(vectors), 65536):
-        part = vectors[start : start + 65536]
+    for start in range(0, len(vectors), _BLOCK):
+        part = vectors[start : start + _BLOCK]
         lengths = np.linalg.norm(part, axis=1, keepdims=True)
         part /= np.where(lengths > 1e-3, lengths, np.inf)
     return vectors

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from curation.dedup.signature import COARSE, FINE, pictures
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-_BLOCK = 4096
+_BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,19 @@ class Framings:
     def looks(self) -> Floats:
         """The mean of each framing's frames at unit length, shape [framings, 77]."""
         found = np.zeros((len(self.frames), COARSE))
-        for start in range(0, len(found), _BLOCK):
-            part = slice(start, start + _BLOCK)
+        for part in self._blocks():
             first, lengths = self.starts[part], self.frames[part]
-            inside = slice(first[0], first[-1] + lengths[-1])
-            frames = self._unpacked(np.arange(inside.start, inside.stop))
+            frames = self._unpacked(np.arange(first[0], first[-1] + lengths[-1]))
             norms = np.linalg.norm(frames, axis=1, keepdims=True)
             frames /= np.where(norms > 1e-3, norms, np.inf)
             found[part] = np.add.reduceat(frames, first - first[0]) / lengths[:, None]
         return found
+
+    def _blocks(self) -> Iterator[slice]:
+        """Parts of the framings with some 65,536 frames each."""
+        ends = (self.starts + self.frames) // _BLOCK
+        edges = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(ends)]
+        yield from (slice(a, b) for a, b in pairwise(edges) if b > a)
 
     def coarse(self, which: Rows) -> Floats:
         """Frames of framings that have n each, every one mixed with those beside it: [p, n, 77].
@@ -91,9 +97,9 @@ class Framings:
         return np.asarray((before + 2 * frames + after) / 4)
 
     def pictures(self, which: Rows) -> Floats:
-        """The fine mean pictures of framings, each of length 1, shape [p, 1024]."""
+        """The fine mean pictures of framings, of length 1 (or 0), shape [p, 1024]."""
         fine = self.fine[which].astype(np.float64)
-        fine /= np.linalg.norm(fine, axis=1, keepdims=True)
+        fine /= np.maximum(np.linalg.norm(fine, axis=1, keepdims=True), 1e-9)
         return pictures(fine)
 
     def _unpacked(self, frames: Rows) -> Floats:

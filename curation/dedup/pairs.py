@@ -41,7 +41,7 @@ def measured(hits: Iterable[Hits], vectors: Vectors, floor: float) -> Iterator[P
     """Hits as pairs, their similarity computed pair by pair; those below the floor are left out."""
     waiting: list[Pairs] = []
     count = 0
-    for query, other in hits:
+    for query, other in _parts(hits):
         first, second = np.minimum(query, other), np.maximum(query, other)
         similarity = cosines(vectors, first, second)
         waiting.append(Pairs(first, second, similarity).at(np.flatnonzero(similarity >= floor)))
@@ -50,6 +50,13 @@ def measured(hits: Iterable[Hits], vectors: Vectors, floor: float) -> Iterator[P
             yield gathered(waiting)
             waiting, count = [], 0
     yield gathered(waiting)
+
+
+def _parts(hits: Iterable[Hits]) -> Iterator[Hits]:
+    """The same hits, at most a batch at a time."""
+    for query, other in hits:
+        for start in range(0, len(query), _BATCH):
+            yield query[start : start + _BATCH], other[start : start + _BATCH]
 
 
 def gathered(batches: Iterable[Pairs]) -> Pairs:

@@ -43,6 +43,11 @@ class Places:
         """Some of them."""
         return Places(self.first[index], self.last[index], self.centre[index], self.speed[index])
 
+    def put(self, at: Ints, others: Places) -> None:
+        """Takes the places of some pairs."""
+        for name, values in vars(others).items():
+            getattr(self, name)[at] = values
+
     @property
     def count(self) -> Ints:
         """How many frames lie on each other."""
@@ -118,14 +123,14 @@ class Couples:
         own = np.square(self.one).sum(axis=2)
         mine = np.pad(own.cumsum(axis=1), ((0, 0), (1, 0)))
         own, beside = _energies(self.other)
-        lies = own @ grid.squares.T + beside @ grid.beside.T
-        yours = lies.reshape(len(self), *grid.shape).cumsum(axis=2)
+        lies = own[:, None] @ grid.mixing.squares.T + beside[:, None] @ grid.mixing.beside.T
+        yours = lies.reshape(len(self), *grid.mixing.shape).cumsum(axis=2)
         yours = np.pad(yours, ((0, 0), (0, 0), (1, 0)))
-        variant = np.arange(grid.shape[0])[:, None]
+        variant = np.arange(len(grid.last))[:, None]
         over = (yours[:, variant, grid.last - grid.shifts]
                 - yours[:, variant, grid.first - grid.shifts])  # fmt: skip
-        mixed = self.products @ grid.mixing.T
-        return mine[:, grid.last] - mine[:, grid.first], over, _diagonals(mixed, grid.shape)
+        mixed = self.products @ grid.mixing.weights.T
+        return mine[:, grid.last] - mine[:, grid.first], over, _diagonals(mixed, grid.mixing.shape)
 
     def agreement(self, places: Places) -> Floats:
         """How well look and motion agree at some places [p, k], on average, at most 1."""
@@ -166,16 +171,52 @@ def _energies(frames: Floats) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """Every speed, from the first frame of the other clip and from half a frame later; every shift.
+class _Mixing:
+    """A clip's frames at every speed, from the first one and from half a frame later.
 
-    The other clip has a place for each frame of this at each of these variants.
+    It has a place for each frame that a clip as slow as can be would have: [variants, places].
     """
 
     shape: tuple[int, int]
     """Variants and places."""
-    mixing: Floats
-    """How much of each frame is in each place, 0 after the end: [variants · places, m]."""
+    counts: Ints
+    """How many places of each variant lie in the clip, shape [variants, 1]."""
+    begins: Floats
+    """Where each variant begins, in frames, shape [variants, 1]."""
+    speeds: Floats
+    """Frames of the clip from one place to the next, shape [variants, 1]."""
+    weights: Floats
+    """How much of each frame is in each place, 0 after the end: [variants · places, frames]."""
+
+    @cached_property
+    def squares(self) -> Floats:
+        """Of how much of each frame is in each place."""
+        return np.square(self.weights)
+
+    @cached_property
+    def beside(self) -> Floats:
+        """How much of each frame is there times how much of the next."""
+        return self.weights[:, :-1] * self.weights[:, 1:]
+
+
+@lru_cache(maxsize=16)
+def _mixing(frames: int) -> _Mixing:
+    variants = [(s, b) for s in _SPEEDS for b in (0.0, 0.5)] if frames > 1 else [(1.0, 0.0)]
+    speeds, begins = (np.array(each)[:, None] for each in zip(*variants, strict=True))
+    longest = int((frames - 1) / speeds.min() + 1e-6) + 1
+    lies = begins + speeds * np.arange(longest)
+    there = lies <= frames - 1 + 1e-6
+    counts = there.sum(axis=1, keepdims=True)
+    weights = _between(np.minimum(lies, frames - 1), frames) * there[..., None]
+    shape = (len(variants), longest)
+    return _Mixing(shape, counts, begins, speeds, weights.reshape(-1, frames))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Every shift of one clip over every variant of the other."""
+
+    mixing: _Mixing
     shifts: Ints
     """Frames of this clip before the other begins, negative for those of the other: [shifts]."""
     first: Ints
@@ -184,19 +225,6 @@ class _Grid:
     """Frame after the last one, shape [variants, shifts]."""
     enough: npt.NDArray[np.bool_]
     """Whether so much overlaps that it counts, shape [variants, shifts]."""
-    begins: Floats
-    """Where each variant begins, in frames, shape [variants, 1]."""
-    speeds: Floats
-
-    @cached_property
-    def squares(self) -> Floats:
-        """Of how much of each frame is in each place."""
-        return np.square(self.mixing)
-
-    @cached_property
-    def beside(self) -> Floats:
-        """How much of each frame is there times how much of the next."""
-        return self.mixing[:, :-1] * self.mixing[:, 1:]
 
     def places(self) -> Places:
         """All of them, shape [variants · shifts]."""
@@ -205,26 +233,19 @@ class _Grid:
         return Places(
             (every + self.first).ravel(),
             self.last.ravel(),
-            (self.begins + self.speeds * middle).ravel(),
-            (every + self.speeds).ravel(),
+            (self.mixing.begins + self.mixing.speeds * middle).ravel(),
+            (every + self.mixing.speeds).ravel(),
         )
 
 
-@lru_cache(maxsize=16)
-def _grid(n: int, m: int) -> _Grid:
-    variants = [(s, b) for s in _SPEEDS for b in (0.0, 0.5)] if m > 1 else [(1.0, 0.0)]
-    speeds, begins = (np.array(each)[:, None] for each in zip(*variants, strict=True))
-    longest = int((m - 1) / speeds.min() + 1e-6) + 1
-    lies = begins + speeds * np.arange(longest)
-    there = lies <= m - 1 + 1e-6
-    counts = there.sum(axis=1, keepdims=True)
-    mixing = _between(np.minimum(lies, m - 1), m) * there[..., None]
-    shifts = np.arange(1 - longest, n)
+@lru_cache(maxsize=64)
+def _grid(frames: int, others: int) -> _Grid:
+    mixing = _mixing(others)
+    shifts = np.arange(1 - mixing.shape[1], frames)
     first = np.maximum(shifts, 0)[None]
-    last = np.maximum(np.minimum(n, shifts + counts), first)
-    enough = last - first >= np.maximum(1, _OVERLAP * np.minimum(n, counts))
-    shape = (len(variants), longest)
-    return _Grid(shape, mixing.reshape(-1, m), shifts, first, last, enough, begins, speeds)
+    last = np.maximum(np.minimum(frames, shifts + mixing.counts), first)
+    enough = last - first >= np.maximum(1, _OVERLAP * np.minimum(frames, mixing.counts))
+    return _Grid(mixing, shifts, first, last, enough)
 
 
 def _diagonals(products: Floats, shape: tuple[int, int]) -> Floats:

@@ -83,7 +83,16 @@ def _content(notion: Notion, catalog: Catalog, wanted: set[str]) -> Content:
     columns = [f.name for f in records.schema(notion.record) if f.name != "source_id"]
     rows = catalog.read(notion.table, notion.record, columns)
     rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(wanted), pa.string())))
-    return notion.content(rows.sort_by("clip_id"))
+    return notion.content(wide(rows).sort_by("clip_id"))
+
+
+def wide(rows: pa.Table) -> pa.Table:
+    """The rows with room for over 2 GiB in a column of bytes, which sorting makes one piece."""
+    fields = [
+        field.with_type(pa.large_binary()) if pa.types.is_binary(field.type) else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
 
 
 def related(notion: Notion, stored: pa.Table, clips: pa.Table) -> Relation:

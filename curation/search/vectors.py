@@ -8,8 +8,8 @@ query picks its lists once.
 A filter changes the plan. If it leaves few vectors, those are compared one by one. If it leaves
 more, lists are taken in the order of their centres, those without an allowed vector left out, until
 twice as many *allowed* vectors were looked at as an unfiltered query looks at; then as many again,
-until that changes nothing. So neither a rare filter nor one that leaves nothing near the query costs
-recall.
+until that changes nothing. So neither a rare filter nor one that leaves nothing near the query
+costs recall.
 """
 
 from __future__ import annotations

@@ -154,6 +154,29 @@ def test_what_a_moment_alone_shows_hides_no_copy():
     assert align(clip(slow), clip(passed)).similarity > 0.9
 
 
+def test_a_bright_insert_hides_no_copy():
+    """Of a dim, slow scene, though for under a fifth of its frames."""
+
+    def slow(time_s):
+        return 30 + 0.2 * picture(1, 0.03 * time_s)
+
+    def interrupted(time_s):
+        return picture(2, time_s, back=7) if 4.4 < time_s < 5.3 else slow(time_s)
+
+    assert align(clip(slow, seconds=10.0), clip(interrupted, seconds=10.0)).similarity > 0.9
+
+
+def test_pictures_that_cancel_over_time_are_compared_by_their_motion():
+    """The mean of their frames shows nothing at all."""
+    signs = np.kron(np.random.default_rng(3).choice([-1.0, 1.0], (9, 16)), np.ones((10, 10)))
+
+    def blinking(contrast):
+        return lambda time_s: 128 + contrast * signs * (1, 1, -2)[round(4 * time_s) % 3]
+
+    one, other = clip(blinking(40), seconds=3.0), clip(blinking(38), seconds=3.0)
+    assert align(one, other).similarity > 0.95
+
+
 def test_another_event_before_the_same_camera_is_no_copy():
     other = clip(lambda time: picture(2, time))
     assert align(clip(scene), other).similarity < 0.5

@@ -99,6 +99,15 @@ def test_clips_of_several_lengths_are_unpacked_each_on_its_own():
         assert (together.looks()[at] == alone.looks()[0]).all()
 
 
+def test_looks_are_the_same_in_parts(monkeypatch):
+    clips = [signature([noise(n) for n in range(count)]) for count in (3, 5, 4, 1, 9, 2)]
+    together = framings(*clips)
+    whole = together.looks()
+    for frames in (1, 4, 7):
+        monkeypatch.setattr("curation.dedup.framings._BLOCK", frames)
+        assert (together.looks() == whole).all()
+
+
 def test_pictures_of_coefficients_keep_lengths_and_products():
     for count, pixels in ((COARSE, 256), (FINE, 1024)):
         basis = pictures(np.eye(count))
