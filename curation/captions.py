@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import Catalog
-from curation.records import Caption, CaptionedClip, Run
+from curation.records import Caption, CaptionedClip
+from curation.runs import results
 
 
 class NoCaptionsError(ValueError):
@@ -24,9 +25,8 @@ class NoCaptionsError(ValueError):
 def tables(catalog: Catalog) -> list[str]:
     """Tables of captions, the one that was filled last first, those of unknown age by name."""
     there = catalog.names("captions")
-    runs = catalog.read("runs", Run, ["started", "result"], pc.field("step") == "caption")
-    filled = runs.sort_by("started")["result"].to_pylist()
-    age = {name.replace("captioned/", "captions/", 1): at for at, name in enumerate(filled)}
+    filled = [name.replace("captioned/", "captions/", 1) for name in results(catalog, "caption")]
+    age = {name: at for at, name in enumerate(filled)}
     return sorted(there, key=lambda name: (-age.get(name, -1), name))
 
 

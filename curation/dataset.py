@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from curation import captions, records, scores, subset
 from curation.catalog import Catalog
 from curation.records import Clip, Run, Source, Verdict
+from curation.runs import results
 from curation.scores import SCORES
 from curation.storage import Storage
 
@@ -49,8 +50,7 @@ class Dataset:
 
     def latest_selection(self) -> str | None:
         """Id of the selection that was asked for last, or None."""
-        runs = self.runs()
-        done = runs.filter(pc.field("step") == "select")["result"].to_pylist()
+        done = results(self.catalog, "select")
         return done[-1] if done else None
 
     def selection(self, selection_id: str) -> pa.Table:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from curation import records
 from curation.catalog import Catalog
 from curation.records import Run, Subset, Verdict
+from curation.runs import results
 from curation.storage import Storage
 
 TABLE = "subsets"
@@ -67,8 +68,7 @@ def read(catalog: Catalog, name: str) -> pa.Table:
     rows = catalog.read(TABLE, Subset, where=wanted)
     ids = pc.unique(rows["subset_id"]).to_pylist()
     if len(ids) > 1:
-        runs = catalog.read("runs", Run, ["started", "result"]).sort_by("started")
-        order = runs["result"].to_pylist()
+        order = results(catalog, STEP)
         ids.sort(key=lambda each: max((n for n, r in enumerate(order) if r == each), default=-1))
         rows = rows.filter(pc.field("subset_id") == (name if name in ids else ids[-1]))
     return rows

@@ -28,9 +28,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.dedup.energies import Floats
 from curation.dedup.floors import COPIES_FLOOR
-from curation.dedup.framings import Floats, Framings, Rows
+from curation.dedup.framings import Framings
 from curation.dedup.likeness import likeness, trimmed
+from curation.dedup.pairs import Rows
 from curation.dedup.place import Couples
 from curation.dedup.signature import RATE
 

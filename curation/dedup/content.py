@@ -9,17 +9,15 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from curation.dedup.alignment import align
+from curation.dedup.energies import Floats
 from curation.dedup.floors import SEMANTIC_FLOOR
 from curation.dedup.framings import Framings
 from curation.dedup.pairs import Pairs, Rows, Vectors
 from curation.dedup.room import room
 from curation.dedup.signature import pictures
-
-Floats = npt.NDArray[np.float64]
 
 _PIXELS = 16 * 16
 _BLOCK = 65536

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curation.dedup.energies import Floats
+from curation.dedup.pairs import Rows
 from curation.dedup.signature import COARSE, FINE, pictures
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 _BLOCK = 65536
 

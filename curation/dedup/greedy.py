@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
+from curation.dedup.pairs import Rows
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation import records
-from curation.dedup.content import Content, Floats
+from curation.dedup.content import Content
+from curation.dedup.energies import Floats
 from curation.dedup.pairs import Pairs, Rows, joined
 from curation.dedup.room import taken
 from curation.dedup.search import pair_batches

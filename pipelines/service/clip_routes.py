@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from curation import records
 from curation.dataset import Dataset, source_rows
 from curation.records import Clip, Render
+from curation.runs import results
 from curation.storage import Storage
 from pipelines.service import ranges
 from pipelines.service.access import Reader
@@ -122,7 +123,7 @@ def _video(service: Service, dataset: Dataset, clip_id: str) -> tuple[Storage, s
 
 def _renders(dataset: Dataset, clip_id: str) -> list[tuple[str, dict[str, Any]]]:
     """The clip's renders that came to be, by table, the one that was filled last at the end."""
-    filled = dataset.runs().filter(pc.field("step") == "render")["result"].to_pylist()
+    filled = results(dataset.catalog, "render")
     found = []
     for table in sorted(dataset.catalog.names("renders"), key=lambda t: _last(filled, t)):
         where = (pc.field("clip_id") == clip_id) & (pc.field("outcome") == "rendered")
