@@ -20,12 +20,12 @@ def copy(path: str, target: str, span: Span, limits: child.Limits) -> str | None
     It can when the span starts on a key frame, ends before one (or at the end), and no frame of the
     groups around it is stored in between.
     """
-    if span.start_pts is None:
-        return "the stream has no times"
+    if not span.keeps_times:
+        return "the stream has no times, or they had to be repaired"
     order = {
         "path": os.path.abspath(path),
         "options": allow.input_options(),
-        "stream": span.stream_index,
+        "stream": span.decoding.stream_index,
         "start": span.start_pts,
         "end": span.end_pts,
         "frames": span.frames,

@@ -94,7 +94,7 @@ class ScanStep:
                 continue
             names = [n for n in lacking[source_id] if n != THUMBNAILS or self._pictured(known)]
             if names:
-                items.append(ScanItem(entry, known, tuple(names)))
+                items.append(ScanItem(entry, known, tuple(names), source))
         return items
 
     def _pictured(self, clips: Sequence[Clip]) -> bool:
