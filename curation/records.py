@@ -92,7 +92,7 @@ class Source:
     colour: str | None = None
     """Matrix, primaries and transfer that its pictures are read with, as ffmpeg names them."""
     colour_forced: bool | None = None
-    """Whether that is not what its frames state, or not what readers take where they state nothing."""
+    """Whether readers of its frames have to be given these, because they would take others."""
     shots_by: str | None = None
     """The shot detector and its settings."""
     scan_digest: str | None = None

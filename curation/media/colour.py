@@ -1,11 +1,13 @@
 """The one colour policy: how a source's colours are read, and what is written.
 
 **Reading.** The matrix, primaries and transfer that a source states are taken, each on its own. A
-matrix that it does not state, or that no converter here knows, is that of the stated primaries;
-without those it is BT.2020 for PQ and HLG, BT.709 for other pictures of at least 720 lines or 1,280
-columns, and BT.601 (SMPTE 170M) for smaller ones. Primaries and transfer follow the matrix. Tags that are taken as not stated are the matrices YCgCo, BT.2020 constant luminance,
-SMPTE 2085, those derived from chromaticity, ICtCp and later ones: ordinary encoders write them by
-mistake far more often than they convert to them. RGB needs no matrix.
+source that begins without them is read by the first tags among its key frames. A matrix that it
+does not state, or that no converter here knows, is that of the stated primaries; without those it
+is BT.2020 for PQ and HLG, BT.709 for other pictures of at least 720 lines or 1,280 columns, and
+BT.601 (SMPTE 170M) for smaller ones. Primaries and transfer follow the matrix. The matrices YCgCo,
+BT.2020 constant luminance, SMPTE 2085, those derived from chromaticity, ICtCp and later ones are
+taken as not stated: ordinary encoders write them by mistake far more often than they convert to
+them. RGB needs no matrix.
 
 **Writing.** Everything leaves as 8-bit 4:2:0 SDR of limited range, with all four tags. PQ and HLG
 are linearised at 100 nits, moved to BT.709 primaries and tone-mapped with the Hable curve (Hable
@@ -131,6 +133,15 @@ class Colour:
             "scale", width, height, flags=flags, out_range="tv", out_color_matrix=matrix
         )
         return video.filter("format", "yuv420p").filter("setparams", range="tv", **written._tags)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The tags by their numbers in ITU-T H.273."""
+        known = {"matrix": _MATRICES, "primaries": _PRIMARIES, "transfer": _TRANSFERS}
+        return {
+            name: next(number for number, tag in tags.items() if tag == getattr(self, name))
+            for name, tags in known.items()
+        }
 
     @property
     def _tags(self) -> dict[str, str]:

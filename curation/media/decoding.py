@@ -31,10 +31,17 @@ class Decoding:
     end_packet: int | None = None
     """The first packet that is not decoded any more, because of damage; None for all to the end."""
 
+    midway: bool = False
+    """Whether the file is cut out of a longer stream, whose damage was looked for there."""
+
     @property
     def strict(self) -> bool:
         """Whether the decoder stops at the first thing that looks like damage."""
-        return not (self.excused or self.skipped or self.end_packet is not None)
+        return not (self.excused or self._begins_midway or self.end_packet is not None)
+
+    @property
+    def _begins_midway(self) -> bool:
+        return self.midway or self.skipped > 0
 
     def options(self, limits: child.Limits, *, seeks: bool = False) -> dict[str, str]:
         """Input options for ffmpeg: allow-lists, one thread, which packets, and what is damage.
@@ -42,7 +49,7 @@ class Decoding:
         Packets are left out by number, which is unknown after a seek. A filter graph is made once
         and goes on when colour tags or pixel formats change midway.
         """
-        checks = "crccheck+bitstream+buffer" + ("+explode" if not self.skipped else "")
+        checks = "crccheck+bitstream+buffer" + ("+explode" if not self._begins_midway else "")
         left_out = "" if seeks else self._left_out()
         return {
             **allow.input_options(),
@@ -68,5 +75,5 @@ class Decoding:
 
     def excuses(self, words: str) -> bool:
         """Whether an error that the decoder reports is none."""
-        harmless = self.skipped > 0 and words.startswith(_HARMLESS)
+        harmless = self._begins_midway and words.startswith(_HARMLESS)
         return harmless or self.end_packet is not None

@@ -113,9 +113,7 @@ class _Pieces:
         self.sink(np.asarray(levels / np.float32(32768), np.float32))
 
 
-def _command(
-    path: str, limits: child.Limits, clock: str, moments: int, samples: int
-) -> list[str]:
+def _command(path: str, limits: child.Limits, clock: str, moments: int, samples: int) -> list[str]:
     options = {**allow.input_options(audio=True), "threads": "1"}
     source = ffmpeg.input("file:" + os.path.abspath(path), vn=None, **options)
     first = source["a:0"].filter("asetpts", clock).filter_multi_output("asplit", 2)
@@ -128,9 +126,7 @@ def _command(
     most_s = limits.max_frames / 10  # a track may outlast its pictures without end
     both = ffmpeg.merge_outputs(
         ffmpeg.output(loud, "-", format="null", t=most_s),
-        ffmpeg.output(
-            mono, f"pipe:{samples}", format="s16le", acodec="pcm_s16le", t=most_s
-        ),
+        ffmpeg.output(mono, f"pipe:{samples}", format="s16le", acodec="pcm_s16le", t=most_s),
     )
     head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "error", "-copyts"]
     return [*head, "-filter_complex_threads", "1", *both.get_args()]

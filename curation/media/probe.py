@@ -79,9 +79,7 @@ class Facts:
     def decoding(self, end_packet: int | None = None) -> Decoding:
         """How the stream is decoded, up to a packet if one is given."""
         known = self.packets
-        return Decoding(
-            self.stream_index, known.skipped, known.leading, known.excused, end_packet
-        )
+        return Decoding(self.stream_index, known.skipped, known.leading, known.excused, end_packet)
 
 
 def check_readable(path: str) -> None:

@@ -10,10 +10,12 @@ reach of the bytes it reads.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import struct
 import sys
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,9 @@ _NEAR = 4
 """A packet that is damaged within so many of a restart was cut short by it."""
 _RESTART_S = (-0.5, 10.0)
 """A step in time outside of these is a restart or a gap."""
+_UNSTATED = 2
+_TAGGED_BY = 16
+"""Key frames among which one that states its colours speaks for a source that begins without."""
 _DEEP = 9
 """Bits a sample from which a stream may be HDR, so that its key frames are looked at."""
 
@@ -183,17 +188,23 @@ def _orientation(frame: Any) -> tuple[int, bool]:
     return rotation, False
 
 
-def _transfers(path: str, order: dict[str, Any], index: int) -> list[int]:
-    """The transfer tags of all key frames, each once in the order of the file."""
-    seen: list[int] = []
+def _key_frames(path: str, order: dict[str, Any], index: int) -> Iterator[Any]:
+    """The key frames up to the first damage, which is for the decoder to judge."""
     with av.open("file:" + path, options=order["options"], metadata_errors="replace") as container:
         stream = container.streams[index]
+        stream.codec_context.options = {"max_pixels": order["options"]["max_pixels"]}
         stream.codec_context.skip_frame = "NONKEY"
         with contextlib.suppress(av.error.FFmpegError):
-            for frame in container.decode(stream):
-                tag = int(frame.color_trc)
-                seen += [] if tag in seen else [tag]
-    return seen
+            yield from container.decode(stream)
+
+
+def _tags_on_the_way(frames: Iterator[Any]) -> dict[str, int]:
+    """The first tags that some of these frames state; empty if none does."""
+    for frame in itertools.islice(frames, _TAGGED_BY):
+        tags = _colour_tags(frame)
+        if tags["matrix"] != _UNSTATED:
+            return tags
+    return {}
 
 
 def choose(videos: list[dict[str, Any]], wanted: int | None) -> dict[str, Any] | None:
@@ -232,8 +243,11 @@ def _facts(order: dict[str, Any], path: str) -> dict[str, Any]:
     facts["chosen"] = chosen = choose(facts["videos"], order.get("stream"))
     if chosen is not None and chosen["codec"]:
         facts["first"] = first = _first_frame_facts(path, order, chosen["index"])
+        where = (path, order, chosen["index"])
         if first.get("bits", 8) >= _DEEP:
-            facts["transfers"] = _transfers(path, order, chosen["index"])
+            facts["transfers"] = list({int(frame.color_trc) for frame in _key_frames(*where)})
+        if first.get("matrix") == _UNSTATED and not first["rgb"]:
+            first |= _tags_on_the_way(_key_frames(*where))
     return facts
 
 

@@ -189,9 +189,7 @@ class _Part:
     exact: bool
 
 
-def _repaired(
-    pts: npt.NDArray[np.int64], real: npt.NDArray[np.bool_], end: int | None
-) -> _Part:
+def _repaired(pts: npt.NDArray[np.int64], real: npt.NDArray[np.bool_], end: int | None) -> _Part:
     """Times that rise, as near to the stamps as may be."""
     rising = len(pts) < 2 or bool(np.all(np.diff(pts) > 0))
     within = end is None or bool(real[-1]) or pts[-1] < end
@@ -200,11 +198,11 @@ def _repaired(
         times = _spread(times, real, end)
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 1.0
-    if end is not None and end > times[-1]:
+    if end is not None and end > times[-1] and (real[-1] or not within):
         last = float(end - times[-1])
         step = step if len(steps) else last
     else:
-        last = step
+        last = float(steps[-2]) if len(steps) > 1 and rising else step  # pulldown alternates
     return _Part(times, step, last, rising and within and bool(real.all()))
 
 

@@ -211,9 +211,7 @@ def _raw(
     )
 
 
-def _check_complete(
-    timeline: Timeline, facts: Facts, limits: child.Limits, *, whole: bool
-) -> None:
+def _check_complete(timeline: Timeline, facts: Facts, limits: child.Limits, *, whole: bool) -> None:
     """Compares what was decoded with what the header promised."""
     if timeline.frames == 0:
         raise MediaError("no_frames", "the stream decodes to nothing")

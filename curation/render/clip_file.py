@@ -68,10 +68,11 @@ class ClipFile:
         return self.clip_id
 
     def source_frame(self, frame: int) -> int:
-        """The source's frame that a frame of the file shows."""
-        if self.source_frames is not None:
-            return self.source_frames[frame]
-        return self.start_frame + frame
+        """The source's frame that a frame of the file shows; after the last one, the next."""
+        numbers = self.source_frames
+        if numbers is None:
+            return self.start_frame + frame
+        return numbers[frame] if frame < len(numbers) else numbers[-1] + 1
 
 
 def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> ClipFile:
@@ -111,7 +112,7 @@ def _whole(render: Render, colour: Colour) -> Span:
         time_base=Fraction(1),
         start_s=0.0,
         end_s=0.0,
-        decoding=Decoding(0),
+        decoding=Decoding(0, midway=True),
         colour=colour,
         container="mp4",
         fps=render.fps or 25.0,

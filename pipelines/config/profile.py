@@ -77,6 +77,8 @@ def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any]) -> Profile:
             scores=_several(scan["scores"], SCORES, "scan.scores"),
             embedders=_several(scan["embedders"], EMBEDDERS, "scan.embedders"),
             sampling=checked(Sampling, scan["sampling"], "scan.sampling"),
+            stream=checked(SECTIONS["scan"]["stream"], scan["stream"], "scan.stream"),
+            damage=checked(SECTIONS["scan"]["damage"], scan["damage"], "scan.damage"),
             limits=sandbox,
         ),
         policy=policy(data["policy"]),

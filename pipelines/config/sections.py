@@ -38,6 +38,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "scores": list[Any],
         "embedders": list[Any],
         "sampling": Sampling,
+        "stream": int | None,
+        "damage": Literal["refuse", "salvage"],
     },
     "policy": {
         "limits": None,
