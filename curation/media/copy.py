@@ -22,7 +22,7 @@ def copy(path: str, target: str, span: Span, limits: child.Limits) -> str | None
     the copy does.
     """
     if not span.keeps_times:
-        return "the stream has no times, or they had to be repaired"
+        return "the stream has no times of its own"
     order = {
         "path": os.path.abspath(path),
         "options": allow.input_options(),

@@ -72,7 +72,11 @@ def _tagged(stream: Any, copy: Any, colour: dict[str, int]) -> Any:
         f":matrix_coefficients={colour['matrix']}"
     )
     filters = f"{context.codec.name}_metadata={tags}"
-    return av.bitstream.BitStreamFilterContext(filters, in_stream=stream, out_stream=copy)
+    made = av.bitstream.BitStreamFilterContext(filters, in_stream=stream, out_stream=copy)
+    # The filter hands over the tag of the container that was read, which mp4 may not know.
+    if copy.codec_context.codec_tag not in ("avc1", "avc3", "hvc1", "hev1"):
+        copy.codec_context.codec_tag = {"h264": "avc1", "hevc": "hev1"}[context.codec.name]
+    return made
 
 
 def _write(packets: list[Any], stream: Any, order: dict[str, Any]) -> None:

@@ -202,7 +202,8 @@ def _repaired(pts: npt.NDArray[np.int64], real: npt.NDArray[np.bool_], end: int 
         last = float(end - times[-1])
         step = step if len(steps) else last
     else:
-        last = float(steps[-2]) if len(steps) > 1 and rising else step  # pulldown alternates
+        guessed = rising and not real[-1] and len(steps) > 1
+        last = float(steps[-2]) if guessed else step  # pulldown takes turns
     return _Part(times, step, last, rising and within and bool(real.all()))
 
 

@@ -28,6 +28,8 @@ from curation.reasons import MediaError
 LOW_WIDTH, LOW_HEIGHT = 48, 27
 LINE_COLUMNS = 200
 """Columns of a picture that are looked at line by line, evenly spread."""
+_BROADCAST, _BROADCAST_GAP_S = ("mpegts", "mpeg"), 5.0
+"""Containers in which time goes on while nothing comes, and after how long that is a gap."""
 _NO_TIME = ("NOPTS", "N/A", str(-(1 << 63)))
 
 Frames = npt.NDArray[np.uint8]
@@ -64,7 +66,7 @@ def watch(
     [n, height, width, 3]. `on_lines` gets the sampled ones as luma uint8 [n, lines, columns], with
     every line and up to 200 columns of the stored picture; one field of it where the source says
     that it is interlaced. Without a sink its pictures are not made. A frame that would be shown for
-    more than `longest_s` seconds is followed by a gap instead. Of a `salvaged` source only what
+    more than `longest_s` seconds (5 in transport and program streams) is followed by a gap. Of a `salvaged` source only what
     lies before the damage is decoded. Raises `MediaError` for damage and for limits,
     `ChildKilledError` if the decoder was killed from outside.
     """
@@ -246,6 +248,8 @@ def _timeline(
         time_base=base,
     )
     untimed = facts.container in UNTIMED
+    if facts.container in _BROADCAST:
+        longest_s = min(longest_s, _BROADCAST_GAP_S)
     return timeline(
         stamps,
         np.array(numbers, np.int64),
