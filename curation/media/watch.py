@@ -66,9 +66,9 @@ def watch(
     [n, height, width, 3]. `on_lines` gets the sampled ones as luma uint8 [n, lines, columns], with
     every line and up to 200 columns of the stored picture; one field of it where the source says
     that it is interlaced. Without a sink its pictures are not made. A frame that would be shown for
-    more than `longest_s` seconds (5 in transport and program streams) is followed by a gap. Of a `salvaged` source only what
-    lies before the damage is decoded. Raises `MediaError` for damage and for limits,
-    `ChildKilledError` if the decoder was killed from outside.
+    more than `longest_s` seconds (5 in transport and program streams) is followed by a gap. Of a
+    `salvaged` source only what lies before the damage is decoded. Raises `MediaError` for damage
+    and for limits, `ChildKilledError` if the decoder was killed from outside.
     """
     end_packet = None if salvaged is None else salvaged.end_packet
     decoding = facts.decoding(end_packet)

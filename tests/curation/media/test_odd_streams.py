@@ -69,7 +69,7 @@ def sounding(made, tmp_path):
 
 
 def cut_in_the_middle(path, target, share=0.4):
-    """What a recorder gets that is switched on in the middle: packets of 188 bytes from there on."""
+    """What a recorder gets that is switched on in the middle: the packets from there on."""
     content = path.read_bytes()
     target.write_bytes(content[round(len(content) * share) // 188 * 188 :])
     return target
