@@ -1,10 +1,10 @@
 """What kind of picture it is: filmed, a screen, or a still.
 
 A recorded screen and a slide are drawn: large areas of exactly one colour, a handful of colours,
-hard edges between them, and most pixels the same from frame to frame, those of the edges too.
-Filmed pictures have none of these at once, drawn films some; lamps on a black road have all but
-edges that stay. In a still, such as a photo of a slide show, the pixels stay though the areas are
-not flat.
+hard edges between them, and most pixels the same from frame to frame. Filmed pictures have none of
+the four at once, drawn films some. In a still, such as a photo of a slide show, the pixels stay
+though the areas are not flat. In both, what is not flat stays too: lamps on a black road and a
+title that grows leave most pixels as they are, but none of those.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SAME = 0.6
 _STAYS = 0.96
 _MOST = 0.75
 """Share of the frames that have to be drawn for a screen."""
-_EDGES_STAY = 0.5
+_DETAIL_STAYS = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,12 @@ class Kind(FrameScore):
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
         """Shares: flat, of what is not flat hard edges, of the three main colours, unchanged, and
-        of the hard edges unchanged."""
+        of what is not flat unchanged."""
         luma = look.luma
         across, down = (np.abs(np.diff(luma, axis=axis)) for axis in (1, 0))
         step = np.maximum(across[:-1], down[:, :-1])
         flat = float((step <= _FLAT).mean()) if step.size else 1.0
-        edges = step > _EDGE
-        hard = float(edges.mean()) / max(1 - flat, 1e-3) if step.size else 0.0
+        hard = float((step > _EDGE).mean()) / max(1 - flat, 1e-3) if step.size else 0.0
         red, green, blue = (look.rgb[..., c] >> 3 for c in range(3))
         names = (red.astype(np.uint16) << 10) | (green.astype(np.uint16) << 5) | blue
         colours = np.bincount(names.ravel(), minlength=1 << 15)
@@ -82,7 +81,7 @@ class Kind(FrameScore):
         if before is not None:
             unchanged = np.abs(luma - before.luma) <= _SAME
             same = float(unchanged.mean())
-            stay = float(unchanged[:-1, :-1][edges].mean()) if edges.any() else 0.0
+            stay = float(unchanged[:-1, :-1][step > _FLAT].mean()) if flat < 1 else 1.0
         return (flat, hard, main, same, stay)
 
     def summarise(self, measures: Floats, times_s: Floats) -> Row:
@@ -92,9 +91,10 @@ class Kind(FrameScore):
         if len(inside):
             flat, hard, main, same, stay = inside.T
             drawn = (flat > 0.7) & (hard > 0.13) & (main > 0.55) & (same > 0.85)
-            word = "still" if same.mean() > _STAYS else "moving"
-            if drawn.mean() >= _MOST and np.median(stay) > _EDGES_STAY:
-                word = "screen"
+            word = "moving"
+            if np.median(stay) > _DETAIL_STAYS:
+                word = "still" if same.mean() > _STAYS else word
+                word = "screen" if drawn.mean() >= _MOST else word
         return {
             "kind": word,
             "flat_share": mean_or_none(inside[:, 0]),
