@@ -26,7 +26,7 @@ _STANDS, _WANDERS = 0.025, 0.05
 """Longest sides that a picture may drift to and fro in all and still stand; from which it moves."""
 _AGREED = 0.5
 """Share of the textured picture that has to follow a shake."""
-_TEXTURED = 0.75
+_TEXTURED = 0.85
 """Share of the picture with something to follow, below which only standing can be told."""
 _RADIUS = 0.33
 """Root mean square distance of a 16:9 picture's pixels from its middle, in longest sides."""
