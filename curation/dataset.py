@@ -71,8 +71,10 @@ class Dataset:
         there = sorted(self.catalog.values("selection", Verdict, "selection_id"))
         fitting = [name for name in there if name.startswith(str(wanted))]
         if len(fitting) != 1:
-            some = ", ".join(there) or "none; run `reelmill select` first"
-            raise ValueError(f"there is no selection or subset {wanted!r}; there are {some}")
+            some = ", ".join(there) or "none: run `reelmill select` first"
+            raise ValueError(
+                f"there is no selection {wanted!r}; there are {some}, and no such subset"
+            )
         return str(fitting[0])
 
     def kept(self, selection_id: str) -> pa.ChunkedArray:

@@ -176,7 +176,9 @@ class Job:
         try:
             selection_id = self.dataset.selected(self.selection)
         except ValueError as error:
-            raise NothingToDoError(f"{error}; `reelmill search` exports subsets") from error
+            raise NothingToDoError(
+                f"there is no selection or subset {self.selection!r}; `reelmill search` exports one"
+            ) from error
         if selection_id is None and self.selection == ALL:
             raise NothingToDoError("name one selection or subset: what it keeps is worked on")
         if selection_id is None:

@@ -70,7 +70,7 @@ class CaptionedBatch:
     clips: list[CaptionedClip] = field(default_factory=list)
     """The outcome of each clip about which something is decided."""
     captions: list[Caption] = field(default_factory=list)
-    """Their captions, without model and prompt, which the table's owner adds."""
+    """Their captions, without model, prompt and render, which the table's owner adds."""
     waiting: list[str] = field(default_factory=list)
     """What kept each clip about which nothing is decided; it waits for another run."""
 

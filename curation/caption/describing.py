@@ -121,8 +121,6 @@ def caption_of(window: Seen, reply: Reply) -> Caption:
         tokens_in=reply.tokens_in,
         tokens_out=reply.tokens_out,
         answers=json.dumps(reply.answers, sort_keys=True) if reply.answers else None,
-        render_profile=clip.made_from.render_profile,
-        render_sha256=clip.made_from.render_sha256,
     )
 
 

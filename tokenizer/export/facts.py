@@ -84,9 +84,14 @@ class Facts:
         self.storage = dataset.catalog.storage
         """Where the output lies."""
         self._selection = _selection(dataset, selection)
+        renders, captions, tokens = _tables(dataset.catalog, parts, self._selection)
+        if self._selection is None and selection != ALL:
+            raise ExportError(
+                f"{self.storage.root} has no selection: run `reelmill select` first, or take all"
+                " clips with --selection all"
+            )
         self.selection = self._selection or ALL
         """Id of the selection, or `all`."""
-        renders, captions, tokens = _tables(dataset.catalog, parts, self._selection)
         dataset.catalog = catalog = Snapshot(self.storage, {})
         self.tokens = None if tokens is None else TokenIndex(dataset, tokens)
         """Where tokens lie, if they take part."""
@@ -268,14 +273,8 @@ def _others(
 
 
 def _selection(dataset: Dataset, wanted: str | None) -> str | None:
-    """The id of a selection or subset; None for all clips."""
+    """The id of a selection or subset; None for all clips, or where there is no selection."""
     try:
-        found = dataset.selected(wanted)
+        return dataset.selected(wanted)
     except ValueError as error:
         raise ExportError(str(error)) from error
-    if found is None and wanted != ALL:
-        raise ExportError(
-            f"{dataset.catalog.storage.root} has no selection: run `reelmill select` first, or take"
-            " all clips with --selection all"
-        )
-    return found
