@@ -114,12 +114,18 @@ def belonging(
 ) -> list[str]:
     """The tables made from renders, or from none, the last asked for first.
 
-    The renders are those of the table `of`, or those that count for the selection.
+    The renders are those of the table `of`, or those that count for the selection. Tokens are made
+    from renders, so that a table which does not say from which counts only while none says it.
     """
     counts = of or renders(catalog, selection_id)
-    known = (None,) if counts is None else (None, profile_of(counts))
     tables = newest_first(catalog, kind, selection_id)
-    return [name for name in tables if counts is None or profile(catalog, name) in known]
+    if counts is None:
+        return tables
+    profiles = {name: profile(catalog, name) for name in tables}
+    known: set[str | None] = {profile_of(counts)}
+    if kind == "captions" or not any(profiles.values()):
+        known |= {None}
+    return [name for name in tables if profiles[name] in known]
 
 
 def default(
@@ -139,7 +145,7 @@ def default(
     fitting = belonging(catalog, kind, selection_id, of)
     if not fitting:
         counts = of or renders(catalog, selection_id)
-        others = ", ".join(f"{name} of {profile(catalog, name)}" for name in there)
+        others = ", ".join(f"{name} of {profile(catalog, name) or 'unknown'}" for name in there)
         raise LineageError(
             f"{place} has no {kind} of {counts}{'' if of else ', its newest renders'}, only"
             f" {others}: run `reelmill {step}` with the settings that made the renders, or name a"

@@ -178,11 +178,8 @@ class CaptionLedger:
                 clips += [failed(clip, outcome) for clip in batch.clips]
                 continue
             made: CaptionedBatch = outcome.value
-            origins = {clip.clip_id: _origin(clip) for clip in batch.clips}
-            rows += [
-                dataclasses.replace(row, **self._identity, **origins[row.clip_id])
-                for row in made.captions
-            ]
+            origins = {clip.clip_id: clip.made_from for clip in batch.clips}
+            rows += [self._signed(row, origins[row.clip_id]) for row in made.captions]
             clips += made.clips
             self._step.waiting.extend(made.waiting)
             counts.update({_WAITING: len(made.waiting)} if made.waiting else {})
@@ -190,10 +187,12 @@ class CaptionLedger:
         self._writer.append(self._step.result, records.table(CaptionedClip, clips))
         return counts + Counter(clip.reason or "captioned" for clip in clips)
 
-
-def _origin(clip: CaptionClip) -> dict[str, str | None]:
-    render = clip.made_from
-    return {"render_profile": render.render_profile, "render_sha256": render.render_sha256}
+    def _signed(self, row: Caption, render: MadeFrom) -> Caption:
+        """With who wrote it, and of which render."""
+        profile, sha256 = render.render_profile, render.render_sha256
+        return dataclasses.replace(
+            row, **self._identity, render_profile=profile, render_sha256=sha256
+        )
 
 
 def _plain(clip: Clip, **reads: object) -> CaptionClip:

@@ -73,8 +73,11 @@ class Output:
     @cached_property
     def renders(self) -> str | None:
         """The table of renders that counts: the one that was last asked for."""
-        catalog, there = self.dataset.catalog, self.dataset.catalog.names("renders")
-        return lineage.renders(catalog, self.selection_id) or (there or [None])[-1]
+        catalog = self.dataset.catalog
+        if found := lineage.renders(catalog, self.selection_id):
+            return found
+        there = catalog.names("renders")
+        return there[-1] if there else None
 
     @cached_property
     def captions(self) -> list[str]:

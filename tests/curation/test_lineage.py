@@ -2,7 +2,9 @@
 
 from dataclasses import asdict
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from curation import lineage, records
 from curation.dataset import Dataset
@@ -111,8 +113,6 @@ def test_a_table_from_before_these_columns_is_of_unknown_renders(dataset):
     old = records.table(CaptionedClip, [CaptionedClip("c", "s", "captioned", windows=1)])
     columns = [name for name in old.column_names if not name.startswith("render_")]
     place = dataset.catalog.storage.uri("captioned/old-2")
-    from deltalake import write_deltalake
-
     write_deltalake(place, old.select(columns))
     assert lineage.profile(dataset.catalog, "captions/old-2") is None
     lineage.check(dataset.catalog, "captions/old-2")
@@ -126,3 +126,20 @@ def test_clips_without_such_renders_are_told_what_to_run(dataset):
     rendered(dataset, BLURRED)
     with pytest.raises(LineageError, match=f"it has {BLURRED}: give the settings that made them"):
         lineage.check_rendered(dataset.catalog, PLAIN, kept)
+
+
+def test_tokens_of_unknown_renders_count_while_no_table_says_of_which(dataset):
+    rendered(dataset, BLURRED, at="9")
+    ids = {"clip_id": pa.array(["c"]), "outcome": pa.array(["tokenized"])}
+    for name in ("tokens/old-1", "tokenized/old-1"):
+        write_deltalake(dataset.catalog.storage.uri(name), pa.table(ids))
+    assert lineage.default(dataset.catalog, "tokens", None) == "tokens/old-1"
+    told = pa.table({**ids, "render_profile": pa.array(["encode-1"])})
+    for name in ("tokens/new-1", "tokenized/new-1"):
+        write_deltalake(dataset.catalog.storage.uri(name), told)
+    words = (
+        f"no tokens of {BLURRED}, its newest renders, only tokens/new-1 of encode-1, tokens/old-1"
+    )
+    with pytest.raises(LineageError, match=words):
+        lineage.default(dataset.catalog, "tokens", None)
+    assert lineage.default(dataset.catalog, "tokens", None, of=PLAIN) == "tokens/new-1"

@@ -255,7 +255,7 @@ def test_the_newest_renders_are_exported_with_their_own_tokens(tmp_path):
         if content:
             dataset.catalog.append(table, Render, records.table(Render, rows))
         ran(dataset, "render", table, started=str(at))
-    words = "no tokens of renders/encode-2, only tokens/own-1 of encode-1: run `reelmill tokenize`"
+    words = "no tokens of renders/encode-2, only tokens/own-1 of encode-1, tokens/test-1 of unknown"
     with pytest.raises(ExportError, match=f"{words}.*or leave them out with --tokens none"):
         facts(tmp_path)
     with pytest.raises(
