@@ -67,7 +67,8 @@ class Dataset:
             return self.latest_selection()
         rows = subset.read(self.catalog, str(wanted))
         if rows.num_rows:
-            return str(wanted) if str(wanted).endswith(".parquet") else rows["subset_id"][0].as_py()
+            found = str(rows["subset_id"][0])
+            return found if subset.read(self.catalog, found).num_rows else str(wanted)
         there = sorted(self.catalog.values("selection", Verdict, "selection_id"))
         fitting = [name for name in there if name.startswith(str(wanted))]
         if len(fitting) != 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow.compute as pc
-
 from curation.catalog import Catalog
 from curation.records import Run
 
@@ -11,15 +9,18 @@ from curation.records import Run
 def results(catalog: Catalog, step: str, selection_id: str | None = None) -> list[str]:
     """What the runs of a step filled or made, the oldest first.
 
-    Those that worked on `selection_id`, if one is given, count as newer than all others.
+    Those that worked on `selection_id`, if one is given, count as newer than all others, and those
+    that worked on another subset, which somebody searched for, as older.
     """
-    columns = ["started", "result", "selection_id"]
-    rows = catalog.read("runs", Run, columns, pc.field("step") == step).sort_by("started")
-    found: list[str] = rows["result"].to_pylist()
-    if selection_id is None:
-        return found
-    own = [each == selection_id for each in rows["selection_id"].to_pylist()]
-    return [found[at] for at in sorted(range(len(found)), key=own.__getitem__)]
+    columns = ["step", "started", "result", "selection_id"]
+    rows = catalog.read("runs", Run, columns).sort_by("started").to_pylist()
+    selections = {row["result"] for row in rows if row["step"] == "select"} | {None}
+
+    def weight(row: dict[str, str | None]) -> int:
+        on = row["selection_id"]
+        return 2 if on == selection_id is not None else int(on in selections)
+
+    return [row["result"] for row in sorted(rows, key=weight) if row["step"] == step]
 
 
 def latest_selection(catalog: Catalog) -> str | None:

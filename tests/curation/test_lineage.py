@@ -56,8 +56,17 @@ def test_the_renders_of_a_selection_are_those_last_asked_for_with_it(dataset):
     rendered(dataset, PLAIN, at="2", of="a-subset")
     assert lineage.renders(dataset.catalog, "s1") == BLURRED
     assert lineage.renders(dataset.catalog, "a-subset") == PLAIN
-    assert lineage.renders(dataset.catalog, "s2") == PLAIN
     assert lineage.newest_first(dataset.catalog, "renders", "s1") == [BLURRED, PLAIN]
+
+
+def test_what_was_rendered_for_a_subset_counts_for_that_alone(dataset):
+    ran(dataset, "select", "s1", started="0")
+    rendered(dataset, BLURRED, at="1", of="s1")
+    rendered(dataset, PLAIN, at="2", of="a-subset")
+    ran(dataset, "select", "s2", started="3")
+    assert lineage.renders(dataset.catalog, "a-subset") == PLAIN
+    for selection in ("s1", "s2", None):
+        assert lineage.renders(dataset.catalog, selection) == BLURRED
 
 
 def test_without_runs_several_tables_of_renders_are_no_telling(dataset):

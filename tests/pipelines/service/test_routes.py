@@ -74,7 +74,8 @@ def test_a_render_by_an_older_profile_is_not_shown(serve, curated, tmp_path, cli
     shutil.copytree(curated.out, tmp_path / "root" / "drive")
     (path,) = (tmp_path / "root" / "drive").glob(f"renders/*/media/*/{clip}.mp4")
     dataset = Dataset(tmp_path / "root" / "drive")
-    ran(dataset, "render", "renders/encode-blurred", started="9999")
+    newest = dataset.latest_selection()
+    ran(dataset, "render", "renders/encode-blurred", started="9999", selection=newest)
     served = serve(root=str(tmp_path / "root"))
     shown = served.client.get(f"{DRIVE}/clips/{clip}/video")
     assert shown.status_code == 200
