@@ -186,12 +186,13 @@ def check(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray | None = None)
 
     Only clips of `clip_ids` are looked at, if given; renders that are gone say nothing.
     """
+    found = profile(catalog, table)
+    if found is None or catalog.open(f"renders/{found}") is None:
+        return
     made = catalog.read(marker(table), Made)
     if clip_ids is not None:
         made = made.filter(pc.is_in(made["clip_id"], pc.unique(clip_ids)))
-    for name in pc.unique(made["render_profile"].drop_null()).to_pylist():
-        own = made.filter(pc.field("render_profile") == name)
-        refuse(table, list(differences(catalog, f"renders/{name}", own)))
+    refuse(table, list(differences(catalog, f"renders/{found}", made)))
 
 
 def check_of(catalog: Catalog, table: str, renders: str | None) -> None:
