@@ -5,8 +5,8 @@ part of what names their table, so that other renders fill another table, and ea
 `tokenized/…` or `captioned/…` says which file was read. Tables that look at no render, such as
 captions of measured facts, say nothing there; nor do tables that are older than these columns.
 
-The renders of a selection are those that `render` was last asked for with it, or else the last of
-all; of the tables made from these, the one that was last asked for counts.
+The renders that count are those that `render` was last asked for; what was made for a subset counts
+for that subset alone. Of the tables made from these, the one that was last asked for counts.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def profile(catalog: Catalog, table: str) -> str | None:
 def newest_first(catalog: Catalog, kind: Kind, selection_id: str | None) -> list[str]:
     """The tables of one kind, the one that was last asked for first.
 
-    What was asked for with the selection comes before all else; tables of unknown age by name last.
+    Tables of unknown age come last, by name.
     """
     filled = results(catalog, _STEPS[kind], selection_id)
     prefix = _MARKERS.get(kind, kind)

@@ -9,8 +9,8 @@ from curation.records import Run
 def results(catalog: Catalog, step: str, selection_id: str | None = None) -> list[str]:
     """What the runs of a step filled or made, the oldest first.
 
-    Those that worked on `selection_id`, if one is given, count as newer than all others, and those
-    that worked on another subset, which somebody searched for, as older.
+    Those that worked on a subset, which somebody searched for, count as older than all others, but
+    as newer if it is the subset `selection_id`.
     """
     columns = ["step", "started", "result", "selection_id"]
     rows = catalog.read("runs", Run, columns).sort_by("started").to_pylist()
@@ -18,7 +18,7 @@ def results(catalog: Catalog, step: str, selection_id: str | None = None) -> lis
 
     def weight(row: dict[str, str | None]) -> int:
         on = row["selection_id"]
-        return 2 if on == selection_id is not None else int(on in selections)
+        return 1 if on in selections else 2 if on == selection_id else 0
 
     return [row["result"] for row in sorted(rows, key=weight) if row["step"] == step]
 

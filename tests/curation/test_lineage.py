@@ -48,7 +48,7 @@ def test_other_renders_give_another_name():
     assert lineage.named_by("pca-8x8x8-1a2b3c4d", "encode-1") in names
 
 
-def test_the_renders_of_a_selection_are_those_last_asked_for_with_it(dataset):
+def test_the_renders_that_count_are_those_last_asked_for(dataset):
     assert lineage.renders(dataset.catalog, None) is None
     dataset.catalog.append(PLAIN, Render, records.table(Render, [render_of("c")]))
     assert lineage.renders(dataset.catalog, "s1") == PLAIN
@@ -56,6 +56,11 @@ def test_the_renders_of_a_selection_are_those_last_asked_for_with_it(dataset):
     rendered(dataset, PLAIN, at="2", of="a-subset")
     assert lineage.renders(dataset.catalog, "s1") == BLURRED
     assert lineage.renders(dataset.catalog, "a-subset") == PLAIN
+    ran(dataset, "select", "s1", started="3")
+    ran(dataset, "select", "s2", started="4")
+    rendered(dataset, PLAIN, at="5", of="s2")
+    assert lineage.renders(dataset.catalog, "s1") == PLAIN
+    rendered(dataset, BLURRED, at="6", of="s1")
     assert lineage.newest_first(dataset.catalog, "renders", "s1") == [BLURRED, PLAIN]
 
 

@@ -53,8 +53,8 @@ class ExportError(ValueError):
 class Parts:
     """The tables to export from; `none` leaves a part out.
 
-    None stands for the renders that were last asked for with the selection, and for the tokens and
-    captions that were made from these last, or captions that look at no render.
+    None stands for the renders that were last asked for, and for the tokens and captions that were
+    made from these last, or captions that look at no render.
     """
 
     clips: str | None = None

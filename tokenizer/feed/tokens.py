@@ -65,8 +65,8 @@ class Tokens:
     ) -> None:
         """`place` is an output folder or `s3://` address; `table` one of its tables of tokens.
 
-        Without one it is that of the newest renders of the selection that was last asked for, and
-        without a `choice` the clips are those that the newest selection keeps.
+        Without one it is that which was last asked for of the newest renders, and without a
+        `choice` the clips are those that the newest selection keeps.
         `columns` are columns of `TokenWindow`: `codes`, `latents` and what else a batch shall hold.
         Latents are `normalised` with the stored mean and deviation of their channels, or not.
         `versions` holds tables at earlier versions, as a state's `versions` says them. Raises
