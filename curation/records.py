@@ -333,6 +333,10 @@ class Caption:
     """Tokens that it wrote."""
     answers: str | None = None
     """A JSON object: how sure the model is of each question's yes, 0–1; or the measured facts."""
+    render_profile: str | None = None
+    """Profile of the renders that the model looked at; null where it saw none."""
+    render_sha256: str | None = None
+    """Digest of the render that it looked at; null for a span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,11 +361,19 @@ class CaptionedClip:
     """Tokens that the model read for this clip, as far as it said."""
     tokens_out: int = 0
     """Tokens that it wrote."""
+    render_profile: str | None = None
+    """Profile of the renders that the model looked at; null where it saw none."""
+    render_sha256: str | None = None
+    """Digest of the render; null for a span."""
+    render_frames: int | None = None
+    """Frames of the render."""
+    render_fps: float | None = None
+    """Frames a second of the render."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that did work. The only table with clock times."""
+    """One run that did work, or came back to a finished table. The only table with clock times."""
 
     run_id: str
     """Random."""
@@ -382,6 +394,8 @@ class Run:
     """CPU seconds by part of the work, as JSON; empty for select."""
     result: str
     """What it made: the selection's id, or the table that was filled."""
+    selection_id: str | None = None
+    """For `render`, `caption` and `tokenize`: the selection or subset whose clips it worked on."""
 
 
 _ARROW: dict[Any, pa.DataType] = {

@@ -47,6 +47,9 @@ def evaluate(
     by: Annotated[
         str, typer.Option(help="What groups are: a column of the input list, source_id, or name.")
     ] = "source_id",
+    selection: Annotated[
+        str | None, typer.Option(help="Whose kept clips: the newest selection's; or all.")
+    ] = None,
     short_side: Annotated[
         int, typer.Option(min=32, help="Short side of the pictures in pixels, at most.")
     ] = 256,
@@ -90,8 +93,8 @@ def evaluate(
     dataset = show.opened(out)
     try:
         plan = Plan(
-            tokenizer or shipped(), clips, split, by, short_side, max_frames, windows, clip_frames,
-            Placement(device, precision, batch, compile_), lpips, fvd, video,
+            tokenizer or shipped(), clips, split, by, selection, short_side, max_frames, windows,
+            clip_frames, Placement(device, precision, batch, compile_), lpips, fvd, video,
         )  # fmt: skip
         with show.progress("evaluate", "clips") as watch:
             found = plan.run(dataset, lambda done, all_, counts: watch(done, all_, Tally(counts)))

@@ -32,12 +32,15 @@ def pack(
     side: Annotated[int, typer.Option(min=32, help="Pixels a side of a crop.")] = 96,
     frames: Annotated[int, typer.Option(min=9, help="Frames of a crop.")] = 17,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    selection: Annotated[
+        str | None, typer.Option(help="Whose kept clips: the newest selection's; or all.")
+    ] = None,
 ) -> None:
     """Pack crops of rendered clips into the one file that training reads."""
     from tokenizer.train.pack import Packing
     from tokenizer.train.pack import pack as packed
 
-    packing = Packing(frames, side, size_mib, by=by, allowed=allow, seed=seed)
+    packing = Packing(frames, side, size_mib, by=by, allowed=allow, seed=seed, selection=selection)
     try:
         with show.console.status("cutting crops"):
             facts = packed(show.opened(out), crops, split, packing)

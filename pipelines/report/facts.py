@@ -68,8 +68,8 @@ def gather(output: Output) -> Counts:
     selected = output.selection_id is not None
     reasons = tally(clips.filter(pc.field("verdict") == "filtered"), "reason") if selected else {}
     ranked = [*FILTER_REASONS, *sorted(set(reasons) - set(FILTER_REASONS))]
-    rendered = outcomes(output, output.current("renders", "render"), Render)
-    tokenized = outcomes(output, output.current("tokenized", "tokenize"), TokenizedClip)
+    rendered = outcomes(output, output.renders, Render)
+    tokenized = outcomes(output, output.tokenized, TokenizedClip)
     return Counts(
         inputs=sources.num_rows,
         scanned=scanned.num_rows,
@@ -109,11 +109,11 @@ def failed_inputs(output: Output) -> list[Failure]:
 def failed_clips(output: Output) -> list[Failure]:
     """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
     found: list[Failure] = []
-    for prefix, step, record in (
-        ("renders", "render", Render),
-        ("tokenized", "tokenize", TokenizedClip),
+    for name, step, record in (
+        (output.renders, "render", Render),
+        (output.tokenized, "tokenize", TokenizedClip),
     ):
-        if name := output.current(prefix, step):
+        if name is not None:
             rows = output.of_kept(name, record, ["outcome", "reason", "detail"])
             rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
             rows = rows.slice(0, MOST_FAILURES - len(found))

@@ -138,7 +138,7 @@ def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
     video_kept = f"{readable.share(counts.kept_s, counts.source_s)} of the video"
     totals.append(Total("Kept", readable.thousands(counts.kept), clips_kept))
     totals.append(Total("Kept video", readable.duration(counts.kept_s), video_kept))
-    if made:
+    if made and made[0].is_current:
         first = made[0]
         clips = f"of {readable.thousands(first.clips)} clips"
         totals.append(Total("Token windows", readable.thousands(first.windows), clips))
@@ -149,8 +149,8 @@ def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
 
 
 def amount(made: list[Tokens]) -> str:
-    """How many windows and tokens there are of the first tokenizer, in words; empty without."""
-    if not made:
+    """How many windows and tokens there are of the tokens that count, in words; empty without."""
+    if not made or not made[0].is_current:
         return ""
     words, count = made[0].amount
     return f"{readable.thousands(made[0].windows)} windows, {readable.large(count)} {words}"
