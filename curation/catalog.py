@@ -57,7 +57,9 @@ class Catalog:
         with _storage_faults(name):
             try:
                 return DeltaTable(
-                    self.storage.table_uri(name), version, storage_options=self.storage.delta_options
+                    self.storage.table_uri(name),
+                    version,
+                    storage_options=self.storage.delta_options,
                 )
             except TableNotFoundError:
                 return None
