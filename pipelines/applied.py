@@ -61,15 +61,16 @@ def applied(catalog: Catalog) -> dict[str, Applied]:
 def changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """What differs between two sections of a step, sorted by key."""
     old, new = (dict(_values(SECTION[step], section)) for section in (before, after))
+    different = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return [
         Change(key, _text(old.get(key)), _text(new.get(key)))
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
+        for key in different
+        if key.partition(".")[0] == key or key.partition(".")[0] not in different
     ]
 
 
 def _values(section: str, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every value by its key; a choice among classes is its name, and its settings."""
+    """Every value by its key; of a choice among classes the name, and below it the settings."""
     for key, value in data.items():
         if f"{section}.{key}" in CHOSEN and isinstance(value, Mapping):
             yield key, ", ".join(value)

@@ -40,7 +40,7 @@ def say_changes(job: Job, step: str) -> None:
     for each in changes(step, last.settings, now):
         show.console.print(
             f"[yellow]{step}[/]: {escape(each.key)} {escape(each.before)} → {escape(each.after)}"
-            f" (was {escape(each.before)} on {when(last.started)})"
+            f" ({escape(each.before)} was given on {when(last.started)})"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from rich.table import Table
 
 from curation import inputs
 from curation.dataset import Dataset
-from curation.listing import LINKED
+from curation.listing import LINKED, NO_ENDING, OTHER
 from curation.storage import PlaceError, Storage
 from pipelines.drive import Tally, Watch
 from pipelines.job import NothingToDoError
@@ -37,6 +38,11 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 _QUIET_SECONDS = 10.0
 _MOST_SHOWN = 20
 _MOST_KINDS = 8
+_KINDS = {
+    NO_ENDING: "without an ending",
+    OTHER: "with other endings",
+    LINKED: "linked folders (point at one to have what it holds)",
+}
 
 
 def opened(out: str) -> Dataset:
@@ -49,8 +55,9 @@ def opened(out: str) -> Dataset:
     return dataset
 
 
-def path(text: str) -> Path:
+def path(given: str | Path) -> Path:
     """A local path that was given; other addresses would become folders of that name."""
+    text = os.fspath(given)
     try:
         storage = Storage.at(text)
     except PlaceError as error:
@@ -113,11 +120,9 @@ def said(counts: Mapping[str, int]) -> str:
 def passed_over(counts: Mapping[str, int]) -> str:
     """What a listing passed over, in words, the most frequent first."""
     first = dict(Counter(counts).most_common(_MOST_KINDS))
-    words = [f"{count:,} {kind}" for kind, count in first.items()]
+    words = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in first.items()]
     if more := sum(counts.values()) - sum(first.values()):
-        words.append(f"{more:,} others")
-    if LINKED in counts:
-        words.append("linked folders are not followed: point at them to have what they hold")
+        words.append(f"{more:,} more")
     return ", ".join(words)
 
 
