@@ -43,7 +43,7 @@ _MOST_SHOWN = 300
 class HeldError(EnvironmentFaultError):
     """Another run is at work on these tables; the message says which."""
 
-    advice = "This run has changed nothing there. Start it again when the other one has ended."
+    advice = "This run has left those tables as they are. Start it again when the other has ended."
 
 
 @dataclass(frozen=True)

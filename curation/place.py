@@ -8,6 +8,7 @@ import re
 import secrets
 import tempfile
 
+from curation.reasons import EnvironmentFaultError
 from curation.storage import PlaceError, Storage, address, storage_faults
 
 _REFUSED = r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]"
@@ -48,10 +49,14 @@ def check_writable(storage: Storage) -> None:
         with storage_faults():
             storage.filesystem.delete_file(storage.path(name))
         return
-    there = _nearest(storage.root)
-    with storage_faults(there), tempfile.TemporaryFile(dir=there) as file:
-        file.write(bytes(_PROBE_BYTES))
-        file.flush()
+    try:
+        with tempfile.TemporaryFile(dir=_nearest(storage.root)) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+    except OSError as error:
+        raise EnvironmentFaultError(
+            f"{storage.root} cannot be written: {error.strerror}"
+        ) from error
     check_room(storage)
 
 
@@ -66,7 +71,7 @@ def check_room(storage: Storage, size_bytes: int = 0) -> None:
     with storage_faults():
         disk = os.statvfs(there)
         if disk.f_blocks and disk.f_bavail * disk.f_frsize < size_bytes + _ROOM_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), there)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), storage.root)
 
 
 def _nearest(root: str) -> str:

@@ -365,7 +365,7 @@ class CaptionedClip:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that did work. The only table with clock times."""
+    """One run that did work. Beside `listed` and `passed_over` the only table with clock times."""
 
     run_id: str
     """Random."""
