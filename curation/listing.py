@@ -143,8 +143,10 @@ def _folder_s3(storage: Storage, own: str, over: Counter[str]) -> Iterator[Entry
         if info.type == fs.FileType.File and not (own and uri.startswith(own)):
             if why := _no_video(info.base_name):
                 over[why] += 1
+            elif _s3_problem(uri):
+                yield entry_at(uri, {})
             else:
-                yield Entry(uri, int(info.size), _time(info), problem=_s3_problem(uri))
+                yield Entry(uri, int(info.size), _time(info))
 
 
 def _folder(storage: Storage, own: str, over: Counter[str]) -> Iterator[Entry]:

@@ -116,10 +116,15 @@ class Storage:
 
     @contextlib.contextmanager
     def local(self, relative: str = "") -> Iterator[str]:
-        """A local path under which a file can be read; a temporary copy if it lies on S3."""
+        """A local path under which a file can be read; a temporary copy if it lies on S3.
+
+        Raises `FileNotFoundError`, also for a key that no client can ask for.
+        """
         if not self.is_s3:
             yield self.uri(relative)
             return
+        if "" in self.path(relative).split("/"):
+            raise FileNotFoundError(f"a part of the key is empty: {self.uri(relative)}")
         with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
             target = os.path.join(folder, "copy" + Path(relative or self.root).suffix[:16])
             with (

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -94,18 +93,6 @@ def test_a_writable_prefix_is_left_as_it_was(monkeypatch):
     assert [each["Key"] for each in listed.get("Contents", []) if each["Size"]] == []
     with pytest.raises(EnvironmentFaultError, match="(?i)bucket"):
         check_writable(Storage.at(f"{bucket}-gone/out"))
-
-
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 3 MiB."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount here: {error}")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_a_read_only_place_is_said_before_any_work(small_disk):
