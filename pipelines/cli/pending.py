@@ -40,7 +40,7 @@ def pending(
         else:
             places = sorted(set(rows["place"].to_pylist()))
             words = shlex.join(["reelmill", "scan", *places, "--out", out])
-            show.console.print(f"go on:  {escape(words)}")
+            show.console.print(f"go on:  {escape(words)}  (or curate; with the options of before)")
     for place, counts in inputs.passed_over(catalog).items():
         if counts:
             show.console.print(

@@ -1,4 +1,4 @@
-"""What was listed and waits: stored before it is watched, superseded, withdrawn, and never twice."""
+"""What was listed and waits: stored before it is watched, superseded, withdrawn, never twice."""
 
 import os
 from collections import Counter

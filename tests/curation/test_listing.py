@@ -275,9 +275,9 @@ def test_a_numbered_sequence_is_counted_as_one_kind(tmp_path):
 def test_a_row_of_a_list_that_names_no_place_fails_alone(tmp_path):
     (tmp_path / "list.txt").write_text("s3://\nfile://host/a.mp4\ngs:/b/c.mp4\n")
     first, second, third = list_inputs([str(tmp_path / "list.txt")])
-    assert (first.uri, "file:///PATH" in first.problem) == ("file://host/a.mp4", True)
-    assert "names no bucket" in third.problem
-    assert second == Entry(f"{tmp_path}/gs:/b/c.mp4")
+    assert first == Entry(f"{tmp_path}/gs:/b/c.mp4")
+    assert (second.uri, "file:///PATH" in second.problem) == ("file://host/a.mp4", True)
+    assert (third.uri, "names no bucket" in third.problem) == ("s3://", True)
 
 
 @pytest.mark.s3

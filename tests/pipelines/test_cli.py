@@ -298,14 +298,14 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_watched(reelmill, c
         0,
         "4 inputs were listed and never watched:\n"
         + "".join(f"  {videos}/{n}.mp4\n" for n in range(1, 5))
-        + f"go on:  reelmill scan '{videos}' --out {out}\n"
+        + f"go on:  reelmill scan '{videos}' --out {out}  (or curate; with the options of before)\n"
         + f"passed over in {videos}: 1 .txt\n",
     )
     page = tmp_path / "r.html"
     assert reelmill("report", out, "--html", page).code == 0
     text = page.read_text()
     assert "4 listed inputs were never watched. To go on, run" in text
-    assert "never watched <b>4 · 80%" in text
+    assert re.search(r"never watched.{0,4}4 · 80", text)
     assert "Passed over when listing: 1 .txt." in text
     (videos / "4.mp4").unlink()
     assert reelmill(*arguments).code == 0
@@ -401,9 +401,9 @@ def test_a_setting_that_changes_is_said_and_those_of_an_output_are_shown(reelmil
 
 
 def test_the_second_run_is_refused_and_told_by_whom(reelmill, copied):
+    (table,) = Dataset(copied.out).catalog.names("renders")
     with Dataset(copied.out).catalog.writer("render", {"renders/x": Render}):
         assert reelmill("render", copied.out, *copied.options).code == 3, "other tables are free"
-    (table,) = Dataset(copied.out).catalog.names("renders")
     shutil.rmtree(copied.out / table)
     with Dataset(copied.out).catalog.writer("render", {table: Render}) as first:
         ended = reelmill("render", copied.out, *copied.options)
@@ -442,7 +442,7 @@ def test_a_full_disk_is_told_as_one_and_the_run_goes_on_once_there_is_room(
     reelmill, curated, small_disk, capfd
 ):
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(1_300_000))
+    ballast.write_bytes(bytes(1_750_000))
     arguments = ("curate", curated.videos, "--out", small_disk / "out", *curated.options)
     ended = reelmill(*arguments)
     assert (ended.code, "No space left on device" in ended.err) == (4, True)
