@@ -71,6 +71,9 @@ class MediaError(Exception):
 class EnvironmentFaultError(Exception):
     """The surroundings failed (disk full, storage down), which is no verdict on any input."""
 
+    advice: str = ""
+    """What to do about it, where running again is not the answer."""
+
 
 class OutOfReachError(Exception):
     """This input cannot be reached just now; nothing is decided about it, and the rest goes on."""

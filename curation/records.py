@@ -106,6 +106,43 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """One input when it was listed, written before it is watched. Of an address the newest counts.
+
+    An input that was not listed again as it was before adds no row.
+    """
+
+    uri: str
+    """Where the input lies: a path or an `s3://` address."""
+    size_bytes: int
+    """Its size; 0 if it could not be read."""
+    modified: str
+    """Its modification time or etag; the outcome in `sources` has the same three."""
+    place: str
+    """The folder, list or file that was pointed at."""
+    listed: str
+    """When, UTC, ISO 8601."""
+    withdrawn: bool = False
+    """Whether it is no longer wanted: it was not there when its place was listed again, or it was
+    taken off the list by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """What a listing found under one place and did not take for a video. The newest counts."""
+
+    place: str
+    """The folder that was pointed at."""
+    kind: str
+    """An ending such as `.txt`, or `no ending`, `other endings`, `hidden` (the name starts with a
+    dot), `linked folder` (not followed); empty where there was nothing."""
+    count: int
+    """How many."""
+    listed: str
+    """When, UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One candidate clip: its span and the shot it lies in."""
 
@@ -373,7 +410,8 @@ class CaptionedClip:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that did work, or came back to a finished table. The only table with clock times."""
+    """One run that did work, or came back to a finished table. Beside `listed` and `passed_over` the
+    only table with clock times."""
 
     run_id: str
     """Random."""

@@ -45,6 +45,8 @@ def export(
     version of the index. Raises `ValueError`.
     """
     file = Path(name) if name.endswith(".parquet") else None
+    if file is not None and Storage.at(name).is_s3:
+        raise ValueError(f"{name}: a subset's file has to be local")
     label = file.stem if file else name
     if not _NAME.fullmatch(label):
         raise ValueError(f"a subset's name is of letters, digits, dots and dashes, not {label!r}")

@@ -19,7 +19,9 @@ from curation.records import (
     Clip,
     ClipLabel,
     Embedding,
+    Listed,
     Neighbour,
+    PassedOver,
     Render,
     Run,
     Signature,
@@ -36,6 +38,8 @@ from tokenizer.tokenize import TokenizedClip
 FOLDER = Path(__file__).parent
 
 TABLES: dict[str, type[Any]] = {
+    "listed": Listed,
+    "passed_over": PassedOver,
     "sources": Source,
     "clips": Clip,
     **{table_name(score): score.record for score in SCORES.values()},

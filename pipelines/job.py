@@ -10,18 +10,18 @@ import platform
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow.compute as pc
 
-from curation import records
+from curation import inputs, records
 from curation.caption.contract import Budget
 from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
-from curation.listing import Entry
+from curation.listing import Listing
 from curation.records import CaptionedClip, Render, Run
 from curation.render.step import RenderStep
 from curation.scan.step import ScanStep
@@ -81,12 +81,21 @@ class Job:
     """Which clips to render, caption and tokenize: a selection or a subset; None for the newest."""
     captions: list[CaptionStep] = field(default_factory=list)
     """Steps of captioning that this job has gone through."""
+    give_up: bool = False
+    """Whether what is out of reach fails as `missing` and is not left for another run."""
+    unreachable: list[str] = field(default_factory=list)
+    """Sources that were out of reach, in words."""
 
     def scan(
-        self, entries: Sequence[Entry], watch: Watch, retry: frozenset[str] = frozenset()
+        self, listing: Listing, watch: Watch, retry: frozenset[str] = frozenset()
     ) -> Tally | None:
-        """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing."""
-        step = ScanStep(self.dataset.catalog, self.profile.scan, entries, retry)
+        """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing.
+
+        The listing is stored before anything is watched.
+        """
+        step = ScanStep(self.dataset.catalog, self.profile.scan, listing.entries, retry)
+        step.check()
+        inputs.record(self.dataset.catalog, listing)
         if dropped := step.failures_dropped():
             # Told first, so that a run that is killed amid it has not promised too much.
             counts = Counter(dropped=dropped)
@@ -199,8 +208,9 @@ class Job:
         tally = Tally()
         began, start = _now(), time.monotonic()
         try:
-            drive(step, (executor or self.executor)(), tally, watch)
+            drive(step, (executor or self.executor)(), tally, watch, give_up=self.give_up)
             self.away[step.name] += tally.counts[AWAY]
+            self.unreachable.extend(tally.unreachable)
         finally:
             if tally.done > tally.counts[AWAY]:
                 cpu = {part: round(s, 3) for part, s in tally.cpu_seconds.items()}

@@ -73,10 +73,15 @@ def evaluate(
     fvd: Annotated[
         Path | None, typer.Option(help="TorchScript network for FVD; it can run code.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="File for all figures.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="File for the figures of each clip.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="File for all figures.", parser=show.path)
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="File for the figures of each clip.", parser=show.path)
+    ] = None,
     video: Annotated[
-        Path | None, typer.Option(help="File for source, reconstruction and difference.")
+        Path | None,
+        typer.Option(help="File for source, reconstruction and difference.", parser=show.path),
     ] = None,
 ) -> None:
     """Compare tokenizers on rendered clips.

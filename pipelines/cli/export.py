@@ -9,6 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from curation.place import check_writable
+from curation.storage import Storage
 from pipelines.cli import show
 from pipelines.drive import Tally
 from pipelines.job import NothingToDoError
@@ -50,6 +52,7 @@ def export(
     from tokenizer.export.facts import ExportError, Facts, Parts
 
     show.opened(out)
+    check_writable(Storage.at(dest))
     try:
         with show.console.status("reading tables"):
             facts = Facts(out, selection, Parts(clips, captions, tokens))

@@ -27,7 +27,9 @@ app.command("eval", epilog="Example: reelmill tokenizer eval out -t pca-8x8x8 -t
 @app.command(epilog="Example: reelmill tokenizer fit out --rate 8x8x8 --weights mine.safetensors")
 def fit(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to fit on.")],
-    weights: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
+    weights: Annotated[
+        Path, typer.Option(help="File to write, ending in .safetensors.", parser=show.path)
+    ],
     *,
     rate: Annotated[str, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
     short_side: Annotated[
@@ -61,7 +63,9 @@ def decode(
     out: Annotated[str, typer.Argument(help="Output folder.")],
     clip: Annotated[str, typer.Argument(help="Clip id, or its first digits.")],
     *,
-    video: Annotated[Path, typer.Option(help="File to write.")] = Path("decoded.mp4"),
+    video: Annotated[Path, typer.Option(help="File to write.", parser=show.path)] = Path(
+        "decoded.mp4"
+    ),
     head: Annotated[
         Literal["codes", "latents"], typer.Option(help="Discrete codes or continuous latents.")
     ] = "codes",

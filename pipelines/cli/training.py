@@ -17,7 +17,9 @@ _RATES = Literal["4x8x8", "8x8x8", "8x16x16"]
 
 def pack(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to cut crops of.")],
-    crops: Annotated[Path, typer.Argument(help="File to write.")] = Path("crops.safetensors"),
+    crops: Annotated[Path, typer.Argument(help="File to write.", parser=show.path)] = Path(
+        "crops.safetensors"
+    ),
     *,
     split: Annotated[
         Path, typer.Option(help="JSON with lists train and validation; made if it is not there.")
@@ -56,7 +58,9 @@ def pack(
 
 def train(
     crops: Annotated[Path, typer.Argument(help="File that `reelmill tokenizer pack` wrote.")],
-    folder: Annotated[Path, typer.Argument(help="Where checkpoint, log, curves and weights go.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where checkpoint, log, curves and weights go.", parser=show.path)
+    ],
     *,
     rate: Annotated[_RATES, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 20_000,

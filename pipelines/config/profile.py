@@ -42,19 +42,20 @@ def load(
     config: str | None = None,
     changes: Iterable[str] = (),
     *,
+    command: str = "curate",
     tokenizers: Callable[[str], Any] = load_tokenizer,
 ) -> Profile:
     """The default profile, with a file (or shipped profile) laid over it, then `a.b=c` changes.
 
-    `tokenizers` gives a tokenizer by name; a server that reads many profiles keeps them. Raises
-    `ConfigError`.
+    A change of what the `command` does not read is refused. `tokenizers` gives a tokenizer by name;
+    a server that reads many profiles keeps them. Raises `ConfigError`.
     """
     data = read(profiles_folder() / "default.yaml")
     if config is not None:
         data = laid_over(data, read(find(config)))
     _refuse_unknown_keys(data)
     for change in changes:
-        change_value(data, change)
+        change_value(data, change, command)
         _refuse_unknown_keys(data)
     return _profile(data, tokenizers)
 

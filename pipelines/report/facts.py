@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.inputs import passed_over, pending
 from curation.reasons import INPUT_REASONS
 from curation.records import Render
 from curation.select.policy import FILTER_REASONS
@@ -27,6 +28,10 @@ class Counts:
     scanned: int
     failed: Counter[str]
     """Inputs that failed, by reason."""
+    unwatched: list[str]
+    """Places with inputs that were listed and never watched, one for each input."""
+    passed_over: Counter[str]
+    """What listings did not take for videos, by kind."""
     copies: int
     """Scanned inputs whose bytes are those of another one."""
     source_s: float
@@ -74,6 +79,8 @@ def gather(output: Output) -> Counts:
         inputs=sources.num_rows,
         scanned=scanned.num_rows,
         failed=tally(sources.filter(pc.field("outcome") == "failed"), "reason"),
+        unwatched=pending(output.dataset.catalog)["place"].to_pylist(),
+        passed_over=sum(passed_over(output.dataset.catalog).values(), Counter()),
         copies=scanned.num_rows - distinct.num_rows,
         source_s=pc.sum(distinct["duration_s_max"]).as_py() or 0.0,
         clips=clips.num_rows,

@@ -125,10 +125,12 @@ class Tokenizer:
 
 
 def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
-    failed = sum(counts.failed.values())
+    beside = f"{readable.thousands(sum(counts.failed.values()))} failed"
+    if waiting := len(counts.unwatched):
+        beside += f", {readable.thousands(waiting)} never watched"
     mean = readable.duration(counts.clips_s / max(1, counts.clips))
     totals = [
-        Total("Inputs", readable.thousands(counts.inputs), f"{readable.thousands(failed)} failed"),
+        Total("Inputs", readable.thousands(counts.inputs + waiting), beside),
         Total("Source video", readable.duration(counts.source_s), "distinct files"),
         Total("Clips", readable.thousands(counts.clips), f"{mean} long on average"),
     ]
