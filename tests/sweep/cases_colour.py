@@ -169,14 +169,13 @@ def tone_mapped(signal: Floats, pq: bool) -> Floats:
     """PQ or HLG signals of 0 to 1 in BT.2020 as SDR of 0 to 255 in BT.709.
 
     Linear light in units of 100 nits, BT.709 primaries, the Hable curve on the largest channel with
-    a peak of ten units, and the transfer of BT.709.
+    a peak of ten units, and the inverse of a display of BT.1886, which BT.709 is shown on.
     """
     linear = _pq(signal) if pq else _hlg(signal)
     moved = np.maximum(linear @ np.linalg.inv(_XYZ_OF_709).dot(_XYZ_OF_2020).T, 0)
     most = np.maximum(moved.max(axis=1, keepdims=True), 1e-6)
     mapped = moved * (_hable(most) / _hable(np.array(10.0))) / most
-    shown = np.where(mapped < 0.018, 4.5 * mapped, 1.099 * mapped**0.45 - 0.099)
-    return np.asarray(np.clip(shown, 0, 1) * 255, np.float64)
+    return np.asarray(np.clip(mapped, 0, 1) ** (1 / 2.4) * 255, np.float64)
 
 
 _XYZ_OF_2020 = np.array([[0.636958, 0.144617, 0.168881], [0.262700, 0.677998, 0.059302],
@@ -192,11 +191,10 @@ def _pq(signal: Floats) -> Floats:
 
 
 def _hlg(signal: Floats) -> Floats:
-    """Scene light, and the system gamma of 1.2 for a display of 1000 nits."""
+    """Scene light with the system gamma of 1.2 for a display of 1000 nits, on each channel."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-    luma = scene @ np.array([0.2627, 0.6780, 0.0593])
-    return np.asarray(10 * scene * luma[:, None] ** 0.2, np.float64)
+    return np.asarray(10 * scene**1.2, np.float64)
 
 
 def _hable(light: Floats) -> Floats:

@@ -102,20 +102,23 @@ def _pairs() -> Iterator[Case]:
     for name, change in odd.items():
         for codec in ("h264", "mpeg2"):
             made = recipe("ts", codec, sound=SOUND["mp2"], after=(damage.ts_times(change),))
-            truth = replace(truth_of(made), breaks=(30, 31) if name == "wild" else ())
+            truth = replace(truth_of(made), repaired=True)
+            if name == "wild":
+                truth = replace(truth, breaks=(30, 31))
             yield Case("ts", f"{name} time", codec, made, truth, resampled=name != "wild")
         if name != "wild":
             for container, codec in (("mkv", "h264"), ("mkv", "mjpeg"), ("webm", "vp8")):
                 change_ms = damage.mkv_times(change)
                 for kind, times in (("", constant(60)), (" variable", variable(60))):
                     made = recipe(container, codec, times=times, after=(change_ms,))
-                    truth = replace(truth_of(made), duration_tolerance_s=0.1)
+                    truth = replace(truth_of(made), duration_tolerance_s=0.1, repaired=True)
                     yield Case(container, f"{name} time", codec + kind, made, truth, resampled=True)
     for suffix in ("mp4", "mov"):
         for codec in ("h264", "h264b"):
             zero = damage.sample_of_length_0(20)
             made = recipe(suffix, codec, times=variable(60), after=(zero,))
             truth = replace(truth_of(made), duration_tolerance_s=0.1, tolerance_s=0.101)
+            truth = replace(truth, repaired=True)
             yield Case(suffix, "equal time", codec, made, truth, resampled=True)
 
 
@@ -193,8 +196,8 @@ def glue(path: Path, *parts: Recipe) -> Path:
     return whole
 
 
-def joined(*parts: Recipe) -> Truth:
-    """The truth of parts that play one after another."""
+def joined(*parts: Recipe, jumps: bool = True) -> Truth:
+    """The truth of parts that play one after another; `jumps` says whether times do not go on."""
     truths = [truth_of(part) for part in parts]
     numbers = tuple(n for truth in truths for n in truth.numbers)
     starts, breaks, begin = [], [], 0.0
@@ -203,6 +206,6 @@ def joined(*parts: Recipe) -> Truth:
         starts += [begin + start for start in truth.starts]
         begin += truth.duration_s
     return replace(
-        truths[0], numbers=numbers, starts=tuple(starts), breaks=tuple(breaks[1:]),
+        truths[0], numbers=numbers, starts=tuple(starts), breaks=tuple(breaks[1:]) if jumps else (),
         duration_s=begin, duration_tolerance_s=0.1,
     )  # fmt: skip

@@ -131,10 +131,15 @@ def scan_faults(
     """What the rows of a source and its clips say that is not so."""
     wrong = []
     count = len(truth.numbers)
+    said = getattr(source, "remarks", None)
     if truth.numbers and source.frames != count:
         lost = count - (source.frames or 0)
         if not 0 < lost <= truth.may_lose:
             wrong.append(f"{source.frames} frames for {count}")
+        elif not said:
+            wrong.append(f"{source.frames} frames for {count}, and the row says nothing of it")
+    if truth.breaks and not said:
+        wrong.append("the row says nothing of the jump of time")
     slack = truth.duration_tolerance_s or 2 * truth.tolerance_s
     if source.frames == count and abs((source.duration_s or 0) - truth.duration_s) > slack:
         wrong.append(f"duration {source.duration_s:.3f} s for {truth.duration_s:.3f} s")
@@ -348,8 +353,9 @@ def _look_resampled(  # noqa: PLR0917
             outcome.wrong.append(f"{where}: frame {frame} shows {number}")
             return
         until = shown[place + 1] if place + 1 < len(shown) else length
-        off = max(shown[place] - frame / fps, frame / fps - until)
-        if off > 0.5 / fps + 0.021:
+        off = abs(shown[place] - frame / fps)
+        least = float(np.abs(shown - frame / fps).min())
+        if off > least + (0.051 if truth.repaired else 0.021):
             outcome.wrong.append(
                 f"{where}: frame {frame} ({frame / fps:.3f} s) shows {number}, which is at "
                 f"{shown[place]:.3f} to {until:.3f} s"

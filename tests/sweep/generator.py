@@ -65,6 +65,8 @@ class Truth:
     patches: Floats | None = None
     """RGB of the ten patches by the stated rule; None where colours are not looked at."""
     patch_tolerance: float = 8.0
+    repaired: bool = False
+    """Whether a time in the file is wrong, so that a neighbour of a frame may be nearest."""
     breaks: tuple[int, ...] = ()
     """Frames at which time jumps: no clip holds one inside, and starts after it may be any."""
     may_refuse: dict[str, str] = field(default_factory=dict)

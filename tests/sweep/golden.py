@@ -49,11 +49,11 @@ def truths() -> dict[str, Truth]:
     """What each file has to give."""
     return {
         "01_ts_mp2_sound.ts": even(75, sound=(0, 3)),
-        **as_contained("02_vfr_one_equal_pts.mkv", 6.74),
-        **as_contained("02_vfr_one_zero_length_sample.mp4", 6.74),
+        **as_contained("02_vfr_one_equal_pts.mkv", 6.74, repaired=True),
+        **as_contained("02_vfr_one_zero_length_sample.mp4", 6.74, repaired=True),
         "03_audio_keep_dvd.vob": even(200, sound=(0, 8)),
         **as_contained("04_audio_keep_mp3.avi", 4.04, sound=(0, 4)),
-        "05_midway_untagged_then_709.mkv": even(100),
+        "05_midway_untagged_then_709.mkv": even(100, patches=None),
         "05_midway_420_then_444.ts": even(100),
         "06_vui_ycgco_tag.mp4": even(25),
         "07_pq_primaries_unspecified.mp4": toned(pq=True),
@@ -64,7 +64,7 @@ def truths() -> dict[str, Truth]:
             96, 1001 / 24000, fps=24000 / 1001, duration_tolerance_s=0.05, tolerance_s=0.042
         ),
         "10_thumbnail_track_first.mp4": even(100),
-        "11_pid_changes_midway.ts": even(100, breaks=(50,)),
+        "11_pid_changes_midway.ts": even(100, may_lose=50),
         "12_cat_of_two_ts.ts": even(100, breaks=(50,)),
         "13_ts_gap_1h.ts": even(100, breaks=(50,)),
         **as_contained("14_avi_dropped_frames_bframes.avi", 3.68),
