@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.sweep.case import Case
 from tests.sweep.cases_codecs import SOUND
 from tests.sweep.cases_time import glue, joined
 from tests.sweep.encoders import UNTIMED, X264, recipe
-from tests.sweep.generator import Recipe, constant, ffmpeg, truth_of, write
+from tests.sweep.generator import Recipe, Truth, constant, ffmpeg, truth_of, write
 
 SIZES = {"size_changes": "the size of the picture changes midway"}
 
@@ -158,12 +159,30 @@ def _fields() -> Iterator[Case]:
         made = replace(made, video=(*made.video, *fields), filters="setfield=tff")
         truth = truth_of(made)
         yield Case(container, "interlaced", codec, made, truth)
+    telecined = golden_telecine()
+    for container in ("mpg", "ts", "mkv", "m2v"):
+        yield Case(container, "soft telecine", "mpeg2", Recipe(), telecined,
+                   made=lambda path, c=container: _copied(path, c))  # fmt: skip
     for container in ("mp4", "ts", "mkv"):
         made = recipe(container, "h264", filters="setfield=tff")
         made = replace(
             made, video=(*X264, "-flags:v", "+ildct+ilme+bitexact", "-x264-params", "tff=1")
         )
         yield Case(container, "interlaced", "h264", made, truth_of(made))
+
+
+def golden_telecine() -> Truth:
+    """96 film frames, shown for two and three fields by turns."""
+    film = truth_of(Recipe(times=constant(96, Fraction(24000, 1001)), size=(320, 192)))
+    return replace(film, tolerance_s=0.042, duration_tolerance_s=0.05)
+
+
+def _copied(path: Path, container: str) -> Path:
+    """The telecined file of tests/golden in another container."""
+    target = path.with_name(f"{path.name}.{container}")
+    source = Path(__file__).parents[1] / "golden/media/09_soft_telecine_dvd.vob"
+    ffmpeg("-i", source, "-map", "0:v", "-c", "copy", target)
+    return target
 
 
 def _turned() -> Iterator[Case]:

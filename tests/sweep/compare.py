@@ -165,7 +165,7 @@ def _time_faults(clips: Sequence[Clip], truth: Truth) -> Iterator[str]:
     ends = [*truth.starts[1:], truth.duration_s]
     for clip in clips:
         inside = [b for b in truth.breaks if clip.start_frame < b < clip.end_frame]
-        if inside:
+        if inside and clip.end_frame - inside[0] > truth.break_slack:
             yield f"clip {clip.start_frame}-{clip.end_frame} holds a break at {inside[0]}"
         after_break = bool(truth.breaks) and clip.end_frame > truth.breaks[0]
         start, end = truth.starts[clip.start_frame], ends[clip.end_frame - 1]

@@ -69,6 +69,8 @@ class Truth:
     """Whether a time in the file is wrong, so that a neighbour of a frame may be nearest."""
     breaks: tuple[int, ...] = ()
     """Frames at which time jumps: no clip holds one inside, and starts after it may be any."""
+    break_slack: int = 0
+    """How many frames later a jump may be found, where frames have no times of their own."""
     may_refuse: dict[str, str] = field(default_factory=dict)
     """Reasons with which the file may be refused, and why that is right."""
     must_refuse: bool = False
@@ -219,7 +221,9 @@ def truth_of(recipe: Recipe, rule: Coding | None = None, **more: object) -> Trut
     width, height = recipe.size
     if "h263" in recipe.video:
         width = round(width * 12 / 11)  # the shape of its pixels is not square
+    steps = {b - a for a, b in pairwise(recipe.times)}
     truth = Truth(
+        fps=float(1 / steps.pop()) if count > 2 and len(steps) == 1 else None,
         numbers=tuple(range(recipe.first, recipe.first + count)),
         starts=tuple(times[:-1]),
         duration_s=times[-1],
