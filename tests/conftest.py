@@ -11,6 +11,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fault-seeds", type=int, default=1, help="Seeded moments of death for each target."
     )
+    parser.addoption(
+        "--sweep", action="store_true", help="Every file of tests/sweep instead of a tenth."
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,1 @@
+"""Small videos of many kinds, made anew, and whether the product reads each one right."""
