@@ -410,8 +410,8 @@ class CaptionedClip:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that did work, or came back to a finished table. Beside `listed` and `passed_over` the
-    only table with clock times."""
+    """One run that did work, or came back to a finished table. Beside `listed` and `passed_over`
+    the only table with clock times."""
 
     run_id: str
     """Random."""
