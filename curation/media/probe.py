@@ -35,6 +35,9 @@ class Packets:
     """Packets after a key frame that is not the first packet that are shown before it."""
     excused: int
     """Packets that the demuxer calls damaged where no picture is."""
+    restarts: tuple[int, ...]
+    """Frames before those key frames with which times restart or go on after a gap, if each packet
+    holds a frame."""
     end_pts: int | None
     """When the frame that is shown last ends, in the stream's time base; None if unknown."""
 
@@ -212,7 +215,8 @@ def _assemble(
 def _packets(raw: dict[str, Any]) -> Packets:
     skipped = raw["first_key"] or 0
     leading = raw["leading"] if skipped else 0
-    return Packets(raw["count"], skipped, leading, raw["excused"], raw["end_pts"])
+    before = tuple(number - skipped - leading for number in raw["restarts"])
+    return Packets(raw["count"], skipped, leading, raw["excused"], before, raw["end_pts"])
 
 
 def _continues(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:

@@ -25,7 +25,7 @@ import av.logging
 _WINDOW = 64
 """Packets among which the last one shown is looked for: more than any reordering spans."""
 _NEAR = 4
-"""A packet that is damaged within so many of a restart was cut short by it."""
+"""A packet that is called damaged within so many before another recording was ended by it."""
 _RESTART_S = (-0.5, 10.0)
 """A step in time outside of these is a restart or a gap."""
 _UNSTATED = 2
@@ -71,8 +71,12 @@ class _Packets:
     damaged: int = 0
     """Packets that the demuxer calls damaged."""
     excused: int = 0
-    """More such packets, which damage no picture: before the first key frame, and cut short where
-    one recording ends and another begins."""
+    """More such packets, which damage no picture: before the first key frame, and right before a
+    key frame or a restart of times, where one recording ends and another begins."""
+    restarts: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    """Packets before the key frame with which times restart or go on after a gap."""
+    restarting: bool = False
+    keys: int = 0
     first_pts: int | None = None
     key_pts: int | None = None
     counting: bool = False
@@ -92,12 +96,19 @@ class _Packets:
         self.count += 1
         if self.first_pts is None:
             self.first_pts = pts
-        if packet.is_corrupt:
-            self._suspect()
-        if None not in (dts, self.last_dts) and self._restarts(dts - self.last_dts):
+        self.keys += packet.is_keyframe
+        restarts = None not in (dts, self.last_dts) and self._restarts(dts - self.last_dts)
+        if restarts:
             self.tail.clear()
+            self.restarting = True
+        if self.restarting and packet.is_keyframe:
+            self.restarts.append(self.count - 1)
+            self.restarting = False
+        if restarts or (packet.is_keyframe and self.keys < self.count):
             self.excused += len(self.suspects)
             self.suspects.clear()
+        if packet.is_corrupt:
+            self._suspect()
         self.last_dts = dts if dts is not None else self.last_dts
         while self.suspects and self.count > self.suspects[0] + _NEAR:
             self.suspects.popleft()
@@ -124,6 +135,7 @@ class _Packets:
             "leading": self.leading,
             "damaged": self.damaged + len(self.suspects),
             "excused": self.excused,
+            "restarts": [*self.restarts],
             "end_pts": end,
             "end_s": None if end is None else end * self.tick_s,
             "first_s": None if self.first_pts is None else self.first_pts * self.tick_s,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import itertools
 import json
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -31,6 +32,8 @@ Timestamps = Literal["exact", "repaired", "none"]
 
 _AROUND = 5
 """Stamps on either side of a fall that say whether it is for good."""
+_STEADY = 0.9
+"""Share of steps of one length from which frames come at a constant rate."""
 _CONTRADICTS = 0.05
 """Share by which frames at the header's rate may miss the duration."""
 _MOST_STRETCHES = 200
@@ -116,10 +119,13 @@ def timeline(
     longest_s: float,
     header_fps: float | None,
     duration_s: float | None,
+    restarts: Sequence[int] = (),
 ) -> Timeline:
     """The timeline of a source; `end_pts` is when its last frame ends, if the container says so.
 
-    `header_fps` and `duration_s` are what the container's header says; both may be None.
+    `header_fps` and `duration_s` are what the container's header says; both may be None. `restarts`
+    are frames with which another recording begins: where stamps fall back near one of them, it is
+    there, since the last frames of a recording may bear stamps of the next.
     """
     count = len(stamps.pts)
     if stamps.time_base <= 0 or stamps.real.sum() < min(count, 2):
@@ -127,11 +133,10 @@ def timeline(
         return Timeline(
             None, stamps.time_base, np.arange(count + 1) / rate, analysed, False, "none"
         )
-    parts = [
-        _repaired(stamps.pts[a:b], stamps.real[a:b], end_pts if b == count else None)
-        for a, b in _between_restarts(stamps)
-    ]
     longest = longest_s / float(stamps.time_base)
+    recordings = _recordings(stamps, restarts, longest)
+    parts = [_repaired(*each, None) for each in recordings[:-1]]
+    parts.append(_repaired(*recordings[-1], end_pts))
     steps = np.concatenate([np.diff(part.times) for part in parts])
     steps = steps[steps <= longest]
     starts, cuts, gaps = _joined(parts, longest)
@@ -163,18 +168,39 @@ def _rate(count: int, header_fps: float | None, duration_s: float | None) -> flo
     return rate
 
 
-def _between_restarts(stamps: Stamps) -> list[tuple[int, int]]:
-    """The frames between places where real stamps fall back for good."""
+def _recordings(
+    stamps: Stamps, restarts: Sequence[int], longest: float
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
+    """The stamps between places where another recording begins, and which of them are real.
+
+    That is where real stamps fall back for good. Where one of `restarts` is near such a fall or a
+    jump ahead, it is there, and stamps between the two count as guesses.
+    """
+    pts, real = stamps.pts.copy(), stamps.real.copy()
+    falls = _falls(stamps)
+    cuts = set(falls)
+    for place in [*falls, *(np.flatnonzero(np.diff(pts) > longest) + 1).tolist()]:
+        near = [frame for frame in restarts if 0 < abs(frame - place) <= _AROUND]
+        if near and 0 < near[0] < len(pts):
+            begin, end = sorted((place, near[0]))
+            pts[begin:end] = pts[begin - 1] if near[0] > place else pts[end]
+            real[begin:end] = False
+            cuts = (cuts - {place}) | {near[0]}
+    edges = [0, *sorted(cuts), len(pts)]
+    return [(pts[a:b], real[a:b]) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def _falls(stamps: Stamps) -> list[int]:
+    """Frames at which real stamps fall back for good."""
     numbers = np.flatnonzero(stamps.real)
     known = stamps.pts[numbers]
-    cuts = [0]
+    found = []
     for at in (np.flatnonzero(np.diff(known) <= 0) + 1).tolist():
         before, after = known[max(0, at - _AROUND) : at], known[at : at + _AROUND]
         enough = min(len(before), len(after)) > _AROUND // 2
         if enough and np.median(after) <= np.median(before):
-            cuts.append(int(numbers[at]))
-    edges = [*cuts, len(stamps.pts)]
-    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+            found.append(int(numbers[at]))
+    return found
 
 
 @dataclass(frozen=True)
@@ -209,6 +235,8 @@ def _repaired(pts: npt.NDArray[np.int64], real: npt.NDArray[np.bool_], end: int 
 
 def _spread(times: Floats, real: npt.NDArray[np.bool_], end: int | None) -> Floats:
     """The times with those replaced that do not rise."""
+    if (steady := _steady(times)) is not None:
+        return steady
     kept = _longest_rise(times, np.flatnonzero(real))
     anchors = np.diff(times[kept]) / np.diff(kept)
     step = float(np.median(anchors)) if len(anchors) else 1.0
@@ -222,18 +250,30 @@ def _spread(times: Floats, real: npt.NDArray[np.bool_], end: int | None) -> Floa
         high = times[right] if right < len(times) else low + step * (right - left)
         if right == len(times) and end is not None and end > low:
             high = end
-        fixed[inner] = _between(times[inner], float(low), float(high), step)
+        stated = bool(real[inner].all())
+        fixed[inner] = _between(times[inner], float(low), float(high), step if stated else 0.0)
     return fixed
 
 
-def _between(times: Floats, low: float, high: float, step: float) -> Floats:
-    """These times if they rise between two others; else moved a little, or spread evenly."""
+def _steady(times: Floats) -> Floats | None:
+    """Times at a constant rate, if most steps are of one length and the frames fill the whole."""
+    steps = np.diff(times)
+    step = float(np.median(steps))
+    usual = float(np.mean(np.abs(steps - step) <= 1.0))
+    whole = times[-1] - times[0]
+    if usual < _STEADY or step <= 0 or abs(whole - step * len(steps)) >= step / 2:
+        return None
+    return np.linspace(times[0], times[-1], len(times))
+
+
+def _between(times: Floats, low: float, high: float, most: float) -> Floats:
+    """These times if they rise between two others; else one moved by `most`, or spread evenly."""
     if np.all(np.diff([low, *times, high]) > 0):
         return times
     count = len(times)
     least = (high - low) / (count + 1) / 16
     nearest = np.clip(times, low + least, high - least)
-    if count == 1 and abs(float(nearest[0] - times[0])) <= step:
+    if count == 1 and abs(float(nearest[0] - times[0])) <= most:
         return nearest
     return low + (high - low) * np.arange(1, count + 1) / (count + 1)
 

@@ -257,4 +257,5 @@ def _timeline(
         longest_s=longest_s,
         header_fps=facts.header_fps,
         duration_s=None if untimed else facts.header_duration_s,
+        restarts=facts.packets.restarts,
     )
