@@ -20,6 +20,8 @@ from curation.reasons import MediaError
 _LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
 UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
 """Containers without times, for which the demuxer makes a rate up."""
+_PROMISES = ("flv", "asf")
+"""Containers whose header states a duration, and whose end nothing else marks."""
 _CHILD = Path(__file__).with_name("probe_child.py")
 
 
@@ -69,6 +71,8 @@ class Facts:
     interlaced: bool
     colour: Colour
     packets: Packets
+    ends_early_s: float
+    """Seconds that the header promises after the last packet of any stream; 0 if it states none."""
     continues: str | None
     """Where the video seems to go on in a stream that is not watched, in words."""
     missing_bytes: int
@@ -207,6 +211,7 @@ def _assemble(
         interlaced=first["interlaced"],
         colour=Colour.of(first, *stored, rgb=first["rgb"]),
         packets=_packets(stream["packets"]),
+        ends_early_s=_ends_early_s(raw),
         continues=_continues(videos, stream),
         missing_bytes=missing_bytes,
     )
@@ -217,6 +222,12 @@ def _packets(raw: dict[str, Any]) -> Packets:
     leading = raw["leading"] if skipped else 0
     before = tuple(number - skipped - leading for number in raw["restarts"])
     return Packets(raw["count"], skipped, leading, raw["excused"], before, raw["end_pts"])
+
+
+def _ends_early_s(raw: dict[str, Any]) -> float:
+    promised_s = raw["duration_s"] or 0.0
+    missing_s: float = 0.98 * promised_s - 0.1 - raw["end_s"]
+    return max(0.0, missing_s) if raw["container"] in _PROMISES else 0.0
 
 
 def _continues(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:

@@ -142,10 +142,12 @@ class _Packets:
         }
 
 
-def _packets(container: Any, found: dict[int, _Packets]) -> None:
-    """Reads all packets; streams that turn up late are counted too."""
+def _packets(container: Any, found: dict[int, _Packets]) -> Iterator[float]:
+    """Reads all packets, streams that turn up late as well; gives when each of them ends."""
     for packet in container.demux():
         stream = packet.stream
+        if packet.size and packet.pts is not None:
+            yield float((packet.pts + (packet.duration or 0)) * stream.time_base)
         if stream.type == "video" and packet.size:
             if stream.index not in found:
                 found[stream.index] = _Packets(float(stream.time_base))
@@ -247,8 +249,11 @@ def _facts(order: dict[str, Any], path: str) -> dict[str, Any]:
         }
         counted: dict[int, _Packets] = {}
         # What was read until an error counts: damage is for the decoder to judge.
+        end_s = 0.0
         with contextlib.suppress(av.error.FFmpegError):
-            _packets(container, counted)
+            for at in _packets(container, counted):
+                end_s = max(end_s, at)
+        facts["end_s"] = end_s
         facts["videos"] = [_stream_facts(s) for s in container.streams.video]
         for video in facts["videos"]:
             video["packets"] = counted.get(video["index"], _Packets(0.0)).facts()

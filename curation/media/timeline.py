@@ -259,7 +259,7 @@ def _steady(times: Floats) -> Floats | None:
     """Times at a constant rate, if most steps are of one length and the frames fill the whole."""
     steps = np.diff(times)
     step = float(np.median(steps))
-    usual = float(np.mean(np.abs(steps - step) <= 1.0))
+    usual = float(np.mean(np.abs(steps - step) <= min(1.0, step / 2)))
     whole = times[-1] - times[0]
     if usual < _STEADY or step <= 0 or abs(whole - step * len(steps)) >= step / 2:
         return None

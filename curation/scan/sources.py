@@ -12,9 +12,6 @@ from curation.media.salvage import Salvaged
 from curation.media.timeline import Timeline, stretches_text
 from curation.records import Clip, Source
 
-_PROMISES = ("flv", "asf")
-"""Containers whose header states a duration, and whose end nothing else marks."""
-
 
 def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Source:
     """The row of an input that could not be scanned."""
@@ -54,10 +51,8 @@ def remarks(facts: Facts, timeline: Timeline, salvaged: Salvaged | None) -> str 
         words.append(f"{timeline.gap_s:.1f} s without frames left out")
     if timeline.timestamps == "repaired":
         words.append("the container times only some frames, or not in order")
-    promised_s = facts.header_duration_s or 0.0
-    missing_s = 0.98 * promised_s - 0.1 - timeline.starts_s[-1] - timeline.gap_s
-    if facts.container in _PROMISES and not facts.audio_streams and missing_s > 0:
-        words.append(f"ends early: its header promises {promised_s:.2f} s")
+    if facts.ends_early_s:
+        words.append(f"ends early: its header promises {facts.header_duration_s:.2f} s")
     if facts.continues:
         words.append(f"not read to its end: it {facts.continues}")
     if salvaged is not None:

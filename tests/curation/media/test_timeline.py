@@ -46,7 +46,8 @@ def test_the_last_frame_lasts_as_long_as_the_container_says():
 @pytest.mark.parametrize(
     ("stamps", "wanted"),
     [
-        ([0, 1, 2, 2, 4, 5], [0, 1, 1.94, 2, 4, 5]),  # equal: moved a little
+        ([0, 1, 2, 2, 9, 10], [0, 1, 1.94, 2, 9, 10]),  # equal: moved a little
+        ([*range(20), 19, *range(21, 30)], range(30)),  # at a constant rate: where it belongs
         ([0, 1, 2, 99, 4, 5], [0, 1, 2, 3, 4, 5]),  # far off: between its neighbours
         ([0, 1, 2, -50, 4, 5], [0, 1, 2, 3, 4, 5]),
         ([90, 1, 2, 3, 4], [0, 1, 2, 3, 4]),
