@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -161,7 +162,8 @@ def _export(opened: Search, name: str, hits: pa.Table, out: str) -> None:
     except ValueError as error:
         raise NothingToDoError(str(error)) from error
     show.console.print(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
-    show.console.print(f"next: reelmill render {escape(out)} --selection {escape(name)}")
+    words = shlex.join([out, "--selection", name])
+    show.console.print(f"next: reelmill render {escape(words)}")
 
 
 def _open(opened: Search, hits: pa.Table, title: str) -> None:
