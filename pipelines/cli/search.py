@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -169,7 +170,8 @@ def _export(opened: Search, name: str, hits: pa.Table, out: str) -> None:
                 """ --where "verdict = 'kept'" leaves them out"""
             )
     show.console.print(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
-    show.console.print(f"next: reelmill render {escape(out)} --selection {escape(name)}")
+    words = shlex.join([out, "--selection", name])
+    show.console.print(f"next: reelmill render {escape(words)}")
 
 
 def _open(opened: Search, hits: pa.Table, title: str) -> None:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from pipelines.config import ConfigError
 from pipelines.service.order import OrderError, _chosen, changes
 from pipelines.service.tokens import LOCAL
 from pipelines.service.wish import Wish
@@ -47,3 +48,11 @@ def test_on_a_cluster_the_command_is_run_by_the_python_that_is_there(serve):
     words = there.command(wish, LOCAL)
     assert words[:3] == ["python", "-m", "pipelines"]
     assert {"execution.executor=ray", "execution.address=auto"} <= set(words)
+
+
+def test_a_setting_that_a_kind_does_not_read_is_refused(serve):
+    orders = serve().service.orders
+    wish = Wish(kind="select", collection="drive", settings={"crf": 20})
+    with pytest.raises(ConfigError, match=r"select does not read render\.encoding\.crf"):
+        orders.profile(wish, LOCAL)
+    orders.profile(Wish(kind="render", collection="drive", settings={"crf": 20}), LOCAL)
