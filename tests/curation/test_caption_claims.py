@@ -1,4 +1,4 @@
-"""What captions claim of real clips, against what was judged by eye; docs/captions.md has the table.
+"""What captions claim of real clips, against what was judged by eye; docs/captions.md counts it.
 
 `tests/golden/caption_claims.csv` has a row for each claim: what the caption says now with its
 verdict, and what earlier captions said falsely. The folder of real videos is that of
