@@ -236,7 +236,7 @@ class ClipLabel:
     source_id: str
     """Its source."""
     label: str
-    """Group and label, such as `light/night`, or `aesthetic`."""
+    """Group and label, such as `hour/night`, or `aesthetic`."""
     score: float
     """The label's share of its group, 0–1; for `aesthetic` what the head says."""
     holds: bool

@@ -2,7 +2,7 @@
 
 model: ViT-B-32:laion2b_s34b_b79k    # whose stored vectors are read
 groups:
-  light:                             # labels of a group exclude each other
+  hour:                              # labels of a group exclude each other
     day: a photo taken by day        # one prompt,
     night: [a photo taken at night, a dark scene with lamps]       # several,
     dusk: {prompts: [a photo at sunset], threshold: 0.7}           # or with a threshold

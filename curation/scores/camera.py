@@ -98,7 +98,7 @@ class Camera(FrameScore):
     compares: ClassVar[bool] = True
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
-        """Shift right and down, growth, turn in radians; shares that do not follow, that do, and that can."""
+        """Shift right and down, growth, turn in radians; shares that do not follow, do, and can."""
         motion = None if before is None else global_motion(before.luma, look.luma)
         if motion is None:
             return (float("nan"),) * 7
@@ -141,7 +141,7 @@ def _unevenness(felt: Floats) -> float:
 
 
 def _word(felt: Floats, speeds: Floats, shake: float, agree: float, textured: float) -> str | None:
-    """The word for what pan, tilt, zoom and roll did from pair to pair and how fast, [n, 4] each."""
+    """The word for what pan, tilt, zoom and roll did from pair to pair, and how fast, [n, 4]."""
     mean, typical = speeds.mean(axis=0), float(np.median(np.linalg.norm(speeds, axis=1)))
     main = int(np.abs(mean).argmax())
     drift, usual = float(abs(mean[main])), float(abs(np.median(speeds[:, main])))

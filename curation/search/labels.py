@@ -1,6 +1,6 @@
 """Labels of clips as columns to filter by: those that hold, and the score of each.
 
-`labels` lists what holds, as `light/night`; a column of each label's own name, `"light/night"` in
+`labels` lists what holds, as `hour/night`; a column of each label's own name, `"hour/night"` in
 double quotes, has its score. Both are null for clips that were not labelled. Where several tables
 have a label, the one that was filled last counts.
 """

@@ -83,7 +83,7 @@ class LabelRules:
     table: str | None = None
     """The table `labels/<name>`, or the beginning of its name; null where one alone has them."""
     allow: tuple[str, ...] | None = None
-    """Only clips for which one of these holds, such as `light/day` or `aesthetic`."""
+    """Only clips for which one of these holds, such as `hour/day` or `aesthetic`."""
     deny: tuple[str, ...] = ()
     """No clips for which one of these holds."""
 

@@ -1,4 +1,4 @@
-"""What captions claim of real clips, against what was judged by eye; docs/captions.md has the table.
+"""What captions claim of real clips, against what was judged by eye; docs/captions.md counts it.
 
 `tests/golden/caption_claims.csv` has a row for each claim: what the caption says now with its
 verdict, and what earlier captions said falsely. The folder of real videos is that of
@@ -6,6 +6,7 @@ verdict, and what earlier captions said falsely. The folder of real videos is th
 """
 
 import csv
+import dataclasses
 import os
 from collections import defaultdict
 from multiprocessing import get_context
@@ -46,18 +47,14 @@ def measured(path: str, spans: list[tuple[int, int]]) -> list[dict]:
     scores = (Camera(), Kind(), Light(), Motion(), Sharpness())
     stage = Scan(shots=GivenShots(tuple(spans)), max_clip_s=1e9, scores=scores, embedders=())
     result = stage.setup()(ScanItem(entry_at(path, {})))
-    rows = {clip.clip_id: vars_of(clip) for clip in records(Clip, result.clips)}
+    size = {"width": result.source.width, "height": result.source.height}
+    rows = {clip.clip_id: dataclasses.asdict(clip) | size for clip in records(Clip, result.clips)}
     for name, table in result.sides.items():
         if name.startswith("scores/"):
             for row in table.to_pylist():
                 rows[row["clip_id"]] |= row
     found = {(row["start_frame"], row["end_frame"]): row for row in rows.values()}
     return [found[span] for span in spans]
-
-
-def vars_of(clip: Clip) -> dict:
-    names = ("start_frame", "end_frame", "start_s", "end_s", "width", "height")
-    return {name: getattr(clip, name) for name in names}
 
 
 @pytest.fixture(scope="module")
