@@ -36,6 +36,11 @@ class Dataset:
         """Every input and its outcome."""
         return self.catalog.read("sources", Source)
 
+    def remarked(self) -> int:
+        """How many scanned sources have something unusual, which their `remarks` say."""
+        valid = pc.is_valid(pc.field("remarks"))
+        return int(self.catalog.read("sources", Source, ["remarks"], where=valid).num_rows)
+
     def all_clips(self) -> pa.Table:
         """The clips of every source that was scanned, sorted by id."""
         return self.side("clips", Clip).sort_by("clip_id")

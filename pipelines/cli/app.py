@@ -221,6 +221,10 @@ def _scan(job: Job, videos: list[str], retry: list[str] | None) -> None:
     with show.progress("scan", "sources") as watch:
         tally = job.scan(listed, watch, frozenset(retry or ()))
     _say("scan", tally)
+    unusual = job.dataset.remarked() if tally is not None else 0
+    if unusual:
+        words = f"{unusual} sources are unusual; the report says how"
+        show.console.print(f"[yellow]remarks[/]: {words}")
 
 
 def _check_reasons(retry: list[str] | None) -> None:

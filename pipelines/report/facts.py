@@ -113,6 +113,12 @@ def failed_inputs(output: Output) -> list[Failure]:
     return [_failure(row["uri"], row) for row in rows.to_pylist()]
 
 
+def remarks(output: Output) -> list[tuple[str, str]]:
+    """Sources with something unusual and what it is, by address."""
+    rows = output.sources.filter(pc.is_valid(pc.field("remarks"))).sort_by("uri")
+    return list(zip(rows["uri"].to_pylist(), rows["remarks"].to_pylist(), strict=True))
+
+
 def failed_clips(output: Output) -> list[Failure]:
     """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
     found: list[Failure] = []

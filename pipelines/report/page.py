@@ -102,6 +102,8 @@ def page(output: Output, compare: str | None = None) -> str:
         pictures=pictures.gather(output),
         failed_inputs=facts.failed_inputs(output),
         failed_clips=facts.failed_clips(output),
+        remarks=facts.remarks(output),
+        most_remarks=facts.MOST_FAILURES,
         tokenizers=[_tokenizer(found) for found in made],
         stages=timing.gather(output, counts),
     )
