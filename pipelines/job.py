@@ -81,6 +81,8 @@ class Job:
     """Which clips to render, caption and tokenize: a selection or a subset; None for the newest."""
     captions: list[CaptionStep] = field(default_factory=list)
     """Steps of captioning that this job has gone through."""
+    tokenized: list[str] = field(default_factory=list)
+    """Tables that this job has filled with outcomes of tokenizing."""
     give_up: bool = False
     """Whether what is out of reach fails as `missing` and is not left for another run."""
     unreachable: list[str] = field(default_factory=list)
@@ -157,12 +159,13 @@ class Job:
             step.check()
         except ValueError as error:
             raise NothingToDoError(str(error)) from error
+        self.tokenized.append(step.result)
         return self._drive(step, watch, step.selection_id)
 
     def failed(self) -> Counter[str]:
-        """Inputs that failed, and kept clips whose render or tokens failed, by reason.
+        """Inputs that failed, and kept clips whose render failed, by reason.
 
-        Captions count where this job has made some.
+        Captions and tokens count where this job has made some.
         """
         catalog = self.dataset.catalog
         rows = [self.dataset.sources()]
@@ -170,7 +173,7 @@ class Job:
             kept = self.dataset.kept(selection_id)
             renders = f"renders/{self.profile.render.profile}"
             tables: dict[str, type] = {renders: Render}
-            tables[f"tokenized/{self.profile.tokenize.table(renders)}"] = TokenizedClip
+            tables |= dict.fromkeys(self.tokenized, TokenizedClip)
             tables |= {step.result: CaptionedClip for step in self.captions}
             for name, record in tables.items():
                 table = catalog.read(name, record)

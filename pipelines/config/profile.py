@@ -19,7 +19,7 @@ from curation.select.policy import Policy
 from pipelines.config.checked import ConfigError, checked, refuse_unknown
 from pipelines.config.layers import change_value, find, laid_over, profiles_folder, read
 from pipelines.config.rules import policy
-from pipelines.config.sections import CHOSEN, SECTIONS, Execution
+from pipelines.config.sections import CHOSEN, READ_BY, SECTIONS, Execution
 from tokenizer.load import load as load_tokenizer
 from tokenizer.tokenize import Tokenize
 
@@ -57,7 +57,7 @@ def load(
     for change in changes:
         change_value(data, change, command)
         _refuse_unknown_keys(data)
-    return _profile(data, tokenizers)
+    return _profile(data, tokenizers if "tokenize" in READ_BY[command] else None)
 
 
 def _refuse_unknown_keys(data: dict[str, Any]) -> None:
@@ -68,7 +68,8 @@ def _refuse_unknown_keys(data: dict[str, Any]) -> None:
         _chosen(data, place)
 
 
-def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any]) -> Profile:
+def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any] | None) -> Profile:
+    """The profile; without `tokenizers` none is loaded to see whether it takes its settings."""
     sandbox = checked(Limits, data["sandbox"], "sandbox")
     scan = data["scan"]
     return Profile(
@@ -127,8 +128,10 @@ def _render(data: Mapping[str, Any], sandbox: Limits) -> RenderClips:
         raise ConfigError(f"render: {error}") from error
 
 
-def _tokenize(data: Any, sandbox: Limits, tokenizers: Callable[[str], Any]) -> Tokenize:
+def _tokenize(data: Any, sandbox: Limits, tokenizers: Callable[[str], Any] | None) -> Tokenize:
     stage: Tokenize = dataclasses.replace(checked(Tokenize, data, "tokenize"), limits=sandbox)
+    if tokenizers is None:
+        return stage
     try:
         tokenizer = tokenizers(stage.tokenizer)
     except (ValueError, OSError) as error:
