@@ -45,8 +45,8 @@ def _load():
 
 
 def _starts(path):
-    """Outcome, number of frames and first frame of each shot."""
-    result = _work["scan"](ScanItem(entry_at(path, {})))
+    """Outcome, number of frames and first frame of each shot of the stream that was judged."""
+    result = _work["scan"](ScanItem(entry_at(path, {"stream": "0"})))
     starts = sorted(set(result.clips["shot_start_frame"].to_pylist()))
     return result.source.outcome, result.source.frames, starts
 
@@ -99,6 +99,12 @@ def test_hand_checked_cuts(shot_starts):
     assert cuts == 43
     assert false == []
     assert len(missed) <= MISSED_AT_MOST, missed
+
+
+def test_of_two_default_streams_the_larger_is_watched(data):
+    work = Scan(shots=ContentChange(), scores=()).setup()
+    source = work(ScanItem(entry_at(str(data / "videos" / "nasa_13013.mp4"), {}))).source
+    assert (source.stream_index, source.frames, source.width) == (3, 390, 480)
 
 
 def test_single_shots_stay_whole(shot_starts):

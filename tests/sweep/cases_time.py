@@ -169,7 +169,7 @@ def _gaps() -> Iterator[Case]:
                 starts=tuple(n / 25 for n in range(60)),
             )  # fmt: skip
             if container == "vob":
-                truth = replace(truth, break_slack=8)  # several small frames share one time
+                truth = replace(truth, break_slack=10)  # several small frames share one time
             yield Case(container, "gap", f"{codec} {gap} s", made, truth)
     for container, codec in (("ts", "h264b"), ("vob", "mpeg2b"), ("ts", "mpeg2b")):
         yield _jump_back(container, codec)

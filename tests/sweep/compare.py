@@ -145,7 +145,7 @@ def scan_faults(
         wrong.append(f"duration {source.duration_s:.3f} s for {truth.duration_s:.3f} s")
     if (source.width, source.height) != (truth.width, truth.height):
         wrong.append(f"{source.width}x{source.height} for {truth.width}x{truth.height}")
-    if truth.fps and abs((source.fps or 0) - truth.fps) > 0.01 * truth.fps:
+    if truth.fps and abs((source.fps or 0) - truth.fps) > 0.02 * truth.fps:
         wrong.append(f"{source.fps} frames a second for {truth.fps}")
     if source.frames == count:
         wrong += _time_faults(clips, truth)

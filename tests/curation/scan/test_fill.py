@@ -71,7 +71,7 @@ def decoded(monkeypatch) -> list[set[str]]:
     original = module.watch
 
     def watch(*given, **sinks):
-        asked.append({name for name, sink in sinks.items() if sink is not None})
+        asked.append({name for name, sink in sinks.items() if name.startswith("on_") and sink})
         return original(*given, **sinks)
 
     monkeypatch.setattr(module, "watch", watch)
