@@ -60,7 +60,7 @@ class Source:
     pixel_aspect: str | None = None
     """Shape of a stored pixel, width:height."""
     fps: float | None = None
-    """Average frames a second."""
+    """Average frames a second; a last frame that stays on counts as a usual one."""
     variable_rate: bool | None = None
     """Whether the time between frames varies by more than one tick."""
     frames: int | None = None

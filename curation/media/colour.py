@@ -4,10 +4,10 @@
 source that begins without them is read by the first tags among its key frames. A matrix that it
 does not state, or that no converter here knows, is that of the stated primaries; without those it
 is BT.2020 for PQ and HLG, BT.709 for other pictures of at least 720 lines or 1,280 columns, and
-BT.601 (SMPTE 170M) for smaller ones. Primaries and transfer follow the matrix. The matrices YCgCo,
-BT.2020 constant luminance, SMPTE 2085, those derived from chromaticity, ICtCp and later ones are
-taken as not stated: ordinary encoders write them by mistake far more often than they convert to
-them. RGB needs no matrix.
+BT.601 (SMPTE 170M) for smaller ones. Primaries and transfer follow the matrix. BT.2020 constant
+luminance is read as BT.2020. The matrices YCgCo, SMPTE 2085, those derived from chromaticity, ICtCp
+and later ones are taken as not stated: ordinary encoders write them by mistake far more often than
+they convert to them. RGB needs no matrix.
 
 **Writing.** Everything leaves as 8-bit 4:2:0 SDR of limited range, with all four tags. PQ and HLG
 are linearised at 100 nits, moved to BT.709 primaries and tone-mapped with the Hable curve (Hable
@@ -35,6 +35,8 @@ _TRANSFERS = {
 """Tags by their number in ITU-T H.273, as ffmpeg names them."""
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG."""
+_NEAREST = {10: 9}
+"""BT.2020 constant luminance is read as the usual BT.2020, whose coefficients it shares."""
 _UNSTATED = 2
 _OF_PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 """Matrix that goes with primaries."""
@@ -82,7 +84,7 @@ class Colour:
         hdr = tags["transfer"] in HDR_TRANSFERS
         if rgb:
             return cls("gbr", "bt709", "bt709")
-        matrix = _MATRICES.get(tags["matrix"])
+        matrix = _MATRICES.get(_NEAREST.get(tags["matrix"], tags["matrix"]))
         if matrix is None:
             large = height >= _HD_LINES or width >= _HD_COLUMNS
             matrix = "bt2020nc" if hdr else "bt709" if large else _SMALL

@@ -92,6 +92,14 @@ class Timeline:
         """How many frames were decoded."""
         return len(self.starts_s) - 1
 
+    @property
+    def rate(self) -> float:
+        """Frames a second on average; a last frame that stays on counts as a usual one."""
+        lasts = np.diff(self.starts_s)
+        usual = float(np.median(lasts))
+        last = float(lasts[-1]) if lasts[-1] <= 2 * usual else usual
+        return self.frames / float(self.starts_s[-2] + last)
+
     def parts(self, start: int, end: int) -> list[tuple[int, int]]:
         """The frames from `start` to `end`, exclusive, cut where stretches begin."""
         inner = [s.start_frame for s in self.stretches if start < s.start_frame < end]

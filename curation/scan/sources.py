@@ -86,7 +86,7 @@ def scanned(
         size_bytes=entry.size_bytes,
         modified=entry.modified,
         outcome="scanned",
-        fps=round(timeline.frames / duration, 4) if duration else None,
+        fps=round(timeline.rate, 4) if duration else None,
         variable_rate=timeline.variable_rate,
         frames=timeline.frames,
         duration_s=round(duration, 6),
