@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from curation.media.times import FrameTimes
+from curation.media.frame_times import FrameTimes
 from curation.reasons import MediaError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from curation.media import child, colour
 from curation.media.cut import TICK, Span, command, cut, exactly
-from curation.media.times import FrameTimes
+from curation.media.frame_times import FrameTimes
 from curation.media.watch import Frames
 
 Pictures = tuple[Frames, FrameTimes | None]

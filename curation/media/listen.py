@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from curation.media import allow, child, pipes
 from curation.media.probe import Facts
-from curation.media.timeline import Stretch, sound_clock
+from curation.media.stretches import Stretch, sound_clock
 from curation.reasons import MediaError
 
 RATE = 16_000

@@ -15,7 +15,7 @@ import ffmpeg
 
 from curation.media import allow, child
 from curation.media.cut import Span
-from curation.media.timeline import Stretch, sound_clock
+from curation.media.stretches import Stretch, sound_clock
 
 
 def extract(

@@ -22,7 +22,8 @@ from curation.media import allow, child, colour, decoder_log, pipes
 from curation.media.decoding import Decoding
 from curation.media.probe import UNTIMED, Facts, fitted_size
 from curation.media.salvage import Salvaged
-from curation.media.timeline import Stamps, Timeline, timeline
+from curation.media.timeline import Timeline, timeline
+from curation.media.timestamps import Stamps
 from curation.reasons import MediaError
 
 LOW_WIDTH, LOW_HEIGHT = 48, 27

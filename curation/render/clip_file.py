@@ -19,9 +19,9 @@ from curation.media.clips import ClipReader
 from curation.media.colour import Colour
 from curation.media.cut import Span
 from curation.media.decoding import Decoding
+from curation.media.frame_times import FrameTimes
 from curation.media.frames import read_span
 from curation.media.probe import check_readable
-from curation.media.times import FrameTimes
 from curation.media.watch import Frames
 from curation.records import Clip, Render, Source
 from curation.render.original import original

@@ -22,7 +22,7 @@ from curation.media.crop import Crop
 from curation.media.cut import Span
 from curation.media.encode import Changes, Encoding, encode
 from curation.media.sound import extract
-from curation.media.timeline import Stretch, stretches_of
+from curation.media.stretches import Stretch, stretches_of
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
 from curation.render.face_blur import BlurFaces, Found, look_for_faces

@@ -23,7 +23,8 @@ from curation.media import child
 from curation.media.listen import listen
 from curation.media.probe import Facts, check_readable, probe
 from curation.media.salvage import Salvaged, salvage
-from curation.media.timeline import Stretch, Timeline, stretches_of
+from curation.media.stretches import Stretch, stretches_of
+from curation.media.timeline import Timeline
 from curation.media.watch import Frames, Sampling, watch
 from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source

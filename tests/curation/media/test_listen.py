@@ -6,7 +6,7 @@ import pytest
 from curation.media.child import Limits
 from curation.media.listen import PIECE, RATE, listen
 from curation.media.probe import probe
-from curation.media.timeline import Stretch
+from curation.media.stretches import Stretch
 from curation.sample import Coding, sound
 from curation.scores.loudness import integrated
 

@@ -5,14 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from curation.media.timeline import (
-    Stamps,
-    Stretch,
-    sound_clock,
-    stretches_of,
-    stretches_text,
-    timeline,
-)
+from curation.media.stretches import Stretch, sound_clock, stretches_of, stretches_text
+from curation.media.timeline import timeline
+from curation.media.timestamps import Stamps
 
 
 def made(pts, *, real=None, end=None, base=Fraction(1, 25), longest_s=20.0, fps=None, seconds=None):
