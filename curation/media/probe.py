@@ -20,7 +20,7 @@ from curation.reasons import MediaError
 _LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
 UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
 """Containers without times, for which the demuxer makes a rate up."""
-_PROMISES = ("flv", "asf")
+_PROMISES = ("flv", "asf", "mxf")
 """Containers whose header states a duration, and whose end nothing else marks."""
 _CHILD = Path(__file__).with_name("probe_child.py")
 

@@ -229,10 +229,11 @@ def _check_complete(timeline: Timeline, facts: Facts, limits: child.Limits, *, w
 
 
 def _ends_early(timeline: Timeline, facts: Facts) -> bool:
-    """An edit list may rightly hide frames, so the length in seconds has to be short as well."""
-    return facts.header_duration_s is None or (
+    """An edit list may rightly hide frames, so bytes or seconds have to be missing as well."""
+    short = facts.header_duration_s is None or (
         timeline.starts_s[-1] < 0.98 * facts.header_duration_s - 0.1
     )
+    return short or facts.missing_bytes > 0
 
 
 def _timeline(

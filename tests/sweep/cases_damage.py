@@ -29,6 +29,7 @@ ENDS: dict[str, tuple[str, str | None]] = {
 }  # fmt: skip
 
 
+ENDLESS = ("ts", "m2ts", "vob", "mpg", "ogv", "y4m")
 BOTH = ("mp4", "mkv", "avi", "ts", "vob")
 
 
@@ -37,7 +38,7 @@ def cases() -> Iterator[Case]:
     for place, (container, (codec, kind)) in enumerate(ENDS.items()):
         made = recipe(container, codec, sound=SOUND[kind] if kind else None)
         truth = truth_of(made)
-        cut = replace(truth, may_refuse=CUT, may_lose=60)
+        cut = replace(truth, may_refuse=CUT, may_lose=60, endless=container in ENDLESS)
         for what, change, then in (
             ("cut off", damage.cut_at(0.8), cut),
             ("garbage behind", damage.followed_by(damage.GARBAGE),
