@@ -89,6 +89,14 @@ class Span:
         return None if self.start_pts is None else float(self.start_pts * self.time_base)
 
     @property
+    def ticks(self) -> list[int]:
+        """When a cut shows each frame, in `TICK`s, where it does not keep the container's times."""
+        times = np.arange(self.frames) / self.fps
+        if self.frame_times is not None:
+            times = self.frame_times[:-1]
+        return [round(time) for time in (times / float(TICK)).tolist()]
+
+    @property
     def keeps_times(self) -> bool:
         """Whether its frames are shown at the container's own times."""
         return self.frame_times is None and self.start_pts is not None
@@ -144,9 +152,8 @@ def _timed(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
         return video.filter("setpts", f"PTS-{span.start_pts}")
     video = video.filter("settb", str(TICK))
     if span.frame_times is None:
-        return video.filter("setpts", f"N/({span.fps}*TB)")
-    ticks = np.round(span.frame_times[:-1] / float(TICK)).astype(np.int64).tolist()
-    return video.filter("setpts", _at_number(ticks, 0))
+        return video.filter("setpts", f"round(N/({span.fps}*TB))")
+    return video.filter("setpts", _at_number(span.ticks, 0))
 
 
 def _at_number(values: list[int], first: int) -> str:

@@ -88,7 +88,8 @@ def encode(
     """
 
     def attempt(ahead_s: float | None) -> tuple[int, Encoded]:
-        video = cut(path, span, limits, ahead_s)
+        # Masks have the times of the source's frames, so they come before another rate.
+        video = _shown(cut(path, span, limits, ahead_s), span, size, changes)
         shown = None
         with contextlib.ExitStack() as stack:
             outputs = []
@@ -96,7 +97,6 @@ def encode(
                 shown = _Resampled(stack, span, encoding.fps)
                 video, counted = shown.split(video)
                 outputs = [counted]
-            video = _shown(video, span, size, changes)
             streams = [video]
             if sound is not None:
                 streams.append(ffmpeg.input(f"file:{sound}", format="wav")["a:0"])

@@ -42,8 +42,7 @@ def read_span(path: str, span: Span, width: int, height: int, limits: child.Limi
 
 def _times(text: str, span: Span) -> FrameTimes | None:
     if span.frame_times is not None:
-        ticks = np.round(span.frame_times[:-1] / float(TICK)).astype(np.int64)
-        return FrameTimes.of(ticks.tolist(), TICK)
+        return FrameTimes.of(span.ticks, TICK)
     try:
         pairs = [line.split() for line in text.splitlines()]
         return FrameTimes.of([int(pts) for pts, _ in pairs], Fraction(pairs[0][1]))

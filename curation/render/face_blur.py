@@ -9,14 +9,13 @@ from behind or half hidden are such. What it takes for a face, such as one on a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from curation.media import child
-from curation.media.cut import Span
+from curation.media.cut import TICK, Span
 from curation.media.frames import read_span
 from curation.media.mask import MaskFile, Masks, write_masks
 from curation.media.probe import fitted_size
@@ -104,10 +103,10 @@ def look_for_faces(
         if not any(map(len, more)):
             break
         masks = np.maximum(masks, _masks(more, (width, height), reach))
-    if times is not None:
+    if span.keeps_times and times is not None:
         write_masks(target, masks, [p - times.pts[0] for p in times.pts], times.tick)
     else:
-        write_masks(target, masks, range(len(masks)), 1 / Fraction(span.fps).limit_denominator())
+        write_masks(target, masks, span.ticks, TICK)
     return Found(count, MaskFile(target, max(4, round(largest * size[0] / _CELLS))))
 
 

@@ -72,7 +72,4 @@ def test_a_full_disk_is_no_verdict(scanned):
     path, batch = scanned
     span = Span.of(batch.clips[0], batch.source)
     with pytest.raises(EnvironmentFaultError, match="No space left on device"):
-        encode(
-            str(path), "/dev/full", span, size=(160, 96), encoding=Encoding(), limits=Limits(),
-            audio=False,
-        )  # fmt: skip
+        encode(str(path), "/dev/full", span, size=(160, 96), encoding=Encoding(), limits=Limits())
