@@ -171,8 +171,8 @@ class Clip:
     time_base: str | None = None
     """Unit of the presentation times, as a fraction of a second."""
     frame_times: bytes | None = None
-    """Where the container's times were repaired: the start of each frame and the end of the last,
-    in seconds from the clip's start, little-endian float64; else null."""
+    """Where the container's times were repaired or occur twice: the start of each frame and the end
+    of the last, in seconds from the clip's start, little-endian float64; else null."""
 
 
 @dataclass(frozen=True, slots=True)

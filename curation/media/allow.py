@@ -25,9 +25,10 @@ VIDEO_CODECS: tuple[str, ...] = (
 """Video decoders, and the codec ids they decode."""
 
 AUDIO_CODECS: tuple[str, ...] = (
-    "aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "opus", "libopus", "vorbis",
-    "flac", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le",
-    "pcm_u8", "pcm_mulaw", "pcm_alaw", "amrnb", "amrwb", "dca", "wmav2",
+    "aac", "aac_latm", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "opus", "libopus",
+    "vorbis", "flac", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le",
+    "pcm_f32le", "pcm_u8", "pcm_mulaw", "pcm_alaw", "amrnb", "amrwb", "dca", "wmav1", "wmav2",
+    "pcm_bluray", "pcm_dvd",
 )  # fmt: skip
 """Audio decoders, used only where a render keeps the sound."""
 

@@ -8,7 +8,6 @@ ahead. At last, and where no times tell the frames apart, they are counted from 
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from curation.records import Clip, Source
 Result = TypeVar("Result")
 
 
+_LONGEST_TEXT = 100_000
+"""Characters of an expression; an argument of a command may have 131,072 bytes."""
 TICK = Fraction(1, 90000)
 """Unit of the times that a cut gives its frames where those of the container were repaired."""
 
@@ -153,19 +154,29 @@ def _timed(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
     video = video.filter("settb", str(TICK))
     if span.frame_times is None:
         return video.filter("setpts", f"round(N/({span.fps}*TB))")
-    return video.filter("setpts", _at_number(span.ticks, 0))
+    return video.filter("setpts", _shortest(span.ticks))
 
 
-def _at_number(values: list[int], first: int) -> str:
+def _shortest(ticks: list[int]) -> str:
+    """An expression for the tick of frame N that fits into one argument of a command.
+
+    For thousands of irregular frames it is some milliseconds off.
+    """
+    texts = (_at_number(ticks, 0, slack) for slack in (0, 45, 450, 4500))
+    return next((text for text in texts if len(text) < _LONGEST_TEXT), f"{ticks[0]}+N")
+
+
+def _at_number(values: list[int], first: int, slack: int) -> str:
     """An expression for the value of frame N, whose depth is the logarithm of their number.
 
-    Values that rise evenly are one part of it.
+    Values that rise evenly to within `slack` are one part of it.
     """
-    step = values[1] - values[0] if len(values) > 1 else 0
-    if all(b - a == step for a, b in itertools.pairwise(values)):
+    step = (values[-1] - values[0]) // max(1, len(values) - 1)
+    if all(abs(values[0] + step * at - value) <= slack for at, value in enumerate(values)):
         return f"{values[0]}+{step}*(N-{first})"
     half = len(values) // 2
-    left, right = _at_number(values[:half], first), _at_number(values[half:], first + half)
+    left = _at_number(values[:half], first, slack)
+    right = _at_number(values[half:], first + half, slack)
     return f"if(lt(N,{first + half}),{left},{right})"
 
 
@@ -196,6 +207,6 @@ def exactly(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -
 
 
 def _aheads(span: Span) -> Iterator[float | None]:
-    if span.start_pts is not None and span.start_frame > 0 and not span.decoding.excused:
+    if span.start_pts is not None and span.start_frame > 0:
         yield from (6.0, 15.0) if "mpeg" in span.container else (1.0, 12.0)
     yield None

@@ -128,7 +128,7 @@ class _Resampled:
         self.options = self._statistics(0)
 
     def _statistics(self, at: int) -> dict[str, str]:
-        return {"stats_enc_pre": self._files[at].name, "stats_enc_pre_fmt": "{ni}"}
+        return {"stats_enc_pre:v": self._files[at].name, "stats_enc_pre_fmt:v": "{ni}"}
 
     def split(self, video: ffmpeg.Stream) -> tuple[ffmpeg.Stream, ffmpeg.Stream]:
         """The frames at the other rate, and the output that counts those that went in."""
@@ -202,10 +202,17 @@ def _options(encoding: Encoding, span: Span, audio: bool) -> dict[str, Any]:
         "map_metadata": -1,
         "map_chapters": -1,
         "movflags": "+faststart",
+        **({"bsf:v": _last_stays(span)} if encoding.fps is None else {}),
         "format": "mp4",
         "progress": "pipe:1",
         **sound,
     }
+
+
+def _last_stays(span: Span) -> str:
+    """Makes the packet that comes last last to the span's end, as a still at the end needs it."""
+    end = f"round(({span.duration_s:.6f}-PTS*TB)/TB)"
+    return f"setts=pts=PTS:dts=DTS:duration='if(eq(N,{span.frames - 1}),{end},DURATION)'"
 
 
 def _time_base(span: Span) -> str:

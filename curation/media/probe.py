@@ -35,8 +35,10 @@ class Packets:
     """Packets before the first key frame, which cannot be decoded; 0 if there is no key frame."""
     leading: int
     """Packets after a key frame that is not the first packet that are shown before it."""
+    damaged: int
+    """Packets that the demuxer calls damaged."""
     excused: int
-    """Packets that the demuxer calls damaged where no picture is."""
+    """More of them, where no picture is."""
     restarts: tuple[int, ...]
     """Frames before those key frames with which times restart or go on after a gap, if each packet
     holds a frame."""
@@ -71,6 +73,8 @@ class Facts:
     interlaced: bool
     colour: Colour
     packets: Packets
+    sound_falls: int
+    """How often the times of the first sound track fall back."""
     ends_early_s: float
     """Seconds that the header promises after the last packet of any stream; 0 if it states none."""
     continues: str | None
@@ -211,6 +215,7 @@ def _assemble(
         interlaced=first["interlaced"],
         colour=Colour.of(first, *stored, rgb=first["rgb"]),
         packets=_packets(stream["packets"]),
+        sound_falls=raw["sound_falls"],
         ends_early_s=_ends_early_s(raw),
         continues=_continues(videos, stream),
         missing_bytes=missing_bytes,
@@ -221,7 +226,9 @@ def _packets(raw: dict[str, Any]) -> Packets:
     skipped = raw["first_key"] or 0
     leading = raw["leading"] if skipped else 0
     before = tuple(number - skipped - leading for number in raw["restarts"])
-    return Packets(raw["count"], skipped, leading, raw["excused"], before, raw["end_pts"])
+    return Packets(
+        raw["count"], skipped, leading, raw["damaged"], raw["excused"], before, raw["end_pts"]
+    )
 
 
 def _ends_early_s(raw: dict[str, Any]) -> float:

@@ -33,6 +33,8 @@ _TAGGED_BY = 16
 """Key frames among which one that states its colours speaks for a source that begins without."""
 _DEEP = 9
 """Bits a sample from which a stream may be HDR, so that its key frames are looked at."""
+_TAGGED_WITHIN = ("h264", "hevc", "vvc", "av1", "libdav1d", "vp9")
+"""Codecs whose streams themselves say how they are coloured, and may say so anew."""
 
 
 def _stream_facts(stream: Any) -> dict[str, Any]:
@@ -71,12 +73,12 @@ class _Packets:
     damaged: int = 0
     """Packets that the demuxer calls damaged."""
     excused: int = 0
-    """More such packets, which damage no picture: before the first key frame, and right before a
-    key frame or a restart of times, where one recording ends and another begins."""
+    """More such packets, which damage no picture: before the first key frame, and right before
+    times restart, where one recording ends and another begins."""
     restarts: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    """Packets before the key frame with which times restart or go on after a gap."""
-    restarting: bool = False
-    keys: int = 0
+    """Packets before each key frame with which times restart or go on after a gap."""
+    falls: int = 0
+    """How often times fall back."""
     first_pts: int | None = None
     key_pts: int | None = None
     counting: bool = False
@@ -96,15 +98,13 @@ class _Packets:
         self.count += 1
         if self.first_pts is None:
             self.first_pts = pts
-        self.keys += packet.is_keyframe
         restarts = None not in (dts, self.last_dts) and self._restarts(dts - self.last_dts)
         if restarts:
             self.tail.clear()
-            self.restarting = True
-        if self.restarting and packet.is_keyframe:
-            self.restarts.append(self.count - 1)
-            self.restarting = False
-        if restarts or (packet.is_keyframe and self.keys < self.count):
+            self.falls += dts < self.last_dts
+            if packet.is_keyframe:
+                self.restarts.append(self.count - 1)
+        if restarts:
             self.excused += len(self.suspects)
             self.suspects.clear()
         if packet.is_corrupt:
@@ -136,6 +136,7 @@ class _Packets:
             "damaged": self.damaged + len(self.suspects),
             "excused": self.excused,
             "restarts": [*self.restarts],
+            "falls": self.falls,
             "end_pts": end,
             "end_s": None if end is None else end * self.tick_s,
             "first_s": None if self.first_pts is None else self.first_pts * self.tick_s,
@@ -148,7 +149,7 @@ def _packets(container: Any, found: dict[int, _Packets]) -> Iterator[float]:
         stream = packet.stream
         if packet.size and packet.pts is not None:
             yield float((packet.pts + (packet.duration or 0)) * stream.time_base)
-        if stream.type == "video" and packet.size:
+        if stream.type in ("video", "audio") and packet.size:
             if stream.index not in found:
                 found[stream.index] = _Packets(float(stream.time_base))
             found[stream.index].add(packet)
@@ -257,11 +258,13 @@ def _facts(order: dict[str, Any], path: str) -> dict[str, Any]:
         facts["videos"] = [_stream_facts(s) for s in container.streams.video]
         for video in facts["videos"]:
             video["packets"] = counted.get(video["index"], _Packets(0.0)).facts()
+        sounds = [counted[s.index].falls for s in container.streams.audio if s.index in counted]
+        facts["sound_falls"] = sounds[0] if sounds else 0
     facts["chosen"] = chosen = choose(facts["videos"], order.get("stream"))
     if chosen is not None and chosen["codec"]:
         facts["first"] = first = _first_frame_facts(path, order, chosen["index"])
         where = (path, order, chosen["index"])
-        if first.get("bits", 8) >= _DEEP:
+        if first.get("bits", 8) >= _DEEP and chosen["codec"] in _TAGGED_WITHIN:
             facts["transfers"] = list({int(frame.color_trc) for frame in _key_frames(*where)})
         if first.get("matrix") == _UNSTATED and not first["rgb"]:
             first |= _tags_on_the_way(_key_frames(*where))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 
@@ -31,6 +32,13 @@ def stretches_text(stretches: tuple[Stretch, ...]) -> str:
 def stretches_of(text: str | None) -> tuple[Stretch, ...]:
     """Stretches from what `stretches_text` gave."""
     return tuple(Stretch(*each) for each in json.loads(text or "[[0, 0.0, 0.0]]"))
+
+
+def sound_follows(stretches: tuple[Stretch, ...], falls: int) -> bool:
+    """Whether sound whose times fall back so often can be told apart by these stretches."""
+    pairs = itertools.pairwise(stretches)
+    restarts = sum(after.begin_s < before.begin_s for before, after in pairs)
+    return len(stretches) == 1 or (restarts == falls and len(stretches) <= _MOST_STRETCHES)
 
 
 def sound_clock(stretches: tuple[Stretch, ...]) -> str | None:

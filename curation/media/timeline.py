@@ -97,6 +97,8 @@ def timeline(
     there, since the last frames of a recording may bear stamps of the next.
     """
     count = len(stamps.pts)
+    if stamps.time_base > 0 and not stamps.real.any() and _paced(stamps):
+        return _guessed(stamps, analysed)
     if stamps.time_base <= 0 or stamps.real.sum() < min(count, 2):
         rate = _rate(count, header_fps, duration_s)
         return Timeline(
@@ -120,6 +122,22 @@ def timeline(
         stretches=tuple(map(Stretch, cuts, begins_s.tolist(), starts_s[cuts].tolist())),
         gap_s=gaps * float(stamps.time_base),
     )
+
+
+def _paced(stamps: Stamps) -> bool:
+    """Whether guesses say more than a constant rate: frames that are flagged to last longer."""
+    steps = np.diff(stamps.pts)
+    if len(steps) < 3 or steps.min() <= 0:
+        return False
+    return bool(np.unique(np.round(2 * steps / steps.min())).tolist() == [2, 3])
+
+
+def _guessed(stamps: Stamps, analysed: npt.NDArray[np.int64]) -> Timeline:
+    """Frames of two and three fields, as pulldown of a stream without stamps flags them."""
+    starts = (stamps.pts - stamps.pts[0]).astype(np.float64)
+    last = starts[-2] - starts[-3]
+    starts_s = np.append(starts, starts[-1] + last) * float(stamps.time_base)
+    return Timeline(None, stamps.time_base, starts_s, analysed, True, "repaired")
 
 
 def _varies(steps: Floats) -> bool:

@@ -125,7 +125,7 @@ def _spread(times: Floats, real: Flags, end: int | None) -> Floats:
     """The times with those replaced that do not rise."""
     if (steady := _steady(times)) is not None:
         return steady
-    kept = _longest_rise(times, np.flatnonzero(real))
+    kept = _longest_rise(times, np.flatnonzero(real if real.any() else ~real))
     anchors = np.diff(times[kept]) / np.diff(kept)
     step = float(np.median(anchors)) if len(anchors) else 1.0
     fixed = times.copy()

@@ -73,6 +73,8 @@ def watch(
     """
     end_packet = None if salvaged is None else salvaged.end_packet
     decoding = facts.decoding(end_packet)
+    if not decoding.strict and salvaged is None and facts.packets.damaged:
+        raise MediaError("corrupt", f"{facts.packets.damaged} packets are damaged")
     sinks = _sinks(facts, sampling, on_low, on_analysis, on_lines)
     spent = child.cpu_seconds()
     with contextlib.ExitStack() as stack:

@@ -27,7 +27,7 @@ def clip_of(
     if (pts := timeline.cut_pts(start, end)) is not None:
         base = str(timeline.time_base)
         clip = dataclasses.replace(clip, start_pts=pts[0], end_pts=pts[1], time_base=base)
-    if timeline.timestamps == "repaired":
+    if timeline.timestamps == "repaired" or (timeline.pts is not None and pts is None):
         times = timeline.starts_s[start : end + 1] - timeline.starts_s[start]
         clip = dataclasses.replace(clip, frame_times=times.astype("<f8").tobytes())
     return dataclasses.replace(clip, clip_id=clip_name(clip, stream))

@@ -13,6 +13,9 @@ from curation.media.stretches import stretches_text
 from curation.media.timeline import Timeline
 from curation.records import Clip, Source
 
+_MOST_NAMED = 5
+"""Restarts that are named one by one."""
+
 
 def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Source:
     """The row of an input that could not be scanned."""
@@ -40,18 +43,26 @@ def probed(facts: Facts) -> dict[str, Any]:
     return known | {f"{name}_packets": count or None for name, count in counted.items()}
 
 
-def remarks(facts: Facts, timeline: Timeline, salvaged: Salvaged | None) -> str | None:
+def remarks(
+    facts: Facts, timeline: Timeline, salvaged: Salvaged | None, *, sound_lost: bool
+) -> str | None:
     """What is unusual about a source, as sentences; None if nothing is."""
     packets, words = facts.packets, []
     if packets.skipped:
         left_out = packets.skipped + packets.leading
         words.append(f"begins inside a group of pictures: {left_out} packets left out")
-    for stretch in timeline.stretches[1:]:
+    for stretch in timeline.stretches[1 : _MOST_NAMED + 1]:
         words.append(f"times restart or a gap ends at frame {stretch.start_frame}")
+    if len(timeline.stretches) > _MOST_NAMED + 1:
+        words.append(f"so they do at {len(timeline.stretches) - 1 - _MOST_NAMED} more places")
+    if packets.excused:
+        words.append(f"{packets.excused} packets were cut short before that or the first key frame")
     if timeline.gap_s:
         words.append(f"{timeline.gap_s:.1f} s without frames left out")
     if timeline.timestamps == "repaired":
         words.append("the container times only some frames, or not in order")
+    if sound_lost:
+        words.append("its sound does not restart where its pictures do, and is left out")
     if facts.ends_early_s:
         words.append(f"ends early: its header promises {facts.header_duration_s:.2f} s")
     if facts.continues:

@@ -23,7 +23,7 @@ from curation.media import child
 from curation.media.listen import listen
 from curation.media.probe import Facts, check_readable, probe
 from curation.media.salvage import Salvaged, salvage
-from curation.media.stretches import Stretch, stretches_of
+from curation.media.stretches import Stretch, sound_follows, stretches_of
 from curation.media.timeline import Timeline
 from curation.media.watch import Frames, Sampling, watch
 from curation.reasons import MediaError, OutOfReachError
@@ -189,7 +189,9 @@ class _Visit:
             clips = item.known or ()
             if finder is not None and timeline is not None:
                 clips = clock.timed("shots", self._clips)(finder, timeline, known["source_id"])
-            if watcher.listens:
+            if not self._sound_follows(timeline):
+                known["audio_codec"] = None
+            if watcher.listens and known["audio_codec"] is not None:
                 hear = clock.timed("sound", watcher.hear)
                 stretches = _stretches(timeline, item)
                 watcher.heard(listen(self.path, self.facts, stage.limits, stretches, hear))
@@ -198,10 +200,17 @@ class _Visit:
             source = filled(item.entry, known)
         else:
             known |= {"shots_by": stage.shots.backend, "scan_digest": stage.digest}
-            known["remarks"] = remarks(self.facts, timeline, salvaged)
+            lost = known["audio_codec"] != self.facts.audio_codec
+            known["remarks"] = remarks(self.facts, timeline, salvaged, sound_lost=lost)
             known["end_packet"] = None if salvaged is None else salvaged.end_packet
             source = scanned(item.entry, known, timeline, clips)
         return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+
+    def _sound_follows(self, timeline: Timeline | None) -> bool:
+        """Whether the sound can be placed beside the pictures."""
+        if timeline is not None:
+            return sound_follows(timeline.stretches, self.facts.sound_falls)
+        return self.item.source is None or self.item.source.audio_codec is not None
 
     def _pictures(
         self, finder: ShotFinder | None, watcher: Watcher, clock: Clock, salvaged: Salvaged | None
