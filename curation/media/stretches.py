@@ -34,10 +34,17 @@ def stretches_of(text: str | None) -> tuple[Stretch, ...]:
     return tuple(Stretch(*each) for each in json.loads(text or "[[0, 0.0, 0.0]]"))
 
 
+def _end_s(stretch: Stretch, after: Stretch) -> float:
+    """When a stretch ends in the container, given the next one."""
+    return stretch.begin_s + after.start_s - stretch.start_s
+
+
 def sound_follows(stretches: tuple[Stretch, ...], falls: int) -> bool:
     """Whether sound whose times fall back so often can be told apart by these stretches."""
-    pairs = itertools.pairwise(stretches)
-    restarts = sum(after.begin_s < before.begin_s for before, after in pairs)
+    jumps = (
+        after.begin_s - _end_s(stretch, after) for stretch, after in itertools.pairwise(stretches)
+    )
+    restarts = sum(jump < 0 for jump in jumps)
     return len(stretches) == 1 or (restarts == falls and len(stretches) <= _MOST_STRETCHES)
 
 
@@ -55,7 +62,7 @@ def sound_clock(stretches: tuple[Stretch, ...]) -> str | None:
         if at + 1 == len(stretches):
             break
         after = stretches[at + 1]
-        end_s = stretch.begin_s + after.start_s - stretch.start_s
+        end_s = _end_s(stretch, after)
         jump_s = after.begin_s - end_s
         if jump_s > 0:
             moves.append(f"eq({now},{at})*gte(T,{after.begin_s - min(_EARLY_S, jump_s / 2):.6f})")

@@ -211,3 +211,69 @@ def test_another_rate_shows_the_nearest_frames_and_says_which(fps, made, tmp_pat
         off = np.abs(own[np.array(numbers) - clip.start_frame] - np.arange(row.frames) / fps)
         nearest = [np.abs(own - at / fps).min() for at in range(row.frames)]
         assert off == pytest.approx(nearest, abs=2e-3)
+
+
+def test_recordings_of_other_rates_keep_their_own(made, tmp_path):
+    slow, fast = made("slow.ts", 50, CLOSED, fps=25), made("fast.ts", 100, CLOSED, fps=50)
+    path = tmp_path / "rates.ts"
+    path.write_bytes(slow.read_bytes() + fast.read_bytes())
+    result = scanned(path, 20.0)
+    rows, _ = rendered(result, tmp_path)
+    for row, step in zip(rows, (1 / 25, 1 / 50), strict=True):
+        with av.open(str(tmp_path / row.path)) as container:
+            times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+        assert np.diff(times) == pytest.approx(step, abs=1e-4)
+
+
+def test_sound_goes_with_another_rate(sounding, tmp_path):
+    result = scanned(sounding("tones.mp4", HERTZ[:4]), 2.0)
+    rows, _ = rendered(result, tmp_path, encoding=Encoding(fps=10.0, audio="keep"))
+    assert [(row.frames, row.audio) for row in rows] == [(20, True)] * 2
+    length, heard = tones(tmp_path / rows[1].path)
+    assert (length, heard) == (pytest.approx(2.0, abs=0.05), pytest.approx(HERTZ[2:4], abs=9))
+
+
+def test_sound_that_cannot_be_placed_is_left_out_and_said_so(sounding, made, tmp_path):
+    """Of three recordings the middle one has no sound: which of two tracks is the third's?"""
+    silent = made("silent.ts", 48, CLOSED)
+    parts = (sounding("first.ts", HERTZ[:2]), silent, sounding("third.ts", HERTZ[2:4]))
+    path = tmp_path / "three.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    result = scanned(path, 20.0)
+    assert (result.source.frames, result.source.audio_codec) == (144, None)
+    assert "its sound does not restart where its pictures do" in result.source.remarks
+    rows, _ = rendered(result, tmp_path, encoding=Encoding(audio="keep"))
+    assert [row.audio for row in rows] == [False] * 3
+
+
+def test_a_lost_packet_in_a_stream_from_the_middle_is_damage(made, tmp_path):
+    path = cut_in_the_middle(made("whole_avc.ts", 96, CLOSED), tmp_path / "from.ts")
+    content = path.read_bytes()
+    packets = [content[at : at + 188] for at in range(0, len(content), 188)]
+    lost = len(packets) * 3 // 4
+    path.write_bytes(b"".join(packets[:lost] + packets[lost + 1 :]))
+    assert scanned(path).source.reason == "corrupt"
+    assert scanned(path, damage="salvage").source.outcome == "scanned"
+
+
+def test_a_gap_lies_where_it_is_and_not_at_the_next_key_frame(made, ffmpeg, tmp_path):
+    path = tmp_path / "gap.mkv"
+    ffmpeg(
+        "-i", made("sound.mkv", 96, CLOSED), "-vf", "setpts=PTS+if(gte(N\\,45)\\,25/TB\\,0)",
+        "-fps_mode", "passthrough", "-c:v", "libx264", "-g", "24", "-bf", "0", path,
+    )  # fmt: skip
+    result = scanned(path, 20.0)
+    clips = records.records(Clip, result.clips)
+    assert [(c.start_frame, c.end_frame) for c in clips] == [(0, 45), (45, 96)]
+    assert result.source.timestamps == "exact"
+    assert result.source.duration_s == pytest.approx(4.0, abs=0.01)
+
+
+def test_a_still_at_the_end_stays_in_the_clip(tmp_path):
+    slides = Path(__file__).parents[2] / "golden" / "media" / "08_slides_last_frame_13s.mp4"
+    result = scanned(slides, 60.0)
+    clips = tuple(records.records(Clip, result.clips))
+    (row,) = RenderClips(output=str(tmp_path)).setup()(RenderBatch(result.source, clips))
+    with av.open(str(tmp_path / row.path)) as container:
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(20.0, abs=0.05)

@@ -10,15 +10,19 @@ from curation.media.timeline import timeline
 from curation.media.timestamps import Stamps
 
 
-def made(pts, *, real=None, end=None, base=Fraction(1, 25), longest_s=20.0, fps=None, seconds=None):
+def made(
+    pts, *, real=None, end=None, base=Fraction(1, 25), longest_s=20.0, fps=None, seconds=None,
+    restarts=(),
+):  # fmt: skip
     """The timeline of these stamps; those that are None are the decoder's guesses of 0."""
     known = [p is not None for p in pts] if real is None else real
     stamps = Stamps(
         np.array([0 if p is None else p for p in pts], np.int64), np.array(known, bool), base
     )
     return timeline(
-        stamps, np.arange(0), end_pts=end, longest_s=longest_s, header_fps=fps, duration_s=seconds
-    )
+        stamps, np.arange(0), end_pts=end, longest_s=longest_s, header_fps=fps, duration_s=seconds,
+        restarts=restarts,
+    )  # fmt: skip
 
 
 def ticks(found):
@@ -124,3 +128,13 @@ def test_stretches_are_stored_as_text():
     assert stretches_of(None) == (Stretch(0, 0.0, 0.0),)
     assert sound_clock((Stretch(0, 1.5, 0.0),)) == "(T+-1.500000)/TB"
     assert sound_clock(tuple(Stretch(n, 0.0, n) for n in range(1000))) is None
+
+
+def test_stamps_of_which_none_is_real_where_a_recording_begins_still_rise():
+    """A jump near a restart turns the few real stamps around it into guesses."""
+    found = made(
+        [0, 1, 2, 3, 4, 9000, 9001, 9002, 9003],
+        real=[True, True, True, True, True, False, True, False, False],
+        restarts=(7,),
+    )
+    assert np.all(np.diff(found.starts_s) > 0)
