@@ -43,7 +43,8 @@ def cases() -> Iterator[Case]:
             ("cut off", damage.cut_at(0.8), cut),
             ("garbage behind", damage.followed_by(damage.GARBAGE),
              replace(truth, may_refuse=GARBAGE)),
-            ("zeros behind", damage.followed_by(damage.ZEROS), truth),
+            ("zeros behind", damage.followed_by(damage.ZEROS),
+             replace(truth, may_refuse=GARBAGE if container == "y4m" else {})),
         ):  # fmt: skip
             if what == ("garbage behind", "zeros behind")[place % 2] and container not in BOTH:
                 continue

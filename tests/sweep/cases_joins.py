@@ -59,7 +59,11 @@ def _changes() -> Iterator[Case]:
     small = replace(one, first=30, size=(192, 112), output=later)
     truth = replace(joined(one, small, jumps=False), may_refuse=SIZES, must_refuse=True)
     yield Case("ts", "size changes", "h264", one, truth,
-               made=lambda path: glue(path, one, small))  # fmt: skip
+               made=lambda path: glue(path, one, small, counts_on=True))  # fmt: skip
+    lost = {"corrupt": "packets are counted anew while times go on, as after a loss"}
+    truth = replace(joined(one, replace(one, first=30), jumps=False), may_refuse=lost)
+    yield Case("ts", "joined", "times go on", one, truth,
+               made=lambda path: glue(path, one, replace(one, first=30, output=later)))  # fmt: skip
     tagged = "colorspace=bt709:color_primaries=bt709:color_trc=bt709"
     changes: dict[str, dict[str, object]] = {
         "to 444": {"pixels": "yuv444p"},
@@ -79,7 +83,7 @@ def _changes() -> Iterator[Case]:
             why = {"corrupt": "another codec under the same PID cannot be read"}
             truth = replace(truth, may_refuse=why)
         yield Case("ts", "midway", name, one, truth,
-                   made=lambda path, other=other: glue(path, one, other))  # fmt: skip
+                   made=lambda path, o=other: glue(path, one, o, counts_on=True))  # fmt: skip
         if name in ("to 444", "tags appear", "other matrix", "to 10 bit", "to full range"):
             yield Case("mkv", "midway", name, one, truth,
                        made=lambda path, o=other: _remuxed(path, ".mkv", one, o))  # fmt: skip

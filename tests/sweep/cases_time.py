@@ -186,16 +186,27 @@ def _jump_back(container: str, codec: str) -> Case:
     )
 
 
-def glue(path: Path, *parts: Recipe) -> Path:
-    """Writes the parts one after another into one file."""
+def glue(path: Path, *parts: Recipe, counts_on: bool = False) -> Path:
+    """Writes the parts one after another into one file; the counters of packets may go on."""
     data = b""
     for number, part in enumerate(parts):
         piece = write(path.with_name(f"{path.name}.{number}"), part)
         data += piece.read_bytes()
         piece.unlink()
     whole = path.with_name(path.name + parts[0].suffix)
-    whole.write_bytes(data)
+    whole.write_bytes(_counted(data) if counts_on else data)
     return whole
+
+
+def _counted(data: bytes) -> bytes:
+    """Transport packets with continuity counters as one encoder writes them."""
+    packets, last = bytearray(data), dict[int, int]()
+    for at in range(0, len(packets), 188):
+        pid = (packets[at + 1] & 0x1F) << 8 | packets[at + 2]
+        if packets[at + 3] & 0x10:
+            last[pid] = (last.get(pid, -1) + 1) & 15
+        packets[at + 3] = packets[at + 3] & 0xF0 | last.get(pid, 0)
+    return bytes(packets)
 
 
 def joined(*parts: Recipe, jumps: bool = True) -> Truth:
