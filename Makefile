@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VIDEOS ?= demo/videos
-OUT ?= demo/out
+OWN := $(filter-out demo/videos,$(VIDEOS))
+quoted = '$(subst ','\'',$(1))'
+# The samples go to demo/out; videos of your own to an output for the path that was named.
+OUT ?= demo/$(if $(OWN),$(shell v=$(call quoted,$(VIDEOS)); \
+	printf '%s-' "$$(basename -- "$$v" | tr -c 'A-Za-z0-9._\n-' -)"; \
+	printf %s "$$v" | cksum | cut -d' ' -f1),out)
 
 .PHONY: demo test lint check faults docs clean
 
@@ -20,10 +25,10 @@ demo/videos: $(VENV)/ready
 	$(BIN)/reelmill sample demo/videos
 
 # Curates the sample sources, or your own: make demo VIDEOS=folder
-demo: $(VENV)/ready $(filter demo/videos,$(VIDEOS))
-	@$(BIN)/reelmill curate $(VIDEOS) --out $(OUT) || test $$? -eq 3
-	@$(BIN)/reelmill verify $(OUT)
-	@$(BIN)/reelmill report $(OUT)
+demo: $(VENV)/ready $(if $(OWN),,demo/videos)
+	@$(BIN)/reelmill curate $(call quoted,$(VIDEOS)) --out $(call quoted,$(OUT)) || test $$? -eq 3
+	@$(BIN)/reelmill verify $(call quoted,$(OUT))
+	@$(BIN)/reelmill report $(call quoted,$(OUT))
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope

@@ -42,7 +42,7 @@ class Task:
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "camera": truth.CAMERAS,
-    "light": ("day", "night"),
+    "light": ("bright", "dark"),
     "kind": ("screen", "still"),
     "fault": ("black", "burnt_out", "dark", "flat", "blurred", "bars", "flicker", "mostly_still",
               "little_motion", "stutters", "combed", "blocky"),
@@ -76,12 +76,12 @@ def plan(task: Task) -> tuple[Plan, Source]:
         tags = {"sound": "silent" if task.word == "silent" else "audible"}
         tags["voice"] = "speech" if task.word == "speech" else "none"
         return made, Source(name, tags, clean=True)
-    if task.word == "day":
-        made.change = truth.by_day(made.world, rng)
-        return made, Source(name, {"light": "day"}, clean=True)
-    if task.word == "night":
-        made.change = truth.by_night(made.world, rng, size)
-        return made, Source(name, {"light": "night"})
+    if task.word == "bright":
+        made.change = truth.well_lit(made.world, rng)
+        return made, Source(name, {"light": "bright"}, clean=True)
+    if task.word == "dark":
+        made.change = truth.dark_with_lamps(made.world, rng, size)
+        return made, Source(name, {"light": "dark"})
     made.objects = 0
     if task.word == "still":
         made.path, made.noise = truth.path_of("static", rng, size) * 0, 0.0

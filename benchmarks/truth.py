@@ -188,12 +188,12 @@ CAMERAS = ("static", "pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in",
 Change = Callable[[int, Image.Image], Image.Image]
 
 
-def by_day(world: Image.Image, rng: np.random.Generator) -> Change:
-    """The world's middle pixel in clear light."""
-    return darker(float(rng.uniform(90, 150)) / max(float(np.median(world.convert("L"))), 1))
+def well_lit(world: Image.Image, rng: np.random.Generator) -> Change:
+    """The world with a bright middle pixel."""
+    return darker(float(rng.uniform(160, 210)) / max(float(np.median(world.convert("L"))), 1))
 
 
-def by_night(world: Image.Image, rng: np.random.Generator, size: tuple[int, int]) -> Change:
+def dark_with_lamps(world: Image.Image, rng: np.random.Generator, size: tuple[int, int]) -> Change:
     """The world nearly dark, and a few lamps before it."""
     dark = darker(float(rng.uniform(6, 22)) / max(float(np.median(world.convert("L"))), 1))
     lamps = [(*rng.uniform(0, 1, 2), rng.uniform(0.01, 0.04)) for _ in range(int(rng.integers(6)))]

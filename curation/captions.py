@@ -2,7 +2,8 @@
 
 A captioner may describe a clip in several windows, a row each; who wants one text a clip gets the
 windows' texts in order, a line each. Captions of a clip that `captioned/…` does not announce do not
-count; a table without such a companion stands for itself.
+count; a table without such a companion stands for itself. What a model says of renders counts only
+while these are the newest (`curation.lineage`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation import lineage
 from curation.catalog import Catalog
+from curation.lineage import LineageError
 from curation.records import Caption, CaptionedClip
-from curation.runs import results
+from curation.runs import latest_selection
 
 
 class NoCaptionsError(ValueError):
@@ -23,23 +26,22 @@ class NoCaptionsError(ValueError):
 
 
 def tables(catalog: Catalog) -> list[str]:
-    """Tables of captions, the one that was filled last first, those of unknown age by name."""
-    there = catalog.names("captions")
-    filled = [name.replace("captioned/", "captions/", 1) for name in results(catalog, "caption")]
-    age = {name: at for at, name in enumerate(filled)}
-    return sorted(there, key=lambda name: (-age.get(name, -1), name))
+    """Tables of captions, the one that was filled last first, those of unknown age by name.
+
+    Those made from other renders than the newest come after all others.
+    """
+    selection_id = latest_selection(catalog)
+    good = lineage.belonging(catalog, "captions", selection_id)
+    there = lineage.newest_first(catalog, "captions", selection_id)
+    return good + [name for name in there if name not in good]
 
 
 def named(catalog: Catalog, name: str) -> str:
     """The full name of a table, with or without its `captions/`; raises `NoCaptionsError`."""
-    there = catalog.names("captions")
-    fitting = [table for table in there if name in (table, table.removeprefix("captions/"))]
-    if fitting:
-        return fitting[0]
-    raise NoCaptionsError(
-        f"there are no captions {name!r}; there are {', '.join(there) or 'none'}:"
-        " `reelmill caption` makes them"
-    )
+    try:
+        return lineage.named(catalog, "captions", name)
+    except LineageError as error:
+        raise NoCaptionsError(f"{error}: `reelmill caption` makes them") from error
 
 
 def captions(catalog: Catalog, name: str | None = None) -> pa.Table:
@@ -47,7 +49,7 @@ def captions(catalog: Catalog, name: str | None = None) -> pa.Table:
 
     Of the table that was filled last unless one is named; raises `NoCaptionsError`.
     """
-    return one_each(catalog, _table(catalog, name))
+    return one_each(catalog, chosen(catalog, name))
 
 
 def one_each(catalog: Catalog, table: str) -> pa.Table:
@@ -74,7 +76,7 @@ def answers(
     Of several windows the surest yes. With `thresholds`, each question that has one is a truth
     value instead: whether the certainty reaches it. Raises `NoCaptionsError`.
     """
-    rows = _rows(catalog, _table(catalog, name)).filter(pc.is_valid(pc.field("model")))
+    rows = _rows(catalog, chosen(catalog, name)).filter(pc.is_valid(pc.field("model")))
     found: dict[str, dict[str, float]] = {}
     for clip, text in zip(rows["clip_id"].to_pylist(), rows["answers"].to_pylist(), strict=True):
         best = found.setdefault(clip, {})
@@ -91,20 +93,24 @@ def answers(
 
 def announced(catalog: Catalog, table: str) -> set[str] | None:
     """Clips whose captions count; None if every row of the table stands for itself."""
-    companion = table.replace("captions/", "captioned/", 1)
+    companion = lineage.marker(table)
     if catalog.open(companion) is None:
         return None
     where = pc.field("outcome") == "captioned"
     return set(catalog.read(companion, CaptionedClip, ["clip_id"], where)["clip_id"].to_pylist())
 
 
-def _table(catalog: Catalog, name: str | None) -> str:
+def chosen(catalog: Catalog, name: str | None = None) -> str:
+    """The full name of a table: the one that is named, or the one that counts if None is.
+
+    Raises `NoCaptionsError`.
+    """
     if name is not None:
         return named(catalog, name)
-    there = tables(catalog)
-    if not there:
-        raise NoCaptionsError("there are no captions yet: run `reelmill caption` first")
-    return there[0]
+    try:
+        return lineage.default(catalog, "captions", latest_selection(catalog))
+    except LineageError as error:
+        raise NoCaptionsError(str(error)) from error
 
 
 def _rows(catalog: Catalog, table: str) -> pa.Table:

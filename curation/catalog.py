@@ -3,8 +3,9 @@
 Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer first takes
 each table it will write to: it raises the table's transaction number under its own application id.
 A commit goes through only if nobody has taken the table since, so that of two drivers the stale one
-loses. Where one result spans several tables, the table whose rows announce it is written last; rows
-of the others without such an announcement are unseen, and dropped when the next writer starts.
+loses; one that starts while the other lives is refused before that (`curation.lease`). Where one
+result spans several tables, the table whose rows announce it is written last; rows of the others
+without such an announcement are unseen, and dropped when the next writer starts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from deltalake.transaction import AddAction
 from pyarrow import fs
 
 from curation import records
+from curation.lease import leased
+from curation.place import check_room, check_tables
 from curation.reasons import EnvironmentFaultError
 from curation.storage import Storage, plain
 
@@ -45,6 +48,8 @@ class Catalog:
     """Reads the tables under one storage, and opens writers."""
 
     def __init__(self, storage: Storage) -> None:
+        """Raises `PlaceError` where no tables can lie."""
+        check_tables(storage)
         self.storage = storage
 
     def open(self, name: str, version: int | None = None) -> DeltaTable | None:
@@ -52,7 +57,9 @@ class Catalog:
         with _storage_faults(name):
             try:
                 return DeltaTable(
-                    self.storage.uri(name), version, storage_options=self.storage.delta_options
+                    self.storage.table_uri(name),
+                    version,
+                    storage_options=self.storage.delta_options,
                 )
             except TableNotFoundError:
                 return None
@@ -121,18 +128,20 @@ class Catalog:
     def append(self, name: str, record: type, rows: pa.Table) -> None:
         """Appends rows that stand for themselves, whoever else writes to the table."""
         self.make(name, record)
+        check_room(self.storage, rows.nbytes)
         with _storage_faults(name):
             write_deltalake(
-                self.storage.uri(name), rows, mode="append",
+                self.storage.table_uri(name), rows, mode="append",
                 storage_options=self.storage.delta_options,
             )  # fmt: skip
 
     def make(self, name: str, record: type) -> None:
         """Makes the table, empty, if it does not exist, and adds columns that it lacks."""
         form = records.schema(record)
+        check_room(self.storage)
         with _storage_faults(name):
             table = DeltaTable.create(
-                self.storage.uri(name),
+                self.storage.table_uri(name),
                 form,
                 mode="ignore",
                 storage_options=self.storage.delta_options,
@@ -144,8 +153,12 @@ class Catalog:
 
     @contextlib.contextmanager
     def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
-        """Takes the tables (made if need be) for this run of `app`."""
-        yield Writer(self, app, tables)
+        """Takes the tables (made if need be) for this run of `app`.
+
+        Raises `HeldError` while another run of `app` holds one of them.
+        """
+        with leased(self.storage, app, tables):
+            yield Writer(self, app, tables)
 
 
 def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
@@ -184,12 +197,14 @@ class Writer:
     def append(self, name: str, rows: pa.Table) -> None:
         """Commits rows, all or none."""
         if rows.num_rows:
+            check_room(self._catalog.storage, rows.nbytes)
             table = self._checked(name)
             with self._committing(name) as properties:
                 write_deltalake(table, rows, mode="append", commit_properties=properties)
 
     def add_files(self, name: str, files: Iterable[NewFile]) -> None:
         """Commits files that workers wrote; none of them just takes the table."""
+        check_room(self._catalog.storage)
         table = self._checked(name)
         actions = [
             AddAction(file.path, file.size_bytes, {}, 0, True, f'{{"numRecords":{file.rows}}}')

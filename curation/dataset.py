@@ -17,11 +17,13 @@ import pyarrow.compute as pc
 from curation import captions, records, scores, subset
 from curation.catalog import Catalog
 from curation.records import Clip, Run, Source, Verdict
-from curation.runs import results
+from curation.runs import latest_selection
 from curation.scores import SCORES
 from curation.storage import Storage
 
 VERDICTS = ("kept", "filtered", "duplicate")
+ALL, LATEST = subset.RESERVED
+"""Stand for every clip, and for the selection that was asked for last."""
 
 
 class Dataset:
@@ -50,8 +52,36 @@ class Dataset:
 
     def latest_selection(self) -> str | None:
         """Id of the selection that was asked for last, or None."""
-        done = results(self.catalog, "select")
-        return done[-1] if done else None
+        return latest_selection(self.catalog)
+
+    def selected(self, wanted: str | None = None) -> str | None:
+        """Id of the selection or subset that is meant; None where every clip is.
+
+        None and `latest` mean the newest selection, or every clip while there is none; `all` means
+        every clip. Others go by id, first digits, a subset's name or file; `ValueError` for one
+        that is not there.
+        """
+        if wanted == ALL:
+            return None
+        if wanted in (None, LATEST):
+            return self.latest_selection()
+        rows = subset.read(self.catalog, str(wanted))
+        if rows.num_rows:
+            found = str(rows["subset_id"][0])
+            return found if subset.read(self.catalog, found).num_rows else str(wanted)
+        there = sorted(self.catalog.values("selection", Verdict, "selection_id"))
+        fitting = [name for name in there if name.startswith(str(wanted))]
+        if len(fitting) != 1:
+            some = ", ".join(there) or "none: run `reelmill select` first"
+            raise ValueError(
+                f"there is no selection {wanted!r}; there are {some}, and no such subset"
+            )
+        return str(fitting[0])
+
+    def kept(self, selection_id: str) -> pa.ChunkedArray:
+        """Ids of the clips that a selection or subset keeps."""
+        rows = self.selection(selection_id)
+        return rows.filter(pc.field("verdict") == "kept")["clip_id"]
 
     def selection(self, selection_id: str) -> pa.Table:
         """One selection's rows, sorted by clip; or a subset's (its id, name or Parquet file)."""
@@ -82,14 +112,14 @@ class Dataset:
         return table if verdict is None else table.filter(pc.field("verdict") == verdict)
 
     def caption_tables(self) -> list[str]:
-        """Tables of captions, the one that was filled last first."""
+        """Tables of captions, the one that was filled last first; those of other renders last."""
         return captions.tables(self.catalog)
 
     def captions(self, name: str | None = None) -> pa.Table:
         """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.captions`.
 
-        Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; raises
-        `NoCaptionsError`.
+        Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; of those
+        that a model wrote, only where it looked at the newest renders. Raises `NoCaptionsError`.
         """
         return captions.captions(self.catalog, name)
 

@@ -20,6 +20,7 @@ INPUT_REASONS: dict[str, str] = {
     "corrupt": "Decoding met damaged data.",
     "truncated": "The file ends before the video does.",
     "size_changes": "The picture size changes midway, so that no clip of it has one size.",
+    "colour_changes": "It changes between HDR (PQ, HLG) and SDR midway.",
     "too_large_picture": "A frame has more pixels than the limit allows.",
     "too_many_frames": "The stream has more frames than the limit allows.",
     "memory_limit": "Decoding needed more memory than the limit allows.",
@@ -69,6 +70,9 @@ class MediaError(Exception):
 
 class EnvironmentFaultError(Exception):
     """The surroundings failed (disk full, storage down), which is no verdict on any input."""
+
+    advice: str = ""
+    """What to do about it, where running again is not the answer."""
 
 
 class OutOfReachError(Exception):

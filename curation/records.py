@@ -41,7 +41,8 @@ class Source:
     pixel_format: str | None = None
     """Pixel format of the decoded stream."""
     stream_index: int | None = None
-    """Index of the stream used: the first video stream that is no attached picture."""
+    """Index of the stream used: the one asked for; else the container's default, then the largest,
+    of those that are no attached pictures."""
     video_streams: int | None = None
     """How many real video streams the container has."""
     audio_streams: int | None = None
@@ -54,6 +55,8 @@ class Source:
     """Height in pixels as displayed."""
     rotation: int | None = None
     """Degrees counter-clockwise by which the container asks pictures to be turned; applied."""
+    flipped: bool | None = None
+    """Whether the container asks pictures to be mirrored as well; applied."""
     pixel_aspect: str | None = None
     """Shape of a stored pixel, width:height."""
     fps: float | None = None
@@ -63,11 +66,33 @@ class Source:
     frames: int | None = None
     """Frames decoded, in presentation order."""
     duration_s: float | None = None
-    """Seconds from the first frame's start to the last frame's end."""
+    """Seconds from the first frame's start to the last frame's end, without gaps."""
+    timestamps: str | None = None
+    """`exact` if each frame is shown at the container's own time, `repaired` if the container times
+    only some or not in order, `none` if it times none and frames are shown at the header's rate."""
+    begin_s: float | None = None
+    """When the container shows the first frame, in seconds; null without times."""
+    stretches: str | None = None
+    """JSON, where times restart or frames are missing for long: for each stretch its first frame,
+    that frame's time in the container, and its start in seconds. No clip spans two."""
+    skipped_packets: int | None = None
+    """Packets before the first key frame, which are left out."""
+    leading_packets: int | None = None
+    """Packets after them that are left out because they refer back to them."""
+    excused_packets: int | None = None
+    """Packets that the demuxer calls damaged where no picture is."""
+    end_packet: int | None = None
+    """For a damaged source that was salvaged: the first packet that is not decoded any more."""
+    remarks: str | None = None
+    """What is unusual about it, in words: left out frames, gaps, restarts, other streams."""
     interlaced: bool | None = None
     """Whether frames are coded as two fields; renders deinterlace them frame by frame."""
     hdr: bool | None = None
     """Whether the transfer is PQ or HLG; frames are then tone-mapped to BT.709."""
+    colour: str | None = None
+    """Matrix, primaries and transfer that its pictures are read with, as ffmpeg names them."""
+    colour_forced: bool | None = None
+    """Whether readers of its frames have to be given these, because they would take others."""
     shots_by: str | None = None
     """The shot detector and its settings."""
     scan_digest: str | None = None
@@ -78,6 +103,43 @@ class Source:
     """sha256 over the clip ids in order, so that a lost clip shows."""
     extra: dict[str, str] | None = None
     """Further columns of the input list (licence, camera, labels), carried along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One input when it was listed, written before it is watched. Of an address the newest counts.
+
+    An input that was not listed again as it was before adds no row.
+    """
+
+    uri: str
+    """Where the input lies: a path or an `s3://` address."""
+    size_bytes: int
+    """Its size; 0 if it could not be read."""
+    modified: str
+    """Its modification time or etag; the outcome in `sources` has the same three."""
+    place: str
+    """The folder, list or file that was pointed at."""
+    listed: str
+    """When, UTC, ISO 8601."""
+    withdrawn: bool = False
+    """Whether it is no longer wanted: it was not there when its place was listed again, or it was
+    taken off the list by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """What a listing found under one place and did not take for a video. The newest counts."""
+
+    place: str
+    """The folder that was pointed at."""
+    kind: str
+    """An ending such as `.txt`, or `no ending`, `other endings`, `hidden` (the name starts with a
+    dot), `linked folder` (not followed); empty where there was nothing."""
+    count: int
+    """How many."""
+    listed: str
+    """When, UTC, ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +157,22 @@ class Clip:
     start_s: float
     """Start in seconds from the source's first frame."""
     end_s: float
-    """End in seconds: the start of the frame after the last one."""
+    """End in seconds: the start of the frame after the last one; before a gap, a usual frame's
+    length after the last one's start."""
     shot_start_frame: int
     """First frame of the shot that the clip lies in."""
     shot_end_frame: int
     """End frame of that shot, exclusive."""
     start_pts: int | None = None
-    """Presentation time of the first frame in `time_base` units; null if the stream has none."""
+    """Presentation time of the first frame in `time_base` units; null if the stream has none that
+    tells it apart."""
     end_pts: int | None = None
     """Presentation time of the frame after the last; null after the end or without times."""
     time_base: str | None = None
     """Unit of the presentation times, as a fraction of a second."""
+    frame_times: bytes | None = None
+    """Where the container's times were repaired: the start of each frame and the end of the last,
+    in seconds from the clip's start, little-endian float64; else null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +337,9 @@ class Render:
     displayed; null for all of it."""
     faces_blurred: int | None = None
     """Faces that were blurred, counted in every frame anew; null where none were looked for."""
+    source_frames: bytes | None = None
+    """Where the frame rate was changed: the source's frame that each frame shows, little-endian
+    uint32; else null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +370,10 @@ class Caption:
     """Tokens that it wrote."""
     answers: str | None = None
     """A JSON object: how sure the model is of each question's yes, 0–1; or the measured facts."""
+    render_profile: str | None = None
+    """Profile of the renders that the model looked at; null where it saw none."""
+    render_sha256: str | None = None
+    """Digest of the render that it looked at; null for a span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,11 +398,20 @@ class CaptionedClip:
     """Tokens that the model read for this clip, as far as it said."""
     tokens_out: int = 0
     """Tokens that it wrote."""
+    render_profile: str | None = None
+    """Profile of the renders that the model looked at; null where it saw none."""
+    render_sha256: str | None = None
+    """Digest of the render; null for a span."""
+    render_frames: int | None = None
+    """Frames of the render."""
+    render_fps: float | None = None
+    """Frames a second of the render."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that did work. The only table with clock times."""
+    """One run that did work, or came back to a finished table. Beside `listed` and `passed_over`
+    the only table with clock times."""
 
     run_id: str
     """Random."""
@@ -349,6 +432,8 @@ class Run:
     """CPU seconds by part of the work, as JSON; empty for select."""
     result: str
     """What it made: the selection's id, or the table that was filled."""
+    selection_id: str | None = None
+    """For `render`, `caption` and `tokenize`: the selection or subset whose clips it worked on."""
 
 
 _ARROW: dict[Any, pa.DataType] = {

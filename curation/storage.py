@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 import pyarrow as pa
 from pyarrow import fs
@@ -25,6 +25,11 @@ from pyarrow import fs
 from curation.reasons import EnvironmentFaultError
 
 _CHUNK = 1 << 20
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+class PlaceError(ValueError):
+    """A place that cannot be used; the message says why, and what can."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,22 @@ class Storage:
 
     @classmethod
     def at(cls, place: str | os.PathLike[str]) -> Storage:
-        """The storage at a path (made absolute), a `file://` or an `s3://` address."""
+        """The storage at a path (made absolute), a `file://` or an `s3://` address.
+
+        Raises `PlaceError` for any other scheme, which would otherwise become a folder of that
+        name, and for an empty place, which would be the working folder.
+        """
         text = os.fspath(place)
+        if not text or "\0" in text:
+            raise PlaceError("an empty place" if not text else f"{text!r} holds a zero byte")
         if text.startswith("s3://"):
+            if not text[len("s3://") :].partition("/")[0]:
+                raise PlaceError(f"{text}: names no bucket; write it as s3://BUCKET/PREFIX")
             return cls(text.rstrip("/"))
         if text.startswith("file://"):
-            return cls(os.path.abspath(os.fsdecode(unquote_to_bytes(text[len("file://") :]))))
+            return cls(os.path.abspath(_file_url(text)))
+        if _SCHEME.match(text):
+            raise PlaceError(f"{text}: only local paths and s3:// addresses can be used")
         return cls(os.path.abspath(os.path.expanduser(text)))
 
     @property
@@ -72,6 +87,13 @@ class Storage:
         """The same as the Arrow filesystem wants it."""
         return self.uri(relative).removeprefix("s3://")
 
+    def table_uri(self, relative: str) -> str:
+        """The same as the Delta library wants it, which reads an S3 address as a URL."""
+        if not self.is_s3:
+            return self.uri(relative)
+        bucket, _, key = self.path(relative).partition("/")
+        return f"s3://{bucket}/{quote(key, safe='/')}"
+
     def size(self, relative: str) -> int | None:
         """Bytes of a file, or None if there is none."""
         with storage_faults():
@@ -94,10 +116,15 @@ class Storage:
 
     @contextlib.contextmanager
     def local(self, relative: str = "") -> Iterator[str]:
-        """A local path under which a file can be read; a temporary copy if it lies on S3."""
+        """A local path under which a file can be read; a temporary copy if it lies on S3.
+
+        Raises `FileNotFoundError`, also for a key that no client can ask for.
+        """
         if not self.is_s3:
             yield self.uri(relative)
             return
+        if "" in self.path(relative).split("/"):
+            raise FileNotFoundError(f"a part of the key is empty: {self.uri(relative)}")
         with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
             target = os.path.join(folder, "copy" + Path(relative or self.root).suffix[:16])
             with (
@@ -119,15 +146,19 @@ class Storage:
                     self._upload(temporary, relative)
             return
         target = Path(self.uri(relative))
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = str(target.with_name(f".{secrets.token_hex(4)}-{target.name}"))
+        with storage_faults():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "xb"):  # a place that refuses files is no fault of what writes one
+                pass
+            os.unlink(temporary)
         try:
             yield temporary
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, target)
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
     def _upload(self, temporary: str, relative: str) -> None:
@@ -162,15 +193,23 @@ def _s3_client(region: str, endpoint: str, _identity: str) -> fs.FileSystem:
     return fs.S3FileSystem(**settings)
 
 
+def _file_url(text: str) -> str:
+    """The path of a `file://` address."""
+    host, slash, path = text[len("file://") :].partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise PlaceError(f"{text}: write it as file:///PATH, with three slashes")
+    return os.fsdecode(unquote_to_bytes(slash + path))
+
+
 @contextlib.contextmanager
-def storage_faults() -> Iterator[None]:
-    """Turns what an object store raises into a fault of the surroundings."""
+def storage_faults(what: str = "storage") -> Iterator[None]:
+    """Turns what a disk or an object store raises into a fault of the surroundings."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise EnvironmentFaultError(f"storage: {plain(error)}") from error
+        raise EnvironmentFaultError(f"{what}: {plain(error)}") from error
 
 
 _ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s*\d+: [^\n]*|\n\s*start_thread")

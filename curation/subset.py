@@ -30,6 +30,8 @@ from curation.storage import Storage
 
 TABLE = "subsets"
 STEP = "search"
+RESERVED = ("all", "latest")
+"""Names that stand for no subset wherever a selection is asked for."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PACKAGES = ("reelmill", "faiss-cpu", "tantivy")
 
@@ -43,9 +45,13 @@ def export(
     version of the index. Raises `ValueError`.
     """
     file = Path(name) if name.endswith(".parquet") else None
+    if file is not None and Storage.at(name).is_s3:
+        raise ValueError(f"{name}: a subset's file has to be local")
     label = file.stem if file else name
     if not _NAME.fullmatch(label):
         raise ValueError(f"a subset's name is of letters, digits, dots and dashes, not {label!r}")
+    if label in RESERVED:
+        raise ValueError(f"a subset cannot be called {label}: that stands for a selection")
     if not hits.num_rows:
         raise ValueError("nothing was found, so there is nothing to export")
     started = time.monotonic()

@@ -19,7 +19,9 @@ from curation.records import (
     Clip,
     ClipLabel,
     Embedding,
+    Listed,
     Neighbour,
+    PassedOver,
     Render,
     Run,
     Signature,
@@ -36,6 +38,8 @@ from tokenizer.tokenize import TokenizedClip
 FOLDER = Path(__file__).parent
 
 TABLES: dict[str, type[Any]] = {
+    "listed": Listed,
+    "passed_over": PassedOver,
     "sources": Source,
     "clips": Clip,
     **{table_name(score): score.record for score in SCORES.values()},
@@ -62,7 +66,9 @@ grow. A source's clips and scores count once its row in `sources` is there; a cl
 count once its row in `tokenized/…` is there, and its captions once its row in `captioned/…` is.
 
 `EMBEDDER`, `LABELS`, `PROFILE`, `CAPTIONER` and `TOKENIZER` end in a digest of the settings, models
-and prompts that decide their rows, so that others fill another table.
+and prompts that decide their rows, so that others fill another table; for tokens, and captions by
+models that look at pictures, the `PROFILE` of the renders is one of these. Columns that a table is
+too old to have are null.
 """
 
 

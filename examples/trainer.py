@@ -62,7 +62,8 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
     add("run", type=Path, help="folder for the checkpoint, the log and the film")
     for name, default, words in _OPTIONS:
         add(name, type=type(default), default=default, help=f"{words} (%(default)s)")
-    add("--tokens", help="table of tokens, if the output has several")
+    add("--tokens", help="table of tokens, if not the newest of the newest renders")
+    add("--selection", help="whose kept clips, if not the newest selection's; or all")
     add("--tokenizer", help="name or file of what made them, if it is not a shipped one")
     add("--actions", nargs="+", default=[], help="numbers known of each clip that steer it")
     return made
@@ -103,7 +104,7 @@ class Trainer:
         self.say("{}: {} samples to train on, {} held out".format(self.train.table, *counts))
 
     def _tokens(self, where: str, columns: tuple[str, ...], cut: Cut) -> Tokens:
-        choice = Choice(where=where, facts=tuple(self.options.actions))
+        choice = Choice(self.options.selection, where, facts=tuple(self.options.actions))
         versions = json.loads(self._before["feed"])["versions"] if self._before else None
         try:
             return Tokens(self.options.out, self.options.tokens, columns=columns, cut=cut,

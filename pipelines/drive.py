@@ -33,6 +33,8 @@ class Tally:
     """Items by outcome: the good one's name, a reason, or `out_of_reach`, which decides nothing."""
     cpu_seconds: Counter[str] = field(default_factory=Counter)
     """CPU seconds by part of the work."""
+    unreachable: list[str] = field(default_factory=list)
+    """What was out of reach, in words, an item each."""
 
     @property
     def done(self) -> int:
@@ -44,21 +46,25 @@ Watch = Callable[[int, int, Tally], None]
 """Told of progress: items finished, items in all, and what came of them so far."""
 
 
-def drive(step: Step, executor: Executor, tally: Tally, watch: Watch = lambda *_: None) -> None:
+def drive(
+    step: Step,
+    executor: Executor,
+    tally: Tally,
+    watch: Watch = lambda *_: None,
+    *,
+    give_up: bool = False,
+) -> None:
     """Does all that the step has to do, and keeps the tally.
 
+    With `give_up` an item that is out of reach fails as `missing` and is not left for another run.
     Raises `EnvironmentFaultError` if the surroundings fail; what was committed until then stands.
     """
     with step.ledger() as ledger:
         items = list(step.todo())
-        run = _Run(step, ledger, tally, items, watch)
-        apart: list[Item] = []
+        run = _Run(step, ledger, tally, items, watch, give_up=give_up)
+        apart = run.apart
         for item in run.through(executor, items):
-            parts = step.split(item)
-            if len(parts) > 1:
-                run.replace(item, parts)
-                apart += parts
-            else:
+            if not run.take_apart(item):
                 run.condemn(item)
         for part in run.through(executor, apart):
             run.condemn(part)
@@ -66,8 +72,18 @@ def drive(step: Step, executor: Executor, tally: Tally, watch: Watch = lambda *_
 
 class _Run:
     def __init__(
-        self, step: Step, ledger: Ledger, tally: Tally, items: Sequence[Item], watch: Watch
+        self,
+        step: Step,
+        ledger: Ledger,
+        tally: Tally,
+        items: Sequence[Item],
+        watch: Watch,
+        *,
+        give_up: bool,
     ) -> None:
+        self.apart: list[Item] = []
+        """Parts of items that are to be tried alone."""
+        self._give_up = give_up
         self._step = step
         self._ledger = ledger
         self._tally = tally
@@ -100,11 +116,16 @@ class _Run:
                 groups.append(left[in_flight:])
         return deadly
 
-    def replace(self, item: Item, parts: Sequence[Item]) -> None:
-        """Puts its parts in the place of an item."""
-        del self._pending[item.key]
+    def take_apart(self, item: Item) -> bool:
+        """Puts its parts in the place of an item, to be tried alone; False if it has none."""
+        parts = self._step.split(item)
+        if len(parts) <= 1:
+            return False
+        self._pending.pop(item.key, None)
         self._pending |= {part.key: part for part in parts}
         self._total += sum(map(self._step.weight, parts)) - self._step.weight(item)
+        self.apart += parts
+        return True
 
     def condemn(self, item: Item) -> None:
         """Fails an item that kills its worker."""
@@ -132,10 +153,15 @@ class _Run:
         return len(items)
 
     def _hold(self, item: Item, outcome: Done | Failed | Away) -> None:
+        if isinstance(outcome, Away) and self._give_up:
+            if self.take_apart(item):
+                return
+            outcome = Failed(item.key, "missing", outcome.detail)
         weight = self._step.weight(item)
         self._finished += weight
         if isinstance(outcome, Away):
             self._tally.counts[AWAY] += weight
+            self._tally.unreachable.append(outcome.detail)
         else:
             self._held.append((item, outcome))
         if isinstance(outcome, Done):

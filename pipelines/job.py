@@ -10,18 +10,18 @@ import platform
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow.compute as pc
 
-from curation import records
+from curation import inputs, records
 from curation.caption.contract import Budget
 from curation.caption.step import CaptionStep
-from curation.dataset import Dataset
-from curation.listing import Entry
+from curation.dataset import ALL, Dataset
+from curation.listing import Listing
 from curation.records import CaptionedClip, Render, Run
 from curation.render.step import RenderStep
 from curation.scan.step import ScanStep
@@ -81,12 +81,21 @@ class Job:
     """Which clips to render, caption and tokenize: a selection or a subset; None for the newest."""
     captions: list[CaptionStep] = field(default_factory=list)
     """Steps of captioning that this job has gone through."""
+    give_up: bool = False
+    """Whether what is out of reach fails as `missing` and is not left for another run."""
+    unreachable: list[str] = field(default_factory=list)
+    """Sources that were out of reach, in words."""
 
     def scan(
-        self, entries: Sequence[Entry], watch: Watch, retry: frozenset[str] = frozenset()
+        self, listing: Listing, watch: Watch, retry: frozenset[str] = frozenset()
     ) -> Tally | None:
-        """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing."""
-        step = ScanStep(self.dataset.catalog, self.profile.scan, entries, retry)
+        """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing.
+
+        The listing is stored before anything is watched.
+        """
+        step = ScanStep(self.dataset.catalog, self.profile.scan, listing.entries, retry)
+        step.check()
+        inputs.record(self.dataset.catalog, listing)
         if dropped := step.failures_dropped():
             # Told first, so that a run that is killed amid it has not promised too much.
             counts = Counter(dropped=dropped)
@@ -117,7 +126,7 @@ class Job:
             step.todo()
         except ValueError as error:
             raise NothingToDoError(str(error)) from error
-        return self._drive(step, watch)
+        return self._drive(step, watch, step.selection_id)
 
     def caption(self, watch: Watch, retry: frozenset[str] = frozenset()) -> Tally | None:
         """Captions what is kept, or failed for a reason of `retry`; None if nothing."""
@@ -129,7 +138,7 @@ class Job:
         except ValueError as error:
             raise NothingToDoError(f"caption.captioner: {error}") from error
         self.captions.append(step)
-        return self._drive(step, watch, lambda: self._describer(step))
+        return self._drive(step, watch, step.selection_id, lambda: self._describer(step))
 
     def _describer(self, step: CaptionStep) -> Executor:
         """Measured facts take no workers; a model's answers may not cost more than they may."""
@@ -144,7 +153,11 @@ class Job:
         step = TokenizeStep(
             self.dataset, self.profile.tokenize, renders.selection_id, renders.result
         )
-        return self._drive(step, watch)
+        try:
+            step.check()
+        except ValueError as error:
+            raise NothingToDoError(str(error)) from error
+        return self._drive(step, watch, step.selection_id)
 
     def failed(self) -> Counter[str]:
         """Inputs that failed, and kept clips whose render or tokens failed, by reason.
@@ -153,11 +166,11 @@ class Job:
         """
         catalog = self.dataset.catalog
         rows = [self.dataset.sources()]
-        if selection_id := self.selection or self.dataset.latest_selection():
-            kept = self.dataset.selection(selection_id)
-            kept = kept.filter(pc.field("verdict") == "kept")["clip_id"]
-            tables: dict[str, type] = {f"renders/{self.profile.render.profile}": Render}
-            tables[f"tokenized/{self.profile.tokenize.table()}"] = TokenizedClip
+        if selection_id := self.dataset.selected(self.selection):
+            kept = self.dataset.kept(selection_id)
+            renders = f"renders/{self.profile.render.profile}"
+            tables: dict[str, type] = {renders: Render}
+            tables[f"tokenized/{self.profile.tokenize.table(renders)}"] = TokenizedClip
             tables |= {step.result: CaptionedClip for step in self.captions}
             for name, record in tables.items():
                 table = catalog.read(name, record)
@@ -169,33 +182,57 @@ class Job:
         return reasons
 
     def _render_step(self) -> RenderStep:
-        selection_id = self.selection or self.dataset.latest_selection()
+        try:
+            selection_id = self.dataset.selected(self.selection)
+        except ValueError as error:
+            raise NothingToDoError(
+                f"there is no selection or subset {self.selection!r}; `reelmill search` exports one"
+            ) from error
+        if selection_id is None and self.selection == ALL:
+            raise NothingToDoError("name one selection or subset: what it keeps is worked on")
         if selection_id is None:
             raise NothingToDoError("there is no selection yet; run `reelmill select` first")
-        if self.selection and not self.dataset.selection(selection_id).num_rows:
-            raise NothingToDoError(
-                f"there is no selection or subset {selection_id!r}; `reelmill search` exports one"
-            )
         stage = dataclasses.replace(self.profile.render, output=self.dataset.catalog.storage.root)
         return RenderStep(self.dataset, stage, selection_id)
 
     def _drive(
-        self, step: Step, watch: Watch, executor: Callable[[], Executor] | None = None
+        self,
+        step: Step,
+        watch: Watch,
+        selection_id: str | None = None,
+        executor: Callable[[], Executor] | None = None,
     ) -> Tally | None:
         if not step.todo():
+            self._came_back(step, selection_id)
             return None
         tally = Tally()
         began, start = _now(), time.monotonic()
         try:
-            drive(step, (executor or self.executor)(), tally, watch)
+            drive(step, (executor or self.executor)(), tally, watch, give_up=self.give_up)
             self.away[step.name] += tally.counts[AWAY]
+            self.unreachable.extend(tally.unreachable)
         finally:
             if tally.done > tally.counts[AWAY]:
                 cpu = {part: round(s, 3) for part, s in tally.cpu_seconds.items()}
                 self._record(
-                    step.name, began, start, tally.counts, cpu_seconds=cpu, result=step.result
-                )
+                    step.name, began, start, tally.counts, cpu_seconds=cpu, result=step.result,
+                    selection_id=selection_id,
+                )  # fmt: skip
         return tally
+
+    def _came_back(self, step: Step, selection_id: str | None) -> None:
+        """Records a finished table that was asked for again after another, so that it counts."""
+        catalog = self.dataset.catalog
+        if selection_id is None or catalog.open(step.result) is None:
+            return
+        columns = ["started", "result", "selection_id"]
+        runs = catalog.read("runs", Run, columns, pc.field("step") == step.name)
+        last = runs.sort_by("started").to_pylist()[-1:]
+        if [(run["result"], run["selection_id"]) for run in last] != [(step.result, selection_id)]:
+            self._record(
+                step.name, _now(), time.monotonic(), Counter(), cpu_seconds={},
+                result=step.result, selection_id=selection_id,
+            )  # fmt: skip
 
     def _record(
         self,
@@ -206,6 +243,7 @@ class Job:
         *,
         cpu_seconds: Mapping[str, float],
         result: str,
+        selection_id: str | None = None,
     ) -> None:
         run = Run(
             run_id=secrets.token_hex(8),
@@ -217,6 +255,7 @@ class Job:
             counts=json.dumps(counts, sort_keys=True),
             cpu_seconds=json.dumps(cpu_seconds, sort_keys=True),
             result=result,
+            selection_id=selection_id,
         )
         self.dataset.catalog.append("runs", Run, records.table(Run, [run]))
 

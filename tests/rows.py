@@ -102,7 +102,15 @@ def scanned(
             writer.append("sources", records.table(Source, [source]))
 
 
-def ran(dataset: Dataset, step: str, result: str, counts: str = "{}", started: str = "") -> None:
+def ran(  # noqa: PLR0917  in the order of the columns
+    dataset: Dataset,
+    step: str,
+    result: str,
+    counts: str = "{}",
+    started: str = "",
+    selection: str | None = None,
+) -> None:
     """Records a run."""
-    run = Run(f"{step}{started}", step, started, 0.1, "{}", "{}", counts, "{}", result)
+    facts = ("{}", "{}", counts, "{}", result, selection)
+    run = Run(f"{step}{started}", step, started, 0.1, *facts)
     dataset.catalog.append("runs", Run, records.table(Run, [run]))

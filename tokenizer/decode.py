@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from curation import records
+from curation import lineage, records
 from curation.dataset import Dataset
 from tokenizer.heads import decode_windows
 from tokenizer.interface import Head, Rate, StreamingTokenizer, Tokenizer, Tokens, Video
@@ -173,7 +173,8 @@ def decode_stored(
 ) -> tuple[Video, float]:
     """The clip whose id starts with `clip`, uint8 [n, H, W, 3], and its frames a second.
 
-    `table` names the tokens if there are several; `weights` the tokenizer if it is not shipped.
+    `table` names the tokens, or else they are those that count: of the newest renders, the last
+    that were made. `weights` names the tokenizer if it is not shipped.
     Raises `TokensNotFoundError`, also for tokens that are damaged or of another tokenizer.
     """
     name = _table(dataset, table)
@@ -195,20 +196,21 @@ def _rows(dataset: Dataset, name: str, clip: str) -> list[TokenWindow]:
     ids = sorted(set(found["clip_id"].to_pylist()))
     if len(ids) != 1:
         words = f"is the start of {len(ids)} clips" if ids else "has no tokens"
-        raise TokensNotFoundError(f"{clip!r} {words} in {name}{_examples(dataset, name)}")
+        others = [each for each in dataset.catalog.names("tokens") if each != name]
+        more = f"; other tables are {', '.join(others)}" if others and not ids else ""
+        raise TokensNotFoundError(f"{clip!r} {words} in {name}{_examples(dataset, name)}{more}")
     rows: list[TokenWindow] = records.records(TokenWindow, found)
     return rows
 
 
 def _table(dataset: Dataset, wanted: str | None) -> str:
-    names = dataset.catalog.names("tokens")
-    fitting = [n for n in names if wanted is None or n in (wanted, f"tokens/{wanted}")]
-    if len(fitting) != 1:
-        there = ", ".join(names) or "none; run `reelmill tokenize` first"
-        raise TokensNotFoundError(
-            f"name one table of tokens of {dataset.catalog.storage.root}; there are {there}"
-        )
-    return fitting[0]
+    catalog = dataset.catalog
+    try:
+        if wanted is not None:
+            return lineage.named(catalog, "tokens", wanted)
+        return lineage.default(catalog, "tokens", dataset.latest_selection())
+    except lineage.LineageError as error:
+        raise TokensNotFoundError(str(error)) from error
 
 
 def _examples(dataset: Dataset, name: str) -> str:

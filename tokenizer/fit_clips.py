@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from curation import records
 from curation.dataset import Dataset
 from curation.media.clips import ClipReader
 from curation.records import Render
 from curation.storage import Storage
+from tokenizer.encoded import encoded
 from tokenizer.fit import fit
 from tokenizer.interface import Rate, Video
 from tokenizer.pca import PcaTokenizer
@@ -40,21 +40,18 @@ def fit_from_clips(
     return fit(clip_windows(clips, rate, per_clip), rate, seed=seed, card=card)
 
 
-def fit_on_output(dataset: Dataset, rate: Rate, short_side: int, most: int) -> PcaTokenizer:
+def fit_on_output(
+    dataset: Dataset, rate: Rate, short_side: int, most: int, selection: str | None = None
+) -> PcaTokenizer:
     """A tokenizer fitted to rendered clips of an output, evenly chosen and at most so many.
 
-    Raises `ValueError` if there are none that we encoded.
+    `selection` says whose kept clips, as `Dataset.selected` takes it. Raises `ValueError` if there
+    are none that we encoded.
     """
-    encoded = [
-        render
-        for name in dataset.catalog.names("renders")
-        for render in records.records(Render, dataset.catalog.read(name, Render))
-        if render.mode == "encode"
-    ]
-    if not encoded:
+    renders = encoded(dataset, selection)
+    if not renders:
         raise ValueError("no encoded clips to fit on; run `reelmill render` first")
-    encoded.sort(key=lambda render: render.clip_id)
-    chosen = encoded[:: -(-len(encoded) // most)]
+    chosen = renders[:: -(-len(renders) // most)]
     card = {"data": f"{len(chosen)} rendered clips", "licence": "that of the clips"}
     return fit_from_clips(
         _opened(chosen, dataset.catalog.storage, rate, short_side), rate, card=card

@@ -25,7 +25,7 @@ def row_of(
         source_id=clip.source_id,
         window=window.index,
         windows=piece.windows,
-        start_frame=clip.start_frame + round(window.start_frame * clip.source_frames_each),
+        start_frame=clip.source_frame(window.start_frame),
         start_s=start_s,
         start_pts=start_pts,
         time_base=None if start_pts is None else clip.time_base,

@@ -107,6 +107,10 @@ class TokenWindow:
     most 100; null without codes, or where it was not measured."""
     psnr_latents_db: float | None
     """The same from `latents`."""
+    render_profile: str | None = None
+    """Profile of the renders that the frames were read from: `renders/<profile>` holds them."""
+    render_sha256: str | None = None
+    """Digest of the rendered file; null for a span."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
+from curation.lineage import MadeFrom, named_by
 from curation.media.child import Limits
 from curation.reasons import EnvironmentFaultError, OutOfReachError
 from curation.stage import Away, Done, Failed, Needs, attempt
@@ -46,6 +47,13 @@ class ClipBatch:
     """The output folder."""
     directory: str
     """Where the shard goes, relative to the output folder."""
+    made_from: tuple[MadeFrom, ...] = ()
+    """Which render each clip is, in their order; empty if that is not known."""
+
+    @property
+    def origins(self) -> tuple[MadeFrom, ...]:
+        """Which render each clip is."""
+        return self.made_from or (MadeFrom(),) * len(self.clips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,14 @@ class TokenizedClip:
     where none was measured."""
     psnr_latents_db: float | None = None
     """The same for the continuous head."""
+    render_profile: str | None = None
+    """Profile of the renders that were read: `renders/<profile>` holds them."""
+    render_sha256: str | None = None
+    """Digest of the rendered file; null for a span."""
+    render_frames: int | None = None
+    """Frames of the render."""
+    render_fps: float | None = None
+    """Frames a second of the render."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +141,18 @@ class Tokenize:
         """Where and how the network computes."""
         return Placement(self.device, self.precision, self.batch, self.compile)
 
-    def table(self) -> str:
+    def table(self, renders: str) -> str:
         """Names the tokens by what decides them; `tokens/<table>` holds them.
 
-        Device, batch and compilation only move the last bits of what a network computes, so that a
-        run may go on elsewhere and fill the same table; precision moves more.
+        The renders that are read decide as well: `renders` is their table. Device, batch and
+        compilation only move the last bits of what a network computes, so that a run
+        may go on elsewhere and fill the same table; precision moves more.
         """
         tokenizer = load(self.tokenizer)
         settings = [self.short_side, self.max_frames, self.windows, self.precision, self.version]
         decides = json.dumps([tokenizer.digest, *settings])
-        return f"{tokenizer.name}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(decides.encode()).hexdigest()[:8]
+        return named_by(f"{tokenizer.name}-{digest}", renders)
 
     @property
     def needs(self) -> Needs:
@@ -165,13 +183,13 @@ class Tokenize:
         together = self._encoded(batch.clips, tokenizer)
         outcomes: list[TokenizedClip] = []
         rows: list[TokenWindow] = []
-        for clip, found in zip(batch.clips, together, strict=True):
+        for clip, origin, found in zip(batch.clips, batch.origins, together, strict=True):
             made = self._again(clip, tokenizer, found) if isinstance(found, Exception) else found
             if isinstance(made, Failed):
-                outcomes.append(failed(clip, made))
+                outcomes.append(failed(clip, made, origin))
             else:
-                outcomes.append(_done(clip, made))
-                rows += made
+                outcomes.append(_done(clip, made, origin))
+                rows += [_from(origin, row) for row in made]
         if not rows:
             return TokenizedBatch(None, outcomes)
         facts = metadata(tokenizer, self.precision, self.windows)
@@ -218,17 +236,23 @@ class Tokenize:
         raise EnvironmentFaultError(f"clip {clip.clip_id}: {result.detail}")
 
 
-def failed(clip: ClipFile, outcome: Failed) -> TokenizedClip:
-    """The outcome of a clip that failed."""
-    return TokenizedClip(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
+def failed(clip: ClipFile, outcome: Failed, origin: MadeFrom) -> TokenizedClip:
+    """The outcome of a clip that failed, and which render it is."""
+    ids = clip.clip_id, clip.source_id
+    return TokenizedClip(*ids, "failed", outcome.reason, outcome.detail, **asdict(origin))
 
 
-def _done(clip: ClipFile, rows: Sequence[TokenWindow]) -> TokenizedClip:
+def _from(origin: MadeFrom, row: TokenWindow) -> TokenWindow:
+    return replace(row, render_profile=origin.render_profile, render_sha256=origin.render_sha256)
+
+
+def _done(clip: ClipFile, rows: Sequence[TokenWindow], origin: MadeFrom) -> TokenizedClip:
     codes = _mean([(row.psnr_codes_db, row.frames) for row in rows])
     latents = _mean([(row.psnr_latents_db, row.frames) for row in rows])
     return TokenizedClip(
-        clip.clip_id, clip.source_id, "tokenized", None, None, len(rows), codes, latents
-    )
+        clip.clip_id, clip.source_id, "tokenized", windows=len(rows), psnr_codes_db=codes,
+        psnr_latents_db=latents, **asdict(origin),
+    )  # fmt: skip
 
 
 def _mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from curation import records
 from curation.catalog import Catalog, NewFile, Writer
 from curation.dataset import Dataset, source_rows
+from curation.lineage import MadeFrom, check_rendered, marker
 from curation.records import Clip, Render
 from curation.render.clip_file import ClipFile, clip_file
 from curation.stage import Done, Failed
@@ -37,17 +38,21 @@ class TokenizeStep:
     @cached_property
     def tokens(self) -> str:
         """The table of token windows."""
-        return f"tokens/{self.stage.table()}"
+        return f"tokens/{self.stage.table(self.renders)}"
 
     @cached_property
     def result(self) -> str:
         """The table that says which clips are done."""
-        return f"tokenized/{self.stage.table()}"
+        return marker(self.tokens)
 
     @property
     def catalog(self) -> Catalog:
         """The output's tables."""
         return self.dataset.catalog
+
+    def check(self) -> None:
+        """Raises `LineageError` where there are clips, but no such renders of them."""
+        check_rendered(self.catalog, self.renders, self.dataset.kept(self.selection_id))
 
     def todo(self) -> list[ClipBatch]:
         """Batches of rendered, kept clips without tokens, by source and time."""
@@ -58,21 +63,25 @@ class TokenizeStep:
         done = self.catalog.values(self.result, TokenizedClip, "clip_id")
         sources, storage = source_rows(self.catalog), self.catalog.storage
         files = [
-            clip_file(render, clips[render.clip_id], sources[render.source_id], storage)
+            (
+                clip_file(render, clips[render.clip_id], sources[render.source_id], storage),
+                MadeFrom.of(self.renders, render),
+            )
             for render in renders
             if render.clip_id in clips and render.clip_id not in done
         ]
-        files.sort(key=lambda file: (file.source_id, file.start_frame))
+        files.sort(key=lambda pair: (pair[0].source_id, pair[0].start_frame))
         size = max(1, min(_LARGEST_BATCH, -(-len(files) // _BATCHES)))
         return [self._batch(files[at : at + size]) for at in range(0, len(files), size)]
 
-    def _batch(self, files: Sequence[ClipFile]) -> ClipBatch:
-        key = f"{files[0].clip_id}+{len(files)}"
-        return ClipBatch(key, tuple(files), self.catalog.storage, self.tokens)
+    def _batch(self, files: Sequence[tuple[ClipFile, MadeFrom]]) -> ClipBatch:
+        clips, origins = zip(*files, strict=True)
+        key = f"{clips[0].clip_id}+{len(clips)}"
+        return ClipBatch(key, clips, self.catalog.storage, self.tokens, origins)
 
     def split(self, item: ClipBatch) -> list[ClipBatch]:
         """A batch of its own for each clip."""
-        return [self._batch([file]) for file in item.clips]
+        return [self._batch([pair]) for pair in zip(item.clips, item.origins, strict=True)]
 
     def weight(self, item: ClipBatch) -> int:
         """Clips in the batch."""
@@ -103,7 +112,8 @@ class TokenLedger:
         clips: list[TokenizedClip] = []
         for batch, outcome in results:
             if isinstance(outcome, Failed):
-                clips += [failed(clip, outcome) for clip in batch.clips]
+                pairs = zip(batch.clips, batch.origins, strict=True)
+                clips += [failed(clip, outcome, origin) for clip, origin in pairs]
                 continue
             clips += outcome.value.clips
             if outcome.value.shard is not None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from curation.catalog import Catalog
+from curation.lineage import MadeFrom
 from curation.media.child import Limits
 from curation.records import Caption, CaptionedClip
 from curation.render.clip_file import ClipFile
@@ -41,6 +42,8 @@ class CaptionClip:
     """Its rendered file, for one that reads frames."""
     captions: tuple[str, ...] = ()
     """What another captioner says of its windows, in order, for one that reads captions."""
+    made_from: MadeFrom = field(default_factory=MadeFrom)
+    """Which render the file is, for one that reads frames."""
 
     @property
     def key(self) -> str:
@@ -67,7 +70,7 @@ class CaptionedBatch:
     clips: list[CaptionedClip] = field(default_factory=list)
     """The outcome of each clip about which something is decided."""
     captions: list[Caption] = field(default_factory=list)
-    """Their captions, without model and prompt, which the table's owner adds."""
+    """Their captions, without model, prompt and render, which the table's owner adds."""
     waiting: list[str] = field(default_factory=list)
     """What kept each clip about which nothing is decided; it waits for another run."""
 
@@ -141,9 +144,10 @@ class Captioner(Protocol):
         """Yes-or-no questions by name."""
 
     def table(self, catalog: Catalog) -> str:
-        """Names the captions by what decides them; `captions/<table>` holds them.
+        """Names the captions by what decides them, but for the renders that it reads frames of.
 
-        Raises `ValueError` for settings that cannot be used.
+        `curation.caption.step.table_name` makes the table's name of it. Raises `ValueError` for
+        settings that cannot be used.
         """
 
     def identity(self) -> Identity:
@@ -168,6 +172,7 @@ def captioned(
         requests=requests,
         tokens_in=sum(caption.tokens_in or 0 for caption in captions),
         tokens_out=sum(caption.tokens_out or 0 for caption in captions),
+        **asdict(clip.made_from),
     )
 
 
@@ -189,4 +194,5 @@ def failed(
         requests=requests,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
+        **asdict(clip.made_from),
     )

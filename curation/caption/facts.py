@@ -1,6 +1,9 @@
 """A caption made of measured facts: plain words for what the scores say, no model.
 
-What was not measured is not spoken of. The same facts stand beside the sentence as fields, so that
+What was not measured is not spoken of, and what was measured is not said where the measure is often
+wrong: docs/captions.md counts how often each word is. Brightness says nothing of the hour or the
+place, and a camera that turns looks like one that moves aside, so that neither is claimed. The same
+facts stand beside the sentence as fields, so that
 nobody has to read them out of the words again.
 """
 
@@ -27,18 +30,18 @@ from curation.stage import Needs
 
 _CAMERA = {
     "static": "a camera that stands still",
-    "pan_left": "a camera that pans left",
-    "pan_right": "a camera that pans right",
-    "tilt_up": "a camera that tilts up",
-    "tilt_down": "a camera that tilts down",
-    "zoom_in": "a camera that zooms in or goes forward",
-    "zoom_out": "a camera that zooms out or goes back",
+    "pan_left": "a camera that pans or moves left",
+    "pan_right": "a camera that pans or moves right",
+    "tilt_up": "a camera that tilts or moves up",
+    "tilt_down": "a camera that tilts or moves down",
+    "zoom_in": "a camera that zooms in or moves forward",
+    "zoom_out": "a camera that zooms out or moves back",
     "roll": "a camera that rolls",
     "shaky": "a shaky camera",
-    "mixed": "a camera that moves in several ways",
+    "mixed": "a moving camera",
 }
-_KIND = {"screen": "screen recording", "still": "still picture"}
-_LIGHT = {"day": "daylight", "dim": "dim light", "night": "darkness"}
+_KIND = {"screen": "recorded screen or slide", "still": "still picture"}
+_LIGHT = {"dark": "dark", "dim": "dim", "bright": "bright"}
 _COUNTED = {"people": ("person", "people"), "vehicles": ("vehicle", "vehicles"),
             "animals": ("animal", "animals"), "faces": ("face", "faces")}  # fmt: skip
 _MOST_WORDS = 12
@@ -48,7 +51,7 @@ _MOST_WORDS = 12
 class FactsCaption:
     """Says in one sentence what was measured of a clip."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[Reads] = "facts"
     rewrite: ClassVar[str] = ""
     together: ClassVar[int] = 1000
@@ -101,12 +104,14 @@ def clip_facts(clip: Mapping[str, Any]) -> dict[str, Any]:
     """What the row of a clip with its scores says, in the words of a caption; only what it says."""
     facts: dict[str, Any] = {
         "duration_s": round(clip["end_s"] - clip["start_s"], 1),
-        "shape": _shape(clip["width"], clip["height"]),
+        "format": _format(clip["width"], clip["height"]),
     }
     for name, words in _WORDS.items():
         value = clip.get(name[1])
         if value is not None and (said := words(value)):
             facts[name[0]] = said
+    if "kind" in facts:  # no camera filmed it
+        facts.pop("camera", None)
     counts = {n: round(clip[n]) for n in _COUNTED if clip.get(n) is not None}
     return facts | counts
 
@@ -116,13 +121,11 @@ def sentence(facts: Mapping[str, Any]) -> str:
     looks = " and ".join(facts[name] for name in ("brightness", "focus") if name in facts)
     text = " ".join(filter(None, ["A", looks, facts.get("kind", "clip")]))
     text += f" of {facts['duration_s']:.1f} seconds"
-    if "light" in facts:
-        text += f" in {facts['light']}"
     parts = [facts[name] for name in ("motion", "camera", "corner") if name in facts]
     parts += [_number(facts[name], *words) for name, words in _COUNTED.items() if facts.get(name)]
     if parts:
         text += f" with {_listed(parts)}"
-    text += f", {facts['shape']}"
+    text += f", in {facts['format']} format"
     if "objects" in facts:
         text += f", in view: {facts['objects']}"
     if "text" in facts:
@@ -139,7 +142,7 @@ def _listed(parts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
-def _step(levels: tuple[tuple[float, str], ...], above: str, value: float) -> str:
+def _step(levels: tuple[tuple[float, str | None], ...], above: str, value: float) -> str | None:
     return next((word for bound, word in levels if value < bound), above)
 
 
@@ -148,17 +151,16 @@ def _shown(text: str) -> str:
     return " ".join(words[:_MOST_WORDS]) + (" …" if len(words) > _MOST_WORDS else "")
 
 
-def _shape(width: int, height: int) -> str:
-    return "upright" if height > width else ("square" if height == width else "landscape")
+def _format(width: int, height: int) -> str:
+    return "portrait" if height > width else ("square" if height == width else "landscape")
 
 
-_BRIGHTNESS = ((0.12, "dark"), (0.3, "dim"), (0.65, "well-lit"))
-_FOCUS = ((0.35, "blurred"), (0.55, "soft"))
+# A picture whose subject alone is in focus lies between the two.
+_FOCUS = ((0.25, "blurred"), (0.65, None))
 _MOTION = ((0.01, "hardly any motion"), (0.15, "a little motion"), (0.5, "motion"))
 _WORDS: dict[tuple[str, str], Callable[[Any], str | None]] = {
-    ("brightness", "brightness"): functools.partial(_step, _BRIGHTNESS, "bright"),
+    ("brightness", "light"): _LIGHT.get,
     ("focus", "sharpness"): functools.partial(_step, _FOCUS, "sharp"),
-    ("light", "light"): _LIGHT.get,
     ("motion", "motion"): functools.partial(_step, _MOTION, "motion all over the picture"),
     ("camera", "camera"): _CAMERA.get,
     ("kind", "kind"): _KIND.get,

@@ -12,7 +12,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
+from curation import lineage, records
 from curation.caption.contract import (
     CaptionBatch,
     CaptionClip,
@@ -23,6 +23,7 @@ from curation.caption.contract import (
 from curation.captions import announced, captions, named
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, source_rows
+from curation.lineage import MadeFrom
 from curation.media.child import Limits
 from curation.records import Caption, CaptionedClip, Clip, Render
 from curation.render.clip_file import clip_file
@@ -52,12 +53,12 @@ class CaptionStep:
     @cached_property
     def captions(self) -> str:
         """The table of captions."""
-        return f"captions/{self.stage.table(self.catalog)}"
+        return table_name(self.stage, self.catalog, self.renders)
 
     @property
     def result(self) -> str:
         """The table that says which clips are done."""
-        return self.captions.replace("captions/", "captioned/", 1)
+        return lineage.marker(self.captions)
 
     @property
     def catalog(self) -> Catalog:
@@ -65,10 +66,13 @@ class CaptionStep:
         return self.dataset.catalog
 
     def check(self) -> None:
-        """Raises `ValueError` for a captioner that cannot work here."""
+        """Raises `ValueError` for a captioner that cannot work here, and for missing renders."""
         self.captions  # noqa: B018  which asks for its model
         if self.stage.reads == "captions":
             named(self.catalog, self.stage.rewrite)
+        if self.stage.reads == "frames":
+            kept = self.dataset.kept(self.selection_id)
+            lineage.check_rendered(self.catalog, self.renders, kept)
 
     def todo(self) -> list[CaptionBatch]:
         """Batches of kept clips without captions that have what the captioner reads.
@@ -115,7 +119,11 @@ class CaptionStep:
         renders = {render.clip_id: render for render in records.records(Render, rows)}
         sources, storage = source_rows(self.catalog), self.catalog.storage
         return [
-            _plain(c, file=clip_file(renders[c.clip_id], c, sources[c.source_id], storage))
+            _plain(
+                c,
+                file=clip_file(renders[c.clip_id], c, sources[c.source_id], storage),
+                made_from=MadeFrom.of(self.renders, renders[c.clip_id]),
+            )
             for c in clips
             if c.clip_id in renders
         ]
@@ -143,6 +151,15 @@ class CaptionStep:
             yield CaptionLedger(self, writer)
 
 
+def table_name(captioner: Captioner, catalog: Catalog, renders: str) -> str:
+    """The table that a captioner fills; one that reads frames fills one for each renders' profile.
+
+    Raises `ValueError` for settings that cannot be used.
+    """
+    name = captioner.table(catalog)
+    return f"captions/{lineage.named_by(name, renders) if captioner.reads == 'frames' else name}"
+
+
 class CaptionLedger:
     """Commits captions and the outcome of each clip."""
 
@@ -161,13 +178,21 @@ class CaptionLedger:
                 clips += [failed(clip, outcome) for clip in batch.clips]
                 continue
             made: CaptionedBatch = outcome.value
-            rows += [dataclasses.replace(row, **self._identity) for row in made.captions]
+            origins = {clip.clip_id: clip.made_from for clip in batch.clips}
+            rows += [self._signed(row, origins[row.clip_id]) for row in made.captions]
             clips += made.clips
             self._step.waiting.extend(made.waiting)
             counts.update({_WAITING: len(made.waiting)} if made.waiting else {})
         self._writer.append(self._step.captions, records.table(Caption, rows))
         self._writer.append(self._step.result, records.table(CaptionedClip, clips))
         return counts + Counter(clip.reason or "captioned" for clip in clips)
+
+    def _signed(self, row: Caption, render: MadeFrom) -> Caption:
+        """With who wrote it, and of which render."""
+        profile, sha256 = render.render_profile, render.render_sha256
+        return dataclasses.replace(
+            row, **self._identity, render_profile=profile, render_sha256=sha256
+        )
 
 
 def _plain(clip: Clip, **reads: object) -> CaptionClip:

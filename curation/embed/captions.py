@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.captions import NoCaptionsError, named
+from curation.captions import chosen
 from curation.dataset import Dataset
 from curation.embed.contract import Picture, Vector
 from curation.embed.open_clip import Features, ModelError
@@ -40,7 +40,7 @@ def embed_captions(dataset: Dataset, captions: str | None = None) -> str:
     clip of several windows has one vector, of all that is said of it. Raises `NoCaptionsError`
     without captions, and `ModelError` where the package with the model is not installed.
     """
-    source = named(dataset.catalog, captions) if captions else _newest(dataset)
+    source = chosen(dataset.catalog, captions)
     table = f"{CAPTION_VECTORS}-{source.removeprefix('captions/')}"
     rows = dataset.captions(source).select(["clip_id", "source_id", "text"])
     known = dataset.catalog.values(table, Embedding, "clip_id")
@@ -50,13 +50,6 @@ def embed_captions(dataset: Dataset, captions: str | None = None) -> str:
             for start in range(0, rows.num_rows, _AT_ONCE):
                 writer.append(table, _embedded(rows.slice(start, _AT_ONCE)))
     return table
-
-
-def _newest(dataset: Dataset) -> str:
-    there = dataset.caption_tables()
-    if not there:
-        raise NoCaptionsError("there are no captions yet: run `reelmill caption` first")
-    return there[0]
 
 
 def _embedded(captions: pa.Table) -> pa.Table:

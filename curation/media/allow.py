@@ -32,10 +32,22 @@ AUDIO_CODECS: tuple[str, ...] = (
 """Audio decoders, used only where a render keeps the sound."""
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset((
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg",
-    ".vob", ".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".ivf", ".obu", ".y4m",
-    ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".vvc", ".266", ".mjpeg", ".mjpg", ".gif",
-    ".mxf", ".rm", ".rmvb",
+    # mov and its family: cameras, phones, proxies, fragments with a header of their own
+    ".mp4", ".mpg4", ".mp4v", ".m4v", ".mov", ".qt", ".mqv", ".hdmov", ".3gp",
+    ".3gpp", ".3g2", ".3gp2", ".3gpp2", ".k3g", ".f4v", ".mj2", ".mjp2", ".psp", ".ism",
+    ".ismv", ".cmfv", ".gifv", ".lrv", ".lrf", ".insv", ".360", ".osv", ".trec",
+    # matroska, avi, flv, asf
+    ".mkv", ".mk3d", ".webm", ".avi", ".divx", ".xvid", ".flv", ".wmv", ".wm", ".asf", ".dvr-ms",
+    # transport and program streams
+    ".ts", ".m2ts", ".m2t", ".mts", ".trp", ".tp", ".tod", ".ssif", ".mpg", ".mpeg",
+    ".mpe", ".mpeg1", ".mpeg2", ".mpeg4", ".mpg2", ".m1s", ".m2s", ".m2p", ".vob", ".vro", ".evo",
+    ".mod",
+    # ogg, and bare streams
+    ".ogv", ".ogg", ".ogm", ".ogx", ".m1v", ".m2v", ".mpv", ".mpgv", ".mpv2", ".mp2v", ".ivf",
+    ".av1", ".obu", ".y4m", ".h264", ".264", ".h26l", ".avc", ".h265", ".265", ".hevc",
+    ".vvc", ".h266", ".266", ".mjpeg", ".mjpg", ".gif", ".mxf",
+    # read by no container above: listed, so that each fails by name and not without a word
+    ".rm", ".rmvb", ".dv", ".wtv", ".nut", ".nsv", ".bik", ".amv", ".nuv",
 ))  # fmt: skip
 """What a folder listing takes for a video, by its ending."""
 

@@ -18,18 +18,20 @@ def copy(path: str, target: str, span: Span, limits: child.Limits) -> str | None
     """Copies the span's packets to `target`; returns why it could not, or None.
 
     It can when the span starts on a key frame, ends before one (or at the end), and no frame of the
-    groups around it is stored in between.
+    groups around it is stored in between. Where the source does not state how its colours are read,
+    the copy does.
     """
-    if span.start_pts is None:
-        return "the stream has no times"
+    if not span.keeps_times:
+        return "the stream has no times of its own"
     order = {
         "path": os.path.abspath(path),
         "options": allow.input_options(),
-        "stream": span.stream_index,
+        "stream": span.decoding.stream_index,
         "start": span.start_pts,
         "end": span.end_pts,
         "frames": span.frames,
         "target": target,
+        "colour": span.colour.numbers,
     }
     try:
         out, _ = child.run([sys.executable, "-I", str(_CHILD), json.dumps(order)], limits)

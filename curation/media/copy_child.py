@@ -1,7 +1,8 @@
 """Run as a program of its own, confined: copies the packets of one span into an mp4 file.
 
-Usage: copy_child.py JSON with path, options, stream, start, end, frames, target. Prints `{"frames":
-n}` if both ends of the span lie on key frames and exactly its frames lie between, else why not.
+Usage: copy_child.py JSON with path, options, stream, start, end, frames, target, colour (numbers of
+matrix, primaries and transfer). Prints `{"frames": n}` if both ends of the span lie on key frames
+and exactly its frames lie between, else why not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from typing import Any
 
 import av
+import av.bitstream
 
 
 def main(order: dict[str, Any]) -> dict[str, Any]:
@@ -55,10 +57,36 @@ def _between(source: Any, stream: Any, start: int, end: int | None) -> Any:
     return packets if end is None and packets else "the span's ends are not on key frames"
 
 
+def _tagged(stream: Any, copy: Any, colour: dict[str, int]) -> Any:
+    """What writes colour tags into the stream; None where it has these already."""
+    context = stream.codec_context
+    stated = {
+        "matrix": context.colorspace,
+        "primaries": context.color_primaries,
+        "transfer": context.color_trc,
+    }
+    if {name: int(value) for name, value in stated.items()} == colour:
+        return None
+    tags = (
+        f"colour_primaries={colour['primaries']}:transfer_characteristics={colour['transfer']}"
+        f":matrix_coefficients={colour['matrix']}"
+    )
+    filters = f"{context.codec.name}_metadata={tags}"
+    made = av.bitstream.BitStreamFilterContext(filters, in_stream=stream, out_stream=copy)
+    # The filter hands over the tag of the container that was read, which mp4 may not know.
+    if copy.codec_context.codec_tag not in ("avc1", "avc3", "hvc1", "hev1"):
+        copy.codec_context.codec_tag = {"h264": "avc1", "hevc": "hev1"}[context.codec.name]
+    return made
+
+
 def _write(packets: list[Any], stream: Any, order: dict[str, Any]) -> None:
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(order["target"], "w", format="mp4", options=options) as sink:
         copy = sink.add_stream_from_template(stream)
+        tags = _tagged(stream, copy, order["colour"])
+        if tags is not None:
+            packets = [each for packet in packets for each in tags.filter(packet)]
+            packets += tags.filter(None)
         for packet in packets:
             packet.pts -= order["start"]
             if packet.dts is not None:

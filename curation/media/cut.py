@@ -3,11 +3,12 @@
 With `-copyts` the times in the filters are those that scan saw, and `trim` compares them exactly;
 seeking only saves work. It goes to a key frame some seconds ahead, never relying on where it lands:
 the frames that come out are counted, and if the count is wrong the cut is made again from further
-ahead, at last from the start. A stream without times is cut by frame number, from the start.
+ahead. At last, and where no times tell the frames apart, they are counted from the start.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,13 +16,20 @@ from fractions import Fraction
 from typing import TypeVar
 
 import ffmpeg
+import numpy as np
+import numpy.typing as npt
 
-from curation.media import allow, child, colour
-from curation.media.watch import decode_options
+from curation.media import allow, child
+from curation.media.colour import Colour
+from curation.media.decoding import Decoding
 from curation.reasons import MediaError
 from curation.records import Clip, Source
 
 Result = TypeVar("Result")
+
+
+TICK = Fraction(1, 90000)
+"""Unit of the times that a cut gives its frames where those of the container were repaired."""
 
 
 @dataclass(frozen=True)
@@ -33,88 +41,133 @@ class Span:
     start_pts: int | None
     end_pts: int | None
     time_base: Fraction
-    duration_s: float
-    stream_index: int
+    start_s: float
+    end_s: float
+    decoding: Decoding
+    colour: Colour
     container: str
     fps: float
     interlaced: bool
-    hdr: bool
+    frame_times: npt.NDArray[np.float64] | None = None
+    """Start of each frame and end of the last, in seconds from the span's start, where they are not
+    those of the container; else None."""
 
     @classmethod
     def of(cls, clip: Clip, source: Source) -> Span:
         """The span of a clip in its source."""
+        times = clip.frame_times
         return cls(
             frames=clip.end_frame - clip.start_frame,
             start_frame=clip.start_frame,
             start_pts=clip.start_pts,
             end_pts=clip.end_pts,
             time_base=Fraction(clip.time_base or "1/25"),
-            duration_s=clip.end_s - clip.start_s,
-            stream_index=source.stream_index or 0,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            decoding=Decoding(
+                source.stream_index or 0,
+                source.skipped_packets or 0,
+                source.leading_packets or 0,
+                source.excused_packets or 0,
+                source.end_packet,
+            ),
+            colour=Colour.parse(source.colour, source.colour_forced),
             container=source.container or "",
             fps=source.fps or 25.0,
             interlaced=bool(source.interlaced),
-            hdr=bool(source.hdr),
+            frame_times=None if times is None else np.frombuffer(times, "<f8"),
         )
+
+    @property
+    def duration_s(self) -> float:
+        """How long it lasts."""
+        return self.end_s - self.start_s
 
     @property
     def start_time(self) -> float | None:
         """The first frame's time in the container, in seconds; None without times."""
         return None if self.start_pts is None else float(self.start_pts * self.time_base)
 
-
-@dataclass(frozen=True)
-class Cut:
-    """The span's streams, ready for an output."""
-
-    video: ffmpeg.Stream
-    audio: ffmpeg.Stream
+    @property
+    def keeps_times(self) -> bool:
+        """Whether its frames are shown at the container's own times."""
+        return self.frame_times is None and self.start_pts is not None
 
 
-def cut(path: str, span: Span, limits: child.Limits, ahead_s: float | None, audio: bool) -> Cut:
+def cut(path: str, span: Span, limits: child.Limits, ahead_s: float | None) -> ffmpeg.Stream:
     """The frames of the span from time 0 on, as displayed and in SDR, but not scaled yet.
 
-    `ahead_s` is how far before the span to seek; None starts at the beginning.
+    `ahead_s` is how far before the span to seek; None counts frames from the start of the file.
     """
-    options = decode_options(limits, audio=audio)
     begin = span.start_time
+    seeks = ahead_s is not None and begin is not None
+    options: dict[str, str | None] = {**span.decoding.options(limits, seeks=seeks)}
     if ahead_s is not None and begin is not None:
-        options |= {"seek_timestamp": "1", "ss": f"{begin - ahead_s:.6f}"}
-        opened = ffmpeg.input("file:" + os.path.abspath(path), noaccurate_seek=None, **options)
-    else:
-        opened = ffmpeg.input("file:" + os.path.abspath(path), **options)
-    video = opened[str(span.stream_index)]
+        start = f"{begin - ahead_s:.6f}"
+        options |= {"seek_timestamp": "1", "ss": start, "noaccurate_seek": None}
+    opened = ffmpeg.input("file:" + os.path.abspath(path), **options)
+    video = span.colour.read(opened[str(span.decoding.stream_index)])
     if span.interlaced:
         video = video.filter("bwdif", mode="send_frame", deint="interlaced")
         if span.start_pts is not None:  # bwdif halves the time base, and trim compares ticks
             video = video.filter("settb", str(span.time_base))
-    video = _trim(video, span)
-    if span.hdr:
-        for name, positional, named in colour.TONE_MAP:
-            video = video.filter(name, *positional, **named)
-    sound = opened.audio
-    if audio and begin is not None:
-        sound = sound.filter("atrim", start=f"{begin:.6f}", end=f"{begin + span.duration_s:.6f}")
-        sound = sound.filter("asetpts", f"PTS-{begin:.6f}/TB")
-    return Cut(video, sound)
+    video = _trimmed(video, span) if seeks else _counted(video, span)
+    return span.colour.tone_mapped(_timed(video, span))
 
 
-def _trim(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
-    if span.start_pts is None:
-        last = span.start_frame + span.frames - 1
-        chosen = video.filter("select", f"between(n,{span.start_frame},{last})")
-        return chosen.filter("setpts", f"N/({span.fps}*TB)")
-    bounds = {"start_pts": span.start_pts}
+def _trimmed(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
+    """The frames between the span's times.
+
+    Where times were repaired, the decoder guesses some of them, and after a seek maybe others: a
+    frame may then be half a frame early.
+    """
+    assert span.start_pts is not None
+    early, late = 0, 0
+    if span.frame_times is not None:
+        steps = np.diff(span.frame_times) / float(span.time_base) / 2
+        early, late = int(steps[0]), int(steps[-1])
+    bounds = {"start_pts": span.start_pts - early}
     if span.end_pts is not None:
-        bounds["end_pts"] = span.end_pts
-    return video.filter("trim", **bounds).filter("setpts", "PTS-STARTPTS")
+        bounds["end_pts"] = span.end_pts - late
+    return video.filter("trim", **bounds)
 
 
-def command(*outputs: ffmpeg.Stream) -> list[str]:
+def _counted(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
+    """The frames with the span's numbers; the decoder is told to stop after them."""
+    last = span.start_frame + span.frames
+    return video.filter("trim", start_frame=span.start_frame, end_frame=last)
+
+
+def _timed(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
+    """Its frames from time 0 on, each at its own time."""
+    if span.keeps_times:
+        return video.filter("setpts", f"PTS-{span.start_pts}")
+    video = video.filter("settb", str(TICK))
+    if span.frame_times is None:
+        return video.filter("setpts", f"N/({span.fps}*TB)")
+    ticks = np.round(span.frame_times[:-1] / float(TICK)).astype(np.int64).tolist()
+    return video.filter("setpts", _at_number(ticks, 0))
+
+
+def _at_number(values: list[int], first: int) -> str:
+    """An expression for the value of frame N, whose depth is the logarithm of their number.
+
+    Values that rise evenly are one part of it.
+    """
+    step = values[1] - values[0] if len(values) > 1 else 0
+    if all(b - a == step for a, b in itertools.pairwise(values)):
+        return f"{values[0]}+{step}*(N-{first})"
+    half = len(values) // 2
+    left, right = _at_number(values[:half], first), _at_number(values[half:], first + half)
+    return f"if(lt(N,{first + half}),{left},{right})"
+
+
+def command(span: Span, *outputs: ffmpeg.Stream) -> list[str]:
     """The ffmpeg command line for the outputs."""
     head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+error"]
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    return [*head, "-xerror", "-y", "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
+    strict = ["-xerror"] if span.decoding.strict else []
+    return [*head, *strict, "-y", "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
 
 
 def exactly(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -> Result:
@@ -136,6 +189,6 @@ def exactly(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -
 
 
 def _aheads(span: Span) -> Iterator[float | None]:
-    if span.start_pts is not None and span.start_frame > 0:
+    if span.start_pts is not None and span.start_frame > 0 and not span.decoding.excused:
         yield from (6.0, 15.0) if "mpeg" in span.container else (1.0, 12.0)
     yield None

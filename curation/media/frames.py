@@ -9,7 +9,7 @@ import ffmpeg
 import numpy as np
 
 from curation.media import child, colour
-from curation.media.cut import Span, command, cut, exactly
+from curation.media.cut import TICK, Span, command, cut, exactly
 from curation.media.times import FrameTimes
 from curation.media.watch import Frames
 
@@ -24,22 +24,26 @@ def read_span(path: str, span: Span, width: int, height: int, limits: child.Limi
     """
 
     def attempt(ahead_s: float | None) -> tuple[int, Pictures]:
-        video = cut(path, span, limits, ahead_s, audio=False).video
+        video = cut(path, span, limits, ahead_s)
         video = video.filter("scale", width, height, flags=f"bicubic+{colour.EXACT}")
         with tempfile.NamedTemporaryFile(prefix="reelmill-") as times:
             output = ffmpeg.output(
                 video, "pipe:1", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough",
                 enc_time_base="demux", stats_enc_pre=times.name, stats_enc_pre_fmt="{ptsi} {tbi}",
+                **{"bsf:v": "setts=ts=N"},
             )  # fmt: skip
-            out, _ = child.run(command(output), limits)
-            shown = _times(times.read().decode("ascii", "replace"))
+            out, _ = child.run(command(span, output), limits)
+            shown = _times(times.read().decode("ascii", "replace"), span)
         frames = np.frombuffer(out, np.uint8).reshape(-1, height, width, 3)
         return len(frames), (frames, shown if shown and len(shown.pts) == len(frames) else None)
 
     return exactly(span, attempt)
 
 
-def _times(text: str) -> FrameTimes | None:
+def _times(text: str, span: Span) -> FrameTimes | None:
+    if span.frame_times is not None:
+        ticks = np.round(span.frame_times[:-1] / float(TICK)).astype(np.int64)
+        return FrameTimes.of(ticks.tolist(), TICK)
     try:
         pairs = [line.split() for line in text.splitlines()]
         return FrameTimes.of([int(pts) for pts, _ in pairs], Fraction(pairs[0][1]))

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from curation.media import allow, child, pipes
 from curation.media.probe import Facts
+from curation.media.timeline import Stretch, sound_clock
 from curation.reasons import MediaError
 
 RATE = 16_000
@@ -49,22 +50,24 @@ def listen(
     path: str,
     facts: Facts,
     limits: child.Limits,
-    begin_s: float,
+    stretches: tuple[Stretch, ...],
     on_samples: Callable[[Samples], None] | None = None,
 ) -> Sound | None:
     """Decodes the first sound track once; None without one that can be decoded.
 
-    `begin_s` is the time of the first frame in the container, at which samples and loudness begin.
-    Raises `ChildKilledError` if the decoder was killed from outside.
+    Samples and loudness are counted in seconds from the first frame; `stretches` say when the
+    container shows that, and where its times restart. Raises `ChildKilledError` if the decoder was
+    killed from outside.
     """
-    if not facts.audio_streams or facts.audio_codec not in allow.AUDIO_CODECS:
+    clock = sound_clock(stretches)
+    if not facts.audio_streams or facts.audio_codec not in allow.AUDIO_CODECS or clock is None:
         return None
     pieces = _Pieces(on_samples)
     with contextlib.ExitStack() as stack:
         with contextlib.ExitStack() as handed_over:
             moments_r, moments_w = pipes.opened(stack, handed_over)
             sound_r, sound_w = pipes.opened(stack, handed_over)
-            command = _command(path, limits, begin_s, moments_w, sound_w)
+            command = _command(path, limits, clock, moments_w, sound_w)
             process = stack.enter_context(
                 child.spawn(command, limits, pass_fds=[moments_w, sound_w])
             )
@@ -81,7 +84,7 @@ def listen(
         except (MediaError, child.ChildFailedError):
             pass  # what came until then counts
     pieces.end()
-    return Sound(_momentary(moments.text(), begin_s)) if pieces.heard else None
+    return Sound(_momentary(moments.text())) if pieces.heard else None
 
 
 @dataclass
@@ -110,34 +113,29 @@ class _Pieces:
         self.sink(np.asarray(levels / np.float32(32768), np.float32))
 
 
-def _command(
-    path: str, limits: child.Limits, begin_s: float, moments: int, samples: int
-) -> list[str]:
+def _command(path: str, limits: child.Limits, clock: str, moments: int, samples: int) -> list[str]:
     options = {**allow.input_options(audio=True), "threads": "1"}
     source = ffmpeg.input("file:" + os.path.abspath(path), vn=None, **options)
-    first = source["a:0"].filter_multi_output("asplit", 2)
+    first = source["a:0"].filter("asetpts", clock).filter_multi_output("asplit", 2)
     loud = first[0].filter("ebur128", metadata=1).filter(
         "ametadata", mode="print", key="lavfi.r128.M", file=f"pipe:{moments}"
     )  # fmt: skip
-    begin = f"{begin_s:.6f}"
-    after = first[1].filter("atrim", start=begin).filter("asetpts", f"PTS-{begin}/TB")
+    after = first[1].filter("atrim", start=0)
     # With `first_pts` there is silence up to where a late track begins.
     mono = after.filter("aresample", RATE, ochl="mono", osf="s16", **{"async": 1, "first_pts": 0})
     most_s = limits.max_frames / 10  # a track may outlast its pictures without end
     both = ffmpeg.merge_outputs(
-        ffmpeg.output(loud, "-", format="null", t=most_s + begin_s),
-        ffmpeg.output(
-            mono, f"pipe:{samples}", format="s16le", acodec="pcm_s16le", t=most_s + begin_s
-        ),
+        ffmpeg.output(loud, "-", format="null", t=most_s),
+        ffmpeg.output(mono, f"pipe:{samples}", format="s16le", acodec="pcm_s16le", t=most_s),
     )
     head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "error", "-copyts"]
     return [*head, "-filter_complex_threads", "1", *both.get_args()]
 
 
-def _momentary(text: str, begin_s: float) -> npt.NDArray[np.float64]:
+def _momentary(text: str) -> npt.NDArray[np.float64]:
     """The values by tenth of a second since the first frame."""
     said = np.array(_MOMENT.findall(text), np.float64).reshape(-1, 2)
-    places = np.round((said[:, 0] - begin_s) * TENTHS).astype(np.int64)
+    places = np.round(said[:, 0] * TENTHS).astype(np.int64)
     values = np.full(max(0, places.max(initial=-1) + 1), np.nan)
     inside = places >= 0
     values[places[inside]] = np.maximum(said[inside, 1], _LEAST_LUFS)

@@ -13,13 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from curation.media import allow, child, sniff
+from curation.media.colour import HDR_TRANSFERS, Colour
+from curation.media.decoding import Decoding
 from curation.reasons import MediaError
 
-_PQ_AND_HLG = (16, 18)
 _LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
-_UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
+UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
 """Containers without times, for which the demuxer makes a rate up."""
+_PROMISES = ("flv", "asf")
+"""Containers whose header states a duration, and whose end nothing else marks."""
 _CHILD = Path(__file__).with_name("probe_child.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """What the packets of the stream say, all of them read and none decoded."""
+
+    count: int
+    """All of them."""
+    skipped: int
+    """Packets before the first key frame, which cannot be decoded; 0 if there is no key frame."""
+    leading: int
+    """Packets after a key frame that is not the first packet that are shown before it."""
+    excused: int
+    """Packets that the demuxer calls damaged where no picture is."""
+    restarts: tuple[int, ...]
+    """Frames before those key frames with which times restart or go on after a gap, if each packet
+    holds a frame."""
+    end_pts: int | None
+    """When the frame that is shown last ends, in the stream's time base; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +61,32 @@ class Facts:
     """Displayed width: rotated, square pixels."""
     height: int
     rotation: int
+    flipped: bool
+    """Whether the picture is mirrored when it is shown, beside being turned."""
     pixel_aspect: str
     header_fps: float | None
     header_frames: int
     """Frames that the header promises; 0 if it does not say."""
     header_duration_s: float | None
     interlaced: bool
-    hdr: bool
+    colour: Colour
+    packets: Packets
+    ends_early_s: float
+    """Seconds that the header promises after the last packet of any stream; 0 if it states none."""
+    continues: str | None
+    """Where the video seems to go on in a stream that is not watched, in words."""
     missing_bytes: int
     """Bytes that the container counts on beyond the file's end."""
+
+    @property
+    def hdr(self) -> bool:
+        """Whether frames have to be tone-mapped."""
+        return self.colour.hdr
+
+    def decoding(self, end_packet: int | None = None) -> Decoding:
+        """How the stream is decoded, up to a packet if one is given."""
+        known = self.packets
+        return Decoding(self.stream_index, known.skipped, known.leading, known.excused, end_packet)
 
 
 def check_readable(path: str) -> None:
@@ -66,15 +105,18 @@ def check_readable(path: str) -> None:
         raise MediaError("empty", "0 bytes")
 
 
-def probe(path: str, limits: child.Limits) -> Facts:
-    """Facts of the first real video stream.
+def probe(path: str, limits: child.Limits, stream: int | None = None) -> Facts:
+    """Facts of one video stream: the container's choice, or that of this index.
 
-    Raises `MediaError` when the file is no video that we are willing and able to decode.
+    The container's choice is its default, then the largest picture, then the first stream; none of
+    a single picture where there are others. Raises `MediaError` when the file is no video that we
+    are willing and able to decode.
     """
     check_readable(path)
     sniff.refuse_text(path)
     options = {**allow.input_options(audio=True), "max_pixels": str(limits.max_pixels)}
-    command = [sys.executable, "-I", str(_CHILD), json.dumps(options), os.path.abspath(path)]
+    order = json.dumps({"options": options, "stream": stream})
+    command = [sys.executable, "-I", str(_CHILD), order, os.path.abspath(path)]
     try:
         out, _ = child.run(command, limits)
     except child.ChildFailedError as error:
@@ -84,7 +126,7 @@ def probe(path: str, limits: child.Limits) -> Facts:
         child.check_memory("\n".join([*raw["said"], raw.get("error", "")]), limits)
     if "error" in raw:
         raise _refusal(raw, path)
-    return _facts(raw, sniff.missing_bytes(path))
+    return _facts(raw, sniff.missing_bytes(path), stream)
 
 
 def _refusal(raw: dict[str, Any], path: str) -> MediaError:
@@ -106,16 +148,22 @@ def _refusal(raw: dict[str, Any], path: str) -> MediaError:
     return MediaError("corrupt", f"starts as {container}, but: {said or raw['error']}")
 
 
-def _facts(raw: dict[str, Any], missing_bytes: int) -> Facts:
+def _facts(raw: dict[str, Any], missing_bytes: int, wanted: int | None) -> Facts:
     videos = [v for v in raw["videos"] if not v["attached"]]
     if not videos:
         held = f"{raw['audios']} audio streams" if raw["audios"] else "no streams that we know"
         raise MediaError("no_video_stream", f"{raw['container']} with {held}")
-    stream = videos[0]
+    stream = raw["chosen"]
+    if stream is None:
+        known = ", ".join(str(v["index"]) for v in videos)
+        raise MediaError("no_video_stream", f"stream {wanted} is no video; there are {known}")
     if stream["codec"] not in allow.VIDEO_CODECS:
         raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
     if not raw["first"]:
         raise _undecodable(stream["codec"], raw["said"], missing_bytes)
+    hdr = {tag in HDR_TRANSFERS for tag in raw.get("transfers", ())}
+    if len(hdr) > 1:
+        raise MediaError("colour_changes", "some of it is HDR (PQ or HLG) and some is not")
     return _assemble(raw, videos, stream, missing_bytes)
 
 
@@ -141,6 +189,7 @@ def _assemble(
     rotation = first["rotation"] % 360
     if rotation in (90, 270):
         width, height = height, width
+    stored = (first["stored_width"], first["stored_height"])
     return Facts(
         container=raw["container"],
         codec=stream["codec"].removeprefix("lib").replace("dav1d", "av1"),
@@ -149,19 +198,46 @@ def _assemble(
         video_streams=len(videos),
         audio_streams=raw["audios"],
         audio_codec=raw.get("audio_codec"),
-        stored_width=first["stored_width"],
-        stored_height=first["stored_height"],
+        stored_width=stored[0],
+        stored_height=stored[1],
         width=width,
         height=height,
         rotation=rotation,
+        flipped=first["flipped"],
         pixel_aspect=f"{aspect.numerator}:{aspect.denominator}",
-        header_fps=(raw["container"] in _UNTIMED and stream["coded_fps"]) or stream["fps"],
+        header_fps=(raw["container"] in UNTIMED and stream["coded_fps"]) or stream["fps"],
         header_frames=stream["frames"] or 0,
         header_duration_s=stream["duration_s"] or raw["duration_s"],
         interlaced=first["interlaced"],
-        hdr=stream["transfer"] in _PQ_AND_HLG,
+        colour=Colour.of(first, *stored, rgb=first["rgb"]),
+        packets=_packets(stream["packets"]),
+        ends_early_s=_ends_early_s(raw),
+        continues=_continues(videos, stream),
         missing_bytes=missing_bytes,
     )
+
+
+def _packets(raw: dict[str, Any]) -> Packets:
+    skipped = raw["first_key"] or 0
+    leading = raw["leading"] if skipped else 0
+    before = tuple(number - skipped - leading for number in raw["restarts"])
+    return Packets(raw["count"], skipped, leading, raw["excused"], before, raw["end_pts"])
+
+
+def _ends_early_s(raw: dict[str, Any]) -> float:
+    promised_s = raw["duration_s"] or 0.0
+    missing_s: float = 0.98 * promised_s - 0.1 - raw["end_s"]
+    return max(0.0, missing_s) if raw["container"] in _PROMISES else 0.0
+
+
+def _continues(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:
+    """Whether another stream begins where this one ends, as when a broadcast changes its PID."""
+    end_s = stream["packets"]["end_s"]
+    for other in videos:
+        begin_s = other["packets"]["first_s"]
+        if other is not stream and None not in (begin_s, end_s) and begin_s > end_s - 0.5:
+            return f"goes on as stream {other['index']}: {other['packets']['count']} packets"
+    return None
 
 
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:

@@ -19,12 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.media import allow, child, colour, decoder_log, pipes
-from curation.media.probe import Facts, fitted_size
+from curation.media.decoding import Decoding
+from curation.media.probe import UNTIMED, Facts, fitted_size
+from curation.media.salvage import Salvaged
+from curation.media.timeline import Stamps, Timeline, timeline
 from curation.reasons import MediaError
 
 LOW_WIDTH, LOW_HEIGHT = 48, 27
 LINE_COLUMNS = 200
 """Columns of a picture that are looked at line by line, evenly spread."""
+_BROADCAST, _BROADCAST_GAP_S = ("mpegts", "mpeg"), 5.0
+"""Containers in which time goes on while nothing comes, and after how long that is a gap."""
 _NO_TIME = ("NOPTS", "N/A", str(-(1 << 63)))
 
 Frames = npt.NDArray[np.uint8]
@@ -43,26 +48,6 @@ class Sampling:
     """Longest side of an analysis frame in pixels."""
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """When each decoded frame is shown."""
-
-    pts: npt.NDArray[np.int64] | None
-    """Presentation times in `time_base` units, strictly rising; None if the stream has none."""
-    time_base: Fraction
-    starts_s: npt.NDArray[np.float64]
-    """Start of each frame in seconds from the first one, and the end of the last: n + 1 values."""
-    analysed: npt.NDArray[np.int64]
-    """Frame number of each analysis frame."""
-    variable_rate: bool
-    """Whether the frame durations differ by more than one tick."""
-
-    @property
-    def frames(self) -> int:
-        """How many frames were decoded."""
-        return len(self.starts_s) - 1
-
-
 def watch(
     path: str,
     facts: Facts,
@@ -72,22 +57,28 @@ def watch(
     on_low: Callable[[Frames], None],
     on_analysis: Callable[[Frames], None] | None = None,
     on_lines: Callable[[Lines], None] | None = None,
+    longest_s: float = 20.0,
+    salvaged: Salvaged | None = None,
 ) -> Timeline:
     """Decodes the source once, hands frames to the sinks in order, and returns their times.
 
     `on_low` gets every frame at 48×27, `on_analysis` the sampled ones; both as RGB uint8 of shape
     [n, height, width, 3]. `on_lines` gets the sampled ones as luma uint8 [n, lines, columns], with
     every line and up to 200 columns of the stored picture; one field of it where the source says
-    that it is interlaced. Without a sink its pictures are not made. Raises `MediaError` for damage
+    that it is interlaced. Without a sink its pictures are not made. A frame that would be shown for
+    more than `longest_s` seconds (5 in transport and program streams) is followed by a gap. Of a
+    `salvaged` source only what lies before the damage is decoded. Raises `MediaError` for damage
     and for limits, `ChildKilledError` if the decoder was killed from outside.
     """
+    end_packet = None if salvaged is None else salvaged.end_packet
+    decoding = facts.decoding(end_packet)
     sinks = _sinks(facts, sampling, on_low, on_analysis, on_lines)
     spent = child.cpu_seconds()
     with contextlib.ExitStack() as stack:
         with contextlib.ExitStack() as handed_over:
             ends = {name: pipes.opened(stack, handed_over) for name in (*sinks, "times", "picks")}
             writes = {name: write for name, (_, write) in ends.items()}
-            command = _command(path, facts, sampling, limits, writes)
+            command = _command(path, facts, decoding, sampling, limits, writes)
             inherited = list(writes.values())
             process = stack.enter_context(child.spawn(command, limits, pass_fds=inherited))
         assert process.stderr is not None
@@ -96,10 +87,12 @@ def watch(
         taken = {ends[name][0]: pipe for name, pipe in read.items()}
         pipes.pump({**taken, process.stderr.fileno(): log}, process, limits)
         code = process.wait()
-        decoder_log.check(code, log.text(), child.cpu_seconds() - spent, facts, limits)
-        timeline = _timeline(bytes(read["times"].held), bytes(read["picks"].held), facts)
-    _check_complete(timeline, facts, limits)
-    return timeline
+        spent = child.cpu_seconds() - spent
+        decoder_log.check(code, log.text(), spent, facts, limits, decoding.excuses)
+    times, picks = read["times"].text(), read["picks"].text()
+    found = _timeline(times, picks, facts, longest_s, end_packet)
+    _check_complete(found, facts, limits, whole=end_packet is None)
+    return found
 
 
 def _sinks(
@@ -136,12 +129,18 @@ def _line_shape(facts: Facts) -> tuple[int, int]:
     return (height + 1) // 2 if facts.interlaced else height, min(width, LINE_COLUMNS)
 
 
-def _command(
-    path: str, facts: Facts, sampling: Sampling, limits: child.Limits, ends: Mapping[str, int]
+def _command(  # noqa: PLR0917  all that decides it
+    path: str,
+    facts: Facts,
+    decoding: Decoding,
+    sampling: Sampling,
+    limits: child.Limits,
+    ends: Mapping[str, int],
 ) -> list[str]:
     """The command that writes every picture that `ends` has a pipe for."""
-    source = ffmpeg.input("file:" + os.path.abspath(path), **decode_options(limits))
-    streams = _streams(source[str(facts.stream_index)], facts, sampling, ends)
+    source = ffmpeg.input("file:" + os.path.abspath(path), **decoding.options(limits))
+    video = facts.colour.read(source[str(facts.stream_index)])
+    streams = _streams(video, facts, sampling, ends)
     statistics = {"low": ends["times"]}
     if sampled := [name for name in streams if name != "low"]:
         statistics[sampled[0]] = ends["picks"]
@@ -152,7 +151,8 @@ def _command(
     ]  # fmt: skip
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
     head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
-    return [*head, "-xerror", "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
+    strict = ["-xerror"] if decoding.strict else []
+    return [*head, *strict, "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
 
 
 def _streams(
@@ -184,52 +184,44 @@ def _lines(stream: ffmpeg.Stream, facts: Facts) -> ffmpeg.Stream:
         stream = stream.filter("field", type="top")
     lines, columns = _line_shape(facts)
     thin = stream.filter("scale", columns, lines, flags="neighbor+bitexact")
-    return thin.filter("format", "gray").filter("settb", "1/1000").filter("setpts", "N")
-
-
-def decode_options(limits: child.Limits, *, audio: bool = False) -> dict[str, str]:
-    """Input options: the allow-lists, one thread, and a stop at the first damage."""
-    return {
-        **allow.input_options(audio=audio),
-        "max_pixels": str(limits.max_pixels),
-        "threads": "1",
-        "err_detect": "crccheck+bitstream+buffer+explode",
-    }
+    return thin.filter("format", "gray")
 
 
 def _shrink(stream: ffmpeg.Stream, facts: Facts, width: int, height: int) -> ffmpeg.Stream:
     small = stream.filter("scale", width, height, flags=f"bicubic+{colour.EXACT}")
-    if facts.hdr:
-        for name, positional, named in colour.TONE_MAP:
-            small = small.filter(name, *positional, **named)
-    return small.filter("settb", "1/1000").filter("setpts", "N")
+    return facts.colour.tone_mapped(small)
 
 
 def _raw(
     stream: ffmpeg.Stream, data: int, stats: int | None, form: str, limits: child.Limits
 ) -> ffmpeg.Stream:
-    """Raw pictures into the pipe `data`, and each one's number and time into the pipe `stats`."""
-    told = {"stats_enc_pre": f"pipe:{stats}", "stats_enc_pre_fmt": "{ni} {ptsi} {tbi}"}
+    """Raw pictures into the pipe `data`, and each one's number and time into the pipe `stats`.
+
+    The muxer wants times that rise, which those of a source need not do: it gets numbers.
+    """
+    told = {"stats_enc_pre": f"pipe:{stats}", "stats_enc_pre_fmt": "{ni} {ptsi} {pts} {tb}"}
     return ffmpeg.output(
         stream,
         f"pipe:{data}",
         format="rawvideo",
         pix_fmt=form,
         fps_mode="passthrough",
-        enc_time_base="filter",
+        enc_time_base="demux",
+        **{"bsf:v": "setts=ts=N"},
         **(told if stats is not None else {}),
         **{"frames:v": limits.max_frames + 1},
     )
 
 
-def _check_complete(timeline: Timeline, facts: Facts, limits: child.Limits) -> None:
+def _check_complete(timeline: Timeline, facts: Facts, limits: child.Limits, *, whole: bool) -> None:
     """Compares what was decoded with what the header promised."""
     if timeline.frames == 0:
         raise MediaError("no_frames", "the stream decodes to nothing")
     if timeline.frames > limits.max_frames:
         raise MediaError("too_many_frames", f"more than {limits.max_frames} frames")
     missing = facts.header_frames - timeline.frames
-    if missing > max(2, 0.02 * facts.header_frames) and _ends_early(timeline, facts):
+    few = missing > max(2, 0.02 * facts.header_frames)
+    if whole and few and _ends_early(timeline, facts):
         raise MediaError(
             "truncated", f"the header promises {facts.header_frames} frames, {timeline.frames} came"
         )
@@ -242,17 +234,28 @@ def _ends_early(timeline: Timeline, facts: Facts) -> bool:
     )
 
 
-def _timeline(times: bytes, picks: bytes, facts: Facts) -> Timeline:
-    lines = [line.split() for line in times.decode("ascii", "replace").splitlines()]
-    numbers = [int(line.split()[0]) for line in picks.decode("ascii", "replace").splitlines()]
-    analysed = np.array(numbers, np.int64)
-    base = Fraction(lines[0][2]) if lines and not lines[0][2].endswith("/0") else Fraction(0)
-    known = base > 0 and all(line[1] not in _NO_TIME for line in lines)
-    pts = np.array([int(line[1]) for line in lines] if known else [], np.int64)
-    if known and len(pts) > 1 and np.all(np.diff(pts) > 0):
-        steps = np.diff(pts)
-        seconds = np.append(pts - pts[0], pts[-1] - pts[0] + int(np.median(steps))) * float(base)
-        variable = bool(steps.max() - steps.min() > 1)
-        return Timeline(pts, base, seconds, analysed, variable)
-    rate = facts.header_fps or 25.0
-    return Timeline(None, base, np.arange(len(lines) + 1) / rate, analysed, False)
+def _timeline(
+    times: str, picks: str, facts: Facts, longest_s: float, end_packet: int | None
+) -> Timeline:
+    lines = [line.split() for line in times.splitlines()]
+    numbers = [int(line.split()[0]) for line in picks.splitlines()]
+    base = Fraction(lines[0][3]) if lines and not lines[0][3].endswith("/0") else Fraction(0)
+    if any(line[2] in _NO_TIME for line in lines):
+        base = Fraction(0)
+    stamps = Stamps(
+        pts=np.array([int(line[2]) for line in lines] if base else [0] * len(lines), np.int64),
+        real=np.array([line[1] not in _NO_TIME for line in lines], bool),
+        time_base=base,
+    )
+    untimed = facts.container in UNTIMED
+    if facts.container in _BROADCAST:
+        longest_s = min(longest_s, _BROADCAST_GAP_S)
+    return timeline(
+        stamps,
+        np.array(numbers, np.int64),
+        end_pts=facts.packets.end_pts if end_packet is None else None,
+        longest_s=longest_s,
+        header_fps=facts.header_fps,
+        duration_s=None if untimed else facts.header_duration_s,
+        restarts=facts.packets.restarts,
+    )

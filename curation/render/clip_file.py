@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from curation.media.child import Limits
 from curation.media.clips import ClipReader
+from curation.media.colour import Colour
 from curation.media.cut import Span
+from curation.media.decoding import Decoding
 from curation.media.frames import read_span
 from curation.media.probe import check_readable
 from curation.media.times import FrameTimes
@@ -50,8 +54,8 @@ class ClipFile:
     """The clip's start in the source's `time_base`; None if it has no times."""
     time_base: str | None = None
     """Unit of `start_pts`, as a fraction of a second."""
-    source_frames_each: float = 1.0
-    """Source frames for each frame of the file: not 1 where a render changed the rate."""
+    source_frames: tuple[int, ...] | None = None
+    """The source's frame that each frame shows, where a render changed the rate; else None."""
     source: Source | None = None
     """The source, if `uri` is the source itself."""
     span: Span | None = None
@@ -64,18 +68,22 @@ class ClipFile:
         return self.clip_id
 
     def source_frame(self, frame: int) -> int:
-        """The source's frame that stands at a frame of the file, or the nearest."""
-        return self.start_frame + round(frame * self.source_frames_each)
+        """The source's frame that a frame of the file shows; after the last one, the next."""
+        numbers = self.source_frames
+        if numbers is None:
+            return self.start_frame + frame
+        return numbers[frame] if frame < len(numbers) else numbers[-1] + 1
 
 
 def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> ClipFile:
     """The file of a clip that was rendered."""
     span = None
+    numbers = render.source_frames
     uri = source.uri if render.path is None else storage.uri(render.path)
     if render.mode == "span":
         span = Span.of(clip, source)
     elif render.mode == "copy":
-        span = _whole(render)
+        span = _whole(render, Colour.parse(source.colour, source.colour_forced))
     return ClipFile(
         clip_id=clip.clip_id,
         source_id=clip.source_id,
@@ -88,13 +96,13 @@ def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> C
         start_s=clip.start_s,
         start_pts=clip.start_pts,
         time_base=clip.time_base,
-        source_frames_each=(clip.end_frame - clip.start_frame) / max(render.frames or 1, 1),
+        source_frames=None if numbers is None else tuple(np.frombuffer(numbers, "<u4").tolist()),
         source=source if render.mode == "span" else None,
         span=span,
     )
 
 
-def _whole(render: Render) -> Span:
+def _whole(render: Render, colour: Colour) -> Span:
     """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
     return Span(
         frames=render.frames or 0,
@@ -102,12 +110,13 @@ def _whole(render: Render) -> Span:
         start_pts=None,
         end_pts=None,
         time_base=Fraction(1),
-        duration_s=0.0,
-        stream_index=0,
+        start_s=0.0,
+        end_s=0.0,
+        decoding=Decoding(0, midway=True),
+        colour=colour,
         container="mp4",
         fps=render.fps or 25.0,
         interlaced=False,
-        hdr=False,
     )
 
 

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from curation.media import child
 from curation.media.allow import AUDIO_CODECS
 from curation.media.copy import COPIED_CODECS, copy
 from curation.media.crop import Crop
 from curation.media.cut import Span
 from curation.media.encode import Changes, Encoding, encode
+from curation.media.sound import extract
+from curation.media.timeline import Stretch, stretches_of
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
 from curation.render.face_blur import BlurFaces, Found, look_for_faces
@@ -46,6 +50,8 @@ class RenderBatch:
 class _ClipItem:
     clip: Clip
     crop: Crop | None
+    sound: str | None
+    """A WAV file of its sound."""
 
     @property
     def key(self) -> str:
@@ -69,7 +75,7 @@ class RenderClips:
     """Blurs faces, if given."""
     limits: child.Limits = field(default_factory=child.Limits)
     """What ffmpeg may use."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         """`ValueError` for a mode that cannot do what else is asked for."""
@@ -110,10 +116,31 @@ def _render_all(stage: RenderClips, batch: RenderBatch) -> list[Render]:
     """One row a clip; a clip that fails fails alone."""
     if stage.mode == "span":
         return [_reference(clip, batch.source) for clip in batch.clips]
-    with original(batch.source) as path:
-        crops = batch.crops or (None,) * len(batch.clips)
-        items = map(_ClipItem, batch.clips, crops)
+    crops = batch.crops or (None,) * len(batch.clips)
+    with original(batch.source) as path, _sounds(stage, batch, path) as sounds:
+        items = map(_ClipItem, batch.clips, crops, sounds)
         return [_render(stage, item, batch.source, path) for item in items]
+
+
+@contextlib.contextmanager
+def _sounds(stage: RenderClips, batch: RenderBatch, path: str) -> Iterator[list[str | None]]:
+    """A WAV file for each clip, gone afterwards; None where there is no sound or none is wanted."""
+    nothing: list[str | None] = [None] * len(batch.clips)
+    source = batch.source
+    if stage.encoding.audio == "drop" or source.audio_codec not in AUDIO_CODECS:
+        yield nothing
+        return
+    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
+        targets = [os.path.join(folder, f"{at}.wav") for at in range(len(batch.clips))]
+        spans = [Span.of(clip, source) for clip in batch.clips]
+        good = extract(path, spans, targets, _stretches(source), stage.limits)
+        yield [*targets] if good else nothing
+
+
+def _stretches(source: Source) -> tuple[Stretch, ...]:
+    if source.stretches is None:
+        return (Stretch(0, source.begin_s or 0.0, 0.0),)
+    return stretches_of(source.stretches)
 
 
 def _reference(clip: Clip, source: Source) -> Render:
@@ -165,18 +192,19 @@ def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, targe
         )
     shown = displayed if item.crop is None else (item.crop.width, item.crop.height)
     size = stage.encoding.size(*shown)
-    audio = stage.encoding.audio == "keep" and source.audio_codec in AUDIO_CODECS
     with _faces(stage, span, displayed, path) as found:
         changes = Changes(displayed, item.crop, None if found is None else found.mask)
-        frames = encode(
+        encoded = encode(
             path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
-            audio=audio, changes=changes,
+            sound=item.sound, changes=changes,
         )  # fmt: skip
+    numbers = encoded.source_frames
     return dataclasses.replace(
         row, mode="encode", codec="h264", width=size[0], height=size[1],
-        fps=stage.encoding.fps or source.fps, frames=frames, audio=audio,
+        fps=stage.encoding.fps or source.fps, frames=encoded.frames, audio=item.sound is not None,
         crop=None if item.crop is None else str(item.crop),
         faces_blurred=None if found is None else found.faces,
+        source_frames=None if numbers is None else np.array(numbers, "<u4").tobytes(),
     )  # fmt: skip
 
 
@@ -200,6 +228,7 @@ def _copies(encoding: Encoding, source: Source) -> bool:
         source.codec in COPIED_CODECS
         and source.pixel_format in ("yuv420p", "yuvj420p")
         and source.rotation == 0
+        and not source.flipped
         and Fraction((source.pixel_aspect or "1:1").replace(":", "/")) == 1
         and not source.hdr
         and not source.interlaced

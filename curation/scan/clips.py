@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from curation.media.watch import Timeline
+from curation.media.timeline import Timeline
 from curation.records import Clip
 
 
@@ -24,19 +24,18 @@ def clip_of(
         shot_start_frame=shot[0],
         shot_end_frame=shot[1],
     )
-    if timeline.pts is not None:
-        clip = dataclasses.replace(
-            clip,
-            start_pts=int(timeline.pts[start]),
-            end_pts=int(timeline.pts[end]) if end < timeline.frames else None,
-            time_base=str(timeline.time_base),
-        )
+    if (pts := timeline.cut_pts(start, end)) is not None:
+        base = str(timeline.time_base)
+        clip = dataclasses.replace(clip, start_pts=pts[0], end_pts=pts[1], time_base=base)
+    if timeline.timestamps == "repaired":
+        times = timeline.starts_s[start : end + 1] - timeline.starts_s[start]
+        clip = dataclasses.replace(clip, frame_times=times.astype("<f8").tobytes())
     return dataclasses.replace(clip, clip_id=clip_name(clip, stream))
 
 
 def clip_name(clip: Clip, stream: int) -> str:
     """The id of a clip of this stream: 32 hex digits, whatever its `clip_id` says."""
-    if clip.time_base is None:
+    if clip.start_pts is None:
         span = f"frames {clip.start_frame} {clip.end_frame}"
     else:
         span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from curation import scores
 from curation.media.listen import TENTHS, Samples, Sound
-from curation.media.watch import Frames, Lines, Timeline
+from curation.media.timeline import Timeline
+from curation.media.watch import Frames, Lines
 from curation.records import Clip
 from curation.scores import ClipScore, FrameScore, Look, Score, SoundScore
 from curation.scores.look import Floats, Row, Which

@@ -8,7 +8,8 @@ from typing import Any
 
 from curation.listing import Entry
 from curation.media.probe import Facts
-from curation.media.watch import Timeline
+from curation.media.salvage import Salvaged
+from curation.media.timeline import Timeline, stretches_text
 from curation.records import Clip, Source
 
 
@@ -29,9 +30,34 @@ def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Sourc
 def probed(facts: Facts) -> dict[str, Any]:
     """What the container says, as columns."""
     names = ("container", "codec", "pixel_format", "stream_index", "video_streams",
-             "audio_streams", "audio_codec", "width", "height", "rotation", "pixel_aspect",
-             "interlaced", "hdr")  # fmt: skip
-    return {name: getattr(facts, name) for name in names}
+             "audio_streams", "audio_codec", "width", "height", "rotation", "flipped",
+             "pixel_aspect", "interlaced", "hdr")  # fmt: skip
+    known = {name: getattr(facts, name) for name in names}
+    known |= {"colour": str(facts.colour), "colour_forced": facts.colour.forced}
+    packets = facts.packets
+    counted = {"skipped": packets.skipped, "leading": packets.leading, "excused": packets.excused}
+    return known | {f"{name}_packets": count or None for name, count in counted.items()}
+
+
+def remarks(facts: Facts, timeline: Timeline, salvaged: Salvaged | None) -> str | None:
+    """What is unusual about a source, as sentences; None if nothing is."""
+    packets, words = facts.packets, []
+    if packets.skipped:
+        left_out = packets.skipped + packets.leading
+        words.append(f"begins inside a group of pictures: {left_out} packets left out")
+    for stretch in timeline.stretches[1:]:
+        words.append(f"times restart or a gap ends at frame {stretch.start_frame}")
+    if timeline.gap_s:
+        words.append(f"{timeline.gap_s:.1f} s without frames left out")
+    if timeline.timestamps == "repaired":
+        words.append("the container times only some frames, or not in order")
+    if facts.ends_early_s:
+        words.append(f"ends early: its header promises {facts.header_duration_s:.2f} s")
+    if facts.continues:
+        words.append(f"not read to its end: it {facts.continues}")
+    if salvaged is not None:
+        words.append(f"damaged after frame {timeline.frames - 1} ({salvaged})")
+    return "; ".join(words) or None
 
 
 def filled(entry: Entry, known: dict[str, Any]) -> Source:
@@ -64,6 +90,9 @@ def scanned(
         variable_rate=timeline.variable_rate,
         frames=timeline.frames,
         duration_s=round(duration, 6),
+        timestamps=timeline.timestamps,
+        begin_s=None if timeline.pts is None else round(timeline.stretches[0].begin_s, 6),
+        stretches=stretches_text(timeline.stretches) if len(timeline.stretches) > 1 else None,
         clips=len(clips),
         clips_digest=hashlib.sha256(joined.encode()).hexdigest(),
         extra=entry.extra or None,

@@ -9,10 +9,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
@@ -23,13 +22,15 @@ from curation.listing import Entry
 from curation.media import child
 from curation.media.listen import listen
 from curation.media.probe import Facts, check_readable, probe
-from curation.media.watch import Frames, Sampling, Timeline, watch
+from curation.media.salvage import Salvaged, salvage
+from curation.media.timeline import Stretch, Timeline, stretches_of
+from curation.media.watch import Frames, Sampling, watch
 from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source
 from curation.scan.clips import clip_of
 from curation.scan.clock import Clock
 from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, windows
-from curation.scan.sources import failed_source, filled, probed, scanned
+from curation.scan.sources import failed_source, filled, probed, remarks, scanned
 from curation.scan.watcher import Watcher, side_tables
 from curation.scores import Score
 from curation.stage import Needs
@@ -43,6 +44,8 @@ class ScanItem:
     entry: Entry
     known: tuple[Clip, ...] | None = None
     tables: tuple[str, ...] = ()
+    source: Source | None = None
+    """The row of a source whose clips are known."""
 
     @property
     def key(self) -> str:
@@ -76,9 +79,15 @@ class Scan:
     """What clips are embedded by, beside the signatures that copies are found by."""
     sampling: Sampling = field(default_factory=Sampling)
     """Which frames are looked at."""
+    stream: int | None = None
+    """Index of the video stream to take where a list does not say; None for the container's choice:
+    its default, then the largest."""
+    damage: Literal["refuse", "salvage"] = "refuse"
+    """`refuse` fails a source that is damaged anywhere; `salvage` keeps what lies before the first
+    damage, and says so."""
     limits: child.Limits = field(default_factory=child.Limits)
     """What the decoder may use."""
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def needs(self) -> Needs:
@@ -102,6 +111,8 @@ class Scan:
             "shots": [type(self.shots).__name__, {k: shots[k] for k in shots.keys() - backend}],
             "max_clip_s": self.max_clip_s,
             "sampling": dataclasses.asdict(self.sampling),
+            "stream": self.stream,
+            "damage": self.damage,
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -132,30 +143,105 @@ def _scan(stage: Scan, models: _Models, item: ScanItem) -> ScanResult:
 
 
 def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) -> ScanResult:
-    entry = item.entry
-    clock = Clock()
-    with _readable(entry) as path, contextlib.closing(_watcher(stage, models, item)) as watcher:
-        known["source_id"] = source_id = file_sha256(path)
-        facts = probe(path, stage.limits)
+    with _readable(item.entry) as path:
+        known["source_id"] = file_sha256(path)
+        facts = probe(path, stage.limits, _stream(stage, item))
         known.update(probed(facts))
-        finder = models.finder() if item.known is None else None
-        timeline = None
-        if finder is not None or watcher.watches:
-            timeline = _pictures(stage, finder, watcher, path, facts, clock)
-        clips = item.known or ()
-        if finder is not None and timeline is not None:
-            clips = clock.timed("shots", _clips)(stage, finder, timeline, source_id, facts)
-        if watcher.listens:
-            begin_s = _begin_s(timeline, clips)
-            hear = clock.timed("sound", watcher.hear)
-            watcher.heard(listen(path, facts, stage.limits, begin_s, hear))
-        sides = clock.timed("scores", watcher.tables)(clips, timeline)
-    if timeline is None or item.known is not None:
-        source = filled(entry, known)
-    else:
-        known |= {"shots_by": stage.shots.backend, "scan_digest": stage.digest}
-        source = scanned(entry, known, timeline, clips)
-    return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+        visit = _Visit(stage, models, item, path, facts)
+        end_packet = item.source.end_packet if item.source is not None else None
+        try:
+            return visit.result(dict(known), Salvaged.until(end_packet))
+        except MediaError as error:
+            if stage.damage == "refuse" or error.reason not in ("corrupt", "truncated"):
+                raise
+            return visit.result(dict(known), salvage(path, facts, stage.limits, error))
+
+
+def _stream(stage: Scan, item: ScanItem) -> int | None:
+    """Index of the stream to watch: that of the source's row or list, or the setting's."""
+    if item.source is not None:
+        return item.source.stream_index
+    listed = item.entry.extra.get("stream", "")
+    if listed and not listed.isdecimal():
+        raise MediaError("no_video_stream", f"the list asks for stream {listed!r}, no number")
+    return int(listed) if listed else stage.stream
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """One source that was opened."""
+
+    stage: Scan
+    models: _Models
+    item: ScanItem
+    path: str
+    facts: Facts
+
+    def result(self, known: dict[str, Any], salvaged: Salvaged | None) -> ScanResult:
+        """Watches it once, or what was salvaged of it."""
+        stage, item, clock = self.stage, self.item, Clock()
+        with contextlib.closing(_watcher(stage, self.models, item)) as watcher:
+            finder = self.models.finder() if item.known is None else None
+            timeline = None
+            if finder is not None or watcher.watches:
+                timeline = self._pictures(finder, watcher, clock, salvaged)
+            clips = item.known or ()
+            if finder is not None and timeline is not None:
+                clips = clock.timed("shots", self._clips)(finder, timeline, known["source_id"])
+            if watcher.listens:
+                hear = clock.timed("sound", watcher.hear)
+                stretches = _stretches(timeline, item)
+                watcher.heard(listen(self.path, self.facts, stage.limits, stretches, hear))
+            sides = clock.timed("scores", watcher.tables)(clips, timeline)
+        if timeline is None or item.known is not None:
+            source = filled(item.entry, known)
+        else:
+            known |= {"shots_by": stage.shots.backend, "scan_digest": stage.digest}
+            known["remarks"] = remarks(self.facts, timeline, salvaged)
+            known["end_packet"] = None if salvaged is None else salvaged.end_packet
+            source = scanned(item.entry, known, timeline, clips)
+        return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+
+    def _pictures(
+        self, finder: ShotFinder | None, watcher: Watcher, clock: Clock, salvaged: Salvaged | None
+    ) -> Timeline:
+        """Shows the frames to whoever wants them."""
+        find = clock.timed("shots", finder.feed if finder is not None else lambda frames: None)
+        glance = clock.timed("scores", watcher.glance)
+
+        def on_low(frames: Frames) -> None:
+            find(frames)
+            glance(frames)
+
+        return watch(
+            self.path,
+            self.facts,
+            self.stage.sampling,
+            self.stage.limits,
+            on_low=on_low,
+            on_analysis=clock.timed("scores", watcher.see) if watcher.sees else None,
+            on_lines=clock.timed("scores", watcher.read) if watcher.reads else None,
+            longest_s=self.stage.max_clip_s,
+            salvaged=salvaged,
+        )
+
+    def _clips(self, finder: ShotFinder, timeline: Timeline, source_id: str) -> list[Clip]:
+        return [
+            clip_of(span, part, timeline, source_id, self.facts.stream_index)
+            for shot in finder.finish(timeline)
+            for part in timeline.parts(*shot)
+            for span in windows(part, timeline, self.stage.max_clip_s, equal=True)
+        ]
+
+
+def _stretches(timeline: Timeline | None, item: ScanItem) -> tuple[Stretch, ...]:
+    """When the container shows the source's frames."""
+    if timeline is not None:
+        return timeline.stretches
+    source = item.source
+    if source is None or source.stretches is not None or source.begin_s is None:
+        return stretches_of(source.stretches if source is not None else None)
+    return (Stretch(0, source.begin_s, 0.0),)
 
 
 def _watcher(stage: Scan, models: _Models, item: ScanItem) -> Watcher:
@@ -163,38 +249,6 @@ def _watcher(stage: Scan, models: _Models, item: ScanItem) -> Watcher:
     wanted = item.tables or tuple(stage.side_tables)
     embedders = {e: make() for e, make in models.embedders.items() if table_name(e) in wanted}
     return Watcher(stage.scores, embedders, wanted)
-
-
-def _pictures(  # noqa: PLR0917  all that a source is watched with
-    stage: Scan, finder: ShotFinder | None, watcher: Watcher, path: str, facts: Facts, clock: Clock
-) -> Timeline:
-    """Shows the frames to whoever wants them."""
-    find = clock.timed("shots", finder.feed if finder is not None else lambda frames: None)
-    glance = clock.timed("scores", watcher.glance)
-
-    def on_low(frames: Frames) -> None:
-        find(frames)
-        glance(frames)
-
-    return watch(
-        path,
-        facts,
-        stage.sampling,
-        stage.limits,
-        on_low=on_low,
-        on_analysis=clock.timed("scores", watcher.see) if watcher.sees else None,
-        on_lines=clock.timed("scores", watcher.read) if watcher.reads else None,
-    )
-
-
-def _begin_s(timeline: Timeline | None, clips: Sequence[Clip]) -> float:
-    """When the container shows the source's first frame; 0 where frames have no times."""
-    if timeline is not None:
-        return 0.0 if timeline.pts is None else float(timeline.pts[0] * timeline.time_base)
-    for clip in clips:
-        if clip.start_pts is not None and clip.time_base is not None:
-            return float(clip.start_pts * Fraction(clip.time_base)) - clip.start_s
-    return 0.0
 
 
 @contextlib.contextmanager
@@ -210,13 +264,3 @@ def _readable(entry: Entry) -> Iterator[str]:
                 raise MediaError("missing", "no such object") from error
             raise
         yield path
-
-
-def _clips(
-    stage: Scan, finder: ShotFinder, timeline: Timeline, source_id: str, facts: Facts
-) -> list[Clip]:
-    clips = []
-    for shot in finder.finish(timeline):
-        for span in windows(shot, timeline, stage.max_clip_s, equal=True):
-            clips.append(clip_of(span, shot, timeline, source_id, facts.stream_index))
-    return clips

@@ -43,7 +43,7 @@ class ScanStep:
 
     def todo(self) -> list[ScanItem]:
         """New inputs first, then known sources for which a side table has nothing yet."""
-        self._check_settings()
+        self.check()
         rows = self.catalog.read("sources", Source, [*_ENTRY, "reason"])
         columns = [rows[name].to_pylist() for name in (*_ENTRY, "reason")]
         seen = {row[:3] for row in zip(*columns, strict=True) if row[3] not in self.retry}
@@ -66,8 +66,8 @@ class ScanStep:
         failed = self.catalog.read("sources", Source, ["uri"], where=where)["uri"].to_pylist()
         return set(failed) & {entry.uri for entry in self.entries}
 
-    def _check_settings(self) -> None:
-        """One output holds sources cut into clips in one way."""
+    def check(self) -> None:
+        """Raises `SettingsError`: one output holds sources cut into clips in one way."""
         used = self.catalog.values("sources", Source, "scan_digest") - {None}
         if used - {self.stage.digest}:
             raise SettingsError(
@@ -94,7 +94,7 @@ class ScanStep:
                 continue
             names = [n for n in lacking[source_id] if n != THUMBNAILS or self._pictured(known)]
             if names:
-                items.append(ScanItem(entry, known, tuple(names)))
+                items.append(ScanItem(entry, known, tuple(names), source))
         return items
 
     def _pictured(self, clips: Sequence[Clip]) -> bool:

@@ -21,7 +21,8 @@ from curation.dedup.signature import SignatureWatcher
 from curation.embed.contract import Embedder, EmbeddingWatcher, table_name
 from curation.embed.descriptor import FrameDct
 from curation.media.listen import Samples, Sound
-from curation.media.watch import Frames, Lines, Timeline
+from curation.media.timeline import Timeline
+from curation.media.watch import Frames, Lines
 from curation.records import Clip, Embedding, Signature, Thumbnail
 from curation.scan.measures import Measures
 from curation.scores import Look, Score

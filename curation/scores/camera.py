@@ -3,7 +3,9 @@
 Every pair of analysis frames gives one similarity transform that most of the picture follows
 (`curation.scores.global_motion`). Shift, growth and turn are compared as speeds at the picture's
 mean distance from its middle, so that the tag names what moves the picture most. A lens that zooms
-and a camera that goes forward look alike here: both are `zoom_in`.
+and a camera that goes forward look alike here: both are `zoom_in`. A clip has no word where its
+camera neither stands nor clearly moves, and where too little of the picture agrees on a shake: what
+shakes may be a figure that fills the picture.
 """
 
 from __future__ import annotations
@@ -18,11 +20,18 @@ from curation.scores.look import Floats, FrameScore, Look, Row, field, tag
 
 _STILL = 0.007
 """Longest sides a second, below which nothing moves."""
-_SHAKE = 0.0035
+_SHAKE = 0.0075
 """Root mean square of the change of motion from pair to pair, from which the picture shakes."""
+_STANDS, _WANDERS = 0.025, 0.05
+"""Longest sides that a picture may drift to and fro in all and still stand; from which it moves."""
+_AGREED = 0.5
+"""Share of the textured picture that has to follow a shake."""
+_TEXTURED = 0.85
+"""Share of the picture with something to follow, below which only standing can be told."""
 _RADIUS = 0.33
 """Root mean square distance of a 16:9 picture's pixels from its middle, in longest sides."""
 _LEAST_KNOWN = 0.34
+_INTERVAL_S = 0.25
 
 CAMERAS = {
     "static": "The camera stands.",
@@ -51,7 +60,7 @@ class CameraScores:
         CAMERAS,
         ("unwanted_camera", "The camera moves in a way that the policy does not want."),
     )
-    """What moves the picture most."""
+    """What moves the picture most; null where that cannot be told."""
     pan: float | None = field("Speed of the camera to the right.")
     """Longest sides of the picture a second; negative to the left."""
     tilt: float | None = field("Speed of the camera upward.")
@@ -84,15 +93,17 @@ class Camera(FrameScore):
     """Tells how the camera moves; cost about 4 to 9 ms a frame."""
 
     group: ClassVar[str] = "camera"
+    version: ClassVar[int] = 2
     record: ClassVar[type[CameraScores]] = CameraScores
     compares: ClassVar[bool] = True
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
-        """Shift right and down, growth, turn in radians, shares that follow and that do not."""
+        """Shift right and down, growth, turn in radians; shares that do not follow, that do, and that can."""
         motion = None if before is None else global_motion(before.luma, look.luma)
         if motion is None:
-            return (float("nan"),) * 5
-        return (motion.right, motion.down, motion.grow, motion.turn, motion.apart)
+            return (float("nan"),) * 7
+        shares = (motion.apart, motion.agree, motion.textured)
+        return (motion.right, motion.down, motion.grow, motion.turn, *shares)
 
     def summarise(self, measures: Floats, times_s: Floats) -> Row:
         """Mean speeds over the clip, and the word for them."""
@@ -104,11 +115,12 @@ class Camera(FrameScore):
         steps = measures[1:, :4] * (-1, 1, 1, -1)  # of the camera: its picture goes the other way
         felt = steps * (1, 1, _RADIUS, _RADIUS)
         speeds = felt[known] / np.diff(times_s)[known, None]
+        agree, textured = np.median(measures[1:][known, 5:], axis=0)
         shake = _unevenness(felt)
         mean = speeds.mean(axis=0)
         pan, tilt, zoom, roll = mean / (1, 1, _RADIUS, _RADIUS)
         return {
-            "camera": _word(mean, speeds, shake),
+            "camera": _word(felt[known], speeds, shake, float(agree), float(textured)),
             "pan": round(float(pan), 5),
             "tilt": round(float(tilt), 5),
             "zoom": round(float(zoom), 5),
@@ -128,17 +140,22 @@ def _unevenness(felt: Floats) -> float:
     return float(np.sqrt(kept.mean())) if len(kept) else 0.0
 
 
-def _word(mean: Floats, speeds: Floats, shake: float) -> str:
-    """The word for mean speeds [4] of pan, tilt, zoom and roll, and those of each pair [n, 4]."""
+def _word(felt: Floats, speeds: Floats, shake: float, agree: float, textured: float) -> str | None:
+    """The word for what pan, tilt, zoom and roll did from pair to pair and how fast, [n, 4] each."""
+    mean, typical = speeds.mean(axis=0), float(np.median(np.linalg.norm(speeds, axis=1)))
     main = int(np.abs(mean).argmax())
-    drift = float(abs(mean[main]))
-    typical = float(np.median(np.linalg.norm(speeds, axis=1)))
-    interval_s = 0.25
-    if shake > _SHAKE and shake > 1.2 * drift * interval_s:
-        return "shaky"
-    if typical < 1.5 * _STILL and drift < _STILL:
+    drift, usual = float(abs(mean[main])), float(abs(np.median(speeds[:, main])))
+    wandered = float(np.ptp(np.vstack([np.zeros(4), felt.cumsum(axis=0)]), axis=0).max())
+    shakes = shake > _SHAKE and shake > 1.2 * drift * _INTERVAL_S
+    slow = typical < 1.5 * _STILL
+    if slow and not shakes and drift < _STILL and wandered < _STANDS:
         return "static"
-    if drift < max(_STILL, 0.3 * float(np.linalg.norm(speeds, axis=1).mean())):
+    if textured < _TEXTURED or (shakes and agree < _AGREED) or (slow and wandered < _WANDERS):
+        return None
+    if shakes:
+        return "shaky"
+    overall = float(np.linalg.norm(speeds, axis=1).mean())
+    if drift < max(_STILL, 0.3 * overall) or usual < 0.5 * drift:
         return "mixed"
     names = (("pan_left", "pan_right"), ("tilt_down", "tilt_up"), ("zoom_out", "zoom_in"))
     return "roll" if main == 3 else names[main][int(mean[main] > 0)]

@@ -38,6 +38,8 @@ _LEAST_BLOCKS = 4
 _LEAST_AGREE = 0.25
 _ENOUGH = 0.7
 """Share of the blocks from which no other start is tried."""
+_SURROUNDED = 0.03
+"""Share of the picture from which black on all four sides leaves no background to follow."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,19 @@ class GlobalMotion:
     """Share of the textured blocks that follow, 0–1."""
     apart: float
     """Share of the textured blocks that clearly move otherwise, 0–1."""
+    textured: float
+    """Share of the blocks that are textured, 0–1."""
 
 
 def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
-    """The motion from one frame to the next, luma [height, width]; None where none can be told."""
-    first, second = (_small(inner) for inner in _inside(before, after))
+    """The motion from one frame to the next, luma [height, width]; None where none can be told.
+
+    What is seen before black on all four sides may move by itself.
+    """
+    shares = np.nan_to_num(np.fmin(bars(before), bars(after)))
+    if shares.min() > _SURROUNDED:
+        return None
+    first, second = (_small(_inside(luma, shares)) for luma in (before, after))
     if min(first.shape) < _BLOCK:
         return None
     best = _NOTHING
@@ -78,6 +88,7 @@ def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
         float(np.angle(best.factor)),
         best.agree,
         best.apart,
+        float(_textured(_blocks(first)[0]).mean()),
     )
 
 
@@ -95,15 +106,11 @@ class _Fit:
 _NOTHING = _Fit(1.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def _inside(before: Plane, after: Plane) -> tuple[Plane, Plane]:
-    """Both without the black bars that both have: a bar's edge stands still whatever moves."""
-    shares = np.fmin(bars(before), bars(after))
-    if np.isnan(shares).any() or not shares.any():
-        return before, after
-    height, width = before.shape
+def _inside(luma: Plane, shares: npt.NDArray[np.float64]) -> Plane:
+    """What lies inside the bars that both frames have: their edge stands still whatever moves."""
+    height, width = luma.shape
     top, bottom, left, right = (shares * (height, height, width, width)).round().astype(int)
-    part = np.s_[top : height - bottom, left : width - right]
-    return before[part], after[part]
+    return luma[top : height - bottom, left : width - right]
 
 
 def _small(luma: Plane) -> Plane:
@@ -171,7 +178,7 @@ def _fit(first: Plane, second: Plane, start: tuple[int, int]) -> _Fit:
     here = first[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
     there = second[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
     blocks, places = _blocks(here)
-    textured = blocks.std(axis=(1, 2)) > _TEXTURE
+    textured = _textured(blocks)
     if textured.sum() < _LEAST_BLOCKS:
         return _NOTHING
     corner = complex(max(0, -right), max(0, -down))
@@ -192,6 +199,11 @@ def _blocks(picture: Plane) -> tuple[Plane, Complex]:
     middle = (_BLOCK - 1) / 2
     y, x = np.mgrid[0:rows, 0:columns] * _STRIDE + middle
     return taken.reshape(-1, _BLOCK, _BLOCK), (x + 1j * y).ravel()
+
+
+def _textured(blocks: Plane) -> npt.NDArray[np.bool_]:
+    """Which blocks [n, 32, 32] have something to follow."""
+    return np.asarray(blocks.std(axis=(1, 2)) > _TEXTURE)
 
 
 def _peaks(surfaces: Plane) -> tuple[Complex, npt.NDArray[np.float64]]:

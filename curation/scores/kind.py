@@ -1,9 +1,10 @@
 """What kind of picture it is: filmed, a screen, or a still.
 
-A recorded screen, a slide and a title card are drawn: large areas of exactly one colour, a handful
-of colours, hard edges between them, and most pixels the same from frame to frame. Filmed pictures
-have none of the four at once, drawn films some. In a still, such as a photo of a slide show, the
-pixels stay though the areas are not flat.
+A recorded screen and a slide are drawn: large areas of exactly one colour, a handful of colours,
+hard edges between them, and most pixels the same from frame to frame. Filmed pictures have none of
+the four at once, drawn films some. In a still, such as a photo of a slide show, the pixels stay
+though the areas are not flat. In both, what is not flat stays too: lamps on a black road and a
+title that grows leave most pixels as they are, but none of those.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from curation.scores.look import Floats, FrameScore, Look, Row, field, mean_or_n
 
 KINDS = {
     "moving": "Pictures that move: filmed or animated.",
-    "screen": "A recorded screen, slide or title card: flat colours, hard edges, little change.",
+    "screen": "A recorded screen or a slide: flat colours, hard edges, little change.",
     "still": "One picture that stays: a photo of a slide show, a freeze.",
 }
 _FLAT = 1.0
 _EDGE = 40.0
 _SAME = 0.6
 _STAYS = 0.96
+_MOST = 0.75
+"""Share of the frames that have to be drawn for a screen."""
+_DETAIL_STAYS = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,13 @@ class Kind(FrameScore):
     """Tells screens and stills from pictures that move; cost about 1.5 ms a frame."""
 
     group: ClassVar[str] = "kind"
+    version: ClassVar[int] = 2
     record: ClassVar[type[KindScores]] = KindScores
     compares: ClassVar[bool] = True
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
-        """Shares: flat, of what is not flat hard edges, of the three main colours, unchanged."""
+        """Shares: flat, of what is not flat hard edges, of the three main colours, unchanged, and
+        of what is not flat unchanged."""
         luma = look.luma
         across, down = (np.abs(np.diff(luma, axis=axis)) for axis in (1, 0))
         step = np.maximum(across[:-1], down[:, :-1])
@@ -71,20 +77,24 @@ class Kind(FrameScore):
         names = (red.astype(np.uint16) << 10) | (green.astype(np.uint16) << 5) | blue
         colours = np.bincount(names.ravel(), minlength=1 << 15)
         main = float(np.partition(colours, -3)[-3:].sum()) / names.size
-        same = float("nan")
+        same = stay = float("nan")
         if before is not None:
-            same = float((np.abs(luma - before.luma) <= _SAME).mean())
-        return (flat, hard, main, same)
+            unchanged = np.abs(luma - before.luma) <= _SAME
+            same = float(unchanged.mean())
+            stay = float(unchanged[:-1, :-1][step > _FLAT].mean()) if flat < 1 else 1.0
+        return (flat, hard, main, same, stay)
 
     def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """The word for the median frame; none for a clip of one frame, of which nothing changes."""
+        """The word for the clip; none for one of a single frame, of which nothing changes."""
         inside = measures[~np.isnan(measures[:, 3])]
         word = None
         if len(inside):
-            flat, hard, main, same = np.median(inside, axis=0)
-            drawn = flat > 0.7 and hard > 0.13 and main > 0.55
-            word = "still" if same > _STAYS else "moving"
-            word = "screen" if drawn and same > 0.85 else word
+            flat, hard, main, same, stay = inside.T
+            drawn = (flat > 0.7) & (hard > 0.13) & (main > 0.55) & (same > 0.85)
+            word = "moving"
+            if np.median(stay) > _DETAIL_STAYS:
+                word = "still" if same.mean() > _STAYS else word
+                word = "screen" if drawn.mean() >= _MOST else word
         return {
             "kind": word,
             "flat_share": mean_or_none(inside[:, 0]),

@@ -1,8 +1,10 @@
-"""Day or night, from how bright the picture is and where.
+"""How bright the picture is, in words: dark, dim or bright.
 
-By day most of the picture is lit. At night most of it is dark, however bright the lamps in it are:
-so the word comes from the median pixel and from the lightest fifth, without black bars. What lies
-between, such as dusk, deep shade or a dim room, is `dim`.
+The words say nothing of the hour, the weather or the place: a night street under lamps can be as
+bright as a room by day. A frame is judged by its median pixel and by its lightest fifth, without
+black bars, so that a few lamps do not make a dark picture bright. A clip has a word if three
+quarters of its frames have it; what lies between dim and bright, as most pictures do, and what
+changes midway, has none.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ from curation.scores.borders import bars
 from curation.scores.look import Floats, FrameScore, Look, Row, field, tag
 
 LIGHTS = {
-    "day": "Most of the picture is lit, as by day or in a bright room.",
-    "dim": "Little of it is: dusk, deep shade, a dim room.",
-    "night": "Nearly all of it is dark.",
+    "dark": "Nearly all of the picture is dark.",
+    "dim": "Most of it is, and no large part is bright.",
+    "bright": "More than half of it is bright.",
 }
-_NIGHT, _DAY = 0.14, 0.23
-_NIGHT_HIGH = 0.4
+_DARK, _DARK_HIGH = 0.12, 0.4
+"""Median and 80th percentile of luma below which a frame is dark."""
+_DIM, _DIM_HIGH = 0.27, 0.45
+_BRIGHT = 0.55
+_MOST = 0.75
+"""Share of the frames that a word has to hold for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +39,21 @@ class LightScores:
     source_id: str
     """Its source."""
     light: str | None = tag(
-        "Day or night, by brightness.",
+        "How bright the picture is, in words.",
         LIGHTS,
         ("unwanted_light", "The light is not what the policy wants."),
     )
-    """Which light it is."""
+    """Dark, dim or bright; null between dim and bright, and where it changes midway."""
     median_luma: float | None = field("How light the middle pixel is.")
     """Luma that half of the picture exceeds, without black bars, 0–1."""
 
 
 @dataclass(frozen=True)
 class Light(FrameScore):
-    """Tells day from night; cost about 0.3 ms a frame."""
+    """Tells dark, dim and bright pictures; cost about 0.3 ms a frame."""
 
     group: ClassVar[str] = "light"
+    version: ClassVar[int] = 2
     record: ClassVar[type[LightScores]] = LightScores
 
     def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
@@ -59,11 +66,10 @@ class Light(FrameScore):
         return (float(middle), float(high))
 
     def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """The word for the median frame."""
-        middle, high = np.median(measures, axis=0)
-        word = "dim"
-        if middle < _NIGHT and high < _NIGHT_HIGH:
-            word = "night"
-        elif middle > _DAY:
-            word = "day"
-        return {"light": word, "median_luma": round(float(middle), 5)}
+        """The word for most frames, and the median of their medians."""
+        middle, high = measures.T
+        dark = (middle < _DARK) & (high < _DARK_HIGH)
+        dim = dark | ((middle < _DIM) & (high < _DIM_HIGH))
+        holds = {"dark": dark, "dim": dim, "bright": middle > _BRIGHT}
+        word = next((word for word, frames in holds.items() if frames.mean() >= _MOST), None)
+        return {"light": word, "median_luma": round(float(np.median(middle)), 5)}

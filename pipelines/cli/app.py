@@ -6,35 +6,29 @@ Exit codes: 0 all accounted for, 1 a check failed, 2 usage, 3 finished but some 
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
-import traceback
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from curation.captions import NoCaptionsError
-from curation.dataset import Dataset
-from curation.embed.open_clip import ModelError
-from curation.listing import ListingError, list_inputs
-from curation.reasons import INPUT_REASONS, EnvironmentFaultError
-from curation.scan.step import SettingsError
-from curation.select.selection import NotEmbeddedError
-from pipelines import config, progress
+from curation.listing import ListingError, listing
+from curation.reasons import INPUT_REASONS
+from curation.storage import Storage
+from pipelines import progress
 from pipelines.cli import caption as captions
-from pipelines.cli import export, label, search, show, why
+from pipelines.cli import ending, export, label, pending, search, settings, show, why
 from pipelines.cli import service as service_commands
+from pipelines.cli.running import run_job
 from pipelines.cli.tokenizer import app as tokenizer_app
 from pipelines.drive import Tally
-from pipelines.executor import ClusterError
-from pipelines.job import Job, NothingToDoError, executor
+from pipelines.job import Job
 from pipelines.verify import verify as verify_promises
-from tokenizer.decode import TokensNotFoundError
 
-FAILED_INPUTS, STOPPED = 3, 4
 _TYPER_INTERRUPTED = 130
 """What typer makes of a `KeyboardInterrupt`."""
 
@@ -69,15 +63,21 @@ Retry = Annotated[
     list[str] | None,
     typer.Option("--retry", help="Give inputs that failed for this reason another chance."),
 ]
+GiveUp = Annotated[
+    bool,
+    typer.Option("--give-up", help="Record sources that are out of reach as `missing`, and go on."),
+]
 
 
 @app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")
 def curate(
     videos: Videos,
     out: OutOption,
+    *,
     config: Config = None,
     set_: Set = None,
     retry: Retry = None,
+    give_up: GiveUp = False,
 ) -> None:
     """Scan, select, render, caption and tokenize: the main job.
 
@@ -92,36 +92,41 @@ def curate(
         _tokenize(job)
         _closing(job, out)
 
-    _run(out, config, set_, work)
+    run_job("curate", out, config, set_, work, give_up=give_up)
 
 
 @app.command(epilog="Example: reelmill scan videos.csv --out s3://bucket/curated")
 def scan(
     videos: Videos,
     out: OutOption,
+    *,
     config: Config = None,
     set_: Set = None,
     retry: Retry = None,
+    give_up: GiveUp = False,
 ) -> None:
     """Watch each source once: shots, scores, thumbnails, embeddings."""
-    _run(out, config, set_, lambda job: _scan(job, videos, retry))
+    run_job("scan", out, config, set_, lambda job: _scan(job, videos, retry), give_up=give_up)
 
 
 @app.command(epilog="Example: reelmill select out --set motion.min=0.3")
 def select(out: Out, config: Config = None, set_: Set = None) -> None:
     """Apply a policy to the stored scores; takes seconds and touches no video."""
     show.opened(out)
-    _run(out, config, set_, _select)
+    run_job("select", out, config, set_, _select)
 
 
 app.command(epilog="Example: reelmill why out 3f2a")(why.why)
 
 
 @app.command(epilog="Example: reelmill render out --set render.mode=copy")
-def render(out: Out, config: Config = None, set_: Set = None, selection: Chosen = None) -> None:
+def render(
+    out: Out, config: Config = None, set_: Set = None, selection: Chosen = None,
+    give_up: GiveUp = False,
+) -> None:  # fmt: skip
     """Write the clips that the newest selection keeps."""
     show.opened(out)
-    _run(out, config, set_, _render, selection)
+    run_job("render", out, config, set_, _render, selection, give_up=give_up)
 
 
 @app.command(help=captions.SHORT, epilog=captions.EXAMPLES)
@@ -131,14 +136,17 @@ def caption(
 ) -> None:  # fmt: skip
     """Describe the clips that the newest selection keeps."""
     show.opened(out)
-    _run(out, config, set_, lambda job: _caption(job, retry), selection)
+    run_job("caption", out, config, set_, lambda job: _caption(job, retry), selection)
 
 
 @app.command(epilog="Example: reelmill tokenize out --set tokenizer=pca-4x8x8")
-def tokenize(out: Out, config: Config = None, set_: Set = None, selection: Chosen = None) -> None:
+def tokenize(
+    out: Out, config: Config = None, set_: Set = None, selection: Chosen = None,
+    give_up: GiveUp = False,
+) -> None:  # fmt: skip
     """Turn rendered clips into token shards."""
     show.opened(out)
-    _run(out, config, set_, _tokenize, selection)
+    run_job("tokenize", out, config, set_, _tokenize, selection, give_up=give_up)
 
 
 app.command(epilog="Example: reelmill index out")(search.index)
@@ -147,6 +155,10 @@ app.command(epilog="Example: reelmill search out 'a dark clip' --where 'duration
 )
 app.command(epilog="Example: reelmill export out shards --format webdataset")(export.export)
 app.command(epilog="Example: reelmill label out examples/labels.yaml")(label.label)
+
+
+app.command(epilog="Example: reelmill pending out")(pending.pending)
+app.command(epilog="Example: reelmill settings out")(settings.settings)
 
 
 @app.command(epilog="Example: reelmill verify out")
@@ -161,7 +173,9 @@ def verify(out: Out) -> None:
 @app.command(epilog="Example: reelmill report out --html out/report.html")
 def report(
     out: Out,
-    html: Annotated[Path | None, typer.Option(help="File to write; OUT/report.html")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="File to write; OUT/report.html", parser=show.path)
+    ] = None,
     compare: Annotated[
         str | None,
         typer.Option(help="Another selection to set beside it: its id, or `before` for the last."),
@@ -170,8 +184,9 @@ def report(
     """Write one HTML file with the funnel, histograms, contact sheets and timings."""
     from pipelines.report import UnknownSelectionError, write_report
 
+    storage = Storage.at(out)
     if html is None:
-        html = Path("report.html") if out.startswith("s3://") else Path(out) / "report.html"
+        html = Path("report.html" if storage.is_s3 else f"{storage.root}/report.html")
     try:
         path = write_report(show.opened(out), html, compare=compare)
     except UnknownSelectionError as error:
@@ -180,7 +195,9 @@ def report(
 
 
 @app.command(epilog="Example: reelmill sample videos")
-def sample(folder: Annotated[Path, typer.Argument(help="Folder to write them to.")]) -> None:
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Folder to write them to.", parser=show.path)],
+) -> None:
     """Render a few small sources with known truth: good ones, bad ones, and broken ones."""
     from curation.sample import render as render_sources
 
@@ -193,11 +210,16 @@ service_commands.register(app)
 
 def _scan(job: Job, videos: list[str], retry: list[str] | None) -> None:
     _check_reasons(retry)
-    entries = list_inputs(videos, outside=job.dataset.catalog.storage.root)
-    if not entries:
-        raise ListingError(f"no videos found in {', '.join(videos)}")
+    listed = listing(videos, outside=job.dataset.catalog.storage.root)
+    over = show.passed_over(sum(listed.passed_over.values(), Counter()))
+    if not listed.entries:
+        words = f"no videos found in {', '.join(videos)}"
+        raise ListingError(f"{words}; passed over: {over}" if over else words)
+    if over:
+        show.console.print(f"[yellow]passed over[/]: {escape(over)}")
+    settings.say_changes(job, "scan")
     with show.progress("scan", "sources") as watch:
-        tally = job.scan(entries, watch, frozenset(retry or ()))
+        tally = job.scan(listed, watch, frozenset(retry or ()))
     _say("scan", tally)
 
 
@@ -207,12 +229,14 @@ def _check_reasons(retry: list[str] | None) -> None:
 
 
 def _select(job: Job) -> None:
+    settings.say_changes(job, "select")
     selection = job.select()
     progress.finished("select", "clips", selection.funnel)
     show.console.print(show.funnel(selection.funnel, selection.before))
 
 
 def _render(job: Job) -> None:
+    settings.say_changes(job, "render")
     with show.progress("render", "clips") as watch:
         tally = job.render(watch)
     _say("render", tally)
@@ -220,11 +244,13 @@ def _render(job: Job) -> None:
 
 def _caption(job: Job, retry: list[str] | None) -> None:
     _check_reasons(retry)
+    settings.say_changes(job, "caption")
     _say("caption", captions.caption(job, retry))
     captions.told(job)
 
 
 def _tokenize(job: Job) -> None:
+    settings.say_changes(job, "tokenize")
     with show.progress("tokenize", "clips") as watch:
         tally = job.tokenize(watch)
     _say("tokenize", tally)
@@ -242,26 +268,9 @@ def _closing(job: Job, out: str) -> None:
     if failed:
         words = f"{sum(failed.values())} inputs failed"
         show.console.print(f"[yellow]{words}[/]: {show.said(failed)}")
-    place = escape(out)
+    place = escape(shlex.quote(out))
     show.console.print(f"look:   reelmill report {place}")
     show.console.print(f"check:  reelmill verify {place}")
-
-
-def _run(
-    out: str, profile_name: str | None, changes: list[str] | None, work: Callable[[Job], None],
-    selection: str | None = None,
-) -> None:  # fmt: skip
-    """Runs the work on a job and ends with the exit code that says how it went."""
-    profile = config.load(profile_name, changes or ())
-    with executor(profile) as get:
-        job = Job(Dataset(out), profile, get, selection=selection)
-        work(job)
-        if any(job.away.values()):
-            words = show.said(job.away)
-            why = "".join(f" ({step.waiting[0]})" for step in job.captions if step.waiting)
-            raise EnvironmentFaultError(f"sources out of reach, by step: {words}{why}")
-        if job.failed():
-            raise typer.Exit(FAILED_INPUTS)
 
 
 def run() -> None:
@@ -278,31 +287,9 @@ def main() -> int:
         if code == _TYPER_INTERRUPTED:
             raise KeyboardInterrupt
         return int(code or 0)
-    except (KeyboardInterrupt, typer.Abort):
-        return _said(f"stopped. {_GO_ON}", STOPPED)
-    except EnvironmentFaultError as error:
-        return _said(f"stopped: {error}\n{_GO_ON}", STOPPED)
-    except _USAGE as error:
-        return _said(str(error), 2)
-    except typer.TyperException as error:
-        return _said(error.format_message(), 2)
-    except Exception:
-        traceback.print_exc()
-        return 1
-
-
-_GO_ON = "What was done is kept. Run the same command again to go on."
-
-_USAGE = (
-    config.ConfigError, ListingError, SettingsError, NothingToDoError, NotEmbeddedError,
-    ClusterError, ModelError, NoCaptionsError, TokensNotFoundError,
-)  # fmt: skip
+    except (KeyboardInterrupt, Exception) as error:
+        return ending.said(error)
 
 
 def _stop(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _said(words: str, code: int) -> int:
-    show.errors.print(f"[red]reelmill:[/] {escape(words)}")
-    return code

@@ -47,6 +47,9 @@ def evaluate(
     by: Annotated[
         str, typer.Option(help="What groups are: a column of the input list, source_id, or name.")
     ] = "source_id",
+    selection: Annotated[
+        str | None, typer.Option(help="Whose kept clips: the newest selection's; or all.")
+    ] = None,
     short_side: Annotated[
         int, typer.Option(min=32, help="Short side of the pictures in pixels, at most.")
     ] = 256,
@@ -70,10 +73,15 @@ def evaluate(
     fvd: Annotated[
         Path | None, typer.Option(help="TorchScript network for FVD; it can run code.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="File for all figures.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="File for the figures of each clip.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="File for all figures.", parser=show.path)
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="File for the figures of each clip.", parser=show.path)
+    ] = None,
     video: Annotated[
-        Path | None, typer.Option(help="File for source, reconstruction and difference.")
+        Path | None,
+        typer.Option(help="File for source, reconstruction and difference.", parser=show.path),
     ] = None,
 ) -> None:
     """Compare tokenizers on rendered clips.
@@ -90,8 +98,8 @@ def evaluate(
     dataset = show.opened(out)
     try:
         plan = Plan(
-            tokenizer or shipped(), clips, split, by, short_side, max_frames, windows, clip_frames,
-            Placement(device, precision, batch, compile_), lpips, fvd, video,
+            tokenizer or shipped(), clips, split, by, selection, short_side, max_frames, windows,
+            clip_frames, Placement(device, precision, batch, compile_), lpips, fvd, video,
         )  # fmt: skip
         with show.progress("evaluate", "clips") as watch:
             found = plan.run(dataset, lambda done, all_, counts: watch(done, all_, Tally(counts)))

@@ -9,6 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from curation.place import check_writable
+from curation.storage import Storage
 from pipelines.cli import show
 from pipelines.drive import Tally
 from pipelines.job import NothingToDoError
@@ -28,16 +30,16 @@ def export(
     ] = "webdataset",
     selection: Annotated[
         str | None,
-        typer.Option(help="Its id, its first digits, a subset's name; or the newest."),
+        typer.Option(help="Its id, its first digits, a subset's name, or all; the newest."),
     ] = None,
     clips: Annotated[
-        str | None, typer.Option(help="Table of renders if there are several, or none.")
+        str | None, typer.Option(help="Table of renders, or none; the newest.")
     ] = None,
     captions: Annotated[
-        str | None, typer.Option(help="Table of captions, or none; the last one if left out.")
+        str | None, typer.Option(help="Table of captions, or none; the newest that fit.")
     ] = None,
     tokens: Annotated[
-        str | None, typer.Option(help="Table of tokens if there are several, or none.")
+        str | None, typer.Option(help="Table of tokens, or none; the newest of the renders.")
     ] = None,
     shard_mb: Annotated[int, typer.Option(min=1, help="Largest size of a shard.")] = 512,
 ) -> None:
@@ -50,6 +52,7 @@ def export(
     from tokenizer.export.facts import ExportError, Facts, Parts
 
     show.opened(out)
+    check_writable(Storage.at(dest))
     try:
         with show.console.status("reading tables"):
             facts = Facts(out, selection, Parts(clips, captions, tokens))

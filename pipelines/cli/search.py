@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -160,6 +161,13 @@ def _export(opened: Search, name: str, hits: pa.Table, out: str) -> None:
         subset_id = opened.export(name, hits)
     except ValueError as error:
         raise NothingToDoError(str(error)) from error
+    if "verdict" in hits.column_names:
+        others = Counter(word or "newer" for word in hits["verdict"].to_pylist() if word != "kept")
+        if others:
+            show.console.print(
+                f"[yellow]not kept by the newest selection[/]: {show.said(others)};"
+                """ --where "verdict = 'kept'" leaves them out"""
+            )
     show.console.print(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
     show.console.print(f"next: reelmill render {escape(out)} --selection {escape(name)}")
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.media.child import plain
+from curation.place import check_tables
 from curation.storage import Storage
 from pipelines.cli import show
 from pipelines.cli.tokens import Root, State, state_folder
@@ -63,6 +64,7 @@ def serve(
 
     if config is not None and Path(config).is_file():
         config = str(Path(config).absolute())
+    check_tables(Storage.at(root))
     _serve(
         Settings(
             root=Storage.at(root).root,

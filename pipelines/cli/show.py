@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -20,7 +23,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from curation import inputs
 from curation.dataset import Dataset
+from curation.listing import LINKED, NO_ENDING, OTHER
+from curation.storage import PlaceError, Storage
 from pipelines.drive import Tally, Watch
 from pipelines.job import NothingToDoError
 from pipelines.progress import recorded
@@ -31,16 +37,34 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _QUIET_SECONDS = 10.0
 _MOST_SHOWN = 20
+_MOST_KINDS = 8
+_KINDS = {
+    NO_ENDING: "without an ending",
+    OTHER: "with other endings",
+    LINKED: "linked folders (point at one to have what it holds)",
+}
 
 
 def opened(out: str) -> Dataset:
     """The output at a place; `NothingToDoError` if there is none, so that a typo makes none."""
     dataset = Dataset(out)
-    if dataset.catalog.open("sources") is None:
+    if all(dataset.catalog.open(name) is None for name in ("sources", inputs.LISTED)):
         raise NothingToDoError(
             f"no output at {out}; `reelmill curate` or `reelmill scan` makes one"
         )
     return dataset
+
+
+def path(given: str | Path) -> Path:
+    """A local path that was given; other addresses would become folders of that name."""
+    text = os.fspath(given)
+    try:
+        storage = Storage.at(text)
+    except PlaceError as error:
+        raise typer.BadParameter(str(error)) from error
+    if storage.is_s3:
+        raise typer.BadParameter(f"{text}: has to be a local path")
+    return Path(storage.root if "://" in text else text).expanduser()
 
 
 @contextlib.contextmanager
@@ -91,6 +115,15 @@ def said(counts: Mapping[str, int]) -> str:
     """Counts as words, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in ordered)
+
+
+def passed_over(counts: Mapping[str, int]) -> str:
+    """What a listing passed over, in words, the most frequent first."""
+    first = dict(Counter(counts).most_common(_MOST_KINDS))
+    words = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in first.items()]
+    if more := sum(counts.values()) - sum(first.values()):
+        words.append(f"{more:,} more")
+    return ", ".join(words)
 
 
 def funnel(now: Counter[str], before: Counter[str] | None) -> Table:

@@ -27,12 +27,18 @@ app.command("eval", epilog="Example: reelmill tokenizer eval out -t pca-8x8x8 -t
 @app.command(epilog="Example: reelmill tokenizer fit out --rate 8x8x8 --weights mine.safetensors")
 def fit(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to fit on.")],
-    weights: Annotated[Path, typer.Option(help="File to write, ending in .safetensors.")],
+    weights: Annotated[
+        Path, typer.Option(help="File to write, ending in .safetensors.", parser=show.path)
+    ],
+    *,
     rate: Annotated[str, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
     short_side: Annotated[
         int, typer.Option(min=1, help="Short side of the pictures in pixels.")
     ] = 256,
     clips: Annotated[int, typer.Option(min=1, help="At most this many clips.")] = 200,
+    selection: Annotated[
+        str | None, typer.Option(help="Whose kept clips: the newest selection's; or all.")
+    ] = None,
 ) -> None:
     """Fit a PCA tokenizer on the rendered clips of an output."""
     from tokenizer.fit_clips import fit_on_output
@@ -45,7 +51,7 @@ def fit(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--rate") from error
     try:
-        tokenizer = fit_on_output(show.opened(out), parsed, short_side, clips)
+        tokenizer = fit_on_output(show.opened(out), parsed, short_side, clips, selection)
     except ValueError as error:
         raise NothingToDoError(str(error)) from error
     tokenizer.save(weights)
@@ -57,12 +63,14 @@ def decode(
     out: Annotated[str, typer.Argument(help="Output folder.")],
     clip: Annotated[str, typer.Argument(help="Clip id, or its first digits.")],
     *,
-    video: Annotated[Path, typer.Option(help="File to write.")] = Path("decoded.mp4"),
+    video: Annotated[Path, typer.Option(help="File to write.", parser=show.path)] = Path(
+        "decoded.mp4"
+    ),
     head: Annotated[
         Literal["codes", "latents"], typer.Option(help="Discrete codes or continuous latents.")
     ] = "codes",
     tokens: Annotated[
-        str | None, typer.Option(help="Table of tokens, if the output has several.")
+        str | None, typer.Option(help="Table of tokens; the newest of the newest renders.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Weights, if the tokenizer is not a shipped one.")

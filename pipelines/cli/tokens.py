@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.media.child import plain
+from curation.storage import Storage
 from pipelines.cli import show
 from pipelines.job import NothingToDoError
 
@@ -28,7 +29,7 @@ def state_folder(root: str, given: Path | None) -> Path:
     """Where a server's own state lies."""
     from pipelines.service.settings import default_state
 
-    found = given.expanduser().absolute() if given else default_state(root)
+    found = given.expanduser().absolute() if given else default_state(Storage.at(root).root)
     if found is None:
         raise typer.BadParameter("with ROOT on S3, say with --state where the server's own lies")
     return found

@@ -17,7 +17,9 @@ _RATES = Literal["4x8x8", "8x8x8", "8x16x16"]
 
 def pack(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to cut crops of.")],
-    crops: Annotated[Path, typer.Argument(help="File to write.")] = Path("crops.safetensors"),
+    crops: Annotated[Path, typer.Argument(help="File to write.", parser=show.path)] = Path(
+        "crops.safetensors"
+    ),
     *,
     split: Annotated[
         Path, typer.Option(help="JSON with lists train and validation; made if it is not there.")
@@ -32,12 +34,15 @@ def pack(
     side: Annotated[int, typer.Option(min=32, help="Pixels a side of a crop.")] = 96,
     frames: Annotated[int, typer.Option(min=9, help="Frames of a crop.")] = 17,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    selection: Annotated[
+        str | None, typer.Option(help="Whose kept clips: the newest selection's; or all.")
+    ] = None,
 ) -> None:
     """Pack crops of rendered clips into the one file that training reads."""
     from tokenizer.train.pack import Packing
     from tokenizer.train.pack import pack as packed
 
-    packing = Packing(frames, side, size_mib, by=by, allowed=allow, seed=seed)
+    packing = Packing(frames, side, size_mib, by=by, allowed=allow, seed=seed, selection=selection)
     try:
         with show.console.status("cutting crops"):
             facts = packed(show.opened(out), crops, split, packing)
@@ -53,7 +58,9 @@ def pack(
 
 def train(
     crops: Annotated[Path, typer.Argument(help="File that `reelmill tokenizer pack` wrote.")],
-    folder: Annotated[Path, typer.Argument(help="Where checkpoint, log, curves and weights go.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where checkpoint, log, curves and weights go.", parser=show.path)
+    ],
     *,
     rate: Annotated[_RATES, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 20_000,

@@ -16,7 +16,8 @@ class ConfigError(ValueError):
 
 
 _MAY_BE_ZERO = {
-    "threshold", "ratio", "still", "crf", "workers", "cpus", "retries", "seed", "temperature",
+    "threshold", "ratio", "still", "crf", "workers", "cpus", "retries", "seed", "stream",
+    "temperature",
 }  # fmt: skip
 """Of the numbers outside the policy; none may be less, and the others must be more."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pipelines.config.checked import ConfigError
-from pipelines.config.sections import CHOSEN, SECTIONS, known_keys
+from pipelines.config.sections import CHOSEN, READ_BY, SECTIONS, known_keys
 
 
 class _Loader(yaml.SafeLoader):
@@ -69,15 +69,20 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any], at: str = "") 
     return merged
 
 
-def change_value(data: dict[str, Any], change: str) -> None:
-    """Applies `a.b=c`; leading parts of the key may be left out where that is unambiguous."""
+def change_value(data: dict[str, Any], change: str, command: str = "curate") -> None:
+    """Applies `a.b=c`; leading parts of the key may be left out where that is unambiguous.
+
+    Raises `ConfigError` for a key that the command does not read.
+    """
     key, equals, text = change.partition("=")
     if not equals:
         raise ConfigError(f"--set {change}: write it as KEY=VALUE, such as motion.min=0.01")
     keys = list(known_keys(data))
     fitting = [k for k in keys if k == key] or [k for k in keys if k.endswith(f".{key}")]
+    fitting = [k for k in fitting if k.split(".")[0] in READ_BY[command]] or fitting
     if len(fitting) != 1:
         raise ConfigError(f"--set {change}: {_unknown(key, fitting, keys)}")
+    _refuse_unread(change, fitting[0], command)
     try:
         value: Any = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -86,6 +91,16 @@ def change_value(data: dict[str, Any], change: str) -> None:
     for part in reversed(fitting[0].split(".")):
         value = {part: value}
     data.update(laid_over(data, value))
+
+
+def _refuse_unread(change: str, key: str, command: str) -> None:
+    """A change that would do nothing is a mistake; a file may hold the settings of all steps."""
+    section = key.split(".", maxsplit=1)[0]
+    if section not in READ_BY[command]:
+        readers = [name for name, sections in READ_BY.items() if section in sections]
+        raise ConfigError(
+            f"--set {change}: {command} does not read {key}; it is read by {', '.join(readers)}"
+        )
 
 
 def _unknown(key: str, fitting: list[str], keys: list[str]) -> str:

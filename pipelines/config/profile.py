@@ -42,19 +42,20 @@ def load(
     config: str | None = None,
     changes: Iterable[str] = (),
     *,
+    command: str = "curate",
     tokenizers: Callable[[str], Any] = load_tokenizer,
 ) -> Profile:
     """The default profile, with a file (or shipped profile) laid over it, then `a.b=c` changes.
 
-    `tokenizers` gives a tokenizer by name; a server that reads many profiles keeps them. Raises
-    `ConfigError`.
+    A change of what the `command` does not read is refused. `tokenizers` gives a tokenizer by name;
+    a server that reads many profiles keeps them. Raises `ConfigError`.
     """
     data = read(profiles_folder() / "default.yaml")
     if config is not None:
         data = laid_over(data, read(find(config)))
     _refuse_unknown_keys(data)
     for change in changes:
-        change_value(data, change)
+        change_value(data, change, command)
         _refuse_unknown_keys(data)
     return _profile(data, tokenizers)
 
@@ -77,6 +78,8 @@ def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any]) -> Profile:
             scores=_several(scan["scores"], SCORES, "scan.scores"),
             embedders=_several(scan["embedders"], EMBEDDERS, "scan.embedders"),
             sampling=checked(Sampling, scan["sampling"], "scan.sampling"),
+            stream=checked(SECTIONS["scan"]["stream"], scan["stream"], "scan.stream"),
+            damage=checked(SECTIONS["scan"]["damage"], scan["damage"], "scan.damage"),
             limits=sandbox,
         ),
         policy=policy(data["policy"]),

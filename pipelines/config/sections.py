@@ -38,6 +38,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "scores": list[Any],
         "embedders": list[Any],
         "sampling": Sampling,
+        "stream": int | None,
+        "damage": Literal["refuse", "salvage"],
     },
     "policy": {
         "limits": None,
@@ -60,6 +62,16 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
     "execution": typing.get_type_hints(Execution),
 }
+_WORKS = ("sandbox", "execution")
+READ_BY: dict[str, tuple[str, ...]] = {
+    "curate": tuple(SECTIONS),
+    "scan": ("scan", *_WORKS),
+    "select": ("policy", "execution"),
+    "render": ("render", *_WORKS),
+    "caption": ("render", "caption", *_WORKS),
+    "tokenize": ("render", "tokenize", *_WORKS),
+}
+"""Which sections each command reads; `caption` and `tokenize` find renders by their settings."""
 _WORDS = dataclasses.fields(Words)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.inputs import passed_over, pending
 from curation.reasons import INPUT_REASONS
 from curation.records import Render
 from curation.select.policy import FILTER_REASONS
@@ -27,6 +28,10 @@ class Counts:
     scanned: int
     failed: Counter[str]
     """Inputs that failed, by reason."""
+    unwatched: list[str]
+    """Places with inputs that were listed and never watched, one for each input."""
+    passed_over: Counter[str]
+    """What listings did not take for videos, by kind."""
     copies: int
     """Scanned inputs whose bytes are those of another one."""
     source_s: float
@@ -68,12 +73,14 @@ def gather(output: Output) -> Counts:
     selected = output.selection_id is not None
     reasons = tally(clips.filter(pc.field("verdict") == "filtered"), "reason") if selected else {}
     ranked = [*FILTER_REASONS, *sorted(set(reasons) - set(FILTER_REASONS))]
-    rendered = outcomes(output, output.current("renders", "render"), Render)
-    tokenized = outcomes(output, output.current("tokenized", "tokenize"), TokenizedClip)
+    rendered = outcomes(output, output.renders, Render)
+    tokenized = outcomes(output, output.tokenized, TokenizedClip)
     return Counts(
         inputs=sources.num_rows,
         scanned=scanned.num_rows,
         failed=tally(sources.filter(pc.field("outcome") == "failed"), "reason"),
+        unwatched=pending(output.dataset.catalog)["place"].to_pylist(),
+        passed_over=sum(passed_over(output.dataset.catalog).values(), Counter()),
         copies=scanned.num_rows - distinct.num_rows,
         source_s=pc.sum(distinct["duration_s_max"]).as_py() or 0.0,
         clips=clips.num_rows,
@@ -109,11 +116,11 @@ def failed_inputs(output: Output) -> list[Failure]:
 def failed_clips(output: Output) -> list[Failure]:
     """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
     found: list[Failure] = []
-    for prefix, step, record in (
-        ("renders", "render", Render),
-        ("tokenized", "tokenize", TokenizedClip),
+    for name, step, record in (
+        (output.renders, "render", Render),
+        (output.tokenized, "tokenize", TokenizedClip),
     ):
-        if name := output.current(prefix, step):
+        if name is not None:
             rows = output.of_kept(name, record, ["outcome", "reason", "detail"])
             rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
             rows = rows.slice(0, MOST_FAILURES - len(found))

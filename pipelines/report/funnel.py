@@ -7,6 +7,7 @@ those two rows the flow widens or narrows without meaning.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -51,8 +52,14 @@ class Row:
 def draw(counts: Counts, selected: bool, tokens: str = "") -> list[Row]:
     """The rows from inputs to tokens; `tokens` says in words what the last row has made."""
     failed = sum(counts.failed.values())
+    waiting = len(counts.unwatched)
     scanned = [("scanned", "scanned", counts.scanned), ("failed", "failed", failed)]
-    rows = [_row("Inputs", counts.inputs, scanned, 100.0, None)]
+    scanned.append(("never watched", "waiting", waiting))
+    rows = [_row("Inputs", counts.inputs + waiting, scanned, 100.0, None)]
+    if waiting:
+        words = f"{thousands(waiting)} listed inputs were never watched. To go on, run"
+        command = shlex.join(["reelmill", "scan", *sorted(set(counts.unwatched))])
+        rows = [replace(rows[0], empty=words, command=f"{command} --out …")]
     clips: list[tuple[str, str, int]] = [("found", "scanned", counts.clips)]
     if selected:
         clips = [("kept", "kept", counts.kept), ("duplicates", "duplicate", counts.duplicates)]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation import lineage
 from curation.dataset import Dataset
 from curation.select.judge import numbers
 from curation.select.policy import LIMITS, Policy, Range, Semantic
@@ -69,12 +70,30 @@ class Output:
         rows = self.dataset.catalog.read(name, record, [*columns, "clip_id"])
         return rows.filter(pc.is_in(rows["clip_id"], self.kept_ids))
 
-    def current(self, prefix: str, step: str) -> str | None:
-        """Of the tables under a prefix the one that the newest run of a step filled."""
-        names = self.dataset.catalog.names(prefix)
-        filled = [run["result"] for run in self.runs if run["step"] == step]
-        known = [name for name in filled if name in names]
-        return (known or names or [None])[-1]
+    @cached_property
+    def renders(self) -> str | None:
+        """The table of renders that counts: the one that was last asked for."""
+        catalog = self.dataset.catalog
+        if found := lineage.renders(catalog, self.selection_id):
+            return found
+        there = catalog.names("renders")
+        return there[-1] if there else None
+
+    @cached_property
+    def captions(self) -> list[str]:
+        """Tables of captions that count: measured facts, then what models said, the newest last."""
+        catalog = self.dataset.catalog
+        names = lineage.belonging(catalog, "captions", self.selection_id, of=self.renders)
+        age = {name: -at for at, name in enumerate(names)}
+        return sorted(names, key=lambda name: ("/facts" not in name, age[name]))
+
+    @cached_property
+    def tokenized(self) -> str | None:
+        """The table of tokenized clips that counts: of these renders, the one last asked for."""
+        names = lineage.belonging(
+            self.dataset.catalog, "tokens", self.selection_id, of=self.renders
+        )
+        return lineage.marker(names[0]) if names else None
 
 
 def tally(table: pa.Table, column: str) -> Counter[str]:

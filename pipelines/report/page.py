@@ -125,10 +125,12 @@ class Tokenizer:
 
 
 def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
-    failed = sum(counts.failed.values())
+    beside = f"{readable.thousands(sum(counts.failed.values()))} failed"
+    if waiting := len(counts.unwatched):
+        beside += f", {readable.thousands(waiting)} never watched"
     mean = readable.duration(counts.clips_s / max(1, counts.clips))
     totals = [
-        Total("Inputs", readable.thousands(counts.inputs), f"{readable.thousands(failed)} failed"),
+        Total("Inputs", readable.thousands(counts.inputs + waiting), beside),
         Total("Source video", readable.duration(counts.source_s), "distinct files"),
         Total("Clips", readable.thousands(counts.clips), f"{mean} long on average"),
     ]
@@ -138,7 +140,7 @@ def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
     video_kept = f"{readable.share(counts.kept_s, counts.source_s)} of the video"
     totals.append(Total("Kept", readable.thousands(counts.kept), clips_kept))
     totals.append(Total("Kept video", readable.duration(counts.kept_s), video_kept))
-    if made:
+    if made and made[0].is_current:
         first = made[0]
         clips = f"of {readable.thousands(first.clips)} clips"
         totals.append(Total("Token windows", readable.thousands(first.windows), clips))
@@ -149,8 +151,8 @@ def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
 
 
 def amount(made: list[Tokens]) -> str:
-    """How many windows and tokens there are of the first tokenizer, in words; empty without."""
-    if not made:
+    """How many windows and tokens there are of the tokens that count, in words; empty without."""
+    if not made or not made[0].is_current:
         return ""
     words, count = made[0].amount
     return f"{readable.thousands(made[0].windows)} windows, {readable.large(count)} {words}"

@@ -193,7 +193,7 @@ def tiles_of(output: Output, wanted: list[int]) -> dict[int, Tile]:
     shots = read(THUMBNAILS, Thumbnail, ["clip_id", "jpeg"], is_wanted)
     pictures = dict(_columns(shots))
     captions: dict[str, str] = {}
-    for name in sorted(output.dataset.catalog.names("captions"), key=lambda n: "/facts" not in n):
+    for name in output.captions:
         captions.update(_columns(read(name, Caption, ["clip_id", "text"], is_wanted)))
     tiles = (_tile(row, pictures, captions) for row in rows.to_pylist())
     return dict(zip(wanted, tiles, strict=True))

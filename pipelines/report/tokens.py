@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation import lineage
+from curation.lineage import profile_of
 from pipelines.report.output import Floats, Output
 from tokenizer.interface import Head
 from tokenizer.shards import TokenWindow
@@ -45,6 +47,10 @@ class Tokens:
 
     name: str
     """The table's name without its folder."""
+    renders: str | None
+    """The profile of the renders that were read; None where that is not known."""
+    is_current: bool
+    """Whether these are the renders that count."""
     clips: int
     windows: int
     pixel_bytes: int
@@ -60,10 +66,9 @@ class Tokens:
 
 
 def gather(output: Output) -> list[Tokens]:
-    """One entry a tokenizer; the one that the newest run filled comes first."""
+    """One entry a table; the one that counts comes first."""
     names = output.dataset.catalog.names("tokenized")
-    first = output.current("tokenized", "tokenize")
-    names.sort(key=lambda name: (name != first, name))
+    names.sort(key=lambda name: (name != output.tokenized, name))
     found = [_tokens(output, name) for name in names]
     return [tokens for tokens in found if tokens.clips]
 
@@ -72,6 +77,7 @@ def _tokens(output: Output, name: str) -> Tokens:
     rows = output.of_kept(name, TokenizedClip, ["outcome", "psnr_codes_db", "psnr_latents_db"])
     rows = rows.filter(pc.field("outcome") == "tokenized")
     short = name.removeprefix("tokenized/")
+    profile = lineage.profile(output.dataset.catalog, f"tokens/{short}")
     columns = [*_WINDOW, "codes_dtype", "latents_dtype"]
     windows = output.of_kept(f"tokens/{short}", TokenWindow, columns)
     windows = windows.filter(pc.is_in(windows["clip_id"], rows["clip_id"].combine_chunks()))
@@ -82,6 +88,8 @@ def _tokens(output: Output, name: str) -> Tokens:
     heads = [_head(head, rows, windows, latents, numbers) for head, numbers in each.items()]
     return Tokens(
         name=short,
+        renders=profile,
+        is_current=profile in (None, profile_of(output.renders or "")),
         clips=rows.num_rows,
         windows=windows.num_rows,
         pixel_bytes=3 * int(pixels.sum()),

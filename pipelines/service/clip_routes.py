@@ -10,10 +10,9 @@ import pyarrow.compute as pc
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from curation import records
+from curation import lineage, records
 from curation.dataset import Dataset, source_rows
 from curation.records import Clip, Render
-from curation.runs import results
 from curation.storage import Storage
 from pipelines.service import ranges
 from pipelines.service.access import Reader
@@ -24,6 +23,8 @@ from pipelines.service.thumbnails import Thumbnails
 ClipId = Annotated[str, Path(pattern=r"^[0-9a-f]{16,64}$")]
 _HELD = {"Cache-Control": "private, max-age=86400, immutable"}
 """A clip's id names its content, so that a browser may keep it."""
+_FRESH = {"Cache-Control": "private, no-cache"}
+"""Another render of a clip may come, with faces blurred, under the same address."""
 
 
 class ClipList(BaseModel):
@@ -101,17 +102,21 @@ def add(app: FastAPI, service: Service) -> None:
     def get_video(
         name: CollectionName, clip_id: ClipId, caller: Reader, request: Request
     ) -> Response:
-        """The clip as mp4, whole or a `Range` of it: its render, or else cut from its source."""
+        """The clip as mp4, whole or a `Range` of it: its newest render, or a cut of its source."""
         dataset = outputs.opened(name)
         storage, relative = _video(service, dataset, clip_id)
         wanted = request.headers.get("range")
-        return ranges.file(storage, relative, wanted, "video/mp4", _HELD)
+        return ranges.file(storage, relative, wanted, "video/mp4", _FRESH)
 
 
 def _video(service: Service, dataset: Dataset, clip_id: str) -> tuple[Storage, str]:
-    """Where the clip lies as a file; the newest render first, then a preview of the span."""
-    for _, row in reversed(_renders(dataset, clip_id)):
-        if row["path"] is not None:
+    """Where the clip lies as a file: its render by the newest profile, or a preview of the span.
+
+    A render by another profile is never shown: faces may be blurred in the newest alone.
+    """
+    newest = lineage.renders(dataset.catalog, dataset.latest_selection())
+    for table, row in _renders(dataset, clip_id):
+        if row["path"] is not None and newest in (table, None):
             return dataset.catalog.storage, row["path"]
     rows = dataset.catalog.read("clips", Clip, where=pc.field("clip_id") == clip_id)
     found = records.records(Clip, rows)
@@ -122,18 +127,13 @@ def _video(service: Service, dataset: Dataset, clip_id: str) -> tuple[Storage, s
 
 
 def _renders(dataset: Dataset, clip_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """The clip's renders that came to be, by table, the one that was filled last at the end."""
-    filled = results(dataset.catalog, "render")
+    """The clip's renders that came to be, by table, the one that was asked for last first."""
     found = []
-    for table in sorted(dataset.catalog.names("renders"), key=lambda t: _last(filled, t)):
+    for table in lineage.newest_first(dataset.catalog, "renders", dataset.latest_selection()):
         where = (pc.field("clip_id") == clip_id) & (pc.field("outcome") == "rendered")
         rows: pa.Table = dataset.catalog.read(table, Render, where=where)
         found += [(table, row) for row in rows.to_pylist()]
     return found
-
-
-def _last(filled: list[str], table: str) -> int:
-    return max((at for at, name in enumerate(filled) if name == table), default=-1)
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

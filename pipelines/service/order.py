@@ -52,8 +52,8 @@ class Orders:
         tokenizers = functools.cache(load_tokenizer)
 
         @functools.lru_cache(256)
-        def profile(changes: tuple[str, ...]) -> config.Profile:
-            return config.load(settings.profile, changes, tokenizers=tokenizers)
+        def profile(changes: tuple[str, ...], command: str = "curate") -> config.Profile:
+            return config.load(settings.profile, changes, command=command, tokenizers=tokenizers)
 
         self._profile = profile
 
@@ -63,7 +63,8 @@ class Orders:
 
     def profile(self, wish: Wish, caller: Caller) -> config.Profile:
         """The resolved configuration of a wish; raises `OrderError` and `ConfigError`."""
-        made = self._profile(changes(wish.settings))
+        command = wish.kind if wish.kind in _CONFIGURED else "curate"
+        made = self._profile(changes(wish.settings), command)
         if not caller.may("admin"):
             for key, value in _differences(self._profile(()).resolved, made.resolved):
                 if not _is_free(key, value):

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from curation.caption.step import table_name
 from curation.dataset import Dataset
+from curation.lineage import marker
 from curation.listing import Entry, list_inputs
 from pipelines.config import Profile
 from pipelines.service.outputs import NoOutputError, Outputs
@@ -89,10 +91,10 @@ def _waiting(name: str, profile: Profile, outputs: Outputs) -> dict[str, int]:
     if selection := dataset.latest_selection():
         rows = dataset.selection(selection)
         kept = rows.filter(pc.field("verdict") == "kept").num_rows
-        tables = {"render": f"renders/{profile.render.profile}"}
-        tables["tokenize"] = f"tokenized/{profile.tokenize.table()}"
+        renders = f"renders/{profile.render.profile}"
+        tables = {"render": renders, "tokenize": f"tokenized/{profile.tokenize.table(renders)}"}
         with contextlib.suppress(ValueError):  # a model that is not there: the job will say so
-            tables["caption"] = f"captioned/{profile.caption.table(catalog)}"
+            tables["caption"] = marker(table_name(profile.caption, catalog, renders))
         waiting |= {s: max(0, kept - (catalog.rows(t) or 0)) for s, t in tables.items()}
     return waiting
 

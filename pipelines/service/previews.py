@@ -56,7 +56,7 @@ class Previews:
         size = _ENCODING.size(source.width or 2, source.height or 2)
         with original(source) as path, self._storage.writing(name) as target:
             encode(path, target, Span.of(clip, source), size=size, encoding=_ENCODING,
-                   limits=_LIMITS, audio=False)  # fmt: skip
+                   limits=_LIMITS)  # fmt: skip
         self._tidy()
 
     def _tidy(self) -> None:

@@ -12,7 +12,8 @@ from curation.dataset import Dataset
 from curation.records import Render
 from pipelines.verify.promise import Promise
 
-_TABLES = ("sources", "clips", "signatures", "thumbnails", "selection", "runs")
+_TABLES = ("listed", "passed_over", "sources", "clips", "signatures", "thumbnails", "selection",
+           "subsets", "runs")  # fmt: skip
 _GROUPS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours", "renders",
            "tokens", "tokenized")  # fmt: skip
 _DIGEST_NAME = len("0" * 32 + ".parquet")

@@ -6,6 +6,7 @@ import json
 
 from curation import records
 from curation.dataset import Dataset
+from curation.inputs import pending
 from curation.reasons import INPUT_REASONS
 from curation.records import CaptionedClip, Render, Run, Source
 from pipelines.drive import AWAY
@@ -23,6 +24,12 @@ def inputs(dataset: Dataset, promise: Promise) -> None:
     for source in sources:
         reasoned(source, "scanned", source.uri, promise)
     recorded(dataset, "sources", len(sources), promise)
+    waiting = pending(dataset.catalog).num_rows
+    words = (
+        f"{waiting:,} of {waiting + len(sources):,} were never watched: `reelmill pending` lists"
+        " them and says what goes on"
+    )
+    promise.expect(not waiting, words)
     promise.once([row.run_id for row in records.records(Run, dataset.runs())], "run")
 
 

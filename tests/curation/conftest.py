@@ -15,7 +15,8 @@ from curation import records
 from curation.listing import entry_at
 from curation.media import child
 from curation.media.allow import ffmpeg as program
-from curation.media.watch import Frames, Timeline
+from curation.media.timeline import Timeline
+from curation.media.watch import Frames
 from curation.records import Clip, Source
 from curation.sample import Coding, numbered
 from curation.scan.shots import FixedWindows, Shot

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from curation import records
+from curation import lease, records
 from curation.catalog import Catalog, NewFile, StaleWriterError
 from curation.dataset import Dataset
 from curation.reasons import EnvironmentFaultError
@@ -69,9 +69,15 @@ def test_a_writer_appends_all_or_none(catalog):
     assert ids(catalog) == ["a"]
 
 
+def unheld(catalog: Catalog) -> None:
+    """As if the lease of whoever is at work had ended, though it lives."""
+    catalog.storage.filesystem.delete_dir_contents(catalog.storage.path(lease.FOLDER))
+
+
 def test_a_stale_writer_loses(catalog):
     with catalog.writer("render", TABLES) as old:
         old.append("captions/facts", captions("old"))
+        unheld(catalog)
         with catalog.writer("render", TABLES) as new:
             for stale in (
                 lambda: old.append("captions/facts", captions("late")),
@@ -88,6 +94,7 @@ def test_a_writer_that_read_before_another_committed_loses(catalog, monkeypatch)
     """The window between looking at the table and committing to it."""
     with catalog.writer("render", TABLES) as old:
         table = old._checked("captions/facts")
+        unheld(catalog)
         with catalog.writer("render", TABLES) as new:
             monkeypatch.setattr(old, "_checked", lambda _: table)
             with pytest.raises(StaleWriterError, match="committed to captions/facts first"):
@@ -102,6 +109,7 @@ from dataclasses import make_dataclass
 from pathlib import Path
 from curation import records
 from curation.catalog import Catalog, StaleWriterError
+from curation.lease import HeldError
 from curation.records import Caption
 from curation.storage import Storage
 
@@ -116,7 +124,7 @@ for n in range(int(sys.argv[4])):
             row = Caption(name, "s", "text")
             writer.append(f"captions/{n}", records.table(Caption, [row]))
             outcome = "won"
-    except StaleWriterError:
+    except (StaleWriterError, HeldError):
         (flags / f"{n}-{name}").touch()
     (flags / f"done-{n}-{name}").touch()
     while len(list(flags.glob(f"done-{n}-*"))) < 2:

@@ -2,9 +2,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from curation import records
+from curation import records, subset
 from curation.dataset import Dataset, source_rows
 from curation.records import Embedding, Source, Verdict
 from curation.scan.watcher import EMBEDDINGS
@@ -46,6 +47,33 @@ def test_an_empty_place_reads_as_empty_tables(tmp_path):
     assert dataset.sources().num_rows == dataset.clips().num_rows == dataset.runs().num_rows == 0
     assert dataset.latest_selection() is None
     assert not (tmp_path / "nothing").exists()
+
+
+def test_which_selection_is_meant(dataset, tmp_path):
+    assert dataset.selected() is dataset.selected("latest") is dataset.selected("all") is None
+    with pytest.raises(
+        ValueError, match="no selection '5e'; there are none: run `reelmill select`"
+    ):
+        dataset.selected("5e")
+    one, two = (look.clip.clip_id for look in FIRST)
+    judge(dataset, "5e1ec7", "1", **{one: "kept", two: "filtered"})
+    judge(dataset, "5eed00", "2", **{one: "filtered", two: "kept"})
+    assert dataset.selected() == dataset.selected("latest") == "5eed00"
+    assert dataset.selected("5e1") == "5e1ec7"
+    assert dataset.selected("all") is None
+    with pytest.raises(ValueError, match="no selection '5e'; there are 5e1ec7, 5eed00"):
+        dataset.selected("5e")
+    hits = pa.table({"clip_id": [one], "source_id": [ONE], "score": [1.0]})
+    subset_id = subset.export(dataset.catalog, "mine", hits, {}, "1")
+    assert dataset.selected("mine") == dataset.selected(subset_id) == subset_id
+    assert dataset.kept(subset_id).to_pylist() == dataset.kept("5e1ec7").to_pylist() == [one]
+
+
+@pytest.mark.parametrize("name", ["all", "latest"])
+def test_no_subset_is_called_what_stands_for_a_selection(dataset, name):
+    hits = pa.table({"clip_id": ["c"], "source_id": [ONE], "score": [1.0]})
+    with pytest.raises(ValueError, match=f"a subset cannot be called {name}"):
+        subset.export(dataset.catalog, name, hits, {}, "1")
 
 
 def test_one_row_a_clip_with_scores_and_facts_of_its_source(dataset):

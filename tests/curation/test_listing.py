@@ -2,13 +2,15 @@ import errno
 import os
 from pathlib import Path
 
+import av
 import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from curation.catalog import Catalog
-from curation.listing import Entry, ListingError, entry_at, list_inputs
+from curation.listing import Entry, ListingError, entry_at, list_inputs, listing
+from curation.media.allow import CONTAINERS, VIDEO_SUFFIXES
 from curation.records import Source
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
@@ -216,3 +218,83 @@ def test_an_s3_prefix_and_a_list_on_s3(monkeypatch):
     assert listed[f"{place}/gone.mp4"] == Entry(f"{place}/gone.mp4")
     with pytest.raises(ListingError, match=f"nothing at {place}/nothing"):
         list_inputs([f"{place}/nothing"])
+
+
+NO_VIDEOS = {
+    ".avif", ".heic", ".heif", ".isma", ".m4a", ".m4b", ".mka", ".mks", ".mpo", ".wma",
+}  # fmt: skip
+"""Pictures, sound and subtitles in containers that may hold video."""
+
+
+def test_every_ending_that_a_readable_container_goes_by_is_listed():
+    names = set(",".join(CONTAINERS).split(","))
+    found: set[str] = set()
+    for each in av.formats_available:
+        container = av.ContainerFormat(each)
+        if container.is_input and names & set(container.name.split(",")):
+            found |= {f".{ending}" for ending in container.extensions}
+    assert found - VIDEO_SUFFIXES == NO_VIDEOS
+
+
+def test_endings_of_cameras_discs_and_recorders_are_listed(tmp_path):
+    endings = ("insv", "360", "m2t", "m2v", "m1v", "dv", "qt", "mod", "tod", "ogg", "ogm", "lrv",
+               "trec", "mpv", "mpe", "divx", "xvid", "mp4v", "k3g", "gifv", "mk3d", "3gpp", "vro",
+               "evo", "trp", "dvr-ms", "osv", "lrf", "MOD")  # fmt: skip
+    assert uris(tmp_path) == []
+    videos = touch(tmp_path, *(f"{n}.{ending}" for n, ending in enumerate(endings)))
+    assert uris(tmp_path) == sorted(videos)
+
+
+def test_what_a_folder_holds_besides_is_counted_by_kind(tmp_path):
+    touch(tmp_path / "v", "a.mp4", "n.txt", "deep/m.TXT", "x.jpg", "none", ".hidden.mp4", "._a.mp4")
+    touch(tmp_path / "v", f"x.{'long' * 9}", "s.001")
+    touch(tmp_path, "other/b.mp4", "v/out/renders/c.txt")
+    (tmp_path / "v/link").symlink_to(tmp_path / "other")
+    (tmp_path / "v/deep/circle").symlink_to(tmp_path / "v")
+    found = listing([str(tmp_path / "v"), str(tmp_path / "other/b.mp4")], f"{tmp_path}/v/out")
+    assert [entry.uri for entry in found.entries] == [
+        f"{tmp_path}/other/b.mp4",
+        f"{tmp_path}/v/a.mp4",
+    ]
+    assert [entry.place for entry in found.entries] == [f"{tmp_path}/other/b.mp4", f"{tmp_path}/v"]
+    assert found.passed_over == {
+        f"{tmp_path}/v": {
+            ".txt": 2, "hidden": 2, "linked folder": 2, ".jpg": 1, "no ending": 1, ".001": 1,
+            "other endings": 1,
+        },
+        f"{tmp_path}/other/b.mp4": {},
+    }  # fmt: skip
+
+
+def test_a_numbered_sequence_is_counted_as_one_kind(tmp_path):
+    touch(tmp_path, *(f"frame.{number}" for number in range(60)), "a.txt", "b.txt")
+    (over,) = listing([str(tmp_path)]).passed_over.values()
+    assert (len(over), over.total(), over[".txt"]) == (51, 62, 2)
+
+
+def test_a_row_of_a_list_that_names_no_place_fails_alone(tmp_path):
+    (tmp_path / "list.txt").write_text("s3://\nfile://host/a.mp4\ngs:/b/c.mp4\n")
+    first, second, third = list_inputs([str(tmp_path / "list.txt")])
+    assert first == Entry(f"{tmp_path}/gs:/b/c.mp4")
+    assert (second.uri, "file:///PATH" in second.problem) == ("file://host/a.mp4", True)
+    assert (third.uri, "names no bucket" in third.problem) == ("s3://", True)
+
+
+@pytest.mark.s3
+def test_keys_that_no_client_opens_fail_by_name_and_the_others_go_on(monkeypatch, tmp_path):
+    bucket = s3.bucket(monkeypatch)
+    name, client = bucket.removeprefix("s3://"), boto3.client("s3")
+    bad = ["a//b.mp4", "/lead.mp4", "a/./c.mp4"]
+    good = ["a/o#p.mp4", "a/q?.mp4", "a/%20.mp4", "a/[x]^|.mp4", "a/back\\slash.mp4"]
+    for key in (*bad, *good):
+        client.put_object(Bucket=name, Key=key, Body=b"no video")
+    entries = list_inputs([bucket])
+    assert {entry.uri for entry in entries} == {f"{bucket}/{key}" for key in (*bad, *good)}
+    assert entry_at(f"{bucket}/a//b.mp4", {}).problem.startswith("a part of its key is empty")
+    catalog = Catalog(Storage.at(tmp_path / "out"))
+    step, tally = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries), Tally()
+    drive(step, InProcess(), tally)
+    assert tally.counts == {"unreadable": len(bad), "not_video": len(good)}
+    assert step.todo() == []
+    with pytest.raises(ListingError, match="a part of its key is empty"):
+        list_inputs([f"{bucket}/a//b.mp4"])

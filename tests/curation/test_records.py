@@ -17,7 +17,9 @@ from curation.records import (
     Clip,
     ClipLabel,
     Embedding,
+    Listed,
     Neighbour,
+    PassedOver,
     Render,
     Run,
     Signature,
@@ -33,7 +35,7 @@ from tokenizer.tokenize import TokenizedClip
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [
     Source, Clip, Thumbnail, Embedding, ClipLabel, Signature, Neighbour, Verdict, Render, Caption,
-    CaptionedClip, Run, Subset,
+    CaptionedClip, Run, Subset, Listed, PassedOver,
     *(score.record for score in SCORES.values()), TokenWindow, TokenizedClip,
 ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import shutil
 import signal
 import sys
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from curation.sample import Coding, numbered
+from curation.select.policy import LIMITS
 from pipelines.cli.app import main
 
 PROFILE = """
 scan:
   shots: ContentChange
 policy:
-  limits: null
+  limits: {LIMITS}
 tokenize:
   tokenizer: pca-8x8x8
   short_side: 64
@@ -28,7 +30,10 @@ execution:
 """
 
 
-SET = ("--set", "duration_s.min=0.9")
+def profile() -> str:
+    """The profile: of all limits only that of the duration, and another one."""
+    limits = {**dict.fromkeys(LIMITS), "duration_s": {"min": 0.9}}
+    return PROFILE.replace("{LIMITS}", json.dumps(limits))
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Made:
     @property
     def options(self) -> tuple[str, ...]:
         """What each command is given, so that it stays in this process."""
-        return ("--config", str(self.profile), *SET)
+        return ("--config", str(self.profile))
 
 
 def command(*arguments: object) -> Ended:
@@ -80,15 +85,15 @@ def reelmill() -> Callable[..., Ended]:
 def curated(tmp_path_factory) -> Made:
     """Two good clips, a copy of each, one clip that is too short, and an input that is text."""
     folder = tmp_path_factory.mktemp("curated")
-    videos, profile = folder / "videos", folder / "profile.yaml"
-    profile.write_text(PROFILE)
+    videos, file = folder / "videos", folder / "profile.yaml"
+    file.write_text(profile())
     numbered(videos / "a.mp4", 48, cuts=[24], size=(160, 96))
     numbered(videos / "copy.mkv", 48, cuts=[24], size=(160, 96), coding=Coding(crf=26))
     numbered(videos / "short.mp4", 12, size=(160, 96), first=3000)
     (videos / "notes.mp4").write_text("no video\n")
-    ended = command("curate", videos, "--out", folder / "out", "--config", profile, *SET)
+    ended = command("curate", videos, "--out", folder / "out", "--config", file)
     assert ended.code == 3, ended
-    return Made(videos, profile, folder / "out", ended)
+    return Made(videos, file, folder / "out", ended)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from curation.catalog import StaleWriterError
 from curation.dataset import Dataset
 from curation.media.clips import ClipReader
 from curation.reasons import EnvironmentFaultError
+from curation.records import Render
 from curation.sample import numbered
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
 from tokenizer.quality import psnr_db
@@ -23,7 +24,8 @@ from tokenizer.tokenize import TokenizedClip
 
 COMMANDS = [
     "curate", "scan", "select", "render", "tokenize", "verify", "report", "sample", "tokenizer fit",
-    "tokenizer decode", "tokenizer pack", "tokenizer train", "tokenizer eval",
+    "tokenizer decode", "tokenizer pack", "tokenizer train", "tokenizer eval", "pending",
+    "settings",
 ]  # fmt: skip
 
 
@@ -253,7 +255,8 @@ def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_pa
     assert ended.code == 4
     assert "sources out of reach, by step: 2 render" in ended.err
     again = reelmill("render", out, *curated.options)
-    assert (again.code, "Run the same command again" in again.err) == (4, True)
+    assert (again.code, again.err.count(f"{videos}/a.mp4: missing")) == (4, 1)
+    assert "Bring them back and run the same command again; or go on without them" in again.err
     (tmp_path / "a.mp4").rename(videos / "a.mp4")
     ended = reelmill("render", out, *curated.options)
     assert (ended.code, "2 rendered" in ended.out) == (3, True)
@@ -274,3 +277,178 @@ def test_retry_takes_reasons_of_the_list(reelmill, curated, tmp_path):
     ended = reelmill("scan", curated.videos, "--out", tmp_path / "out", "--retry", "bad luck")
     assert ended.code == 2
     assert "bad luck: the reasons are missing, unreadable" in ended.err
+
+
+def test_a_job_that_is_stopped_leaves_word_of_what_was_never_watched(reelmill, curated, tmp_path):
+    """Stopped by a fault at the second source, with three more to come."""
+    videos, out = tmp_path / "my videos", tmp_path / "out"
+    for index in range(5):
+        numbered(videos / f"{index}.mp4", 12, size=(160, 96), first=100 * index)
+    (videos / "notes.txt").touch()
+    arguments = ("scan", videos, "--out", out, *curated.options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curation.scan.stage.watch", stopped_at_the_second())
+        ended = reelmill(*arguments)
+    assert (ended.code, "passed over: 1 .txt\n" in ended.out) == (4, True)
+    ended = reelmill("verify", out)
+    assert (ended.code, ended.out.count("broken")) == (1, 2)
+    assert "  4 of 5 were never watched: `reelmill pending` lists them" in ended.out
+    ended = reelmill("pending", out)
+    assert (ended.code, ended.out) == (
+        0,
+        "4 inputs were listed and never watched:\n"
+        + "".join(f"  {videos}/{n}.mp4\n" for n in range(1, 5))
+        + f"go on:  reelmill scan '{videos}' --out {out}  (or curate; with the options of before)\n"
+        + f"passed over in {videos}: 1 .txt\n",
+    )
+    page = tmp_path / "r.html"
+    assert reelmill("report", out, "--html", page).code == 0
+    text = page.read_text()
+    assert "4 listed inputs were never watched. To go on, run" in text
+    assert re.search(r"never watched.{0,4}4 · 80", text)
+    assert "Passed over when listing: 1 .txt." in text
+    (videos / "4.mp4").unlink()
+    assert reelmill(*arguments).code == 0
+    assert "every listed input has an outcome" in reelmill("pending", out).out
+    assert reelmill("verify", out).code == 0
+
+
+def stopped_at_the_second():
+    from curation.scan import stage
+
+    watch, seen = stage.watch, []
+
+    def stopped(path, *more, **named):
+        seen.append(path)
+        if len(seen) > 1:
+            raise KeyboardInterrupt
+        return watch(path, *more, **named)
+
+    return stopped
+
+
+def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tmp_path):
+    numbered(tmp_path / "v/a.mp4", 12, size=(160, 96))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curation.scan.stage.watch", lambda *_, **__: os.kill(os.getpid(), 2))
+        arguments = ("scan", tmp_path / "v", "--out", tmp_path / "out", *curated.options)
+        assert reelmill(*arguments).code == 4
+    assert reelmill("verify", tmp_path / "out").code == 1
+    assert "1 inputs were taken off" in reelmill("pending", tmp_path / "out", "--withdraw").out
+    assert reelmill("verify", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["curate", "VIDEOS", "--out", "gs://b/o"],
+        ["scan", "VIDEOS", "--out", "s3:/b/o"],
+        ["scan", "gs://b/v", "--out", "out"],
+        ["select", "gs://b/o"],
+        ["verify", "gs://b/o"],
+        ["report", "MADE", "--html", "gs://b/r.html"],
+        ["export", "MADE", "gs://b/e"],
+        ["search", "MADE", "dark", "--export", "gs://b/x.parquet"],
+        ["sample", "gs://b/v"],
+        ["serve", "gs://b"],
+        ["token", "create", "gs://b", "--scope", "read"],
+        ["tokenizer", "decode", "MADE", "ab", "--video", "gs://b/x.mp4"],
+        ["tokenizer", "eval", "MADE", "--json", "gs://b/x.json"],
+    ],
+    ids=" ".join,
+)
+def test_places_that_cannot_be_reached_are_refused_and_make_no_folder(
+    reelmill, copied, tmp_path, monkeypatch, arguments
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    places = {"VIDEOS": copied.videos, "MADE": copied.out}
+    ended = reelmill(*(places.get(each, each) for each in arguments))
+    assert (ended.code, "only local paths" in ended.err) == (2, True), ended
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "words"),
+    [
+        ("select", "crf=20", "select does not read render.encoding.crf; it is read by curate, "
+         "render, caption, tokenize"),
+        ("select", "threshold=0.4", "select does not read scan.shots.ContentChange.threshold; it "
+         "is read by curate, scan"),
+        ("render", "motion.min=0.1", "render does not read policy.limits.motion.min; it is read by "
+         "curate, select"),
+        ("tokenize", "captioner=FactsCaption", "it is read by curate, caption"),
+        ("caption", "short_side=64", "it is read by curate, tokenize"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_a_step_does_not_read_is_refused(reelmill, copied, command, change, words):
+    ended = reelmill(command, copied.out, *copied.options, "--set", change)
+    assert ended.code == 2
+    assert ended.err.startswith(f"reelmill: --set {change}: ")
+    assert words in ended.err
+
+
+def test_a_setting_that_changes_is_said_and_those_of_an_output_are_shown(reelmill, copied):
+    assert "duration_s.min=0.9  (default 1.0)" in reelmill("settings", copied.out).out
+    ended = reelmill("select", copied.out, *copied.options, "--set", "motion.min=0.3")
+    assert re.search(r"^select: motion\.min none → 0\.3 \(none was given on 20", ended.out, re.M)
+    shown = reelmill("settings", copied.out).out
+    assert "motion.min=0.3  (default 0.004)" in shown
+    ended = reelmill("curate", copied.videos, "--out", copied.out, *copied.options)
+    assert re.search(r"^select: motion\.min 0\.3 → none \(0\.3 was given on 20", ended.out, re.M)
+    again = reelmill("curate", copied.videos, "--out", copied.out, *copied.options)
+    assert "→" not in again.out
+
+
+def test_the_second_run_is_refused_and_told_by_whom(reelmill, copied):
+    (table,) = Dataset(copied.out).catalog.names("renders")
+    with Dataset(copied.out).catalog.writer("render", {"renders/x": Render}):
+        assert reelmill("render", copied.out, *copied.options).code == 3, "other tables are free"
+    shutil.rmtree(copied.out / table)
+    with Dataset(copied.out).catalog.writer("render", {table: Render}) as first:
+        ended = reelmill("render", copied.out, *copied.options)
+        first.add_files(table, [])
+    assert ended.code == 4
+    assert f"render: {copied.out} is held by pid {os.getpid()} on " in ended.err
+    assert "Start it again when the other has ended." in ended.err
+    assert reelmill("render", copied.out, *copied.options).code == 3
+
+
+def test_a_source_that_is_gone_for_good_is_given_up(reelmill, curated, tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    shutil.copytree(curated.videos, videos)
+    assert reelmill("scan", videos, "--out", out, *curated.options).code == 3
+    assert reelmill("select", out, *curated.options).code == 3
+    (videos / "a.mp4").unlink()
+    assert reelmill("render", out, *curated.options).code == 4
+    ended = reelmill("render", out, *curated.options, "--give-up")
+    assert (ended.code, "render: 2 missing" in ended.out) == (3, True)
+    assert "nothing to do" in reelmill("render", out, *curated.options).out
+    assert reelmill("verify", out).code == 0
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(reelmill, curated, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    ended = reelmill("curate", curated.videos, "--out", small_disk / "out", *curated.options)
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err == (
+        f"reelmill: stopped: {small_disk}/out cannot be written: Read-only file system\n"
+        "The place is read-only, and running again will not change that: make it writable, or give"
+        " another output.\n"
+    )
+
+
+def test_a_full_disk_is_told_as_one_and_the_run_goes_on_once_there_is_room(
+    reelmill, curated, small_disk, capfd
+):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1_750_000))
+    arguments = ("curate", curated.videos, "--out", small_disk / "out", *curated.options)
+    ended = reelmill(*arguments)
+    assert (ended.code, "No space left on device" in ended.err) == (4, True)
+    assert "The disk is full. What was done is kept: free some space" in ended.err
+    assert "panicked" not in capfd.readouterr().err
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=30m", str(small_disk)], check=True)
+    assert reelmill(*arguments).code == 3
+    assert_same(small_disk / "out", curated.out)

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
@@ -432,6 +433,24 @@ def test_tokens_that_were_not_measured_say_so(finished, read):
     shown = page.text.split("fast Kept clips")[1].split("pca Kept clips")[0]
     assert shown.count("– not measured") == 2
     assert "512 : 1" in shown
+
+
+def test_tokens_of_other_renders_than_the_newest_are_told_and_not_counted(finished, read):
+    """As between blurring faces in the renders and tokenizing those."""
+    row = {"render_profile": "a"}
+    tokenized_again(finished, "plain", row, row)
+    page = read(finished)
+    assert page.total("Token windows") == "2"
+    assert "plain Made from renders/a . Kept clips" in page.text
+    append(finished, "t", "renders/b", Render, [Render("c0", "s0", "rendered", mode="span")])
+    run = Run("y", "render", "2027-01-02", 1.0, "", "", "", "", "renders/b")
+    append(finished, "t", "runs", Run, [run])
+    for table in ("tokens/pca", "tokenized/pca"):
+        shutil.rmtree(finished.catalog.storage.uri(table))
+    page = read(finished)
+    assert "plain Made from renders/a , which are not the newest renders." in page.text
+    assert "None tokenized yet" in page.text
+    assert "Token windows 2" not in page.text
 
 
 def test_tags_are_counted_and_shown_with_a_gallery_of_each_word(tmp_path):

@@ -70,7 +70,7 @@ def test_the_first_digits_of_a_clip_will_do_if_they_name_one(output):
 
 
 def test_several_tables_have_to_be_told_apart(videos, tmp_path):
-    with pytest.raises(TokensNotFoundError, match="there are none; run `reelmill tokenize` first"):
+    with pytest.raises(TokensNotFoundError, match="has no tokens: run `reelmill tokenize` first"):
         decode_stored(Dataset(tmp_path), "bb", "codes")
     short = {"bb33": videos["bb33"]}
     for name in ("pca-8x8x8", "pca-4x8x8"):

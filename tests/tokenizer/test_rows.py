@@ -34,8 +34,8 @@ def test_a_row_says_where_it_comes_from(pattern):
 
 
 def test_frames_of_the_source_are_counted_where_a_render_changed_the_rate(pattern):
-    _, second = rows(pattern, clip_file("c0", 60, source_frames_each=2.5))
-    assert second.start_frame == 10 + round(49 * 2.5)
+    _, second = rows(pattern, clip_file("c0", 60, source_frames=tuple(range(10, 160, 2))[:60]))
+    assert second.start_frame == 10 + 2 * 49
 
 
 def test_a_source_without_times_has_no_start_pts(pattern):

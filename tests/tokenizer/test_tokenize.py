@@ -258,17 +258,19 @@ def test_a_worker_reserves_what_it_uses():
 
 
 def test_a_table_is_named_by_what_decides_its_tokens():
+    renders = "renders/encode-1"
     same = {
-        with_pca(**kept).table()
+        with_pca(**kept).table(renders)
         for kept in ({}, {"batch": 8}, {"device": "cuda"}, {"compile": True}, {"quality": "none"},
                      {"readers": 4})
     }  # fmt: skip
     others = {
-        with_pca(**changed).table()
+        with_pca(**changed).table(renders)
         for changed in ({"short_side": 128}, {"max_frames": 17}, {"windows": "stream"},
                         {"precision": "bf16"}, {"tokenizer": "pca-4x8x8"})
     }  # fmt: skip
-    assert (len(same), len(others), len(same | others)) == (1, 5, 6)
+    others.add(with_pca().table("renders/encode-2"))
+    assert (len(same), len(others), len(same | others)) == (1, 6, 7)
 
 
 def test_one_head_or_no_measuring_leaves_nulls(batch, through, rows_of):

@@ -1,5 +1,6 @@
 """What tokenize has to do, and what it commits, over clips that stand for renders."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from curation import records
 from curation.dataset import Dataset
+from curation.lineage import LineageError
 from curation.media.cut import Span
 from curation.records import Render, Verdict
 from curation.stage import Done, Failed
@@ -179,6 +181,45 @@ def test_a_clip_knows_where_it_starts_in_its_source(step):
         (0, 0, "1/24"),
         (24, 24, "1/24"),
     ]
+
+
+def test_other_renders_fill_another_table_and_rows_say_which(step):
+    """As after blurring faces or changing the rate: nothing of the first tokens is taken over."""
+    with step.ledger() as ledger:
+        ledger.commit([(batch, work(step, batch)) for batch in step.todo()])
+    root = Path(step.catalog.storage.root)
+    shutil.copy(root / "0.mp4", root / "blurred.mp4")
+    clip = rendered(CLIPS[0], "blurred.mp4", sha256="b" * 64)
+    step.catalog.append("renders/encode-2", Render, records.table(Render, [clip]))
+    other = dataclasses.replace(step, renders="renders/encode-2")
+    assert (other.tokens == step.tokens, other.result == step.result) == (False, False)
+    (batch,) = other.todo()
+    assert [file.uri for file in batch.clips] == [str(root / "blurred.mp4")]
+    assert [part.made_from for part in other.split(batch)] == [batch.made_from]
+    with other.ledger() as ledger:
+        ledger.commit([(batch, work(other, batch))])
+    (done,) = tokenized(other).values()
+    told = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
+    assert told == ("encode-2", "b" * 64, 9, 24.0)
+    (row,) = records.records(TokenWindow, other.catalog.read(other.tokens, TokenWindow))
+    assert (row.render_profile, row.render_sha256) == ("encode-2", "b" * 64)
+    assert {c.render_profile for c in tokenized(step).values()} == {"encode-1"}
+    assert len(windows(step)) == 2
+
+
+def test_a_clip_that_fails_says_of_which_render(step):
+    batch = step.todo()[0]
+    with step.ledger() as ledger:
+        ledger.commit([(batch, Failed(batch.key, "internal", "died"))])
+    assert {c.render_profile for c in tokenized(step).values()} == {"encode-1"}
+
+
+def test_renders_that_were_never_made_are_told(step, dataset):
+    other = dataclasses.replace(step, renders="renders/encode-2")
+    with pytest.raises(LineageError, match=f"no renders/encode-2, .* it has {RENDERS}: give the"):
+        other.check()
+    with pytest.raises(LineageError, match=f"no {RENDERS}, .*: run `reelmill render` first"):
+        step_on(dataset).check()
 
 
 def test_other_settings_fill_another_table(step):

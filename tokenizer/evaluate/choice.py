@@ -6,12 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-import pyarrow.compute as pc
-
-from curation import records
 from curation.dataset import Dataset, source_rows
 from curation.records import Render, Source
 from tokenizer.clip_file import ClipFile
+from tokenizer.encoded import encoded
 
 _SHOWN = 5
 
@@ -35,27 +33,29 @@ def read_held_out(path: Path) -> list[str]:
 
 
 def rendered_clips(
-    dataset: Dataset, groups: Collection[str] | None = None, by: str = "source_id"
+    dataset: Dataset,
+    groups: Collection[str] | None = None,
+    by: str = "source_id",
+    selection: str | None = None,
 ) -> list[ClipFile]:
-    """The clips that were encoded, by group and then by id; each once if rendered twice.
+    """The newest selection's clips that were encoded, by group and then by id; each once.
 
+    `selection` names another one, as `Dataset.selected` takes it.
     Only those whose source's `by` is one of `groups`, if groups are given: `by` is a column of the
     input list, `source_id`, or `name` for the file name without its suffix; a source without that
     column is a group of its own. Raises `NoClipsError` if there are none.
     """
-    renders = {
-        render.clip_id: render for name in dataset.catalog.names("renders")
-        for render in records.records(Render, _encoded(dataset, name))
-    }  # fmt: skip
+    renders = encoded(dataset, selection)
     if not renders:
         raise NoClipsError(
-            "no rendered clips; run `reelmill render` first, with render.mode=encode"
+            "no rendered clips; run `reelmill render` first, with render.mode=encode, or choose"
+            " another selection, such as all"
         )
     sources = source_rows(dataset.catalog)
     group_of = {name: _group(source, by) for name, source in sources.items()}
     found = [
         (group_of[render.source_id], _file(dataset, render))
-        for render in renders.values()
+        for render in renders
         if groups is None or group_of[render.source_id] in groups
     ]
     if not found:
@@ -67,11 +67,6 @@ def evenly(clips: Sequence[ClipFile], most: int) -> list[ClipFile]:
     """At most so many of the clips, at even distances."""
     count = min(most, len(clips))
     return [clips[(2 * place + 1) * len(clips) // (2 * count)] for place in range(count)]
-
-
-def _encoded(dataset: Dataset, name: str) -> object:
-    where = (pc.field("outcome") == "rendered") & (pc.field("mode") == "encode")
-    return dataset.catalog.read(name, Render, where=where)
 
 
 def _group(source: Source, by: str) -> str:

@@ -36,6 +36,8 @@ class Plan:
     """JSON whose list `validation` names the groups to use; all are used without."""
     by: str = "source_id"
     """What the groups are: a column of the input list, `source_id`, or `name` for file names."""
+    selection: str | None = None
+    """Whose kept clips to use: None for the newest selection's, `all` for every rendered clip."""
     short_side: int = 256
     """The picture's short side is reduced to at most this many pixels."""
     max_frames: int = MAX_FRAMES
@@ -56,7 +58,7 @@ class Plan:
     def run(self, dataset: Dataset, watch: Watch = lambda *_: None) -> Evaluation:
         """Evaluates; what cannot be done raises `ValueError` or `OSError` before it starts."""
         groups = None if self.split is None else read_held_out(self.split)
-        clips = evenly(rendered_clips(dataset, groups, self.by), self.clips)
+        clips = evenly(rendered_clips(dataset, groups, self.by, self.selection), self.clips)
         self.placement.check()
         loaded = subjects(self.tokenizers, self.placement, self.max_frames, self.windows)
         settings = Settings(

@@ -18,17 +18,18 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import subset
+from curation import lineage
 from curation.captions import one_each
 from curation.catalog import Catalog
-from curation.dataset import Dataset, source_rows
-from curation.records import Render, Verdict
+from curation.dataset import ALL, Dataset, source_rows
+from curation.lineage import LineageError
+from curation.records import Render
 from curation.scores import SCORES, columns
 from tokenizer.export.tokens import TokenIndex
 from tokenizer.feed.snapshot import Snapshot
@@ -50,12 +51,16 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True)
 class Parts:
-    """The tables to export from; None for the only one there is, `none` to leave the part out."""
+    """The tables to export from; `none` leaves a part out.
+
+    None stands for the renders that were last asked for, and for the tokens and captions that were
+    made from these last, or captions that look at no render.
+    """
 
     clips: str | None = None
     """Table of renders, such as `renders/encode-1a2b3c4d`."""
     captions: str | None = None
-    """Table of captions, such as `captions/facts-1a2b3c4d`; None for the one filled last."""
+    """Table of captions, such as `captions/facts-1a2b3c4d`."""
     tokens: str | None = None
     """Table of tokens, such as `tokens/pca-8x8x8-1a2b3c4d`."""
 
@@ -74,15 +79,19 @@ class Facts:
     """The clips that one selection keeps and that have all parts, each table at one version."""
 
     def __init__(self, place: str | os.PathLike[str], selection: str | None, parts: Parts) -> None:
-        """The newest selection unless one is named; raises `ExportError`."""
+        """The newest selection unless one is named, or `all` clips; raises `ExportError`."""
         dataset = Dataset(place)
         self.storage = dataset.catalog.storage
         """Where the output lies."""
-        renders = _table(dataset.catalog, "renders", parts.clips, "render")
-        captions = _table(dataset.catalog, "captions", _newest(dataset, parts.captions), "caption")
-        tokens = _table(dataset.catalog, "tokens", parts.tokens, "tokenize")
-        self.selection = _selection(dataset, selection)
-        """Id of the selection."""
+        self._selection = _selection(dataset, selection)
+        renders, captions, tokens = _tables(dataset.catalog, parts, self._selection)
+        if self._selection is None and selection != ALL:
+            raise ExportError(
+                f"{self.storage.root} has no selection: run `reelmill select` first, or take all"
+                " clips with --selection all"
+            )
+        self.selection = self._selection or ALL
+        """Id of the selection, or `all`."""
         dataset.catalog = catalog = Snapshot(self.storage, {})
         self.tokens = None if tokens is None else TokenIndex(dataset, tokens)
         """Where tokens lie, if they take part."""
@@ -96,6 +105,7 @@ class Facts:
         self.left_out: Counter[str] = Counter()
         """Kept clips that lack a part, by the first that they lack."""
         clips = self._complete(dataset)
+        self._check(catalog, renders, captions, clips["clip_id"])
         told = pa.table({**self._of_clips(dataset, clips), **_scores(clips)})
         self.sizes = self._sizes(told)
         """About how many bytes each clip's parts take."""
@@ -118,10 +128,30 @@ class Facts:
         found: list[int] = sizes.tolist()
         return found
 
+    def _check(
+        self, catalog: Catalog, renders: str | None, captions: str | None, clip_ids: Any
+    ) -> None:
+        """Raises `ExportError` if a clip's tokens or caption are not of its render."""
+        try:
+            if captions is not None:
+                lineage.check(catalog, captions, clip_ids)
+            if self.tokens is None:
+                return
+            if renders is None:
+                lineage.check(catalog, self.tokens.table, clip_ids)
+                return
+            places = pc.index_in(clip_ids, self.tokens.clip_ids).combine_chunks()
+            made = self.tokens.made_from(places)
+            found = list(lineage.differences(catalog, renders, made))
+            lineage.refuse(self.tokens.table, found)
+        except LineageError as error:
+            raise ExportError(str(error)) from error
+
     def _complete(self, dataset: Dataset) -> pa.Table:
         """The kept clips that have all parts."""
         order = [(name, "ascending") for name in ("source_id", "start_frame", "clip_id")]
-        clips = dataset.clips("kept", self.selection).sort_by(order)
+        verdict = None if self._selection is None else "kept"
+        clips = dataset.clips(verdict, self._selection).sort_by(order)
         for part, side in self._sides.items():
             there = pc.is_in(clips["clip_id"], side.clip_ids)
             lacking = clips.num_rows - (pc.sum(there).as_py() or 0)
@@ -178,12 +208,6 @@ def _captioned(catalog: Catalog, table: str) -> _Side:
     return _Side("caption", rows["clip_id"], lambda at: _taken(texts, at))
 
 
-def _newest(dataset: Dataset, wanted: str | None) -> str | None:
-    """The table of captions that was filled last, if none is named."""
-    filled = dataset.caption_tables() if wanted is None else []
-    return filled[0] if filled else wanted
-
-
 def _taken(rows: pa.Table, places: Any) -> Columns:
     taken = rows.take(places)
     return {name: taken[name] for name in taken.column_names}
@@ -194,34 +218,63 @@ def _licence(extra: dict[str, str]) -> str | None:
     return stated[0] if stated else None
 
 
-def _table(catalog: Catalog, kind: str, wanted: str | None, step: str) -> str | None:
-    """The table to read, or None to leave that part out."""
+def _tables(
+    catalog: Catalog, parts: Parts, selection_id: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """The tables of renders, captions and tokens, None for each that is left out."""
+    renders = _renders(catalog, parts.clips, selection_id)
+    others = [
+        _others(catalog, "captions", parts.captions, selection_id, renders),
+        _others(catalog, "tokens", parts.tokens, selection_id, renders),
+    ]
+    captions, tokens = others
+    try:
+        lineage.check_same(catalog, [name for name in others if name is not None])
+    except LineageError as error:
+        raise ExportError(str(error)) from error
+    return renders, captions, tokens
+
+
+def _renders(catalog: Catalog, wanted: str | None, selection_id: str | None) -> str | None:
+    """The table of renders to read, or None to leave files out."""
     if wanted == NONE:
         return None
-    names = catalog.names(kind)
-    fitting = [name for name in names if wanted is None or name in (wanted, f"{kind}/{wanted}")]
-    if len(fitting) == 1:
-        return fitting[0]
-    option = {"renders": "clips"}.get(kind, kind)
-    if not names:
+    there = catalog.names("renders")
+    if not there:
         raise ExportError(
-            f"{catalog.storage.root} has no {kind}: run `reelmill {step}` first, or leave them out"
-            f" with --{option} none"
+            f"{catalog.storage.root} has no renders: run `reelmill render` first, or leave them out"
+            " with --clips none"
         )
-    raise ExportError(f"name one table with --{option}; there are {', '.join(names)}, and none")
+    if wanted is None:
+        found = lineage.renders(catalog, selection_id)
+        if found in there:
+            return found
+    try:
+        return lineage.named(catalog, "renders", wanted or "")
+    except LineageError as error:
+        raise ExportError(f"name one table with --clips; there are {', '.join(there)}") from error
 
 
-def _selection(dataset: Dataset, wanted: str | None) -> str:
-    """The id of a selection by its id or first digits, or of a subset by its id or name."""
-    if wanted is not None and (found := subset.read(dataset.catalog, wanted)).num_rows:
-        return str(found["subset_id"][0].as_py())
-    there: list[str] = sorted(dataset.catalog.values("selection", Verdict, "selection_id"))
-    chosen = wanted or dataset.latest_selection()
-    if chosen is None or not there:
-        raise ExportError(
-            f"{dataset.catalog.storage.root} has no selection: run `reelmill select` first"
-        )
-    fitting = [name for name in there if name.startswith(chosen)]
-    if len(fitting) != 1:
-        raise ExportError(f"there is no selection {chosen!r}; there are {', '.join(there)}")
-    return fitting[0]
+def _others(
+    catalog: Catalog, kind: Literal["tokens", "captions"], wanted: str | None,
+    selection_id: str | None, renders: str | None,
+) -> str | None:  # fmt: skip
+    """The table of tokens or captions that goes with the renders; None to leave it out."""
+    if wanted == NONE:
+        return None
+    try:
+        if wanted is None:
+            return lineage.default(catalog, kind, selection_id, renders)
+        name = lineage.named(catalog, kind, wanted)
+        lineage.check_of(catalog, name, renders)
+        return name
+    except LineageError as error:
+        raise ExportError(f"{error}; or leave them out with --{kind} none") from error
+
+
+def _selection(dataset: Dataset, wanted: str | None) -> str | None:
+    """The id of a selection or subset; None for all clips, or where there is no selection."""
+    try:
+        return dataset.selected(wanted)
+    except ValueError as error:
+        raise ExportError(str(error)) from error

@@ -28,6 +28,8 @@ WINDOW = (
 _CLIP = ("latent_height", "latent_width", "channels", "pixel_height", "pixel_width", "pad_bottom",
          "pad_right", "tokenizer", "tokenizer_digest")  # fmt: skip
 """Columns that all windows of a clip share."""
+_ORIGIN = ("fps", "render_sha256")
+"""Columns that say which render was read."""
 _GROUPS_KEPT = 4
 _WINDOW_BYTES = 512
 
@@ -61,7 +63,10 @@ class TokenIndex:
         path = self._storage.path(f"{self.table}/{self._files[at]}")
         with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
             file = pq.ParquetFile(source)
-            rows = file.read(["clip_id", *WINDOW, *_CLIP])
+            rows = file.read(["clip_id", *WINDOW, *_CLIP, *_ORIGIN])
+            if "render_sha256" not in rows.column_names:
+                unknown = pa.nulls(rows.num_rows, pa.string())
+                rows = rows.append_column("render_sha256", unknown)
             sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
         if not self.made:
             self.made = _made(file.schema_arrow.metadata or {})
@@ -91,6 +96,18 @@ class TokenIndex:
         for name, value in self.made.items():
             told[name] = pa.array([value] * len(places), _kind(value))
         return {**told, "windows": windows}
+
+    def made_from(self, places: pa.Array) -> pa.Table:
+        """Of some clips, by their places, which render was read, in columns of `Made`."""
+        first = self._rows.take(pa.array(self._ends[:-1]).take(places))
+        frames = np.add.reduceat(self._rows["frames"].to_numpy(), self._ends[:-1])
+        told = {
+            "clip_id": first["clip_id"],
+            "render_sha256": first["render_sha256"],
+            "render_frames": pa.array(frames).take(places),
+            "render_fps": first["fps"],
+        }
+        return pa.table(told)
 
     def sizes(self, places: pa.Array) -> npt.NDArray[np.int64]:
         """About how many bytes the tokens of some clips take, and what is told of their windows."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dataset import Dataset
+from curation import lineage
+from curation.catalog import Catalog
+from curation.dataset import ALL, LATEST, Dataset
 from curation.where import matching
 from tokenizer.feed.clips import (
     ClipIndex,
@@ -19,8 +21,7 @@ from tokenizer.feed.clips import (
     facts_of,
 )
 
-LATEST = "latest"
-"""Stands for the selection that was asked for last."""
+__all__ = ["ALL", "LATEST", "Choice", "Chosen"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Choice:
     """What a caller asks of clips."""
 
     selection: str | None = None
-    """Only clips that this selection keeps; `latest` for the newest one."""
+    """Only clips that this selection or subset keeps, by id, first digits or name; None and
+    `latest` mean the newest selection, `all` every clip, as does None where there is none yet."""
     where: str | None = None
     """Only clips for which this SQL condition on clip columns and scores holds."""
     captions: str | None = None
@@ -40,12 +42,14 @@ class Choice:
     missing: Missing = "error"
     """What becomes of clips that lack one of these."""
 
-    def made(self, dataset: Dataset, table: str) -> Chosen:
-        """The choice among the clips of an output, for one table of tokens."""
+    def made(self, dataset: Dataset, table: str, selection: str | None) -> Chosen:
+        """The choice among the clips of an output, for one table of tokens.
+
+        `selection` is the id of the one that is meant; None takes all clips.
+        """
         ids = [announced(dataset, table)]
-        selection = dataset.latest_selection() if self.selection == LATEST else self.selection
-        if self.selection is not None:
-            ids.append(_kept(dataset, selection or LATEST))
+        if selection is not None:
+            ids.append(dataset.kept(selection))
         sides = []
         if self.where is not None or self.facts:
             clips = dataset.clips(selection_id=selection)
@@ -61,7 +65,17 @@ class Choice:
         among = [ClipIndex(some, "the choice of clips") for some in lists]
         if self.missing == "drop":
             among += [side.index for side in sides]
-        return Chosen(tuple(among), tuple(sides), selection)
+        return Chosen(tuple(among), tuple(sides))
+
+    def check_renders(self, catalog: Catalog, table: str, kept: pa.ChunkedArray | None) -> None:
+        """Raises `LineageError` if tokens or captions are of other renders than there are now.
+
+        Clips outside of `kept`, if given, do not count.
+        """
+        lineage.check(catalog, table, kept)
+        if self.captions is not None and self.captions in catalog.names("captions"):
+            lineage.check(catalog, self.captions, kept)
+            lineage.check_same(catalog, [table, self.captions])
 
     def check(self, lacking: dict[str, int]) -> None:
         """Raises `ValueError` if rows lack something that they need to have."""
@@ -81,12 +95,3 @@ class Chosen:
     """A clip takes part if it is in all of these."""
     sides: tuple[Side, ...]
     """What is read of it."""
-    selection: str | None
-    """Id of the selection."""
-
-
-def _kept(dataset: Dataset, selection: str) -> pa.ChunkedArray:
-    rows = dataset.selection(selection)
-    if not rows.num_rows:
-        raise ValueError(f"there is no selection {selection}: run `reelmill select` first")
-    return rows.filter(pc.field("verdict") == "kept")["clip_id"]

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch.utils.data
 
+from curation.dataset import ALL
 from tokenizer.feed.batches import Batch, Chunk
 from tokenizer.feed.chunks import Part, Planned, Planner, chunked
 from tokenizer.feed.mixture import Mixture, MixtureSteps, Turns
@@ -31,7 +32,7 @@ from tokenizer.feed.share import Consumer, walk
 from tokenizer.feed.slots import Spare
 from tokenizer.feed.state import State, cursor_of, state_of
 from tokenizer.feed.steps import Cursor, Last, Steps, TableSteps
-from tokenizer.feed.tokens import Tokens, digest
+from tokenizer.feed.tokens import Tokens, digest, opened
 
 
 class TokenFeed(torch.utils.data.IterableDataset[Batch]):
@@ -47,16 +48,22 @@ class TokenFeed(torch.utils.data.IterableDataset[Batch]):
         last: Last = "short",
         shuffle: Shuffle | None = None,
         consumer: Consumer | None = None,
+        selection: str | None = None,
     ) -> None:
         """`batch_size` counts the samples that all consumers together take in a step.
+
+        `selection` is that of a `Choice`, for a source that is a place: the clips are those that
+        the newest selection keeps unless it says otherwise, such as `all`.
 
         `epochs` None goes on for ever, as a mixture always does. `last` says what becomes of an
         epoch's incomplete batch. `consumer` is the one that `torch.distributed` or `torchrun` says
         unless it is given.
         """
         super().__init__()
-        if isinstance(source, (str, os.PathLike)):
-            source = Tokens(source)
+        if not isinstance(source, Mixture):
+            source = opened(source, selection)
+        elif selection is not None:
+            raise ValueError("the tables of a mixture have selections of their own")
         self.tokens: Sequence[Tokens] = _tables(source)
         """The tables that it reads."""
         self.consumer = consumer or Consumer.here()
@@ -148,7 +155,8 @@ def _steps(
 def _aspects(source: Tokens | Mixture) -> dict[str, str | int]:
     if isinstance(source, Tokens):
         return source.aspects()
-    found: dict[str, str | int] = {"per": source.per}
+    selections = " ".join(tokens.selection or ALL for tokens, _ in source.parts)
+    found: dict[str, str | int] = {"per": source.per, "selections": selections}
     for at, (tokens, weight) in enumerate(source.parts):
         name = f"{tokens.table}@{tokens.versions[tokens.table]}"
         found[f"table {at}"] = f"{weight} {name} {digest(tokens.aspects())}"

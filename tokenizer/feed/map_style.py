@@ -17,7 +17,7 @@ from tokenizer.feed.index import PrefixSums
 from tokenizer.feed.order import Places
 from tokenizer.feed.permutation import Ints
 from tokenizer.feed.slots import Spare
-from tokenizer.feed.tokens import Tokens
+from tokenizer.feed.tokens import Tokens, opened
 
 
 class TokenDataset(torch.utils.data.Dataset[Batch]):
@@ -26,8 +26,11 @@ class TokenDataset(torch.utils.data.Dataset[Batch]):
     A list of numbers is read together, each row group once, as PyTorch's loaders ask for it.
     """
 
-    def __init__(self, tokens: Tokens | str | os.PathLike[str]) -> None:
-        self.tokens = tokens if isinstance(tokens, Tokens) else Tokens(tokens)
+    def __init__(
+        self, tokens: Tokens | str | os.PathLike[str], *, selection: str | None = None
+    ) -> None:
+        """`selection` is that of a `Choice`, where `tokens` is a place; the newest if None."""
+        self.tokens = opened(tokens, selection)
         """The table."""
         buckets = self.tokens.index.buckets
         self._sums = [PrefixSums(len(b.counts), b.counts.__getitem__) for b in buckets]

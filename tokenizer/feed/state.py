@@ -59,9 +59,11 @@ def cursor_of(state: Mapping[str, Any], feed: Aspects) -> Cursor:
         if theirs.get(name) != feed.get(name)
     ]
     if differing:
+        words = f"the state is of another feed ({'; '.join(differing)})"
+        if theirs.get("selection") != feed.get("selection"):
+            words += f"; to go on, open it with Choice(selection={theirs.get('selection')!r})"
         raise OtherFeedError(
-            f"the state is of another feed ({'; '.join(differing)}); if a table has grown since,"
-            " open it with versions=state['versions']"
+            f"{words}; if a table has grown since, open it with versions=state['versions']"
         )
     epoch, consumed = state["epoch"], state["consumed"]
     if not (isinstance(epoch, int) and isinstance(consumed, int) and min(epoch, consumed) >= 0):

@@ -12,7 +12,9 @@ from typing import Literal
 
 import torch
 
-from curation.dataset import Dataset
+from curation import lineage
+from curation.catalog import Catalog
+from curation.dataset import ALL, Dataset
 from tokenizer.feed.choice import Choice
 from tokenizer.feed.columns import checked
 from tokenizer.feed.cut import Cut, Shape
@@ -63,21 +65,27 @@ class Tokens:
     ) -> None:
         """`place` is an output folder or `s3://` address; `table` one of its tables of tokens.
 
+        Without one it is that which was last asked for of the newest renders, and without a
+        `choice` the clips are those that the newest selection keeps.
         `columns` are columns of `TokenWindow`: `codes`, `latents` and what else a batch shall hold.
         Latents are `normalised` with the stored mean and deviation of their channels, or not.
         `versions` holds tables at earlier versions, as a state's `versions` says them. Raises
-        `ValueError` for what is not there, and `BadShardError`.
+        `ValueError` for what is not there or was made from other renders, and `BadShardError`.
         """
         dataset = Dataset(place)
-        self.storage = dataset.catalog.storage
-        self.table = _table(dataset, table)
+        self.storage, now = dataset.catalog.storage, dataset.catalog
         dataset.catalog = catalog = Snapshot(self.storage, versions or {})
         self.columns = checked(columns)
         self.cut = cut or Cut()
         self.normalised = normalised
         self.reading = reading or Reading()
         self._choice = choice or Choice()
-        chosen = self._choice.made(dataset, self.table)
+        self.selection = dataset.selected(self._choice.selection)
+        """Id of the selection whose kept clips take part; None if all do."""
+        self.table = _table(now, table, self.selection, versions or {})
+        kept = None if self.selection is None else dataset.kept(self.selection)
+        self._choice.check_renders(now, self.table, kept)
+        chosen = self._choice.made(dataset, self.table, self.selection)
         self.sides = chosen.sides
         count = Count(self.cut, chosen.among, chosen.sides)
         files = catalog.files(self.table)
@@ -141,8 +149,10 @@ class Tokens:
     def aspects(self) -> dict[str, str | int]:
         """What decides the samples and what a batch holds, in words short enough for a state."""
         read = {"columns": self.columns, "normalised": self.normalised, **vars(self._choice)}
+        del read["selection"]
         return {
             "table": self.table,
+            "selection": self.selection or ALL,
             "version": self.versions[self.table],
             "rows": self.index.digest(),
             "samples": self.index.samples,
@@ -151,18 +161,26 @@ class Tokens:
         }
 
 
+def opened(source: Tokens | str | os.PathLike[str], selection: str | None = None) -> Tokens:
+    """A place as the samples that a selection keeps; samples as they are."""
+    if not isinstance(source, Tokens):
+        return Tokens(source, choice=Choice(selection=selection))
+    if selection is not None:
+        raise ValueError(f"{source.table} is opened already: give the selection to its Choice")
+    return source
+
+
 def digest(value: object) -> str:
     """12 hex digits that stand for a value that JSON can hold."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def _table(dataset: Dataset, wanted: str | None) -> str:
-    names = dataset.catalog.names("tokens")
-    fitting = [n for n in names if wanted is None or n in (wanted, f"tokens/{wanted}")]
-    if len(fitting) != 1:
-        there = ", ".join(names) or "none; run `reelmill tokenize` first"
-        raise ValueError(
-            f"name one table of tokens of {dataset.catalog.storage.root}; there are {there}"
-        )
-    return fitting[0]
+def _table(
+    catalog: Catalog, wanted: str | None, selection_id: str | None, versions: Mapping[str, int]
+) -> str:
+    """The table that is named, or of which a version is, or else the one that counts."""
+    if wanted is not None:
+        return lineage.named(catalog, "tokens", wanted)
+    held = [name for name in versions if name.startswith("tokens/")]
+    return held[0] if len(held) == 1 else lineage.default(catalog, "tokens", selection_id)

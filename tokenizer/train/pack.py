@@ -24,6 +24,7 @@ from curation.dataset import Dataset
 from curation.media.clips import ClipReader
 from curation.records import Render, Source
 from curation.storage import Storage
+from tokenizer.encoded import encoded
 from tokenizer.interface import Video
 from tokenizer.train.crops import Facts, Part, deflated, write
 
@@ -53,6 +54,8 @@ class Packing:
     """Share of the groups that a new split holds out."""
     seed: int = 0
     """Of every draw."""
+    selection: str | None = None
+    """Whose kept clips: None for the newest selection's, `all` for every rendered clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +127,17 @@ def pack(dataset: Dataset, path: Path, split: Path, packing: Packing) -> Facts:
 
 
 def _clips(dataset: Dataset, packing: Packing) -> list[_Clip]:
-    """Every encoded clip, long enough and under an allowed licence, in an order that repeats."""
+    """Encoded clips, long enough and under an allowed licence, in an order that repeats."""
     sources = {s.source_id: s for s in records.records(Source, dataset.sources())}
     clips = []
-    for name in dataset.catalog.names("renders"):
-        for render in records.records(Render, dataset.catalog.read(name, Render)):
-            source = sources[render.source_id]
-            columns = source.extra or {}
-            licence = columns.get(packing.licence, "not stated")
-            group = columns.get(packing.by) or render.source_id
-            long_enough = render.mode == "encode" and (render.frames or 0) >= packing.frames
-            if long_enough and re.search(packing.allowed, licence, re.IGNORECASE):
-                clips.append(_Clip(render, group, licence))
-    return sorted(clips, key=lambda clip: clip.render.clip_id)
+    for render in encoded(dataset, packing.selection):
+        columns = sources[render.source_id].extra or {}
+        licence = columns.get(packing.licence, "not stated")
+        group = columns.get(packing.by) or render.source_id
+        long_enough = (render.frames or 0) >= packing.frames
+        if long_enough and re.search(packing.allowed, licence, re.IGNORECASE):
+            clips.append(_Clip(render, group, licence))
+    return clips
 
 
 def _turns(clips: list[_Clip], storage: Storage, packing: Packing) -> Iterator[tuple[str, Video]]:

@@ -114,6 +114,37 @@ def test_what_is_done_is_done_and_says_who_said_it(dataset):
     assert other.captions != step.captions
 
 
+def test_other_renders_fill_another_table_of_what_looked_at_them(dataset):
+    rows_of = [Render(CLIPS[0].clip_id, SOURCE, "rendered", path="0.mp4", mode="encode",
+                      sha256="b" * 64, width=96, height=64, frames=10, fps=10.0)]  # fmt: skip
+    dataset.catalog.append("renders/encode-2", Render, records.table(Render, rows_of))
+    first = step_of(dataset)
+    commit(first, *((batch, made_of(batch)) for batch in first.todo()))
+    blurred = dataclasses.replace(step_of(dataset), renders="renders/encode-2")
+    assert blurred.captions != first.captions
+    assert ids(blurred) == [CLIPS[0].clip_id]
+    commit(blurred, *((batch, made_of(batch)) for batch in blurred.todo()))
+    found = records.records(Caption, dataset.catalog.read(blurred.captions, Caption))
+    assert {(c.render_profile, c.render_sha256) for c in found} == {("encode-2", "b" * 64)}
+    (done,) = records.records(CaptionedClip, dataset.catalog.read(blurred.result, CaptionedClip))
+    told = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
+    assert told == ("encode-2", "b" * 64, 10, 10.0)
+    assert len(dataset.catalog.read(first.result, CaptionedClip)) == 2
+
+
+@pytest.mark.parametrize("stage", [FactsCaption(), ApiCaption(model="tiny", rewrite="facts-1")])
+def test_what_looks_at_no_render_stays_in_its_table(dataset, stage):
+    first = step_of(dataset, stage)
+    assert dataclasses.replace(first, renders="renders/encode-2").captions == first.captions
+
+
+def test_renders_that_were_never_made_are_told(dataset):
+    step = dataclasses.replace(step_of(dataset), renders="renders/encode-2")
+    with pytest.raises(ValueError, match=f"no renders/encode-2, .* it has {RENDERS}: give the set"):
+        step.check()
+    dataclasses.replace(step, stage=FactsCaption()).check()
+
+
 def test_failures_stay_failed_unless_they_get_another_chance(dataset):
     step = step_of(dataset)
     parts = step.split(step.todo()[0])

@@ -13,39 +13,43 @@ CLIP = {"start_s": 1.0, "end_s": 3.54, "width": 640, "height": 360}
 
 
 def test_a_caption_says_what_was_measured():
-    measured = {"brightness": 0.5, "sharpness": 0.7, "motion": 0.3}
-    words = "A well-lit and sharp clip of 2.5 seconds with motion, landscape."
+    measured = {"light": "bright", "sharpness": 0.7, "motion": 0.3}
+    words = "A bright and sharp clip of 2.5 seconds with motion, in landscape format."
     assert facts_caption(CLIP | measured) == words
 
 
 def test_a_caption_is_silent_on_what_was_not_measured():
-    assert facts_caption(CLIP) == "A clip of 2.5 seconds, landscape."
-    assert facts_caption(CLIP | {"brightness": None, "sharpness": 0.4}) == (
-        "A soft clip of 2.5 seconds, landscape."
+    assert facts_caption(CLIP) == "A clip of 2.5 seconds, in landscape format."
+    assert facts_caption(CLIP | {"light": None, "sharpness": 0.2}) == (
+        "A blurred clip of 2.5 seconds, in landscape format."
     )
 
 
 @pytest.mark.parametrize(
     ("measured", "word"),
     [
-        ({"brightness": 0.119}, "A dark clip"), ({"brightness": 0.12}, "A dim clip"),
-        ({"brightness": 0.65}, "A bright clip"), ({"brightness": 0.0}, "A dark clip"),
-        ({"sharpness": 0.349}, "A blurred clip"), ({"sharpness": 0.55}, "A sharp clip"),
+        ({"light": "dark"}, "A dark clip"), ({"light": "dim"}, "A dim clip"),
+        ({"light": "bright"}, "A bright clip"), ({"brightness": 0.0}, "A clip"),
+        ({"sharpness": 0.249}, "A blurred clip"), ({"sharpness": 0.65}, "A sharp clip"),
+        ({"sharpness": 0.25}, "A clip"), ({"sharpness": 0.649}, "A clip"),
         ({"motion": 0.0}, "with hardly any motion,"), ({"motion": 0.01}, "with a little motion,"),
         ({"motion": 0.5}, "with motion all over the picture,"),
-        ({"camera": "pan_left"}, "with a camera that pans left,"),
+        ({"camera": "pan_left"}, "with a camera that pans or moves left,"),
+        ({"camera": "mixed"}, "with a moving camera,"),
         ({"camera": "static", "motion": 0.3}, "with motion and a camera that stands still,"),
-        ({"camera": "of a new kind"}, "2.5 seconds, landscape."),
-        ({"light": "night"}, "of 2.5 seconds in darkness,"),
-        ({"kind": "screen", "sharpness": 0.7}, "A sharp screen recording of 2.5 seconds,"),
-        ({"kind": "still"}, "A still picture of"), ({"kind": "filmed"}, "A clip of"),
-        ({"objects": "car, dog"}, "landscape, in view: car, dog."), ({"objects": ""}, "landscape."),
-        ({"screen_words": "Hello  you"}, "landscape, showing the words “Hello you”."),
-        ({"screen_words": "a " * 20}, f"the words “{'a ' * 12}…”."), ({"screen_words": ""}, "pe."),
+        ({"camera": "of a new kind"}, "A clip of 2.5 seconds, in landscape format."),
+        ({"light": "day"}, "A clip of 2.5 seconds, in landscape format."),
+        ({"kind": "screen", "sharpness": 0.7}, "A sharp recorded screen or slide of 2.5 seconds,"),
+        ({"kind": "screen", "camera": "static"}, "A recorded screen or slide of 2.5 seconds, in"),
+        ({"kind": "still"}, "A still picture of"), ({"kind": "moving"}, "A clip of"),
+        ({"objects": "car, dog"}, "format, in view: car, dog."), ({"objects": ""}, "format."),
+        ({"screen_words": "Hello  you"}, "format, showing the words “Hello you”."),
+        ({"screen_words": "a " * 20}, f"the words “{'a ' * 12}…”."), ({"screen_words": ""}, "at."),
         ({"corner_text": 1.0}, "with writing that stays in a corner,"),
-        ({"corner_text": 0}, "s, l"),
+        ({"corner_text": 0}, "s, in landscape"),
         ({"people": 1.0, "vehicles": 3.2, "animals": 0}, "with one person and 3 vehicles,"),
-        ({"width": 360, "height": 640}, "upright."), ({"width": 360}, "square."),
+        ({"width": 360, "height": 640}, "in portrait format."),
+        ({"width": 360}, "in square format."),
     ],
 )  # fmt: skip
 def test_each_measure_has_its_words(measured, word):
@@ -53,15 +57,15 @@ def test_each_measure_has_its_words(measured, word):
 
 
 def test_facts_are_fields_too():
-    measured = {"brightness": 0.1, "camera": "roll", "people": 2.4, "motion": None}
+    measured = {"light": "dark", "camera": "roll", "people": 2.4, "motion": None}
     assert clip_facts(CLIP | measured) == {
-        "duration_s": 2.5, "shape": "landscape", "brightness": "dark",
+        "duration_s": 2.5, "format": "landscape", "brightness": "dark",
         "camera": "a camera that rolls", "people": 2,
     }  # fmt: skip
 
 
 def test_the_stage_gives_a_row_a_clip():
-    row = CLIP | {"brightness": 0.5}
+    row = CLIP | {"light": "dim"}
     clip = CaptionClip("c", "s", 24, 85, 2.54, facts=row)
     made = FactsCaption().setup()(CaptionBatch("b", (clip,)))
     (caption,) = made.captions

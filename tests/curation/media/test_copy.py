@@ -114,7 +114,7 @@ def test_what_packets_cannot_show_is_encoded(*, name, coding, encoding, made, sc
     [
         ("closed_b.mp4", (23, 48), "the span does not start on a key frame"),
         ("closed_b.mp4", (24, 47), "the span does not end before a key frame"),
-        ("raw.h264", (24, 48), "the stream has no times"),
+        ("raw.h264", (24, 48), "the stream has no times of its own"),
         ("open.mp4", (0, 24), "21 packets for 24 frames"),
         ("open.mp4", (24, 48), "frames before the first key frame are stored after it"),
     ],

@@ -6,6 +6,7 @@ import pytest
 from curation.media.child import Limits
 from curation.media.listen import PIECE, RATE, listen
 from curation.media.probe import probe
+from curation.media.timeline import Stretch
 from curation.sample import Coding, sound
 from curation.scores.loudness import integrated
 
@@ -16,7 +17,8 @@ def heard():
 
     def hear(path, begin_s=0.0):
         pieces = []
-        found = listen(str(path), probe(str(path), Limits()), Limits(), begin_s, pieces.append)
+        facts, stretches = probe(str(path), Limits()), (Stretch(0, begin_s, 0.0),)
+        found = listen(str(path), facts, Limits(), stretches, pieces.append)
         assert all(len(piece) == PIECE for piece in pieces[:-1])
         return found, np.concatenate([np.zeros(0, np.float32), *pieces])
 

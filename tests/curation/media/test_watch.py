@@ -122,13 +122,18 @@ def test_a_first_time_that_is_not_zero(made, watched, ffmpeg, scan_spans, tmp_pa
 
 
 def test_streams_without_times_take_the_rate_they_declare(made, watched):
-    codings = {"raw.h264": Coding(b_frames=2), "watch.avi": Coding("mpeg4", b_frames=2)}
-    for name, coding in codings.items():
-        facts, timeline, _, _ = watched(made(name, 72, coding))
-        assert timeline.pts is None
-        assert facts.header_fps == 24
-        assert timeline.starts_s[[0, 24, 72]].tolist() == [0, 1, 3]
-        assert not timeline.variable_rate
+    facts, timeline, _, _ = watched(made("raw.h264", 72, Coding(b_frames=2)))
+    assert (timeline.pts, timeline.timestamps) == (None, "none")
+    assert facts.header_fps == 24
+    assert timeline.starts_s[[0, 24, 72]].tolist() == [0, 1, 3]
+    assert not timeline.variable_rate
+
+
+def test_frames_without_stamps_between_others_are_shown_between_them(made, watched):
+    """AVI stamps the order of decoding: frames that wait for a later one have no time."""
+    _, timeline, _, _ = watched(made("watch.avi", 72, Coding("mpeg4", b_frames=2)))
+    assert timeline.timestamps == "repaired"
+    assert timeline.starts_s == pytest.approx(np.arange(73) / 24)
 
 
 def test_one_frame(made, watched):

@@ -8,7 +8,8 @@ from PIL import Image
 
 from curation.media.child import Limits
 from curation.media.probe import probe
-from curation.media.watch import Sampling, Timeline, watch
+from curation.media.timeline import Timeline
+from curation.media.watch import Sampling, watch
 from curation.sample.film import Film, Shot
 from curation.sample.scenes import SCENES
 from curation.scan.shots import (

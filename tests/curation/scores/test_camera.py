@@ -70,6 +70,40 @@ def test_a_camera_before_nothing_says_nothing(row):
     assert set(row(Camera(), tiny).values()) == {None}
 
 
+def test_a_slow_camera_does_not_stand(film, row):
+    """A tenth of the picture in 12 s: no quarter of a second shows it."""
+    found = row(Camera(), film(48, right=0.55))
+    assert abs(found["pan"]) < 0.007
+    assert found["camera"] == "mixed"
+    assert row(Camera(), film(8, right=0.55))["camera"] == "static"
+
+
+def test_a_turn_for_a_short_while_names_no_direction(film, row):
+    """A car that drives straight on and turns at the end does not pan."""
+    still = film(1)[0]
+    found = row(Camera(), [*[still] * 8, *[np.roll(still, -9 * step, 1) for step in range(1, 5)]])
+    assert found["camera"] == "mixed"
+
+
+def test_what_turns_before_black_is_no_camera(film, row):
+    """Black on all four sides: what moves may be the thing, not the camera."""
+    frames = [frame.copy() for frame in film(5, right=7)]
+    for frame in frames:
+        frame[:20] = frame[160:] = frame[:, :60] = frame[:, 260:] = 0
+    assert row(Camera(), frames)["camera"] is None
+
+
+def test_a_title_that_slides_over_a_flat_ground_is_no_camera(film, row):
+    """Only a part of the picture has something to follow, and that moves."""
+    title = film(1)[0][80:100, 80:240]
+    frames = [np.full((180, 320, 3), 200, np.uint8) for _ in range(5)]
+    for index, frame in enumerate(frames):
+        frame[80:100, 60 + 7 * index : 220 + 7 * index] = title
+    found = row(Camera(), frames)
+    assert found["pan"] < -0.05
+    assert found["camera"] is None
+
+
 def test_bars_do_not_hold_the_picture(film, row):
     """The edges of black bars stand still; the picture between them does not."""
     frames = [frame.copy() for frame in film(5, right=7)]

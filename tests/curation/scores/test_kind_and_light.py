@@ -1,4 +1,4 @@
-"""Screens, stills, and day and night."""
+"""Screens, stills, and how bright pictures are."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from curation.sample.scenes import SCENES
 from curation.scores.kind import Kind
-from curation.scores.light import Light
+from curation.scores.light import LIGHTS, Light
 
 
 def desktop(index):
@@ -37,19 +37,76 @@ def test_one_frame_is_of_no_kind(film, row):
     assert row(Kind(), film(1))["kind"] is None
 
 
+def test_a_title_that_grows_is_no_screen(row):
+    """Flat, of few colours, and most pixels stay; but its edges do not."""
+    frames = []
+    for size in range(40, 58, 3):
+        picture = Image.new("RGB", (320, 180), "white")
+        ImageDraw.Draw(picture).text((160, 90), "TITLE", "#28c", anchor="mm", font_size=size)
+        frames.append(np.asarray(picture))
+    found = row(Kind(), frames)
+    assert found["flat_share"] > 0.85
+    assert found["kind"] == "moving"
+
+
+def test_lamps_and_lines_of_a_dark_road_are_no_screen(row):
+    """A black picture whose few lit edges go on moving."""
+    frames = []
+    for index in range(6):
+        picture = Image.new("RGB", (320, 180), "black")
+        draw = ImageDraw.Draw(picture)
+        for lamp in range(5):
+            draw.ellipse((60 * lamp + 5 * index, 80, 60 * lamp + 5 * index + 8, 88), "white")
+        frames.append(np.asarray(picture))
+    assert row(Kind(), frames)["kind"] == "moving"
+
+
+def test_a_screen_for_half_of_the_clip_gives_no_word(film, row):
+    frames = [desktop(index) for index in range(6)] + film(5, right=5)
+    assert row(Kind(), frames)["kind"] == "moving"
+
+
+def lit(level):
+    return np.full((180, 320, 3), round(255 * level), np.uint8)
+
+
 @pytest.mark.parametrize(
-    ("scene", "word"), [("dunes", "day"), ("harbour", "day"), ("moonlit", "night")]
+    ("level", "word"),
+    [(0.0, "dark"), (0.11, "dark"), (0.13, "dim"), (0.26, "dim"), (0.28, None), (0.54, None),
+     (0.56, "bright"), (1.0, "bright")],
+)  # fmt: skip
+def test_each_brightness_has_its_word(row, level, word):
+    found = row(Light(), [lit(level)] * 3)
+    assert found["light"] == word
+    assert found["median_luma"] == pytest.approx(level, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("scene", "word"), [("dunes", None), ("harbour", "bright"), ("moonlit", "dark")]
 )
-def test_day_and_night(row, scene, word):
+def test_only_brightness_is_told(row, scene, word):
     shoot = SCENES[scene]((320, 180))
     assert row(Light(), [np.asarray(shoot(t / 4)) for t in range(3)])["light"] == word
+    assert set(LIGHTS) == {"dark", "dim", "bright"}
 
 
-def test_lamps_do_not_make_a_day_nor_bars_a_night(row):
+def test_a_street_under_lamps_is_neither_dark_nor_bright(row):
+    """A night street whose exposure is turned up: half of it at 0.25, a third at 0.5."""
+    street = lit(0.25)
+    street[120:] = 128
+    assert row(Light(), [street] * 3)["light"] is None
+
+
+def test_lamps_do_not_make_it_bright_nor_bars_dark(row):
     lamps = np.full((180, 320, 3), 12, np.uint8)
     lamps[60:80, 40:60] = lamps[90:120, 200:230] = 255
-    assert row(Light(), [lamps])["light"] == "night"
-    boxed = np.full((180, 320, 3), 120, np.uint8)
+    assert row(Light(), [lamps])["light"] == "dark"
+    boxed = lit(0.6)
     boxed[:50] = boxed[130:] = 0
-    assert row(Light(), [boxed])["light"] == "day"
-    assert row(Light(), [np.full((180, 320, 3), 45, np.uint8)])["light"] == "dim"
+    assert row(Light(), [boxed])["light"] == "bright"
+
+
+def test_a_clip_that_turns_bright_midway_has_no_word(row):
+    assert row(Light(), [lit(0.05)] * 4 + [lit(0.7)] * 4)["light"] is None
+    assert row(Light(), [lit(0.05)] * 4 + [lit(0.2)] * 4)["light"] == "dim"
+    assert row(Light(), [lit(0.05)] * 9 + [lit(0.7)] * 3)["light"] == "dark"

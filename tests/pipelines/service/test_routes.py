@@ -1,11 +1,13 @@
 """What the routes answer, over one real output."""
 
 import hashlib
+import shutil
 
 import pyarrow.compute as pc
 import pytest
 
 from curation.dataset import Dataset
+from tests.rows import ran
 
 DRIVE = "/v1/collections/drive"
 
@@ -58,12 +60,26 @@ def test_a_render_is_streamed_whole_and_in_parts(served, outputs, clip):
     whole = served.client.get(f"{DRIVE}/clips/{clip}/video")
     assert whole.content == path.read_bytes()
     assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["cache-control"] == "private, no-cache"
     part = served.client.get(f"{DRIVE}/clips/{clip}/video", headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{path.stat().st_size}"
     past = served.client.get(f"{DRIVE}/clips/{clip}/video", headers={"Range": "bytes=99999999-"})
     assert past.status_code == 416
     assert catalog.names("renders")
+
+
+def test_a_render_by_an_older_profile_is_not_shown(serve, curated, tmp_path, clip):
+    """Faces may be blurred in the newest renders alone, of which this clip has none."""
+    shutil.copytree(curated.out, tmp_path / "root" / "drive")
+    (path,) = (tmp_path / "root" / "drive").glob(f"renders/*/media/*/{clip}.mp4")
+    dataset = Dataset(tmp_path / "root" / "drive")
+    newest = dataset.latest_selection()
+    ran(dataset, "render", "renders/encode-blurred", started="9999", selection=newest)
+    served = serve(root=str(tmp_path / "root"))
+    shown = served.client.get(f"{DRIVE}/clips/{clip}/video")
+    assert shown.status_code == 200
+    assert shown.content != path.read_bytes()
 
 
 def test_a_clip_that_was_not_rendered_is_cut_from_its_source(served, outputs):

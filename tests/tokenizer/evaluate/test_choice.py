@@ -1,12 +1,13 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from curation import records
 from curation.dataset import Dataset
-from curation.records import Render
-from tests.rows import Looks, clip_of, scanned
+from curation.records import Render, Verdict
+from tests.rows import Looks, clip_of, ran, scanned
 from tokenizer.evaluate.choice import NoClipsError, evenly, read_held_out, rendered_clips
 
 SOURCES = {"s1": ("/v/bear.mp4", {"dup_group": "animals"}), "s2": ("/v/dog.mkv", {}),
@@ -45,6 +46,23 @@ def test_clips_that_we_encoded_each_once_and_in_order(output):
     assert found[0].clip_id < found[1].clip_id
     assert (found[2].frames, found[2].fps, found[2].width, found[2].height) == (24, 12.5, 96, 64)
     assert found[2].uri == output.catalog.storage.uri("renders/x/s2-0.mp4")
+
+
+def test_the_newest_selections_clips_by_the_newest_renders(output, tmp_path):
+    shutil.copytree(output.catalog.storage.root, tmp_path / "out")
+    dataset = Dataset(tmp_path / "out")
+    ran(dataset, "render", "renders/x", started="1")
+    assert names(rendered_clips(dataset)) == ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4", "s3-0.mp4"]
+    ran(dataset, "render", "renders/y", started="2")
+    assert names(rendered_clips(dataset)) == ["s1-0.mp4"]
+    ran(dataset, "render", "renders/x", started="3")
+    kept = clip_of("s2", 0, 24).clip_id
+    verdicts = records.table(Verdict, [Verdict("5e1", kept, "s2", "kept")])
+    dataset.catalog.append("selection", Verdict, verdicts)
+    ran(dataset, "select", "5e1")
+    assert names(rendered_clips(dataset)) == ["s2-0.mp4"]
+    assert len(rendered_clips(dataset, selection="all")) == 4
+    assert [clip.clip_id for clip in rendered_clips(dataset, selection="5e1")] == [kept]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def render_of(clip: Clip, content: bytes) -> Render:
     return Render(
         clip.clip_id, clip.source_id, "rendered", mode="encode", path=path_of(clip.clip_id),
         sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content), codec="h264",
-        width=96, height=64, fps=24.0, frames=24, audio=False,
+        width=96, height=64, fps=24.0, frames=26, audio=False,
     )  # fmt: skip
 
 
@@ -72,10 +72,13 @@ def made(place: Path, clips: int = 8) -> Output:
     said = [Caption(clip.clip_id, clip.source_id, f"clip {n}") for n, clip in enumerate(listed)]
     dataset.catalog.append(FACTS, Caption, records.table(Caption, said))
     rows = [
-        token_row(n, window, (3 - window, 2, 4), clip_id=clip.clip_id, source_id=clip.source_id)
+        token_row(
+            n, window, (3 - window, 2, 4), clip_id=clip.clip_id, source_id=clip.source_id,
+            fps=24.0,
+        )
         for n, clip in enumerate(listed)
         for window in range(2)
-    ]
+    ]  # fmt: skip
     add_shards(place, [rows[:6], rows[6:]], group_bytes=500)
     return output
 

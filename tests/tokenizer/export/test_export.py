@@ -12,11 +12,20 @@ import pytest
 
 from curation import records, subset
 from curation.dataset import Dataset
+from curation.lineage import MadeFrom
 from curation.records import Render, Verdict
 from curation.storage import Storage
 from tests.outputs import ROOT, environment
+from tests.rows import clip_of, ran
 from tests.s3 import bucket
-from tests.tokenizer.export.conftest import KEPT, RENDERS, SELECTION, content_of, made
+from tests.tokenizer.export.conftest import (
+    KEPT,
+    RENDERS,
+    SELECTION,
+    content_of,
+    made,
+    render_of,
+)
 from tests.tokenizer.feed.tables import add_shards, token_row
 from tokenizer.export.export import export
 from tokenizer.export.facts import ExportError, Facts, Parts
@@ -145,7 +154,8 @@ def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
     dataset, clips = Dataset(tmp_path), output.clips
     failed = Render(clips[0].clip_id, clips[0].source_id, "failed", "corrupt")
     half = [clip.clip_id for clip in clips[1:5]]
-    rows = [token_row(n, 0, (2, 2, 4), clip_id=clip, windows=1) for n, clip in enumerate(half)]
+    facts_ = {"windows": 1, "frames": 26, "fps": 24.0}
+    rows = [token_row(n, 0, (4, 2, 4), clip_id=clip, **facts_) for n, clip in enumerate(half)]
     add_shards(tmp_path, [rows[:3]], table="tokens/other-1")
     add_shards(tmp_path, [rows[3:]], table="tokens/other-1", announce=False)
     with dataset.catalog.writer("render", {"renders/new-1": Render}) as writer:
@@ -187,3 +197,76 @@ def test_spans_have_no_files_to_copy(tmp_path):
     Dataset(tmp_path).catalog.append("renders/span-1", Render, records.table(Render, [span]))
     with pytest.raises(ExportError, match="renders/span-1 holds spans of sources, not files"):
         facts(tmp_path, clips="span-1")
+
+
+def digest_of(number: int) -> str:
+    return render_of(clip_of("s", 0, 9), content_of(number)).sha256
+
+
+def origins(output, profile: str = "encode-1", **more: object) -> dict[str, MadeFrom]:
+    known = {"render_frames": 26, "render_fps": 24.0, **more}
+    return {
+        clip.clip_id: MadeFrom(profile, digest_of(n), **known)
+        for n, clip in enumerate(output.clips)
+    }
+
+
+def tokenized(output, table: str, profile: str = "encode-1", **more: object) -> None:
+    """Another table of tokens, one window a clip, of what is rendered under a profile."""
+    known = {"windows": 1, "frames": 26, "fps": 24.0, "render_profile": profile, **more}
+    rows = [
+        token_row(n, 0, (4, 2, 4), clip_id=clip.clip_id, **{"render_sha256": digest_of(n), **known})
+        for n, clip in enumerate(output.clips)
+    ]
+    add_shards(output.place, [rows], table=table, made_from=origins(output, profile))
+    ran(Dataset(output.place), "tokenize", table.replace("tokens", "tokenized"), started=table)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"frames": 109}, "has 109 frames at 24 a second, .* its render has 26 frames at 24 a sec"),
+        ({"fps": 30.0}, "has 26 frames at 30 a second, .* its render has 26 frames at 24 a second"),
+        ({"render_sha256": "0" * 64}, "file 00000000, its render has .* file "),
+    ],
+)
+def test_tokens_of_another_file_than_the_render_are_refused(tmp_path, more, words):
+    output = made(tmp_path)
+    tokenized(output, "tokens/odd-1", **more)
+    with pytest.raises(ExportError, match=f"tokens/odd-1 was made from other renders.*{words}"):
+        facts(tmp_path)
+    assert facts(tmp_path, tokens="none").rows.num_rows == KEPT
+
+
+def test_tokens_that_do_not_say_their_render_are_compared_by_frames(tmp_path):
+    """As tables are that were filled by a version that did not record it."""
+    output = made(tmp_path)
+    tokenized(output, "tokens/odd-1", frames=109, render_sha256=None, render_profile=None)
+    with pytest.raises(ExportError, match=r"has 109 frames .* its render has 26 frames"):
+        facts(tmp_path, tokens="odd-1")
+
+
+def test_the_newest_renders_are_exported_with_their_own_tokens(tmp_path):
+    output = made(tmp_path)
+    dataset = Dataset(tmp_path)
+    tokenized(output, "tokens/own-1")
+    for at, (table, content) in enumerate([(RENDERS, 0), ("renders/encode-2", 100)]):
+        rows = [render_of(c, content_of(n + content)) for n, c in enumerate(output.clips)]
+        if content:
+            dataset.catalog.append(table, Render, records.table(Render, rows))
+        ran(dataset, "render", table, started=str(at))
+    words = "no tokens of renders/encode-2, only tokens/own-1 of encode-1, tokens/test-1 of unknown"
+    with pytest.raises(ExportError, match=f"{words}.*or leave them out with --tokens none"):
+        facts(tmp_path)
+    with pytest.raises(
+        ExportError, match="tokens/own-1 was made from renders/encode-1, not from r"
+    ):
+        facts(tmp_path, tokens="own-1")
+    found = facts(tmp_path, clips="encode-1")
+    assert found.versions.keys() == {RENDERS, "captions/facts", "tokens/own-1"}
+    assert facts(tmp_path, tokens="none").versions.keys() == {"renders/encode-2", "captions/facts"}
+
+
+def test_all_clips_are_exported_where_that_is_asked_for(output):
+    found = facts(output.place, selection="all")
+    assert (found.selection, found.rows.num_rows) == ("all", KEPT + 1)

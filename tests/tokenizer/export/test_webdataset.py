@@ -74,7 +74,7 @@ def test_the_facts_say_where_a_clip_comes_from(output, shards):
     }  # fmt: skip
     assert (first["start_frame"], first["end_frame"], first["start_pts"]) == (100, 124, 100)
     assert (first["motion"], first["sharpness"]) == (0.125, None)
-    assert (first["width"], first["height"], first["fps"], first["frames"]) == (96, 64, 24.0, 24)
+    assert (first["width"], first["height"], first["fps"], first["frames"]) == (96, 64, 24.0, 26)
     assert (first["tokenizer"], first["rate"]) == ("test", FACTS["rate"])
     assert first["latent_mean"] == [0.5, -1.0, 2.0]
     assert first["levels"] == [8, 8, 8, 5, 5, 5]

@@ -5,13 +5,15 @@ import hashlib
 import types
 import typing
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
 from curation import records
 from curation.catalog import NewFile
 from curation.dataset import Dataset
+from curation.lineage import MadeFrom
 from curation.storage import Storage
 from tokenizer import shards
 from tokenizer.feed.cut import Shape
@@ -52,6 +54,7 @@ def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWind
         "latent_width": width, "channels": CHANNELS, "tokenizer": "test", "context_latents": 0,
         "codes": codes_of(clip, window, shape).tobytes(),
         "latents": latents_of(clip, window, shape).tobytes(),
+        "render_profile": None, "render_sha256": None,
     }  # fmt: skip
     row = {}
     for field in dataclasses.fields(TokenWindow):
@@ -64,8 +67,12 @@ def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWind
 def add_shards(
     place: object, files: Sequence[Sequence[TokenWindow]], *, table: str = TABLE,
     announce: bool = True, group_bytes: int | None = None,
+    made_from: Mapping[str, MadeFrom] | None = None,
 ) -> Dataset:  # fmt: skip
-    """Commits shards as the tokenize step does; without `announce` it is cut off at the end."""
+    """Commits shards as the tokenize step does; without `announce` it is cut off at the end.
+
+    `made_from` says by clip which render was read.
+    """
     dataset, storage = Dataset(place), Storage.at(place)
     default = shards._GROUP_BYTES
     shards._GROUP_BYTES = group_bytes or default
@@ -75,7 +82,11 @@ def add_shards(
         shards._GROUP_BYTES = default
     done = "tokenized/" + table.removeprefix("tokens/")
     windows = Counter((row.clip_id, row.source_id) for rows in files for row in rows)
-    outcomes = [TokenizedClip(*ids, "tokenized", windows=n) for ids, n in windows.items()]
+    origins = made_from or {}
+    outcomes = [
+        TokenizedClip(*ids, "tokenized", windows=n, **asdict(origins.get(ids[0], MadeFrom())))
+        for ids, n in windows.items()
+    ]
     with dataset.catalog.writer("tokenize", {table: TokenWindow, done: TokenizedClip}) as writer:
         names = [(shard.path.rsplit("/", 1)[1], shard) for shard in written]
         writer.add_files(table, [NewFile(n, s.size_bytes, s.rows) for n, s in names])

@@ -1,15 +1,19 @@
 import dataclasses
 import json
+from collections.abc import Container
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation import records
-from curation.records import Caption, Embedding, Verdict
-from tests.rows import Looks, clip_of, scanned
+from curation import records, subset
+from curation.dataset import Dataset
+from curation.lineage import MadeFrom
+from curation.records import Caption, CaptionedClip, Embedding, Render, Verdict
+from tests.rows import Looks, clip_of, ran, scanned
 from tests.tokenizer.feed.tables import TABLE, add_shards, clip_id, simple, token_row
-from tokenizer.feed import BadShardError, Choice, Cut, Tokens
+from tokenizer.feed import BadShardError, Choice, Cut, TokenDataset, TokenFeed, Tokens
 from tokenizer.feed.clips import announced
 from tokenizer.feed.state import OtherFeedError, cursor_of, state_of
 from tokenizer.feed.steps import Cursor
@@ -60,17 +64,112 @@ def test_a_selection_chooses(tmp_path):
     dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
     index = Tokens(tmp_path, choice=Choice(selection="s1")).index
     assert (index.samples, index.left_out) == (6, 6)
-    with pytest.raises(ValueError, match="there is no selection s2: run `reelmill select` first"):
+    with pytest.raises(ValueError, match="there is no selection 's2'; there are s1"):
         Tokens(tmp_path, choice=Choice(selection="s2"))
-    with pytest.raises(ValueError, match="there is no selection latest"):
-        Tokens(tmp_path, choice=Choice(selection="latest"))
+
+
+def selected(dataset: Dataset, name: str, keeps: Container[int], clips: int = 6) -> None:
+    """A selection of the clips that `simple` makes, asked for as the newest."""
+    verdicts = [
+        Verdict(name, clip_id(clip), "s", "kept" if clip in keeps else "filtered")
+        for clip in range(clips)
+    ]
+    dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
+    ran(dataset, "select", name, started=name)
+
+
+def fed(place: object, **asked: str) -> set[str]:
+    """Clips that a feed of a place gives."""
+    tokens = Tokens(place, columns=["clip_id"], choice=Choice(**asked))
+    return {clip for batch in TokenFeed(tokens, batch_size=4) for clip in batch["clip_id"]}
+
+
+def test_what_the_newest_selection_keeps_is_fed(tmp_path):
+    dataset = simple(tmp_path, clips=6)
+    assert fed(tmp_path) == {clip_id(clip) for clip in range(6)}
+    selected(dataset, "1a", {1, 3, 5})
+    selected(dataset, "2b", {1, 2})
+    newest = {clip_id(1), clip_id(2)}
+    assert fed(tmp_path) == fed(tmp_path, selection="latest") == newest
+    assert fed(tmp_path, selection="1a") == {clip_id(clip) for clip in (1, 3, 5)}
+    assert fed(tmp_path, selection="all") == {clip_id(clip) for clip in range(6)}
+    hits = pa.table({"clip_id": [clip_id(4)], "source_id": ["s"], "score": [1.0]})
+    subset.export(dataset.catalog, "mine", hits, {}, "1")
+    assert fed(tmp_path, selection="mine") == {clip_id(4)}
+    assert len(TokenDataset(tmp_path)) == 4
+    assert len(TokenDataset(tmp_path, selection="all")) == 12
+    assert TokenFeed(tmp_path, batch_size=4).tokens[0].index.samples == 4
+    assert TokenFeed(tmp_path, batch_size=4, selection="1a").tokens[0].index.samples == 6
+
+
+def test_a_state_goes_on_under_its_own_selection_alone(tmp_path):
+    dataset = simple(tmp_path, clips=6)
+    selected(dataset, "1a", {1, 3, 5})
+    feed = TokenFeed(tmp_path, batch_size=2)
+    state = feed.state(next(iter(feed)))
+    assert state["feed"]["selection"] == "1a"
+    TokenFeed(tmp_path, batch_size=2, selection="1a").load_state(state)
+    selected(dataset, "2b", {1, 2})
+    words = r"selection: 1a in the state, 2b here.*open it with Choice\(selection='1a'\)"
+    with pytest.raises(OtherFeedError, match=words):
+        TokenFeed(tmp_path, batch_size=2).load_state(state)
+    with pytest.raises(OtherFeedError, match="selection: 1a in the state, all here"):
+        TokenFeed(tmp_path, batch_size=2, selection="all").load_state(state)
+    held = TokenFeed(Tokens(tmp_path, versions=state["versions"]), batch_size=2)
+    held.load_state(state)
+    assert held.tokens[0].selection == "1a"
+
+
+def test_the_tokens_of_the_newest_renders_are_fed_or_none(tmp_path):
+    tables = [("tokens/a-1", "encode-1"), ("tokens/b-1", "encode-1"), ("tokens/c-1", "encode-2")]
+    for at, (table, profile) in enumerate(tables):
+        origins = {clip_id(at): MadeFrom(profile)}
+        dataset = add_shards(tmp_path, [[token_row(at, 0, SHAPE)]], table=table, made_from=origins)
+        ran(dataset, "tokenize", table.replace("tokens", "tokenized"), started=str(at))
+    for at, profile in enumerate(("encode-2", "encode-1")):
+        ran(dataset, "render", f"renders/{profile}", started=str(at))
+    tokens = Tokens(tmp_path)
+    assert tokens.table == "tokens/b-1"
+    ran(dataset, "render", "renders/encode-2", started="2")
+    assert Tokens(tmp_path).table == "tokens/c-1"
+    assert Tokens(tmp_path, versions=tokens.versions).table == "tokens/b-1"
+    ran(dataset, "render", "renders/encode-3", started="3")
+    words = "no tokens of renders/encode-3, its newest renders, only tokens/c-1 of encode-2, tokens"
+    with pytest.raises(ValueError, match=words):
+        Tokens(tmp_path)
+    assert Tokens(tmp_path, "a-1").table == "tokens/a-1"
+
+
+def test_tokens_of_a_render_that_is_another_by_now_are_refused(tmp_path):
+    origins = {clip_id(n): MadeFrom("encode-1", "a" * 64, 17, 24.0) for n in range(2)}
+    rows = [token_row(clip, 0, SHAPE) for clip in range(2)]
+    dataset = add_shards(tmp_path, [rows], made_from=origins)
+    for clip, frames in enumerate((17, 36)):
+        row = Render(clip_id(clip), "s", "rendered", sha256="a" * 64, frames=frames, fps=24.0)
+        dataset.catalog.append("renders/encode-1", Render, records.table(Render, [row]))
+    words = f"clip {clip_id(1)} has 17 frames .* its render has 36 frames"
+    with pytest.raises(ValueError, match=words):
+        Tokens(tmp_path)
+    selected(dataset, "1a", {0})
+    assert Tokens(tmp_path).index.samples == 1
+
+
+def test_captions_of_other_renders_do_not_go_with_the_tokens(tmp_path):
+    dataset = add_shards(
+        tmp_path, [[token_row(0, 0, SHAPE)]], made_from={clip_id(0): MadeFrom("encode-2")}
+    )
+    said = Caption(clip_id(0), "s", "a face")
+    done = CaptionedClip(clip_id(0), "s", "captioned", windows=1, render_profile="encode-1")
+    dataset.catalog.append("captions/vlm-1", Caption, records.table(Caption, [said]))
+    dataset.catalog.append("captioned/vlm-1", CaptionedClip, records.table(CaptionedClip, [done]))
+    words = "tokens/test-1 of encode-2 and captions/vlm-1 of encode-1 were made from different"
+    with pytest.raises(ValueError, match=words):
+        Tokens(tmp_path, choice=Choice(captions="captions/vlm-1"))
 
 
 @pytest.fixture
 def curated(tmp_path):
     """Six clips with scores, their tokens, captions of all but one, and embeddings."""
-    from curation.dataset import Dataset
-
     clips = [clip_of("source1", at * 24, at * 24 + 24) for at in range(6)]
     looks = [
         Looks(clip, np.full(2, at), scores={"motion": at / 10}) for at, clip in enumerate(clips)
@@ -151,7 +250,7 @@ def test_another_configuration_is_another_feed(curated, change):
 
 
 def test_one_table_has_to_be_named(tmp_path):
-    with pytest.raises(ValueError, match="there are none; run `reelmill tokenize` first"):
+    with pytest.raises(ValueError, match="has no tokens: run `reelmill tokenize` first"):
         Tokens(tmp_path)
     simple(tmp_path, clips=2)
     add_shards(tmp_path, [[token_row(1, 0, SHAPE)]], table="tokens/other-2")

@@ -1,0 +1,24 @@
+"""Benchmarks run after `make demo`, which installs no more than Reelmill needs."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+OURS = {"benchmarks", "curation", "pipelines", "tokenizer", "truth"}
+INSTALLED = {"PIL", "av", "duckdb", "faiss", "numpy", "pyarrow", "torch", "yaml"}
+"""Packages that are dependencies themselves; those that the README has everybody run import these
+alone."""
+
+
+@pytest.mark.parametrize("name", ["curate.py", "quality.py"])
+def test_a_benchmark_needs_only_what_reelmill_needs(name):
+    imported = set()
+    for node in ast.walk(ast.parse((FOLDER / name).read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.add(node.module.split(".")[0])
+    assert imported - OURS - INSTALLED - sys.stdlib_module_names == set()
