@@ -8,7 +8,7 @@ from dataclasses import replace
 from tests.sweep import damage
 from tests.sweep.case import Case
 from tests.sweep.cases_codecs import SOUND
-from tests.sweep.encoders import recipe
+from tests.sweep.encoders import UNTIMED, recipe
 from tests.sweep.generator import truth_of
 
 CUT = {
@@ -38,13 +38,14 @@ def cases() -> Iterator[Case]:
     for place, (container, (codec, kind)) in enumerate(ENDS.items()):
         made = recipe(container, codec, sound=SOUND[kind] if kind else None)
         truth = truth_of(made)
-        cut = replace(truth, may_refuse=CUT, may_lose=60, endless=container in ENDLESS)
+        endless = container in (*ENDLESS, *UNTIMED)
+        cut = replace(truth, may_refuse=CUT, may_lose=60, ends_anywhere=endless, sound=None)
         for what, change, then in (
             ("cut off", damage.cut_at(0.8), cut),
             ("garbage behind", damage.followed_by(damage.GARBAGE),
              replace(truth, may_refuse=GARBAGE)),
             ("zeros behind", damage.followed_by(damage.ZEROS),
-             replace(truth, may_refuse=GARBAGE if container == "y4m" else {})),
+             replace(truth, may_refuse=GARBAGE if container in ("y4m", "obu") else {})),
         ):  # fmt: skip
             if what == ("garbage behind", "zeros behind")[place % 2] and container not in BOTH:
                 continue

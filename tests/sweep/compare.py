@@ -136,7 +136,7 @@ def scan_faults(
         lost = count - (source.frames or 0)
         if not 0 < lost <= truth.may_lose:
             wrong.append(f"{source.frames} frames for {count}")
-        elif not said and not truth.endless:
+        elif not said and not truth.ends_anywhere:
             wrong.append(f"{source.frames} frames for {count}, and the row says nothing of it")
     if truth.breaks and not said:
         wrong.append("the row says nothing of the jump of time")

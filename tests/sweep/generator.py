@@ -80,8 +80,8 @@ class Truth:
     height: int = 144
     fps: float | None = None
     """Frames a second where that is stated by the stream."""
-    endless: bool = False
-    """Whether nothing in the file says where it should end, so that nothing can be said of it."""
+    ends_anywhere: bool = False
+    """Whether nothing in such a file says where it should end, so that a loss cannot be told."""
     may_lose: int = 0
     """How many frames at the end may be missing if the row says so."""
 
