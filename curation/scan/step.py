@@ -72,7 +72,8 @@ class ScanStep:
         if used - {self.stage.digest}:
             raise SettingsError(
                 f"{self.catalog.storage.root} was scanned with other settings for shots, clip "
-                "length, frames or damage, or by an older version; scan with those, or into another output folder"
+                "length, frames or damage, or by an older version; scan with those, or "
+                "into another output folder"
             )
 
     def _unfilled(self) -> list[ScanItem]:
