@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -184,3 +186,12 @@ def test_profiles_are_found_by_name_or_path(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("a: é".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"latin\.yaml: 'utf-8'"):
         load(str(tmp_path / "latin.yaml"))
+
+
+def test_a_command_loads_no_tokenizer_that_it_does_not_use():
+    words = (
+        "import sys; import pipelines.cli.app; from pipelines import config;"
+        "config.load(command='select'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
