@@ -75,14 +75,17 @@ def test_what_a_trial_foretells_is_what_a_selection_does(served, outputs, tmp_pa
 
 def test_the_settings_of_a_trial_make_it_so(served, curated):
     found = tried(served, limits={"duration_s": {"max": 0.7}}, copies=0.9)
-    assert found["settings"] == {"policy.copies": 0.9, "policy.limits.duration_s.max": 0.7}
+    lifts = {"policy.limits.duration_s.min": None}  # which the server's own profile bounds
+    assert found["settings"] == {
+        "policy.copies": 0.9, "policy.limits.duration_s.max": 0.7, **lifts,
+    }  # fmt: skip
     wish = {"kind": "select", "collection": "drive", "settings": found["settings"]}
     plan = served.client.post("/v1/plan", json=wish)
     assert plan.status_code == 200, plan.text
     policy = config.recorded_policy(plan.json()["config"])
-    assert (policy.limits, policy.copies) == ({"duration_s": Range(None, 0.7)}, 0.9)
-    lifted = tried(served, limits={"duration_s": {}})
-    assert lifted["settings"] == {}, "the server's own profile has no bounds"
+    bounded = {name: bounds for name, bounds in policy.limits.items() if bounds != Range()}
+    assert (bounded, policy.copies) == ({"duration_s": Range(None, 0.7)}, 0.9)
+    assert tried(served, limits={"duration_s": {}})["settings"] == lifts
 
 
 def test_rules_that_no_setting_can_say_are_told():
