@@ -62,7 +62,7 @@ def test_a_rate_that_a_render_changed_is_counted_in_the_source(clips):
     file = dataclasses.replace(clips[0].file, source_frames=tuple(range(100, 196, 2)))
     clip = dataclasses.replace(clips[0], file=file)
     windows = list(seen(clip, 1, 1.0, 48, Limits()))
-    assert [(w.start_frame, w.end_frame) for w in windows] == [(100, 148), (148, 196)]
+    assert [(w.start_frame, w.end_frame) for w in windows] == [(100, 148), (148, 195)]
 
 
 def test_what_cannot_be_read_says_why(clips, gone):

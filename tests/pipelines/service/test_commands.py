@@ -58,7 +58,8 @@ def test_a_report_is_asked_for_followed_and_fetched(url, reelmill):
 
 def test_a_new_selection_reports_its_step(url, reelmill):
     with Client(url) as client:
-        wish = {"kind": "select", "collection": "drive", "settings": {"duration_s.max": 0.5}}
+        bounds = {"duration_s.min": 0.1, "duration_s.max": 0.5}
+        wish = {"kind": "select", "collection": "drive", "settings": bounds}
         job = client.wait(client.submit(key="sel", **wish)["job_id"])
         assert client.submit(key="sel", **wish)["job_id"] == job["job_id"]
     assert job["state"] == "done"
