@@ -52,8 +52,7 @@ class Decoding:
         checks = "crccheck+bitstream+buffer" + ("+explode" if not self._begins_midway else "")
         left_out = "" if seeks else self._left_out()
         return {
-            **allow.input_options(),
-            "max_pixels": str(limits.max_pixels),
+            **self.demuxer_options(limits),
             "threads": "1",
             "err_detect": checks,
             "reinit_filter": "0",

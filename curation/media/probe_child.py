@@ -104,7 +104,6 @@ class _Packets:
             self.falls += dts < self.last_dts
             if packet.is_keyframe:
                 self.restarts.append(self.count - 1)
-        if restarts:
             self.excused += len(self.suspects)
             self.suspects.clear()
         if packet.is_corrupt:
@@ -143,16 +142,20 @@ class _Packets:
         }
 
 
-def _packets(container: Any, found: dict[int, _Packets]) -> Iterator[float]:
-    """Reads all packets, streams that turn up late as well; gives when each of them ends."""
-    for packet in container.demux():
-        stream = packet.stream
-        if packet.size and packet.pts is not None:
-            yield float((packet.pts + (packet.duration or 0)) * stream.time_base)
-        if stream.type in ("video", "audio") and packet.size:
-            if stream.index not in found:
-                found[stream.index] = _Packets(float(stream.time_base))
-            found[stream.index].add(packet)
+def _packets(container: Any) -> dict[int, _Packets]:
+    """What the packets of each stream say, of those as well that turn up late.
+
+    What was read until an error counts: damage is for the decoder to judge.
+    """
+    found: dict[int, _Packets] = {}
+    with contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux():
+            stream = packet.stream
+            if stream.type in ("video", "audio") and packet.size:
+                if stream.index not in found:
+                    found[stream.index] = _Packets(float(stream.time_base))
+                found[stream.index].add(packet)
+    return found
 
 
 def _first_frame_facts(path: str, order: dict[str, Any], index: int) -> dict[str, Any]:
@@ -248,13 +251,8 @@ def _facts(order: dict[str, Any], path: str) -> dict[str, Any]:
             **_audio_facts(container),
             "first": {},
         }
-        counted: dict[int, _Packets] = {}
-        # What was read until an error counts: damage is for the decoder to judge.
-        end_s = 0.0
-        with contextlib.suppress(av.error.FFmpegError):
-            for at in _packets(container, counted):
-                end_s = max(end_s, at)
-        facts["end_s"] = end_s
+        counted = _packets(container)
+        facts["end_s"] = max((each.facts()["end_s"] or 0.0 for each in counted.values()), default=0)
         facts["videos"] = [_stream_facts(s) for s in container.streams.video]
         for video in facts["videos"]:
             video["packets"] = counted.get(video["index"], _Packets(0.0)).facts()

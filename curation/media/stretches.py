@@ -29,9 +29,11 @@ def stretches_text(stretches: tuple[Stretch, ...]) -> str:
     return json.dumps([[s.start_frame, s.begin_s, s.start_s] for s in stretches])
 
 
-def stretches_of(text: str | None) -> tuple[Stretch, ...]:
-    """Stretches from what `stretches_text` gave."""
-    return tuple(Stretch(*each) for each in json.loads(text or "[[0, 0.0, 0.0]]"))
+def stretches_of(text: str | None, begin_s: float | None) -> tuple[Stretch, ...]:
+    """Stretches from what `stretches_text` gave; without it the one that begins at `begin_s`."""
+    if text is None:
+        return (Stretch(0, begin_s or 0.0, 0.0),)
+    return tuple(Stretch(*each) for each in json.loads(text))
 
 
 def _end_s(stretch: Stretch, after: Stretch) -> float:

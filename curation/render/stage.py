@@ -22,7 +22,7 @@ from curation.media.crop import Crop
 from curation.media.cut import Span
 from curation.media.encode import Changes, Encoding, encode
 from curation.media.sound import extract
-from curation.media.stretches import Stretch, stretches_of
+from curation.media.stretches import stretches_of
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
 from curation.render.face_blur import BlurFaces, Found, look_for_faces
@@ -133,14 +133,9 @@ def _sounds(stage: RenderClips, batch: RenderBatch, path: str) -> Iterator[list[
     with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
         targets = [os.path.join(folder, f"{at}.wav") for at in range(len(batch.clips))]
         spans = [Span.of(clip, source) for clip in batch.clips]
-        good = extract(path, spans, targets, _stretches(source), stage.limits)
+        stretches = stretches_of(source.stretches, source.begin_s)
+        good = extract(path, spans, targets, stretches, stage.limits)
         yield [*targets] if good else nothing
-
-
-def _stretches(source: Source) -> tuple[Stretch, ...]:
-    if source.stretches is None:
-        return (Stretch(0, source.begin_s or 0.0, 0.0),)
-    return stretches_of(source.stretches)
 
 
 def _reference(clip: Clip, source: Source) -> Render:

@@ -248,10 +248,9 @@ def _stretches(timeline: Timeline | None, item: ScanItem) -> tuple[Stretch, ...]
     """When the container shows the source's frames."""
     if timeline is not None:
         return timeline.stretches
-    source = item.source
-    if source is None or source.stretches is not None or source.begin_s is None:
-        return stretches_of(source.stretches if source is not None else None)
-    return (Stretch(0, source.begin_s, 0.0),)
+    if item.source is None:
+        return stretches_of(None, None)
+    return stretches_of(item.source.stretches, item.source.begin_s)
 
 
 def _watcher(stage: Scan, models: _Models, item: ScanItem) -> Watcher:

@@ -124,8 +124,9 @@ def test_a_long_run_is_repaired_in_time_that_grows_with_its_length_alone():
 
 def test_stretches_are_stored_as_text():
     stretches = (Stretch(0, 1.4, 0.0), Stretch(50, 1.4, 2.0))
-    assert stretches_of(stretches_text(stretches)) == stretches
-    assert stretches_of(None) == (Stretch(0, 0.0, 0.0),)
+    assert stretches_of(stretches_text(stretches), 1.4) == stretches
+    assert stretches_of(None, 1.5) == (Stretch(0, 1.5, 0.0),)
+    assert stretches_of(None, None) == (Stretch(0, 0.0, 0.0),)
     assert sound_clock((Stretch(0, 1.5, 0.0),)) == "(T+-1.500000)/TB"
     assert sound_clock(tuple(Stretch(n, 0.0, n) for n in range(1000))) is None
 
