@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.dataset import Dataset
-from curation.media.allow import ffmpeg
+from curation.media.allowlist import ffmpeg
 
 _EVERY_S = 2.0
 """Seconds between samples of memory; each walks all page tables, which slows what is measured."""

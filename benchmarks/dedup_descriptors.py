@@ -18,7 +18,7 @@ from curation.dataset import Dataset
 from curation.dedup import unpack
 from curation.embed.descriptor import FrameDct
 from curation.records import Embedding
-from curation.scores.look import Floats, Look
+from curation.scores.frame import Floats, Look
 from dedup_truth import MUST, TRANSFORMS, Made
 
 Similarities = npt.NDArray[np.float64]

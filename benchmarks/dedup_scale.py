@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup.exact import exact_hits
+from curation.dedup.exact_pairs import exact_hits
 from curation.dedup.greedy import Relation, greedy
 from curation.dedup.pairs import Pairs, gathered, measured
-from curation.dedup.search import similar_pairs
+from curation.dedup.similar_pairs import similar_pairs
 
 Vectors = npt.NDArray[np.float32]
 _QUERIES = 2000

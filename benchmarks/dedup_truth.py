@@ -19,7 +19,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.media.allow import ffmpeg
+from curation.media.allowlist import ffmpeg
 from curation.sample.encode import Coding, encode
 from curation.sample.film import Camera, Scene, stage
 from curation.sample.scenes import SCENES, Canvas, disc, ground

@@ -20,7 +20,7 @@ from curation.dataset import Dataset
 from curation.dedup.content import Signatures
 from curation.dedup.floors import COPIES_FLOOR
 from curation.dedup.pairs import Pairs
-from curation.dedup.search import similar_pairs
+from curation.dedup.similar_pairs import similar_pairs
 from curation.embed.descriptor import FrameDct
 from curation.listing import entry_at
 from curation.records import Neighbour, Signature

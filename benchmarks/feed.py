@@ -45,7 +45,7 @@ from curation.catalog import NewFile
 from curation.dataset import Dataset
 from tokenizer.feed import Reading, TokenFeed, Tokens
 from tokenizer.shards import TokenWindow, write_shard
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize.stage import TokenizedClip
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "benchmarks" / "peers" / "feed.py"

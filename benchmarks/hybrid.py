@@ -28,8 +28,8 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from curation import records  # noqa: E402
-from curation.embed.clip import OpenClip  # noqa: E402
-from curation.embed.contract import table_name  # noqa: E402
+from curation.embed.base import table_name  # noqa: E402
+from curation.embed.clip_embedder import OpenClip  # noqa: E402
 from curation.records import Caption  # noqa: E402
 from curation.sample.captioned import FIELDS, Chance, Thing, film, spoken  # noqa: E402
 from curation.sample.encode import encode  # noqa: E402

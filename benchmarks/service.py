@@ -45,9 +45,9 @@ def started(root: Path, state: Path, rate: float) -> tuple[subprocess.Popen, str
 
 
 def token(root: Path, state: Path, scope: str) -> str:
+    from pipelines.service.api_keys import Tokens
     from pipelines.service.database import Database
     from pipelines.service.service import database_file
-    from pipelines.service.tokens import Tokens
 
     return Tokens(Database(database_file(state))).create(scope)
 

@@ -36,17 +36,17 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from curation.dataset import Dataset
-from curation.media.child import Limits
+from curation.media.sandbox import Limits
 from curation.sample import numbered
-from tokenizer.ahead import Source, ahead
-from tokenizer.causal.tokenizer import CausalTokenizer
-from tokenizer.clip_file import ClipFile, Piece, pieces
-from tokenizer.encode import WindowEncoder
-from tokenizer.evaluate.choice import evenly, rendered_clips
+from tokenizer.evaluate.clip_sampling import evenly, rendered_clips
 from tokenizer.interface import Tokenizer, Video
-from tokenizer.load import load, shipped
-from tokenizer.placement import Placement
-from tokenizer.published import PublishedTokenizer
+from tokenizer.models.causal.tokenizer import CausalTokenizer
+from tokenizer.models.external import PublishedTokenizer
+from tokenizer.models.inference import Placement
+from tokenizer.models.load import load, shipped
+from tokenizer.prefetch import Source, ahead
+from tokenizer.tokenize.clip_windows import ClipFile, Piece, pieces
+from tokenizer.tokenize.encode import WindowEncoder
 from tokenizer.windows import fitted, split
 
 SECONDS = 3.0

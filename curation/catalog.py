@@ -25,7 +25,7 @@ from pyarrow import fs
 
 from curation import records
 from curation.lease import leased
-from curation.place import check_room, check_tables
+from curation.output_location import check_room, check_tables
 from curation.reasons import EnvironmentFaultError
 from curation.storage import Storage, plain
 

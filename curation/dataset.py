@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import captions, records, scores, subset
+from curation import caption_tables, records, scores, subset
 from curation.catalog import Catalog
 from curation.records import Clip, Run, Source, Verdict
-from curation.runs import latest_selection
+from curation.run_history import latest_selection
 from curation.scores import SCORES
 from curation.storage import Storage
 
@@ -118,21 +118,21 @@ class Dataset:
 
     def caption_tables(self) -> list[str]:
         """Tables of captions, the one that was filled last first; those of other renders last."""
-        return captions.tables(self.catalog)
+        return caption_tables.tables(self.catalog)
 
     def captions(self, name: str | None = None) -> pa.Table:
-        """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.captions`.
+        """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.caption_tables`.
 
         Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; of those
         that a model wrote, only where it looked at the newest renders. Raises `NoCaptionsError`.
         """
-        return captions.captions(self.catalog, name)
+        return caption_tables.captions(self.catalog, name)
 
     def answers(
         self, name: str | None = None, thresholds: Mapping[str, float] | None = None
     ) -> pa.Table:
         """One row a clip: how sure a captioner is of each question's yes, or whether enough."""
-        return captions.answers(self.catalog, name, thresholds)
+        return caption_tables.answers(self.catalog, name, thresholds)
 
     def _joined(self, clips: pa.Table) -> pa.Table:
         for score in SCORES.values():

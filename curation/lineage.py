@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from curation.catalog import Catalog, arrow_dataset
 from curation.records import Render
-from curation.runs import results
+from curation.run_history import results
 
 Kind = Literal["renders", "tokens", "captions"]
 _STEPS = {"renders": "render", "tokens": "tokenize", "captions": "caption"}

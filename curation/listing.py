@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from curation.media.allow import VIDEO_SUFFIXES
+from curation.media.allowlist import VIDEO_SUFFIXES
 from curation.storage import PlaceError, Storage, address, storage_faults
 
 _LIST_SUFFIXES = (".txt", ".csv", ".parquet")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from curation.media import child
+from curation.media import sandbox
 from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
 
 _ENVIRONMENT_ERRNOS = {
@@ -96,18 +96,18 @@ Outcome = Done | Failed | Away | Fault
 
 def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:  # noqa: PLR0911  one an outcome
     """Runs the work on one item and says how it went; never raises an `Exception`."""
-    start = time.process_time() + child.cpu_seconds()
+    start = time.process_time() + sandbox.cpu_seconds()
     for last in (False, True):
         try:
             value = work(item)
-            return Done(item.key, value, time.process_time() + child.cpu_seconds() - start)
+            return Done(item.key, value, time.process_time() + sandbox.cpu_seconds() - start)
         except MediaError as error:
             return Failed(item.key, error.reason, error.detail)
         except OutOfReachError as error:
             return Away(item.key, str(error))
         except EnvironmentFaultError as error:
             return Fault(item.key, str(error))
-        except child.ChildKilledError as error:
+        except sandbox.ChildKilledError as error:
             if last:
                 return Failed(item.key, "decoder_died", str(error))
         except Exception as error:

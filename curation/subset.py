@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from curation import records
 from curation.catalog import Catalog
 from curation.records import Run, Subset, Verdict
-from curation.runs import results
+from curation.run_history import results
 from curation.storage import Storage
 
 TABLE = "subsets"

@@ -33,7 +33,7 @@ from curation.records import (
 from curation.scores import SCORES, table_name
 from curation.select.policy import FILTER_REASONS, LIMITS
 from tokenizer.shards import TokenWindow
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize.stage import TokenizedClip
 
 FOLDER = Path(__file__).parent
 

@@ -29,7 +29,7 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
 from torch import Tensor
 
-from curation.embed.clip import pooled
+from curation.embed.clip_embedder import pooled
 from curation.embed.open_clip import Model, find, library
 from curation.sample.captioned import FIELDS, Chance, Thing, film, spoken, things
 

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import default_collate
 
-from curation.media.write import write_video
+from curation.media.video_writer import write_video
 from samples import Batch, names
 from tokenizer.feed import Choice, Cut, TokenDataset, TokenFeed, Tokens
 from tokenizer.feed.state import State
 from tokenizer.interface import Head, Video
-from tokenizer.load import load
+from tokenizer.models.load import load
 from tokenizer.windows import padded
 
 _WARM_UP = 0.05

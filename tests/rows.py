@@ -9,11 +9,11 @@ import numpy as np
 
 from curation import records
 from curation.dataset import Dataset
-from curation.dedup.signature import COARSE, FINE, packed_rows
 from curation.embed.descriptor import FrameDct
+from curation.embed.signature import COARSE, FINE, packed_rows
 from curation.records import Clip, Embedding, Run, Signature, Source
 from curation.scan.clips import clip_name
-from curation.scan.watcher import EMBEDDINGS, SIGNATURES
+from curation.scan.collector import EMBEDDINGS, SIGNATURES
 from curation.scores import SCORES, columns, table_name
 
 SCAN = {

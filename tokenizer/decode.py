@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from curation import lineage, records
 from curation.dataset import Dataset
-from tokenizer.heads import decode_windows
 from tokenizer.interface import Head, Rate, StreamingTokenizer, Tokenizer, Tokens, Video
-from tokenizer.load import load
+from tokenizer.models.heads import decode_windows
+from tokenizer.models.load import load
 from tokenizer.shards import BadTokensError, TokenWindow, read_codes, read_latents
 
 

@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from curation.records import schema, table
 from curation.storage import Storage
 from tokenizer.interface import Codes, Head, Latents, Tokenizer
-from tokenizer.placement import Precision
+from tokenizer.models.inference import Precision
 from tokenizer.windows import Kind
 
 _GROUP_BYTES = 3_000_000

@@ -2,7 +2,7 @@
 
 `FactsCaption` needs no model; `VlmCaption` loads one here; `ApiCaption` asks a server. The last two
 can also write another table's captions anew. To add a captioner: one file with a class as in
-`curation.caption.contract`, and a line in `CAPTIONERS`.
+`curation.caption.base`, and a line in `CAPTIONERS`.
 """
 
 from typing import Any

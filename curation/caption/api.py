@@ -1,7 +1,7 @@
 """Captions by a server that speaks OpenAI's language: vLLM, Ollama, or a paid one.
 
 How it is asked is in `curation.caption.chat`, what becomes of the answers in
-`curation.caption.interview`.
+`curation.caption.api_worker`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from curation.caption.api_worker import Interview
+from curation.caption.base import Budget, CaptionBatch, CaptionedBatch, Identity
 from curation.caption.chat import Chat, Server
-from curation.caption.contract import Budget, CaptionBatch, CaptionedBatch, Identity
-from curation.caption.describing import Describing
-from curation.caption.interview import Interview
+from curation.caption.prompted import Describing
 from curation.catalog import Catalog
 from curation.stage import Needs
 

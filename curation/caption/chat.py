@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from curation.caption.answers import schema_of
-from curation.media.watch import Frames
+from curation.caption.vqa import schema_of
+from curation.media.decode import Frames
 from curation.reasons import OutOfReachError
 
 _QUALITY = 85

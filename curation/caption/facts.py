@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from curation.caption.contract import (
+from curation.caption.base import (
     Budget,
     CaptionBatch,
     CaptionedBatch,

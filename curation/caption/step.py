@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import lineage, records
-from curation.caption.contract import (
+from curation.caption.base import (
     CaptionBatch,
     CaptionClip,
     CaptionedBatch,
     Captioner,
     failed,
 )
-from curation.captions import announced, captions, named
+from curation.caption_tables import announced, captions, named
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, source_rows
 from curation.lineage import MadeFrom
-from curation.media.child import Limits
+from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip, Clip, Render
-from curation.render.clip_file import clip_file
+from curation.render.rendered_clip import clip_file
 from curation.stage import Done, Failed
 
 _WAITING = "out_of_reach"

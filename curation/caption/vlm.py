@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from curation.caption.contract import (
+from curation.caption.base import (
     Budget,
     CaptionBatch,
     CaptionClip,
@@ -21,7 +21,7 @@ from curation.caption.contract import (
     captioned,
     failed,
 )
-from curation.caption.describing import Describing, Reply, caption_of, cleaned
+from curation.caption.prompted import Describing, Reply, caption_of, cleaned
 from curation.caption.vlm_model import Asked, VisionLanguageModel, model_digest
 from curation.caption.windows import Seen
 from curation.catalog import Catalog

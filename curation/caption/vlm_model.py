@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curation.media.watch import Frames
+from curation.media.decode import Frames
 from curation.reasons import EnvironmentFaultError
 from curation.storage import file_sha256
 from curation.torchvision_ops import mend_torchvision

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.caption.contract import CaptionClip
-from curation.media.child import Limits
-from curation.media.watch import Frames
+from curation.caption.base import CaptionClip
+from curation.media.decode import Frames
+from curation.media.sandbox import Limits
 from curation.reasons import MediaError
-from curation.render.clip_file import ClipFile, frames_of, opened
+from curation.render.rendered_clip import ClipFile, frames_of, opened
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.alignment import align
 from curation.dedup.energies import Floats
 from curation.dedup.floors import SEMANTIC_FLOOR
-from curation.dedup.framings import Framings
+from curation.dedup.footage_match import align
+from curation.dedup.letterbox_variants import Framings
+from curation.dedup.memmap import room
 from curation.dedup.pairs import Pairs, Rows, Vectors
-from curation.dedup.room import room
-from curation.dedup.signature import pictures
+from curation.embed.signature import pictures
 
 _PIXELS = 16 * 16
 _BLOCK = 65536

@@ -15,9 +15,9 @@ import pyarrow as pa
 from curation import records
 from curation.dedup.content import Content
 from curation.dedup.energies import Floats
+from curation.dedup.memmap import taken
 from curation.dedup.pairs import Pairs, Rows, joined
-from curation.dedup.room import taken
-from curation.dedup.search import pair_batches
+from curation.dedup.similar_pairs import pair_batches
 from curation.records import Neighbour
 
 

@@ -2,17 +2,17 @@
 
 An embedder fills a table `embeddings/<name>` from the one decode of a scan; `query_encoder` makes
 what can be compared with it; `embed_captions` fills the table of captions. To add an embedder: one
-file with a class as in `curation.embed.contract`, a line in `EMBEDDERS`, and a branch in
+file with a class as in `curation.embed.base`, a line in `EMBEDDERS`, and a branch in
 `curation.embed.queries` if it is to be searched by.
 """
 
 from typing import Any
 
-from curation.embed.captions import CAPTION_VECTORS, embed_captions
-from curation.embed.clip import OpenClip
-from curation.embed.contract import Embedder, EmbeddingWatcher, QueryEncoder, table_name
+from curation.embed.base import Embedder, EmbeddingWatcher, QueryEncoder, table_name
+from curation.embed.clip_embedder import OpenClip
 from curation.embed.descriptor import FrameDct
 from curation.embed.queries import query_encoder, recorded_model
+from curation.embed.sentence import CAPTION_VECTORS, embed_captions
 
 EMBEDDERS: dict[str, type[Any]] = {"FrameDct": FrameDct, "OpenClip": OpenClip}
 """Embedders by the name that a configuration uses."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores.borders import bars, steady_bars
-from curation.scores.look import Floats, Look
+from curation.scores.frame import Floats, Look
 
 _GRAY = 64
 _SIDE = 32

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curation.embed.contract import Picture
+from curation.embed.base import Picture
 from curation.storage import file_sha256
 from curation.torchvision_ops import mend_torchvision
 

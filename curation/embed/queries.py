@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from curation.dataset import Dataset
-from curation.embed.captions import CAPTION_VECTORS, CaptionQueries
-from curation.embed.clip import TABLES, OpenClip, pooled
-from curation.embed.contract import Embedder, Picture, QueryEncoder, Vector, table_name
+from curation.embed.base import Embedder, Picture, QueryEncoder, Vector, table_name
+from curation.embed.clip_embedder import TABLES, OpenClip, pooled
 from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import Features, Model
-from curation.scores.look import Floats, Look
+from curation.embed.sentence import CAPTION_VECTORS, CaptionQueries
+from curation.scores.frame import Floats, Look
 
 
 def query_encoder(table: str, model: str | None = None) -> QueryEncoder:

@@ -18,9 +18,9 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from curation.media import allow, child
+from curation.media import allowlist, sandbox
 from curation.media.colour import Colour
-from curation.media.decoding import Decoding
+from curation.media.packet_selection import Decoding
 from curation.reasons import MediaError
 from curation.records import Clip, Source
 
@@ -103,7 +103,7 @@ class Span:
         return self.frame_times is None and self.start_pts is not None
 
 
-def cut(path: str, span: Span, limits: child.Limits, ahead_s: float | None) -> ffmpeg.Stream:
+def cut(path: str, span: Span, limits: sandbox.Limits, ahead_s: float | None) -> ffmpeg.Stream:
     """The frames of the span from time 0 on, as displayed and in SDR, but not scaled yet.
 
     `ahead_s` is how far before the span to seek; None counts frames from the start of the file.
@@ -182,7 +182,7 @@ def _at_number(values: list[int], first: int, slack: int) -> str:
 
 def command(span: Span, *outputs: ffmpeg.Stream) -> list[str]:
     """The ffmpeg command line for the outputs."""
-    head = [allow.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+error"]
+    head = [allowlist.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+error"]
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
     strict = ["-xerror"] if span.decoding.strict else []
     return [*head, *strict, "-y", "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
@@ -197,7 +197,7 @@ def exactly(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -
     for ahead in _aheads(span):
         try:
             count, result = attempt(ahead)
-        except child.ChildFailedError as error:
+        except sandbox.ChildFailedError as error:
             seen.append(error.text.strip().splitlines()[0][:200] if error.text.strip() else "?")
             continue
         if count == span.frames:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from curation.media import child
+from curation.media import sandbox
 from curation.media.probe import Facts
 from curation.reasons import MediaError
 
@@ -26,7 +26,7 @@ def check(  # noqa: PLR0917  all that tells
     log: str,
     spent_s: float,
     facts: Facts,
-    limits: child.Limits,
+    limits: sandbox.Limits,
     excuses: Callable[[str], bool],
 ) -> None:
     """Raises the `MediaError` that the decoder's exit, words and CPU seconds call for.
@@ -47,8 +47,8 @@ def check(  # noqa: PLR0917  all that tells
     if "exceeds the maximum number of pixels" in everything or "Picture size" in everything:
         raise MediaError("too_large_picture", f"more than {limits.max_pixels} pixels")
     try:
-        child.check_exit(code, everything, limits, spent_s)
-    except child.ChildFailedError:
+        sandbox.check_exit(code, everything, limits, spent_s)
+    except sandbox.ChildFailedError:
         said = said or f"decoder exit {code}"
     if said and facts.missing_bytes:
         raise MediaError("truncated", f"{facts.missing_bytes} bytes are missing at the end; {said}")
@@ -63,7 +63,7 @@ def _lines(log: str) -> list[tuple[str, ...]]:
 def _errors(lines: list[tuple[str, ...]]) -> list[str]:
     """What was reported as an error; the codec of a sound track need not be on the list."""
     return [
-        child.plain(words)
+        sandbox.plain(words)
         for level, words in lines
         if level in ("error", "fatal") and "not on whitelist" not in words
     ]

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import ffmpeg
 
-from curation.media import child, colour
+from curation.media import colour, sandbox
 from curation.media.crop import Crop
 from curation.media.cut import TICK, Span, command, cut, exactly
-from curation.media.mask import MaskFile
+from curation.media.mask_video import MaskFile
 from curation.media.probe import fitted_size
 
 
@@ -78,7 +78,7 @@ def encode(
     *,
     size: tuple[int, int],
     encoding: Encoding,
-    limits: child.Limits,
+    limits: sandbox.Limits,
     sound: str | None = None,
     changes: Changes | None = None,
 ) -> Encoded:
@@ -103,7 +103,7 @@ def encode(
             options = _options(encoding, span, sound is not None)
             options |= {} if shown is None else shown.options
             outputs.insert(0, ffmpeg.output(*streams, target, **options))
-            out, _ = child.run(command(span, *outputs), limits)
+            out, _ = sandbox.run(command(span, *outputs), limits)
             count = [int(n) for n in re.findall(rb"^frame=(\d+)", out, re.M)][-1]
             if shown is None:
                 return count, Encoded(count, None)

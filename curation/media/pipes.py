@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from curation.media import child
+from curation.media import sandbox
 from curation.reasons import MediaError
 
 _PIPE_BYTES = 1 << 20
@@ -61,7 +61,9 @@ def opened(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[in
     return read, write
 
 
-def pump(pipes: Mapping[int, Pipe], process: subprocess.Popen[bytes], limits: child.Limits) -> None:
+def pump(
+    pipes: Mapping[int, Pipe], process: subprocess.Popen[bytes], limits: sandbox.Limits
+) -> None:
     """Feeds every pipe until all are closed; `MediaError` and a dead child if the time is up."""
     end = time.monotonic() + limits.wall_s
     with selectors.DefaultSelector() as selector:

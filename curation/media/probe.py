@@ -12,9 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from curation.media import allow, child, sniff
+from curation.media import allowlist, sandbox, sniff
 from curation.media.colour import HDR_TRANSFERS, Colour
-from curation.media.decoding import Decoding
+from curation.media.packet_selection import Decoding
 from curation.reasons import MediaError
 
 _LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
@@ -109,7 +109,7 @@ def check_readable(path: str) -> None:
         raise MediaError("empty", "0 bytes")
 
 
-def probe(path: str, limits: child.Limits, stream: int | None = None) -> Facts:
+def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> Facts:
     """Facts of one video stream: the container's choice, or that of this index.
 
     The container's choice is its default, then the largest picture, then the first stream; none of
@@ -118,16 +118,16 @@ def probe(path: str, limits: child.Limits, stream: int | None = None) -> Facts:
     """
     check_readable(path)
     sniff.refuse_text(path)
-    options = {**allow.input_options(audio=True), "max_pixels": str(limits.max_pixels)}
+    options = {**allowlist.input_options(audio=True), "max_pixels": str(limits.max_pixels)}
     order = json.dumps({"options": options, "stream": stream})
     command = [sys.executable, "-I", str(_CHILD), order, os.path.abspath(path)]
     try:
-        out, _ = child.run(command, limits)
-    except child.ChildFailedError as error:
+        out, _ = sandbox.run(command, limits)
+    except sandbox.ChildFailedError as error:
         raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
     raw = json.loads(out)
     if not raw.get("first"):
-        child.check_memory("\n".join([*raw["said"], raw.get("error", "")]), limits)
+        sandbox.check_memory("\n".join([*raw["said"], raw.get("error", "")]), limits)
     if "error" in raw:
         raise _refusal(raw, path)
     return _facts(raw, sniff.missing_bytes(path), stream)
@@ -135,7 +135,7 @@ def probe(path: str, limits: child.Limits, stream: int | None = None) -> Facts:
 
 def _refusal(raw: dict[str, Any], path: str) -> MediaError:
     """Why the file could not be opened, by what the demuxer said that took it."""
-    demuxer, said = raw["demuxer"] or "", child.plain((raw["said"] or [""])[-1])
+    demuxer, said = raw["demuxer"] or "", sandbox.plain((raw["said"] or [""])[-1])
     if demuxer in _LIST_DEMUXERS:
         return MediaError("playlist", f"a playlist ({demuxer})")
     if demuxer.startswith("image2") or demuxer.endswith("_pipe"):
@@ -161,7 +161,7 @@ def _facts(raw: dict[str, Any], missing_bytes: int, wanted: int | None) -> Facts
     if stream is None:
         known = ", ".join(str(v["index"]) for v in videos)
         raise MediaError("no_video_stream", f"stream {wanted} is no video; there are {known}")
-    if stream["codec"] not in allow.VIDEO_CODECS:
+    if stream["codec"] not in allowlist.VIDEO_CODECS:
         raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
     if not raw["first"]:
         raise _undecodable(stream["codec"], raw["said"], missing_bytes)
@@ -175,8 +175,8 @@ def _undecodable(codec: str, said: list[str], missing_bytes: int) -> MediaError:
     """Why not one frame could be decoded."""
     for line in said:
         if "exceeds specified max pixel count" in line:
-            return MediaError("too_large_picture", child.plain(line.split(",")[0]))
-    words = f"no {codec} frame could be decoded" + (f": {child.plain(said[-1])}" if said else "")
+            return MediaError("too_large_picture", sandbox.plain(line.split(",")[0]))
+    words = f"no {codec} frame could be decoded" + (f": {sandbox.plain(said[-1])}" if said else "")
     if missing_bytes:
         return MediaError("truncated", f"{missing_bytes} bytes are missing at the end; {words}")
     return MediaError("no_frames", words)

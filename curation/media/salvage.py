@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation.media import child
+from curation.media import sandbox
 from curation.media.probe import Facts
 from curation.reasons import MediaError
 
@@ -33,7 +33,7 @@ class Salvaged:
         return f"packet {self.end_packet}: {self.error}"
 
 
-def salvage(path: str, facts: Facts, limits: child.Limits, error: MediaError) -> Salvaged:
+def salvage(path: str, facts: Facts, limits: sandbox.Limits, error: MediaError) -> Salvaged:
     """Decodes up to the first damage, one packet after the other.
 
     Raises the error itself if nothing lies before it, or if no packet shows where it is.
@@ -47,8 +47,8 @@ def salvage(path: str, facts: Facts, limits: child.Limits, error: MediaError) ->
         "max_pixels": str(limits.max_pixels),
     }
     try:
-        out, _ = child.run([sys.executable, "-I", str(_CHILD), json.dumps(order)], limits)
-    except child.ChildFailedError:
+        out, _ = sandbox.run([sys.executable, "-I", str(_CHILD), json.dumps(order)], limits)
+    except sandbox.ChildFailedError:
         raise error from None
     good = json.loads(out)
     nowhere = error.reason == "corrupt" and good["packets"] >= facts.packets.count

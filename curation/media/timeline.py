@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from curation.media.stretches import Stretch
+from curation.media.segments import Stretch
 from curation.media.timestamps import Floats, Recording, Stamps, recordings
 
 Timestamps = Literal["exact", "repaired", "none"]

@@ -14,12 +14,12 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from curation.media import child
+from curation.media import sandbox
 from curation.media.cut import TICK, Span
-from curation.media.frames import read_span
-from curation.media.mask import MaskFile, Masks, write_masks
+from curation.media.decode import Frames
+from curation.media.mask_video import MaskFile, Masks, write_masks
 from curation.media.probe import fitted_size
-from curation.media.watch import Frames
+from curation.media.span_reader import read_span
 from curation.scores import Look
 from curation.scores.detector import Boxes
 from curation.scores.faces import Faces
@@ -85,7 +85,7 @@ def look_for_faces(
     span: Span,
     *,
     size: tuple[int, int],
-    limits: child.Limits,
+    limits: sandbox.Limits,
     target: str,
 ) -> Found:
     """Finds the faces of a span displayed at `size`, and writes a mask of them to `target`."""

@@ -15,18 +15,18 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from curation.media import child
-from curation.media.allow import AUDIO_CODECS
-from curation.media.copy import COPIED_CODECS, copy
+from curation.media import sandbox
+from curation.media.allowlist import AUDIO_CODECS
 from curation.media.crop import Crop
 from curation.media.cut import Span
 from curation.media.encode import Changes, Encoding, encode
-from curation.media.sound import extract
-from curation.media.stretches import stretches_of
+from curation.media.remux import COPIED_CODECS, copy
+from curation.media.segments import stretches_of
+from curation.media.span_audio import extract
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
 from curation.render.face_blur import BlurFaces, Found, look_for_faces
-from curation.render.original import original
+from curation.render.source_file import original
 from curation.stage import Done, Failed, Needs, attempt
 from curation.storage import Storage, file_sha256
 
@@ -73,7 +73,7 @@ class RenderClips:
     """`keep` shows the whole picture, `bars` what lies inside its black bars."""
     blur_faces: BlurFaces | None = None
     """Blurs faces, if given."""
-    limits: child.Limits = field(default_factory=child.Limits)
+    limits: sandbox.Limits = field(default_factory=sandbox.Limits)
     """What ffmpeg may use."""
     version: ClassVar[int] = 2
 

@@ -17,7 +17,7 @@ from typing import Any
 import ffmpeg
 from PIL import Image
 
-from curation.media.allow import ffmpeg as program
+from curation.media.allowlist import ffmpeg as program
 
 _EXACT = {"fflags": "+bitexact", "map_metadata": "-1", "threads": 1}
 

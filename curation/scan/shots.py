@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from curation.media.decode import Frames
 from curation.media.timeline import Timeline
-from curation.media.watch import Frames
 
 Shot = tuple[int, int]
 """First frame, and the frame after the last."""

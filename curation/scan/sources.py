@@ -9,7 +9,7 @@ from typing import Any
 from curation.listing import Entry
 from curation.media.probe import Facts
 from curation.media.salvage import Salvaged
-from curation.media.stretches import stretches_text
+from curation.media.segments import stretches_text
 from curation.media.timeline import Timeline
 from curation.records import Clip, Source
 

@@ -16,23 +16,23 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from curation import records, scores
-from curation.embed.contract import Embedder, EmbeddingWatcher, table_name
+from curation.embed.base import Embedder, EmbeddingWatcher, table_name
 from curation.embed.descriptor import FrameDct
 from curation.listing import Entry
-from curation.media import child
-from curation.media.listen import listen
+from curation.media import sandbox
+from curation.media.audio import listen
+from curation.media.decode import Frames, Sampling, watch
 from curation.media.probe import Facts, check_readable, probe
 from curation.media.salvage import Salvaged, salvage
-from curation.media.stretches import Stretch, sound_follows, stretches_of
+from curation.media.segments import Stretch, sound_follows, stretches_of
 from curation.media.timeline import Timeline
-from curation.media.watch import Frames, Sampling, watch
 from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source
 from curation.scan.clips import clip_of
-from curation.scan.clock import Clock
+from curation.scan.collector import Watcher, side_tables
+from curation.scan.cpu_timer import Clock
 from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, windows
 from curation.scan.sources import failed_source, filled, probed, remarks, scanned
-from curation.scan.watcher import Watcher, side_tables
 from curation.scores import Score
 from curation.stage import Needs
 from curation.storage import Storage, file_sha256
@@ -86,7 +86,7 @@ class Scan:
     damage: Literal["refuse", "salvage"] = "refuse"
     """`refuse` fails a source that is damaged anywhere; `salvage` keeps what lies before the first
     damage, and says so."""
-    limits: child.Limits = field(default_factory=child.Limits)
+    limits: sandbox.Limits = field(default_factory=sandbox.Limits)
     """What the decoder may use."""
     version: ClassVar[int] = 2
 

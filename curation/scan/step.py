@@ -16,9 +16,9 @@ from curation.catalog import Catalog, Writer
 from curation.dataset import source_rows
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
+from curation.scan.collector import THUMBNAILS
 from curation.scan.sources import failed_source
 from curation.scan.stage import Scan, ScanItem, ScanResult
-from curation.scan.watcher import THUMBNAILS
 from curation.stage import Done, Failed
 
 

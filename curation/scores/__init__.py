@@ -12,9 +12,9 @@ from curation.scores.combing import Combing
 from curation.scores.exposure import Exposure
 from curation.scores.faces import Faces
 from curation.scores.flicker import Flicker
+from curation.scores.frame import ClipScore, FrameScore, Look, Score, SoundScore
 from curation.scores.kind import Kind
 from curation.scores.light import Light
-from curation.scores.look import ClipScore, FrameScore, Look, Score, SoundScore
 from curation.scores.loudness import Loudness
 from curation.scores.motion import Motion
 from curation.scores.objects import Objects

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.look import Floats, FrameScore, Look, Row, Which, field, tag
+from curation.scores.frame import Floats, FrameScore, Look, Row, Which, field, tag
 
 _GRID = 8
 _EDGE = 2.0

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.look import Floats, FrameScore, Look, Row, field
+from curation.scores.frame import Floats, FrameScore, Look, Row, field
 
 _BAR_LEVEL = 26.0
 _LEAST_SIDE = 0.2

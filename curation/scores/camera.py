@@ -15,8 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.scores.frame import Floats, FrameScore, Look, Row, field, tag
 from curation.scores.global_motion import global_motion
-from curation.scores.look import Floats, FrameScore, Look, Row, field, tag
 
 _STILL = 0.007
 """Longest sides a second, below which nothing moves."""

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.look import Floats, FrameScore, Look, Row, Which, field, tag
+from curation.scores.frame import Floats, FrameScore, Look, Row, Which, field, tag
 
 _WINDOW = 16
 _ALTERNATES = 4.0

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.look import Floats, FrameScore, Look, Row, field, mean_or_none
+from curation.scores.frame import Floats, FrameScore, Look, Row, field, mean_or_none
 
 _BLACK = 20.0
 _WHITE = 248.0

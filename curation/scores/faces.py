@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from curation.scores import detector
-from curation.scores.look import ClipScore, Floats, Look, Row, field
+from curation.scores.frame import ClipScore, Floats, Look, Row, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.look import Floats, FrameScore, Look, Row, Which, field
+from curation.scores.frame import Floats, FrameScore, Look, Row, Which, field
 
 _GRID = 3
 """Pixels of 48×27 on a side of a cell: 16×9 cells."""

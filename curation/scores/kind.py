@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.look import Floats, FrameScore, Look, Row, field, mean_or_none, tag
+from curation.scores.frame import Floats, FrameScore, Look, Row, field, mean_or_none, tag
 
 KINDS = {
     "moving": "Pictures that move: filmed or animated.",

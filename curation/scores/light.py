@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from curation.scores.borders import bars
-from curation.scores.look import Floats, FrameScore, Look, Row, field, tag
+from curation.scores.frame import Floats, FrameScore, Look, Row, field, tag
 
 LIGHTS = {
     "dark": "Nearly all of the picture is dark.",

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.look import Floats, Row, SoundScore, field, tag
+from curation.scores.frame import Floats, Row, SoundScore, field, tag
 
 _RATE = 16_000
 _STEP = 1_600

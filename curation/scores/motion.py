@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.look import Floats, FrameScore, Look, Row, field, mean_or_none
+from curation.scores.frame import Floats, FrameScore, Look, Row, field, mean_or_none
 
 _BLOCK = 8
 _MOVED = 2.5

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores import detector
-from curation.scores.look import ClipScore, Floats, Look, Row, field
+from curation.scores.frame import ClipScore, Floats, Look, Row, field
 
 CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",

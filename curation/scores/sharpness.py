@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.look import Floats, FrameScore, Look, Row, field
+from curation.scores.frame import Floats, FrameScore, Look, Row, field
 
 _TAPS = 9
 _ROUNDING = 0.5

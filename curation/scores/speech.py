@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from curation.reasons import EnvironmentFaultError
 from curation.scores import detector
-from curation.scores.look import Floats, Row, SoundScore, field, tag
+from curation.scores.frame import Floats, Row, SoundScore, field, tag
 
 _FRAME, _CONTEXT = 512, 64
 _LEAST_S = 0.5

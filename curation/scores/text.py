@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.reasons import EnvironmentFaultError
-from curation.scores.look import ClipScore, Floats, Look, Row, field
+from curation.scores.frame import ClipScore, Floats, Look, Row, field
 
 _CORNER = 0.3
 """A line lies in a corner if its middle is within this share of both sides' ends."""

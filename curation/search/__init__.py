@@ -1,8 +1,8 @@
 """Scenario search: an index over clips, and questions to it. See `curation.search.search`."""
 
+from curation.search.errors import CursorError, SearchError
 from curation.search.examples import Example, Vector
-from curation.search.mistakes import CursorError, SearchError
-from curation.search.question import MOST
+from curation.search.query import MOST
 from curation.search.search import Search, cursor
 
 __all__ = ["MOST", "CursorError", "Example", "Search", "SearchError", "Vector", "cursor"]

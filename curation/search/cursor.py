@@ -7,7 +7,7 @@ import json
 import zlib
 from dataclasses import dataclass
 
-from curation.search.mistakes import CursorError
+from curation.search.errors import CursorError
 
 
 @dataclass(frozen=True)

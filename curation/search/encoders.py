@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from curation.dataset import Dataset
 from curation.embed.descriptor import FrameDct
+from curation.search.errors import SearchError
 from curation.search.manifest import Manifest
-from curation.search.mistakes import SearchError
-from curation.search.question import Question
+from curation.search.query import Question
 from curation.search.segment import Floats
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from curation.media.child import Limits
+from curation.media.decode import Frames, Sampling, watch
 from curation.media.probe import probe
-from curation.media.watch import Frames, Sampling, watch
+from curation.media.sandbox import Limits
 from curation.reasons import MediaError
-from curation.scan.watcher import jpeg
+from curation.scan.collector import jpeg
+from curation.search.errors import SearchError
 from curation.search.index import Index
-from curation.search.mistakes import SearchError
 from curation.search.segment import Floats
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.search.vectors import Near
+from curation.search.vector_index import Near
 
 _DAMPING = 60
 

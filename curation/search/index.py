@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.search import facts
-from curation.search.folder import DamagedIndexError, Folder
+from curation.search import metadata
 from curation.search.manifest import File, Manifest
 from curation.search.mask import Ints
-from curation.search.vectors import Vectors
-from curation.search.words import WordIndex
+from curation.search.store import DamagedIndexError, Folder
+from curation.search.text_index import WordIndex
+from curation.search.vector_index import Vectors
 
 Checked = set[File]
 """Files that were compared with their digest, in this process."""
@@ -49,7 +49,7 @@ class Index:
     @cached_property
     def facts(self) -> pa.Table:
         """Facts of all rows, in order."""
-        parts = [facts.mapped(self.folder.path(s.facts)) for s in self.manifest.clips]
+        parts = [metadata.mapped(self.folder.path(s.facts)) for s in self.manifest.clips]
         return pa.concat_tables(parts, promote_options="default")
 
     @cached_property
@@ -58,8 +58,8 @@ class Index:
         table, said = self.facts, self.manifest.verdicts
         if said is None:
             return table
-        verdicts = facts.mapped(self.folder.path(said.file))
-        for name in facts.JUDGED:
+        verdicts = metadata.mapped(self.folder.path(said.file))
+        for name in metadata.JUDGED:
             missing = pa.nulls(len(table) - len(verdicts), pa.string())
             column = pa.chunked_array([*verdicts[name].chunks, missing], pa.string())
             table = table.append_column(name, column)

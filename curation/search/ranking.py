@@ -10,9 +10,9 @@ import numpy as np
 from curation.search.cursor import Cursor
 from curation.search.fusion import fused
 from curation.search.mask import Bools, Ints
-from curation.search.question import Question
+from curation.search.query import Question
 from curation.search.segment import Floats
-from curation.search.vectors import Near
+from curation.search.vector_index import Near
 
 _POOL = 1000
 """Of each list so many hits are fused; more where more are asked for."""

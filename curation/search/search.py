@@ -24,18 +24,18 @@ from curation.dataset import Dataset
 from curation.search import cursor as cursors
 from curation.search.cursor import Cursor
 from curation.search.encoders import Encoders, chosen, knows_words
+from curation.search.errors import CursorError, SearchError
 from curation.search.examples import Example, Examples, combined
-from curation.search.folder import DamagedIndexError, Folder
+from curation.search.filters import Masks
 from curation.search.index import Checked, Index
 from curation.search.mask import Ints
-from curation.search.masks import Masks
-from curation.search.mistakes import CursorError, SearchError
-from curation.search.present import Present
-from curation.search.question import By, Question, listed
+from curation.search.query import By, Question, listed
 from curation.search.ranking import Page, Ranked, page, together
+from curation.search.store import DamagedIndexError, Folder
+from curation.search.text_index import WordIndex, terms
+from curation.search.tombstones import Present
 from curation.search.update import Updated, Watch, update
-from curation.search.vectors import Near
-from curation.search.words import WordIndex, terms
+from curation.search.vector_index import Near
 
 _SHOWN = ("clip_id", "source_id", "uri", "start_s", "end_s", "caption")
 _MASKS = 16

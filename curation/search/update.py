@@ -20,17 +20,18 @@ import pyarrow.compute as pc
 
 from curation import scores
 from curation.dataset import Dataset
+from curation.label import columns
 from curation.records import Caption, CaptionedClip, Clip, ClipLabel, Embedding, Source
 from curation.scores import SCORES
-from curation.search import facts, labels, vector_rows
-from curation.search.facts import Sides
-from curation.search.folder import DamagedIndexError, Folder
+from curation.search import metadata, vector_segments
+from curation.search.compaction import tidied
+from curation.search.incremental import Fresh
 from curation.search.index import Checked, Index
 from curation.search.manifest import Manifest, Seen, Verdicts
-from curation.search.present import announced
-from curation.search.tables import Fresh
-from curation.search.tidy import tidied
-from curation.search.words import written
+from curation.search.metadata import Sides
+from curation.search.store import DamagedIndexError, Folder
+from curation.search.text_index import written
+from curation.search.tombstones import announced
 
 _MEASURED = "captions/facts"
 
@@ -68,7 +69,7 @@ def update(
         return Updated(
             _published(appended, before, checked, watch),
             appended.rows - before.manifest.rows,
-            vector_rows.count(appended) - vector_rows.count(before.manifest),
+            vector_segments.count(appended) - vector_segments.count(before.manifest),
             rebuilt,
         )
 
@@ -179,7 +180,7 @@ class _Step:
             is_late |= late
             if len(told):
                 captions[name] = self._dataset.captions(name)
-        for name in labels.tables(self._dataset):
+        for name in columns.tables(self._dataset):
             said[name], late = self._side(name, ClipLabel)
             is_late |= late
         return Sides(score_rows, captions, said), is_late
@@ -204,9 +205,9 @@ class _Step:
     ) -> Manifest:
         """With facts and words of new clips."""
         folder = self._before.folder
-        table = facts.joined(clips, made.rows, sources, sides)
-        segment = facts.segment(folder, table)
-        words, texts = made.words, facts.texts(table, sides.captions, sources)
+        table = metadata.joined(clips, made.rows, sources, sides)
+        segment = metadata.segment(folder, table)
+        words, texts = made.words, metadata.texts(table, sides.captions, sources)
         if texts:
             words = written(folder, words, texts, f"words-{secrets.token_hex(4)}")
         return dataclasses.replace(made, clips=(*made.clips, segment), words=words)
@@ -218,11 +219,11 @@ class _Step:
         old = self._before.facts.select(list(names)) if made.rows else clips.slice(0, 0)
         clips = pa.concat_tables([old, clips.select(list(names))])
         sides = self._all_sides()
-        table = facts.joined(clips, 0, sources, sides)
+        table = metadata.joined(clips, 0, sources, sides)
         folder, words = self._before.folder, None
-        if texts := facts.texts(table, sides.captions, sources):
+        if texts := metadata.texts(table, sides.captions, sources):
             words = written(folder, None, texts, f"words-{secrets.token_hex(4)}")
-        segment = facts.segment(folder, table)
+        segment = metadata.segment(folder, table)
         return dataclasses.replace(made, clips=(segment,), words=words)
 
     def _all_sides(self) -> Sides:
@@ -231,7 +232,7 @@ class _Step:
         return Sides(
             [read(scores.table_name(score), score.record) for score in SCORES.values()],
             {name: dataset.captions(name) for name in _caption_tables(dataset)},
-            {name: read(name, ClipLabel) for name in labels.tables(dataset)},
+            {name: read(name, ClipLabel) for name in columns.tables(dataset)},
         )
 
     def _judged(self, made: Manifest, is_late: bool) -> Manifest:
@@ -245,8 +246,8 @@ class _Step:
         index = Index(self._before.folder, made, set(made.files()))
         rows = self._dataset.selection(selection)
         at = pc.index_in(index.facts["clip_id"], rows["clip_id"])
-        table = pa.table({name: rows[name].take(at) for name in facts.JUDGED})
-        file = facts.write(self._before.folder, table)
+        table = pa.table({name: rows[name].take(at) for name in metadata.JUDGED})
+        file = metadata.write(self._before.folder, table)
         return dataclasses.replace(made, verdicts=Verdicts(selection, len(table), file))
 
     def _with_vectors(self, made: Manifest, name: str) -> Manifest:
@@ -255,7 +256,7 @@ class _Step:
         if fresh.gone:
             fresh, old = fresh.whole(), None
         index = Index(self._before.folder, made, set(made.files()))
-        table, strangers = vector_rows.appended(index, fresh, old, _model(self._dataset, name))
+        table, strangers = vector_segments.appended(index, fresh, old, _model(self._dataset, name))
         self._seen[name] = fresh.seen(strangers)
         if table is None:
             return made

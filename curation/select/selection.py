@@ -15,9 +15,9 @@ from curation import records
 from curation.catalog import Writer
 from curation.dataset import Dataset
 from curation.dedup.greedy import Standing, greedy
-from curation.dedup.stored import NotEmbeddedError, Notion, relation
+from curation.dedup.rules import NotEmbeddedError, Notion, relation
 from curation.records import Neighbour, Verdict
-from curation.select.judge import Judged, judge, label_breaches, numbers
+from curation.select.filter import Judged, judge, label_breaches, numbers
 from curation.select.policy import Policy
 
 __all__ = ["APP", "NotEmbeddedError", "Selection", "best_first", "funnel", "notions", "select"]

@@ -19,14 +19,14 @@ from rich.markup import escape
 from curation.listing import ListingError, listing
 from curation.reasons import INPUT_REASONS
 from curation.storage import Storage
-from pipelines import progress
 from pipelines.cli import caption as captions
-from pipelines.cli import ending, export, label, pending, search, settings, show, why
+from pipelines.cli import exit, export, label, pending, search, settings, terminal, why
 from pipelines.cli import service as service_commands
-from pipelines.cli.running import run_job
+from pipelines.cli.run_step import run_job
 from pipelines.cli.tokenizer import app as tokenizer_app
-from pipelines.drive import Tally
-from pipelines.job import Job
+from pipelines.run import progress
+from pipelines.run.pipeline import Job
+from pipelines.run.step_runner import Tally
 from pipelines.verify import verify as verify_promises
 
 _TYPER_INTERRUPTED = 130
@@ -112,7 +112,7 @@ def scan(
 @app.command(epilog="Example: reelmill select out --set motion.min=0.3")
 def select(out: Out, config: Config = None, set_: Set = None) -> None:
     """Apply a policy to the stored scores; takes seconds and touches no video."""
-    show.opened(out)
+    terminal.opened(out)
     run_job("select", out, config, set_, _select)
 
 
@@ -125,7 +125,7 @@ def render(
     give_up: GiveUp = False,
 ) -> None:  # fmt: skip
     """Write the clips that the newest selection keeps."""
-    show.opened(out)
+    terminal.opened(out)
     run_job("render", out, config, set_, _render, selection, give_up=give_up)
 
 
@@ -135,7 +135,7 @@ def caption(
     selection: Chosen = None,
 ) -> None:  # fmt: skip
     """Describe the clips that the newest selection keeps."""
-    show.opened(out)
+    terminal.opened(out)
     run_job("caption", out, config, set_, lambda job: _caption(job, retry), selection)
 
 
@@ -145,7 +145,7 @@ def tokenize(
     give_up: GiveUp = False,
 ) -> None:  # fmt: skip
     """Turn rendered clips into token shards."""
-    show.opened(out)
+    terminal.opened(out)
     run_job("tokenize", out, config, set_, _tokenize, selection, give_up=give_up)
 
 
@@ -164,8 +164,8 @@ app.command(epilog="Example: reelmill settings out")(settings.settings)
 @app.command(epilog="Example: reelmill verify out")
 def verify(out: Out) -> None:
     """Check the promises that an output makes, from storage alone."""
-    found = verify_promises(show.opened(out))
-    show.promises(found)
+    found = verify_promises(terminal.opened(out))
+    terminal.promises(found)
     if not all(promise.holds for promise in found):
         raise typer.Exit(1)
 
@@ -174,7 +174,7 @@ def verify(out: Out) -> None:
 def report(
     out: Out,
     html: Annotated[
-        Path | None, typer.Option(help="File to write; OUT/report.html", parser=show.path)
+        Path | None, typer.Option(help="File to write; OUT/report.html", parser=terminal.path)
     ] = None,
     compare: Annotated[
         str | None,
@@ -188,21 +188,21 @@ def report(
     if html is None:
         html = Path("report.html" if storage.is_s3 else f"{storage.root}/report.html")
     try:
-        path = write_report(show.opened(out), html, compare=compare)
+        path = write_report(terminal.opened(out), html, compare=compare)
     except UnknownSelectionError as error:
         raise typer.BadParameter(str(error), param_hint="--compare") from error
-    show.console.print(f"report: {escape(str(path))}")
+    terminal.console.print(f"report: {escape(str(path))}")
 
 
 @app.command(epilog="Example: reelmill sample videos")
 def sample(
-    folder: Annotated[Path, typer.Argument(help="Folder to write them to.", parser=show.path)],
+    folder: Annotated[Path, typer.Argument(help="Folder to write them to.", parser=terminal.path)],
 ) -> None:
     """Render a few small sources with known truth: good ones, bad ones, and broken ones."""
     from curation.sample import render as render_sources
 
     truths = render_sources(folder)
-    show.console.print(f"{len(truths)} sample sources in {escape(str(folder))}")
+    terminal.console.print(f"{len(truths)} sample sources in {escape(str(folder))}")
 
 
 service_commands.register(app)
@@ -211,20 +211,20 @@ service_commands.register(app)
 def _scan(job: Job, videos: list[str], retry: list[str] | None) -> None:
     _check_reasons(retry)
     listed = listing(videos, outside=job.dataset.catalog.storage.root)
-    over = show.passed_over(sum(listed.passed_over.values(), Counter()))
+    over = terminal.passed_over(sum(listed.passed_over.values(), Counter()))
     if not listed.entries:
         words = f"no videos found in {', '.join(videos)}"
         raise ListingError(f"{words}; passed over: {over}" if over else words)
     if over:
-        show.console.print(f"[yellow]passed over[/]: {escape(over)}")
+        terminal.console.print(f"[yellow]passed over[/]: {escape(over)}")
     settings.say_changes(job, "scan")
-    with show.progress("scan", "sources") as watch:
+    with terminal.progress("scan", "sources") as watch:
         tally = job.scan(listed, watch, frozenset(retry or ()))
     _say("scan", tally)
     unusual = job.dataset.remarked() if tally is not None else 0
     if unusual:
         words = f"{unusual} sources are unusual; the report says how"
-        show.console.print(f"[yellow]remarks[/]: {words}")
+        terminal.console.print(f"[yellow]remarks[/]: {words}")
 
 
 def _check_reasons(retry: list[str] | None) -> None:
@@ -236,12 +236,12 @@ def _select(job: Job) -> None:
     settings.say_changes(job, "select")
     selection = job.select()
     progress.finished("select", "clips", selection.funnel)
-    show.console.print(show.funnel(selection.funnel, selection.before))
+    terminal.console.print(terminal.funnel(selection.funnel, selection.before))
 
 
 def _render(job: Job) -> None:
     settings.say_changes(job, "render")
-    with show.progress("render", "clips") as watch:
+    with terminal.progress("render", "clips") as watch:
         tally = job.render(watch)
     _say("render", tally)
 
@@ -255,26 +255,26 @@ def _caption(job: Job, retry: list[str] | None) -> None:
 
 def _tokenize(job: Job) -> None:
     settings.say_changes(job, "tokenize")
-    with show.progress("tokenize", "clips") as watch:
+    with terminal.progress("tokenize", "clips") as watch:
         tally = job.tokenize(watch)
     _say("tokenize", tally)
 
 
 def _say(step: str, tally: Tally | None) -> None:
-    if tally is not None and show.console.is_terminal:
+    if tally is not None and terminal.console.is_terminal:
         return  # the progress line says it
-    words = "nothing to do" if tally is None else show.said(tally.counts)
-    show.console.print(f"[bold]{step}[/]: {words}")
+    words = "nothing to do" if tally is None else terminal.said(tally.counts)
+    terminal.console.print(f"[bold]{step}[/]: {words}")
 
 
 def _closing(job: Job, out: str) -> None:
     failed = job.failed()
     if failed:
         words = f"{sum(failed.values())} inputs failed"
-        show.console.print(f"[yellow]{words}[/]: {show.said(failed)}")
+        terminal.console.print(f"[yellow]{words}[/]: {terminal.said(failed)}")
     place = escape(shlex.quote(out))
-    show.console.print(f"look:   reelmill report {place}")
-    show.console.print(f"check:  reelmill verify {place}")
+    terminal.console.print(f"look:   reelmill report {place}")
+    terminal.console.print(f"check:  reelmill verify {place}")
 
 
 def run() -> None:
@@ -292,7 +292,7 @@ def main() -> int:
             raise KeyboardInterrupt
         return int(code or 0)
     except (KeyboardInterrupt, Exception) as error:
-        return ending.said(error)
+        return exit.said(error)
 
 
 def _stop(*_: Any) -> None:

@@ -7,10 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation.caption.step import CaptionStep
-from curation.captions import NoCaptionsError
-from pipelines.cli import show
-from pipelines.drive import Tally
-from pipelines.job import Job
+from curation.caption_tables import NoCaptionsError
+from pipelines.cli import terminal
+from pipelines.run.pipeline import Job
+from pipelines.run.step_runner import Tally
 
 SHORT = """\
 Describe the clips that the newest selection keeps, in a table of captions of their own.
@@ -35,14 +35,14 @@ _HALF = 0.5
 
 def caption(job: Job, retry: list[str] | None) -> Tally | None:
     """Captions what is kept, and shows what came of it."""
-    with show.progress("caption", "clips") as watch:
+    with terminal.progress("caption", "clips") as watch:
         return job.caption(watch, frozenset(retry or ()))
 
 
 def told(job: Job) -> None:
     """Prints where the captions are, and how often each question's answer is yes."""
     for step in job.captions:
-        show.console.print(f"captions: {escape(step.captions)}")
+        terminal.console.print(f"captions: {escape(step.captions)}")
         if step.stage.questions:
             _print_answers(step)
 
@@ -61,4 +61,4 @@ def _print_answers(step: CaptionStep) -> None:
             yes = pc.sum(answers[name]).as_py() or 0
             no = len(answers) - answers[name].null_count - yes
             table.add_row(escape(name), f"{bound:g}", f"{yes:,}", f"{no:,}")
-    show.console.print(table)
+    terminal.console.print(table)

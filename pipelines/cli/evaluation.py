@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.cli import show
-from pipelines.drive import Tally
-from pipelines.job import NothingToDoError
+from pipelines.cli import terminal
+from pipelines.run.pipeline import NothingToDoError
+from pipelines.run.step_runner import Tally
 
 if TYPE_CHECKING:
     from tokenizer.evaluate.evaluation import Evaluation
@@ -74,14 +74,14 @@ def evaluate(
         Path | None, typer.Option(help="TorchScript network for FVD; it can run code.")
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="File for all figures.", parser=show.path)
+        Path | None, typer.Option(help="File for all figures.", parser=terminal.path)
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="File for the figures of each clip.", parser=show.path)
+        Path | None, typer.Option(help="File for the figures of each clip.", parser=terminal.path)
     ] = None,
     video: Annotated[
         Path | None,
-        typer.Option(help="File for source, reconstruction and difference.", parser=show.path),
+        typer.Option(help="File for source, reconstruction and difference.", parser=terminal.path),
     ] = None,
 ) -> None:
     """Compare tokenizers on rendered clips.
@@ -91,17 +91,17 @@ def evaluate(
     """
     from tokenizer.evaluate.plan import Plan
     from tokenizer.evaluate.result_files import write_csv, write_json
-    from tokenizer.load import shipped
-    from tokenizer.placement import Placement
+    from tokenizer.models.inference import Placement
+    from tokenizer.models.load import shipped
 
     _check_places({"--json": json, "--csv": csv, "--video": video})
-    dataset = show.opened(out)
+    dataset = terminal.opened(out)
     try:
         plan = Plan(
             tokenizer or shipped(), clips, split, by, selection, short_side, max_frames, windows,
             clip_frames, Placement(device, precision, batch, compile_), lpips, fvd, video,
         )  # fmt: skip
-        with show.progress("evaluate", "clips") as watch:
+        with terminal.progress("evaluate", "clips") as watch:
             found = plan.run(dataset, lambda done, all_, counts: watch(done, all_, Tally(counts)))
         if json is not None:
             write_json(json, found, plan.facts())
@@ -122,16 +122,16 @@ def _check_places(files: dict[str, Path | None]) -> None:
 
 def _say(found: Evaluation) -> None:
     for table in (_quality(found.summaries), _codes(found.summaries), _speed(found.summaries)):
-        show.console.print(table)
-        show.console.print()
+        terminal.console.print(table)
+        terminal.console.print()
     first = found.summaries[0]
-    show.console.print(f"{first.clips:,} clips, {first.frames:,} frames")
-    show.console.print(_MEANING, style="dim")
+    terminal.console.print(f"{first.clips:,} clips, {first.frames:,} frames")
+    terminal.console.print(_MEANING, style="dim")
     for skipped in found.skipped[:_MOST_SKIPPED]:
         words = escape(f"{skipped.clip_id[:8]}: {skipped.reason}: {skipped.detail}")
-        show.console.print(f"[yellow]left out[/] {words}")
+        terminal.console.print(f"[yellow]left out[/] {words}")
     if found.skipped:
-        show.console.print(f"{len(found.skipped)} clips left out, for all tokenizers alike")
+        terminal.console.print(f"{len(found.skipped)} clips left out, for all tokenizers alike")
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -9,15 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.place import check_writable
+from curation.output_location import check_writable
 from curation.storage import Storage
-from pipelines.cli import show
-from pipelines.drive import Tally
-from pipelines.job import NothingToDoError
+from pipelines.cli import terminal
+from pipelines.run.pipeline import NothingToDoError
+from pipelines.run.step_runner import Tally
 
 if TYPE_CHECKING:
+    from tokenizer.export.clip_rows import Facts
     from tokenizer.export.export import Exported
-    from tokenizer.export.facts import Facts
 
 
 def export(
@@ -48,15 +48,15 @@ def export(
     Licence, origin, span and scores of every clip go with it. What is in the shards is explained in
     docs/export.md.
     """
+    from tokenizer.export.clip_rows import ExportError, Facts, Parts
     from tokenizer.export.export import export as exported
-    from tokenizer.export.facts import ExportError, Facts, Parts
 
-    show.opened(out)
+    terminal.opened(out)
     check_writable(Storage.at(dest))
     try:
-        with show.console.status("reading tables"):
+        with terminal.console.status("reading tables"):
             facts = Facts(out, selection, Parts(clips, captions, tokens))
-        with show.progress("export", "clips") as watch:
+        with terminal.progress("export", "clips") as watch:
             found = exported(
                 facts, dest, format_, shard_mb * 1_000_000,
                 lambda done, all_: watch(done, all_, Tally(Counter(exported=done))),
@@ -72,13 +72,13 @@ def _say(facts: Facts, found: Exported, dest: str) -> None:
     table.add_column("clips", justify="right")
     for licence, count in found.licences.items():
         table.add_row(escape(licence), f"{count:,}")
-    show.console.print(table)
+    terminal.console.print(table)
     missing = +facts.left_out
     if missing:
-        show.console.print(f"[yellow]left out[/]: {show.said(missing)}")
+        terminal.console.print(f"[yellow]left out[/]: {terminal.said(missing)}")
     before = found.shards - found.written
     there = f"; {before:,} of them were there already" if before else ""
     size = f"{found.size_bytes / 1e6:,.1f} MB"
-    show.console.print(
+    terminal.console.print(
         f"{found.clips:,} clips, shards: {found.shards:,}, {size}{there}: {escape(dest)}"
     )

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from curation.embed.labels import label as label_clips
-from curation.place import check_writable
-from pipelines.cli import show
-from pipelines.labels import read_labels
+from curation.label.label_file import read_labels
+from curation.label.zero_shot import label as label_clips
+from curation.output_location import check_writable
+from pipelines.cli import terminal
 
 
 def label(
@@ -22,9 +22,9 @@ def label(
     ] = None,
 ) -> None:
     """Label clips from their stored open_clip vectors: classes, safety, aesthetics; no video."""
-    dataset = show.opened(out)
+    dataset = terminal.opened(out)
     check_writable(dataset.catalog.storage)
     table, held = label_clips(dataset, read_labels(labels, model))
     for name, count in sorted(held.items(), key=lambda each: (-each[1], each[0])):
-        show.console.print(f"{count:8d}  {escape(name)}")
-    show.console.print(f"labels: {escape(table)}")
+        terminal.console.print(f"{count:8d}  {escape(name)}")
+    terminal.console.print(f"labels: {escape(table)}")

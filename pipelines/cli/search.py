@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.cli import show
-from pipelines.job import NothingToDoError
-from pipelines.report.readable import base_name, clock
+from pipelines.cli import terminal
+from pipelines.report.formatting import base_name, clock
+from pipelines.run.pipeline import NothingToDoError
 
 if TYPE_CHECKING:
     from curation.search import Search
@@ -40,14 +40,14 @@ def index(
     if captions:
         from curation.embed import embed_captions
 
-        show.console.print(f"captions: {escape(embed_captions(show.opened(out)))}")
+        terminal.console.print(f"captions: {escape(embed_captions(terminal.opened(out)))}")
     search = _opened(out)
     manifest, updated = search.index.manifest, search.updated
     if updated is not None and updated.rebuilt:
-        show.console.print(f"[yellow]made anew[/]: {escape(updated.rebuilt)}")
+        terminal.console.print(f"[yellow]made anew[/]: {escape(updated.rebuilt)}")
     new = 0 if updated is None else updated.new_clips
     words = 0 if manifest.words is None else manifest.words.clips
-    show.console.print(
+    terminal.console.print(
         f"index {search.version}: {manifest.rows:,} clips, {new:,} of them new,"
         f" {words:,} with words"
     )
@@ -67,7 +67,7 @@ def index(
         cells = (f"{said.count:,}", str(said.dim), str(len(said.segments)), *told, str(said.empty))
         table.add_row(escape(name), *cells)
     if manifest.vectors:
-        show.console.print(table)
+        terminal.console.print(table)
 
 
 def search(
@@ -117,9 +117,9 @@ def search(
         )  # fmt: skip
     except SearchError as error:
         raise NothingToDoError(str(error)) from error
-    show.console.print(_table(hits) if hits.num_rows else "nothing fits")
+    terminal.console.print(_table(hits) if hits.num_rows else "nothing fits")
     if more := cursor(hits):
-        show.console.print(f"more: --after {more}")
+        terminal.console.print(f"more: --after {more}")
     if export is not None:
         _export(opened, export, hits, out)
     if open_:
@@ -129,8 +129,8 @@ def search(
 def _opened(out: str, model: str | None = None) -> Search:
     from curation.search import Search
 
-    show.opened(out)
-    with show.console.status("reading tables") as status:
+    terminal.opened(out)
+    with terminal.console.status("reading tables") as status:
         try:
             return Search(out, model=model, watch=status.update)
         except ValueError as error:
@@ -165,13 +165,13 @@ def _export(opened: Search, name: str, hits: pa.Table, out: str) -> None:
     if "verdict" in hits.column_names:
         others = Counter(word or "newer" for word in hits["verdict"].to_pylist() if word != "kept")
         if others:
-            show.console.print(
-                f"[yellow]not kept by the newest selection[/]: {show.said(others)};"
+            terminal.console.print(
+                f"[yellow]not kept by the newest selection[/]: {terminal.said(others)};"
                 """ --where "verdict = 'kept'" leaves them out"""
             )
-    show.console.print(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
+    terminal.console.print(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
     words = shlex.join([out, "--selection", name])
-    show.console.print(f"next: reelmill render {escape(words)}")
+    terminal.console.print(f"next: reelmill render {escape(words)}")
 
 
 def _open(opened: Search, hits: pa.Table, title: str) -> None:
@@ -179,5 +179,5 @@ def _open(opened: Search, hits: pa.Table, title: str) -> None:
 
     folder = opened.index.folder.root
     path: Path = write_hits(opened.dataset, hits, title, folder / "hits.html")
-    show.console.print(f"contact sheet: {escape(str(path))}")
+    terminal.console.print(f"contact sheet: {escape(str(path))}")
     typer.launch(path.as_uri())

@@ -13,13 +13,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.media.child import plain
-from curation.place import check_tables
+from curation.media.sandbox import plain
+from curation.output_location import check_tables
 from curation.storage import Storage
-from pipelines.cli import show
-from pipelines.cli.tokens import Root, State, state_folder
-from pipelines.cli.tokens import app as tokens_app
-from pipelines.job import NothingToDoError
+from pipelines.cli import terminal
+from pipelines.cli.keys import Root, State, state_folder
+from pipelines.cli.keys import app as tokens_app
+from pipelines.run.pipeline import NothingToDoError
 
 if TYPE_CHECKING:
     from pipelines.service.client import Client
@@ -102,7 +102,7 @@ def _serve(settings: Settings, port: int) -> None:
             "with `reelmill token create`"
         )
     service.orders.warm()
-    show.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
+    terminal.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
     with _settled():
         uvicorn.run(
             create_app(service), host=settings.host, port=port, log_level="warning",
@@ -142,7 +142,7 @@ def _runtime_environment(path: Path | None) -> dict[str, Any]:
 def _source(text: str) -> tuple[str, str]:
     import re
 
-    from pipelines.service.wish import NAME
+    from pipelines.service.schemas import NAME
 
     name, equals, place = text.partition("=")
     if not equals or not re.match(NAME, name) or not place:
@@ -195,7 +195,7 @@ def _follow(client: Client, job_id: str) -> None:
     for line in client.log(job_id, follow=True):
         typer.echo(plain(line, 10_000))
     job = client.wait(job_id)
-    show.errors.print(f"{job['state']}{_because(job)}")
+    terminal.errors.print(f"{job['state']}{_because(job)}")
     if job["state"] != "done" or job["exit_code"]:
         raise typer.Exit(job["exit_code"] or _ENDS.get(job["state"], 1))
 
@@ -220,7 +220,7 @@ def jobs(
         cells = (job["job_id"], job["kind"], job["collection"], job["state"], _at(job),
                  job["created"][:19])  # fmt: skip
         table.add_row(*(escape(plain(cell)) for cell in cells))
-    show.console.print(table)
+    terminal.console.print(table)
 
 
 def _at(job: dict[str, Any]) -> str:
@@ -241,17 +241,19 @@ def status(
     if as_json:
         typer.echo(json.dumps({**job, "events": events}, indent=2))
         return
-    show.console.print(f"{job['kind']} {job['collection']}: [bold]{job['state']}[/]{_because(job)}")
+    terminal.console.print(
+        f"{job['kind']} {job['collection']}: [bold]{job['state']}[/]{_because(job)}"
+    )
     for step in job["steps"]:
         rate = "" if step["rate"] is None else f", {step['rate']:.2f}/s"
         live = job["state"] == "running" and step["eta_s"]
         left = f", about {step['eta_s']:.0f} s left" if live else ""
-        counts = f" ({show.said(step['counts'])})" if step["counts"] else ""
+        counts = f" ({terminal.said(step['counts'])})" if step["counts"] else ""
         words = f"{step['done']}/{step['total']} {step['things']}{rate}{left}{counts}"
-        show.console.print(f"  {escape(plain(step['step']))}: {escape(plain(words))}")
+        terminal.console.print(f"  {escape(plain(step['step']))}: {escape(plain(words))}")
     for event in events:
         words = " ".join((event["at"][:19], event["kind"], "by", event["who"], event["detail"]))
-        show.console.print(f"  {escape(plain(words, 600))}")
+        terminal.console.print(f"  {escape(plain(words, 600))}")
 
 
 def logs(

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from pipelines.applied import SECTION, applied, changes
-from pipelines.cli import show
-from pipelines.config.layers import profiles_folder, read
-from pipelines.job import Job
+from pipelines.cli import terminal
+from pipelines.config.merge import profiles_folder, read
+from pipelines.run.applied_settings import SECTION, applied, changes
+from pipelines.run.pipeline import Job
 
 
 def settings(
@@ -21,14 +21,14 @@ def settings(
     An output remembers them, but the next command does not use them: give them again.
     """
     default = read(profiles_folder() / "default.yaml")
-    for step, last in applied(show.opened(out).catalog).items():
-        show.console.print(f"[bold]{step}[/], {when(last.started)}:")
+    for step, last in applied(terminal.opened(out).catalog).items():
+        terminal.console.print(f"[bold]{step}[/], {when(last.started)}:")
         found = changes(step, default[SECTION[step]], last.settings)
         for each in found:
-            show.console.print(f"  {escape(each.key)}={escape(each.after)}", end="")
-            show.console.print(f"  (default {escape(each.before)})")
+            terminal.console.print(f"  {escape(each.key)}={escape(each.after)}", end="")
+            terminal.console.print(f"  (default {escape(each.before)})")
         if not found:
-            show.console.print("  all defaults")
+            terminal.console.print("  all defaults")
 
 
 def say_changes(job: Job, step: str) -> None:
@@ -38,7 +38,7 @@ def say_changes(job: Job, step: str) -> None:
         return
     now: Any = job.profile.resolved[SECTION[step]]
     for each in changes(step, last.settings, now):
-        show.console.print(
+        terminal.console.print(
             f"[yellow]{step}[/]: {escape(each.key)} {escape(each.before)} → {escape(each.after)}"
             f" ({escape(each.before)} was given on {when(last.started)})"
         )

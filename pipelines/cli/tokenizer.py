@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 
 from curation.dataset import Dataset
-from pipelines.cli import evaluation, show, training
-from pipelines.job import NothingToDoError
+from pipelines.cli import evaluation, terminal, training
+from pipelines.run.pipeline import NothingToDoError
 
 app = typer.Typer(help="Train, fit or compare tokenizers, or decode stored tokens to look at them.")
 app.command(epilog="Example: reelmill tokenizer pack out --by dup_group --allow '^CC'")(
@@ -28,7 +28,7 @@ app.command("eval", epilog="Example: reelmill tokenizer eval out -t pca-8x8x8 -t
 def fit(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to fit on.")],
     weights: Annotated[
-        Path, typer.Option(help="File to write, ending in .safetensors.", parser=show.path)
+        Path, typer.Option(help="File to write, ending in .safetensors.", parser=terminal.path)
     ],
     *,
     rate: Annotated[str, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
@@ -41,8 +41,8 @@ def fit(
     ] = None,
 ) -> None:
     """Fit a PCA tokenizer on the rendered clips of an output."""
-    from tokenizer.fit_clips import fit_on_output
     from tokenizer.interface import Rate
+    from tokenizer.train.pca_clips import fit_on_output
 
     if weights.suffix != ".safetensors":
         raise typer.BadParameter(f"{weights}: needs to end in .safetensors", param_hint="--weights")
@@ -51,11 +51,11 @@ def fit(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--rate") from error
     try:
-        tokenizer = fit_on_output(show.opened(out), parsed, short_side, clips, selection)
+        tokenizer = fit_on_output(terminal.opened(out), parsed, short_side, clips, selection)
     except ValueError as error:
         raise NothingToDoError(str(error)) from error
     tokenizer.save(weights)
-    show.console.print(f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}")
+    terminal.console.print(f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}")
 
 
 @app.command(epilog="Example: reelmill tokenizer decode out 3f2a --video look.mp4 --head latents")
@@ -63,7 +63,7 @@ def decode(
     out: Annotated[str, typer.Argument(help="Output folder.")],
     clip: Annotated[str, typer.Argument(help="Clip id, or its first digits.")],
     *,
-    video: Annotated[Path, typer.Option(help="File to write.", parser=show.path)] = Path(
+    video: Annotated[Path, typer.Option(help="File to write.", parser=terminal.path)] = Path(
         "decoded.mp4"
     ),
     head: Annotated[
@@ -80,11 +80,11 @@ def decode(
 
     An odd side gets one more row or column of pixels.
     """
-    from curation.media.write import write_video
+    from curation.media.video_writer import write_video
     from tokenizer.decode import decode_stored
     from tokenizer.windows import padded
 
     frames, fps = decode_stored(Dataset(out), clip, head, table=tokens, weights=weights)
     _, height, width, _ = frames.shape
     write_video(video, padded(frames, 0, height % 2, width % 2), fps)
-    show.console.print(f"{len(frames)} frames: {escape(str(video))}")
+    terminal.console.print(f"{len(frames)} frames: {escape(str(video))}")

@@ -9,15 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.cli import show
-from pipelines.job import NothingToDoError
+from pipelines.cli import terminal
+from pipelines.run.pipeline import NothingToDoError
 
 _RATES = Literal["4x8x8", "8x8x8", "8x16x16"]
 
 
 def pack(
     out: Annotated[str, typer.Argument(help="Output folder whose rendered clips to cut crops of.")],
-    crops: Annotated[Path, typer.Argument(help="File to write.", parser=show.path)] = Path(
+    crops: Annotated[Path, typer.Argument(help="File to write.", parser=terminal.path)] = Path(
         "crops.safetensors"
     ),
     *,
@@ -39,27 +39,28 @@ def pack(
     ] = None,
 ) -> None:
     """Pack crops of rendered clips into the one file that training reads."""
-    from tokenizer.train.pack import Packing
-    from tokenizer.train.pack import pack as packed
+    from tokenizer.train.dataset import Packing
+    from tokenizer.train.dataset import pack as packed
 
     packing = Packing(frames, side, size_mib, by=by, allowed=allow, seed=seed, selection=selection)
     try:
-        with show.console.status("cutting crops"):
-            facts = packed(show.opened(out), crops, split, packing)
+        with terminal.console.status("cutting crops"):
+            facts = packed(terminal.opened(out), crops, split, packing)
     except ValueError as error:
         raise NothingToDoError(str(error)) from error
     table = Table("licence", "crops to train on", title=f"{escape(str(crops))}")
     for licence, count in sorted(facts.licences.items()):
         table.add_row(escape(licence), str(count))
-    show.console.print(table)
+    terminal.console.print(table)
     held = ", ".join(facts.split["validation"])
-    show.console.print(f"held out ({escape(str(split))}): {escape(held)}")
+    terminal.console.print(f"held out ({escape(str(split))}): {escape(held)}")
 
 
 def train(
     crops: Annotated[Path, typer.Argument(help="File that `reelmill tokenizer pack` wrote.")],
     folder: Annotated[
-        Path, typer.Argument(help="Where checkpoint, log, curves and weights go.", parser=show.path)
+        Path,
+        typer.Argument(help="Where checkpoint, log, curves and weights go.", parser=terminal.path),
     ],
     *,
     rate: Annotated[_RATES, typer.Option(help="Compression, time x height x width.")] = "8x8x8",
@@ -76,7 +77,7 @@ def train(
 ) -> None:
     """Train a tokenizer; run it again to go on where it stopped."""
     from pipelines.report.curves import draw_curves
-    from tokenizer.placement import Placement
+    from tokenizer.models.inference import Placement
     from tokenizer.train.export import export
     from tokenizer.train.loop import LOG, Recipe, Trainer
 
@@ -91,7 +92,7 @@ def train(
         raise NothingToDoError(str(error)) from error
 
     def say(row: dict[str, float]) -> None:
-        show.console.print(
+        terminal.console.print(
             f"step {row['step']:>7,.0f}  {row['seconds']:>7,.0f} s  loss {row['loss']:.4f}"
             f"  codes {row['psnr_codes_db']:.2f} dB  latents {row['psnr_latents_db']:.2f} dB"
         )
@@ -100,5 +101,5 @@ def train(
     trainer.run(say)
     weights = folder / "weights.safetensors"
     made = export(trainer, weights)
-    show.console.print(f"{made.name} {made.digest[:8]}: {escape(str(weights))}")
-    show.console.print(f"curves: {escape(str(folder / 'curves.svg'))}")
+    terminal.console.print(f"{made.name} {made.digest[:8]}: {escape(str(weights))}")
+    terminal.console.print(f"curves: {escape(str(folder / 'curves.svg'))}")

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from curation.dataset import Dataset
 from curation.reasons import CLIP_REASONS
-from curation.select.judge import breaches, label_breaches, listed, numbers, rules_of
+from curation.select.filter import breaches, label_breaches, listed, numbers, rules_of
 from curation.select.policy import FILTER_REASONS, LIMITS, Policy, Range
 from curation.select.tags import TAGS, Words
 from pipelines import config
-from pipelines.cli import show
+from pipelines.cli import terminal
 
 
 def why(
@@ -24,19 +24,19 @@ def why(
     clip: Annotated[str, typer.Argument(help="The clip's id or its beginning.")],
 ) -> None:
     """Explain one clip: its verdict, every rule that it breaks, and what was measured."""
-    dataset = show.opened(out)
+    dataset = terminal.opened(out)
     row = _row(dataset, clip)
-    show.console.print(
+    terminal.console.print(
         f"[bold]{row['clip_id'][0].as_py()}[/]  {escape(row['uri'][0].as_py())}  "
         f"{row['start_s'][0].as_py():.2f}–{row['end_s'][0].as_py():.2f} s"
     )
     selection_id = dataset.latest_selection()
     if selection_id is None:
-        show.console.print("no selection yet: `reelmill select` makes one")
+        terminal.console.print("no selection yet: `reelmill select` makes one")
         policy = Policy()
     else:
         policy = _policy(dataset, selection_id)
-        show.console.print(_verdict({n: row[n][0].as_py() for n in _VERDICT}))
+        terminal.console.print(_verdict({n: row[n][0].as_py() for n in _VERDICT}))
     _print_rules(dataset, policy, row)
 
 
@@ -81,11 +81,11 @@ def _print_rules(dataset: Dataset, policy: Policy, row: Any) -> None:
     ids = row["clip_id"].to_pylist()
     for use, beginnings in (("keep", policy.include), ("leave out", policy.exclude)):
         if listed(beginnings, ids).any():
-            show.console.print(f"it is on the list of clips to {use}")
+            terminal.console.print(f"it is on the list of clips to {use}")
     for breach in label_breaches(dataset, policy, ids):
         if breach is not None:
             said = f"labels: {breach.found}; wanted: {breach.wanted}"
-            show.console.print(f"{escape(said)}  [red]{breach.reason}[/]")
+            terminal.console.print(f"{escape(said)}  [red]{breach.reason}[/]")
     (rules,) = [rules for part, rules in rules_of(dataset, policy, row) if part.any()]
     values = {name: float(found[0]) for name, found in numbers(row).items()}
     words = {name: row[name][0].as_py() for name in TAGS}
@@ -101,7 +101,7 @@ def _print_rules(dataset: Dataset, policy: Policy, row: Any) -> None:
         if word is not None:
             wanted = _words(rules.tags.get(name, Words()))
             table.add_row(name, word, wanted, _mark(name, broken, wanted))
-    show.console.print(table)
+    terminal.console.print(table)
 
 
 def _mark(name: str, broken: dict[str, Any], wanted: str) -> str:

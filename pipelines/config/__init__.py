@@ -4,11 +4,11 @@ Every key is a field of a dataclass in `curation` or `tokenizer`; there is no se
 An unknown key is an error that names the nearest known one.
 """
 
-from pipelines.config.checked import ConfigError
-from pipelines.config.layers import profiles_folder
+from pipelines.config.merge import profiles_folder
+from pipelines.config.policy import recorded_policy
 from pipelines.config.profile import Profile, load
-from pipelines.config.rules import recorded_policy
-from pipelines.config.sections import Execution, known_keys
+from pipelines.config.schema import Execution, known_keys
+from pipelines.config.validation import ConfigError
 
 __all__ = [
     "ConfigError",

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curation.caption import FactsCaption
-from curation.caption.contract import Captioner
+from curation.caption.base import Captioner
 from curation.embed import EMBEDDERS
-from curation.media.child import Limits
-from curation.media.watch import Sampling
+from curation.media.decode import Sampling
+from curation.media.sandbox import Limits
 from curation.render.stage import RenderClips
 from curation.scan.stage import Scan
 from curation.scores import SCORES
 from curation.select.policy import Policy
-from pipelines.config.checked import ConfigError, checked, refuse_unknown
-from pipelines.config.layers import change_value, find, laid_over, profiles_folder, read
-from pipelines.config.rules import policy
-from pipelines.config.sections import CHOSEN, READ_BY, SECTIONS, Execution
-from tokenizer.load import load as load_tokenizer
-from tokenizer.tokenize import Tokenize
+from pipelines.config.merge import change_value, find, laid_over, profiles_folder, read
+from pipelines.config.policy import policy
+from pipelines.config.schema import CHOSEN, READ_BY, SECTIONS, Execution
+from pipelines.config.validation import ConfigError, checked, refuse_unknown
+from tokenizer.models.load import load as load_tokenizer
+from tokenizer.tokenize.stage import Tokenize
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import captions
+from curation import caption_tables
 from curation.records import Caption, CaptionedClip
 from pipelines.report import histogram
 from pipelines.report.histogram import Histogram, Layer
-from pipelines.report.output import Output
+from pipelines.report.snapshot import Output
 
 _MOST_REPEATED = 3
 
@@ -57,7 +57,7 @@ class Captions:
 
 def gather(output: Output) -> list[Captions]:
     """One entry a table, the one that was filled last first."""
-    found = [_table(output, name) for name in captions.tables(output.dataset.catalog)]
+    found = [_table(output, name) for name in caption_tables.tables(output.dataset.catalog)]
     return [one for one in found if one.clips or one.failed]
 
 
@@ -65,7 +65,7 @@ def _table(output: Output, name: str) -> Captions:
     catalog = output.dataset.catalog
     short = name.removeprefix("captions/")
     rows = output.dataset.side(name, Caption)
-    known = captions.announced(catalog, name)
+    known = caption_tables.announced(catalog, name)
     if known is not None:
         rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(known), pa.string())))
     outcomes = catalog.read(name.replace("captions/", "captioned/", 1), CaptionedClip)
@@ -98,7 +98,7 @@ def _total(rows: pa.Table, column: str) -> int:
 
 
 def _answers(output: Output, name: str) -> list[Answers]:
-    table = captions.answers(output.dataset.catalog, name)
+    table = caption_tables.answers(output.dataset.catalog, name)
     questions = [question for question in table.column_names if question != "clip_id"]
     return [
         Answers(

@@ -12,10 +12,10 @@ import numpy as np
 
 from curation.records import Verdict
 from curation.select.policy import FILTER_REASONS
-from pipelines.leaves import leaves
-from pipelines.report.output import Output, parsed
+from pipelines.config.flatten import leaves
+from pipelines.report.formatting import thousands
 from pipelines.report.pictures import Sheet, Tile, tiles_of
-from pipelines.report.readable import thousands
+from pipelines.report.snapshot import Output, parsed
 
 BEFORE = "before"
 """Names the selection before the newest."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import jinja2
 
+from pipelines.report.formatting import number
 from pipelines.report.histogram import axis
-from pipelines.report.readable import number
 
 _WIDTH, _HEIGHT = 360.0, 160.0
 """Size of a panel's plotting area, in units of the picture."""

@@ -11,8 +11,8 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from pipelines.report.facts import Counts
-from pipelines.report.readable import share, thousands
+from pipelines.report.formatting import share, thousands
+from pipelines.report.totals import Counts
 
 _THINNEST = 0.4
 

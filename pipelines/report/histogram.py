@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.select.policy import Range
-from pipelines.report.output import Floats
-from pipelines.report.readable import number, thousands
+from pipelines.report.formatting import number, thousands
+from pipelines.report.snapshot import Floats
 
 WIDTH, HEIGHT = 320.0, 104.0
 """Size of the plotting area, in units of the picture."""

@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curation.dataset import Dataset
 from curation.records import Thumbnail
-from curation.scan.watcher import THUMBNAILS
+from curation.scan.collector import THUMBNAILS
 from curation.storage import Storage
+from pipelines.report.formatting import base_name, clock, duration
 from pipelines.report.pictures import Tile, shrunk
-from pipelines.report.readable import base_name, clock, duration
 
 
 def write_hits(dataset: Dataset, hits: pa.Table, title: str, path: Path) -> Path:

@@ -27,19 +27,19 @@ from curation.storage import Storage
 from pipelines.report import (
     captions,
     comparison,
-    facts,
+    formatting,
     funnel,
     histogram,
     pictures,
-    readable,
     tags,
     timing,
-    tokens,
+    tokenizers,
+    totals,
 )
-from pipelines.report.facts import Counts
 from pipelines.report.histogram import Histogram, Layer
-from pipelines.report.output import Output
-from pipelines.report.tokens import Tokens
+from pipelines.report.snapshot import Output
+from pipelines.report.tokenizers import Tokens
+from pipelines.report.totals import Counts
 
 _VERDICTS = ("kept", "duplicate", "filtered")
 
@@ -78,11 +78,11 @@ def page(output: Output, compare: str | None = None) -> str:
         lstrip_blocks=True,
     )
     names = ("thousands", "share", "duration", "number", "large", "size", "base_name")
-    environment.filters |= {name: getattr(readable, name) for name in names}
+    environment.filters |= {name: getattr(formatting, name) for name in names}
     script = environment.get_template("report.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    counts = facts.gather(output)
-    made = tokens.gather(output)
+    counts = totals.gather(output)
+    made = tokenizers.gather(output)
     return environment.get_template("report.html").render(
         script=Markup(script),
         script_digest=digest,
@@ -100,10 +100,10 @@ def page(output: Output, compare: str | None = None) -> str:
         captions=captions.gather(output),
         comparison=None if compare is None else comparison.compare(output, compare),
         pictures=pictures.gather(output),
-        failed_inputs=facts.failed_inputs(output),
-        failed_clips=facts.failed_clips(output),
-        remarks=facts.remarks(output),
-        most_remarks=facts.MOST_FAILURES,
+        failed_inputs=totals.failed_inputs(output),
+        failed_clips=totals.failed_clips(output),
+        remarks=totals.remarks(output),
+        most_remarks=totals.MOST_FAILURES,
         tokenizers=[_tokenizer(found) for found in made],
         stages=timing.gather(output, counts),
     )
@@ -127,28 +127,28 @@ class Tokenizer:
 
 
 def _totals(counts: Counts, made: list[Tokens], selected: bool) -> list[Total]:
-    beside = f"{readable.thousands(sum(counts.failed.values()))} failed"
+    beside = f"{formatting.thousands(sum(counts.failed.values()))} failed"
     if waiting := len(counts.unwatched):
-        beside += f", {readable.thousands(waiting)} never watched"
-    mean = readable.duration(counts.clips_s / max(1, counts.clips))
+        beside += f", {formatting.thousands(waiting)} never watched"
+    mean = formatting.duration(counts.clips_s / max(1, counts.clips))
     totals = [
-        Total("Inputs", readable.thousands(counts.inputs + waiting), beside),
-        Total("Source video", readable.duration(counts.source_s), "distinct files"),
-        Total("Clips", readable.thousands(counts.clips), f"{mean} long on average"),
+        Total("Inputs", formatting.thousands(counts.inputs + waiting), beside),
+        Total("Source video", formatting.duration(counts.source_s), "distinct files"),
+        Total("Clips", formatting.thousands(counts.clips), f"{mean} long on average"),
     ]
     if not selected:
         return [*totals, Total("Kept", "–", "no selection yet")]
-    clips_kept = f"{readable.share(counts.kept, counts.clips)} of the clips"
-    video_kept = f"{readable.share(counts.kept_s, counts.source_s)} of the video"
-    totals.append(Total("Kept", readable.thousands(counts.kept), clips_kept))
-    totals.append(Total("Kept video", readable.duration(counts.kept_s), video_kept))
+    clips_kept = f"{formatting.share(counts.kept, counts.clips)} of the clips"
+    video_kept = f"{formatting.share(counts.kept_s, counts.source_s)} of the video"
+    totals.append(Total("Kept", formatting.thousands(counts.kept), clips_kept))
+    totals.append(Total("Kept video", formatting.duration(counts.kept_s), video_kept))
     if made and made[0].is_current:
         first = made[0]
-        clips = f"of {readable.thousands(first.clips)} clips"
-        totals.append(Total("Token windows", readable.thousands(first.windows), clips))
+        clips = f"of {formatting.thousands(first.clips)} clips"
+        totals.append(Total("Token windows", formatting.thousands(first.windows), clips))
         words, count = first.amount
-        weights = [f"{readable.size(head.size_bytes)} of {head.name}" for head in first.heads[:1]]
-        totals.append(Total(words.capitalize(), readable.large(count), "".join(weights)))
+        weights = [f"{formatting.size(head.size_bytes)} of {head.name}" for head in first.heads[:1]]
+        totals.append(Total(words.capitalize(), formatting.large(count), "".join(weights)))
     return totals
 
 
@@ -157,7 +157,7 @@ def amount(made: list[Tokens]) -> str:
     if not made or not made[0].is_current:
         return ""
     words, count = made[0].amount
-    return f"{readable.thousands(made[0].windows)} windows, {readable.large(count)} {words}"
+    return f"{formatting.thousands(made[0].windows)} windows, {formatting.large(count)} {words}"
 
 
 def _reasons(counts: Counts) -> Iterator[tuple[str, str, int]]:

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from curation.records import Caption, Thumbnail
-from curation.scan.watcher import THUMBNAILS
+from curation.scan.collector import THUMBNAILS
 from curation.select.policy import FILTER_REASONS, LIMITS
-from pipelines.report.output import Output
-from pipelines.report.readable import base_name, clock, duration, number, thousands
+from pipelines.report.formatting import base_name, clock, duration, number, thousands
+from pipelines.report.snapshot import Output
 
 MOST_KEPT = 120
 MOST_FILTERED = 24

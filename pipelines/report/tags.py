@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.select.tags import TAGS
-from pipelines.report.output import Output
 from pipelines.report.pictures import Tile, tiles_of
+from pipelines.report.snapshot import Output
 
 MOST_OF_A_WORD = 12
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from curation.records import Render
-from pipelines.report.facts import Counts
-from pipelines.report.output import Output, parsed
-from tokenizer.tokenize import TokenizedClip
+from pipelines.report.snapshot import Output, parsed
+from pipelines.report.totals import Counts
+from tokenizer.tokenize.stage import TokenizedClip
 
 _STEPS = ("scan", "select", "render", "tokenize")
 

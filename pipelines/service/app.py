@@ -13,26 +13,18 @@ from starlette.responses import JSONResponse
 
 from curation.listing import ListingError
 from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
-from curation.search.mistakes import SearchError
+from curation.search.errors import SearchError
 from pipelines.config import ConfigError
-from pipelines.service import (
-    clip_routes,
-    insight_routes,
-    job_routes,
-    output_routes,
-    page_routes,
-    search_routes,
-    source_routes,
-)
-from pipelines.service.access import Reader, anyone
-from pipelines.service.guard import COOKIE, Guard
-from pipelines.service.order import OrderError
+from pipelines.service.api_keys import Scope
+from pipelines.service.auth import Reader, anyone
+from pipelines.service.jobs.commands import OrderError
+from pipelines.service.jobs.queue import QueueError
+from pipelines.service.middleware import COOKIE, Guard
 from pipelines.service.outputs import NoOutputError
 from pipelines.service.previews import BusyError
-from pipelines.service.queue import QueueError
+from pipelines.service.routes import clips, collections, jobs, page, search, sources, statistics
+from pipelines.service.schemas import Record
 from pipelines.service.service import Service
-from pipelines.service.tokens import Scope
-from pipelines.service.wish import Record
 
 _REFUSED: dict[type[Exception], int] = {
     OrderError: 422, ConfigError: 422, ListingError: 422, SearchError: 422,
@@ -44,7 +36,7 @@ _LATER: dict[type[Exception], tuple[int, str]] = {
 }
 """What may go well in a moment."""
 _ROUTES = (
-    job_routes, output_routes, insight_routes, source_routes, clip_routes, search_routes,
+    jobs, collections, statistics, sources, clips, search,
 )  # fmt: skip
 _RETRY_S = "5"
 
@@ -87,7 +79,7 @@ def create_app(service: Service) -> FastAPI:
         responses={code: {"description": words} for code, words in _ANSWERS.items()},
     )
     _add_own(app, service)
-    page_routes.add(app)
+    page.add(app)
     for routes in _ROUTES:
         routes.add(app, service)
     _add_handlers(app)

@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx2
 
-from pipelines.service.wish import FINAL
+from pipelines.service.schemas import FINAL
 
 DEFAULT = "http://127.0.0.1:8470"
 _TRIES = 5

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from curation.search.mistakes import SearchError
+from curation.search.errors import SearchError
 from curation.select.policy import LIMITS
 from curation.select.tags import TAGS
-from curation.where import matching
+from curation.sql_filter import matching
 
 Bools = npt.NDArray[np.bool_]
 _NO_FACETS = ("clip_id", "source_id", "uri", "caption", "duplicate_of", "time_base", "group_id")

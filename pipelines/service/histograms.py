@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from curation.select.policy import LIMITS
 from pipelines.report.histogram import axis
-from pipelines.report.output import Floats, Output
+from pipelines.report.snapshot import Floats, Output
 
 BINS = 40
 _VERDICTS = ("kept", "duplicate", "filtered")

@@ -8,8 +8,8 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from pipelines.service.queue import Queue
-from pipelines.service.wish import State
+from pipelines.service.jobs.queue import Queue
+from pipelines.service.schemas import State
 
 
 class Metrics:

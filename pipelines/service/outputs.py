@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from curation.dataset import Dataset
 from curation.storage import Storage, storage_faults
-from pipelines.service.wish import NAME
+from pipelines.service.schemas import NAME
 
 Made = TypeVar("Made")
 _KEPT = 24

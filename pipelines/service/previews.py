@@ -11,11 +11,11 @@ import os
 import threading
 from pathlib import Path
 
-from curation.media.child import Limits
 from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
+from curation.media.sandbox import Limits
 from curation.records import Clip, Source
-from curation.render.original import original
+from curation.render.source_file import original
 from curation.storage import Storage
 
 _LIMITS = Limits(cpu_s=60, wall_s=90)

@@ -8,16 +8,16 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.service.api_keys import Tokens
 from pipelines.service.database import Database
-from pipelines.service.local import JobFolder, Local
+from pipelines.service.jobs.commands import Orders
+from pipelines.service.jobs.local_backend import JobFolder, Local
+from pipelines.service.jobs.queue import Queue
+from pipelines.service.jobs.supervisor import Supervisor
 from pipelines.service.metrics import Metrics
-from pipelines.service.order import Orders
 from pipelines.service.outputs import Outputs
 from pipelines.service.previews import Previews
-from pipelines.service.queue import Queue
 from pipelines.service.settings import Settings
-from pipelines.service.supervisor import Supervisor
-from pipelines.service.tokens import Tokens
 
 
 class StateInUseError(ValueError):
@@ -46,7 +46,7 @@ class Service:
         queue, outputs = Queue(database), Outputs(settings.root)
         jobs = settings.state / "jobs"
         if settings.ray_address:
-            from pipelines.service.on_ray import OnRayJobs
+            from pipelines.service.jobs.ray_backend import OnRayJobs
 
             backend: Local | OnRayJobs = OnRayJobs(
                 jobs, settings.ray_address, settings.ray_environment, settings.root

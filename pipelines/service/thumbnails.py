@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.catalog import Catalog
-from curation.scan.watcher import THUMBNAILS
+from curation.scan.collector import THUMBNAILS
 from curation.storage import storage_faults
 
 _MOST_BYTES = 64 << 20

@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from curation.dataset import Dataset
 from curation.reasons import EnvironmentFaultError
-from pipelines.verify import accounts, files, outcomes, sides
-from pipelines.verify.promise import Promise
+from pipelines.verify import clip_tables, files, outcomes, selections
+from pipelines.verify.invariant import Promise
 
 __all__ = ["Promise", "verify"]
 
 _CHECKS: dict[str, Callable[[Dataset, Promise], None]] = {
     "Every listed input has exactly one outcome": outcomes.inputs,
-    "Every clip is accounted for: kept, filtered, duplicate or failed": accounts.accounted,
+    "Every clip is accounted for: kept, filtered, duplicate or failed": selections.accounted,
     "Every file exists with its recorded size and digest": files.intact,
-    "Every clip is named by its content, so a rerun finds the same": accounts.identities,
-    "Every finished clip has all its token windows and captions, once": sides.finished,
-    "Every source is there wholly or not at all": sides.whole,
+    "Every clip is named by its content, so a rerun finds the same": selections.identities,
+    "Every finished clip has all its token windows and captions, once": clip_tables.finished,
+    "Every source is there wholly or not at all": clip_tables.whole,
 }
 
 

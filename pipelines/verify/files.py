@@ -10,7 +10,7 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.records import Render
-from pipelines.verify.promise import Promise
+from pipelines.verify.invariant import Promise
 
 _TABLES = ("listed", "passed_over", "sources", "clips", "signatures", "thumbnails", "selection",
            "subsets", "runs")  # fmt: skip

@@ -6,12 +6,12 @@ import json
 
 from curation import records
 from curation.dataset import Dataset
-from curation.inputs import pending
+from curation.pending_inputs import pending
 from curation.reasons import INPUT_REASONS
 from curation.records import CaptionedClip, Render, Run, Source
-from pipelines.drive import AWAY
-from pipelines.verify.promise import Promise
-from tokenizer.tokenize import TokenizedClip
+from pipelines.run.step_runner import AWAY
+from pipelines.verify.invariant import Promise
+from tokenizer.tokenize.stage import TokenizedClip
 
 _NO_ROWS = (AWAY, "filled", "not_filled")
 """Counts of what has no outcome yet, and of sources that had theirs before."""

@@ -13,10 +13,10 @@ import pytest
 
 from curation import records
 from curation.listing import entry_at
-from curation.media import child
-from curation.media.allow import ffmpeg as program
+from curation.media import sandbox
+from curation.media.allowlist import ffmpeg as program
+from curation.media.decode import Frames
 from curation.media.timeline import Timeline
-from curation.media.watch import Frames
 from curation.records import Clip, Source
 from curation.sample import Coding, numbered
 from curation.scan.shots import FixedWindows, Shot
@@ -97,8 +97,8 @@ def scan_spans() -> Callable[..., Scanned]:
 def verdict() -> Callable[..., Source]:
     """The row that scan writes for a path."""
 
-    def scan(path: object, limits: child.Limits | None = None) -> Source:
-        stage = Scan(shots=FixedWindows(), limits=limits or child.Limits())
+    def scan(path: object, limits: sandbox.Limits | None = None) -> Source:
+        stage = Scan(shots=FixedWindows(), limits=limits or sandbox.Limits())
         return stage.setup()(ScanItem(entry_at(str(path), {}))).source
 
     return scan

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from curation import records
-from curation.captions import NoCaptionsError
+from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
 from curation.records import Caption, CaptionedClip
 from tests import rows

@@ -15,10 +15,10 @@ from curation.catalog import Catalog, NewFile, StaleWriterError
 from curation.dataset import Dataset
 from curation.reasons import EnvironmentFaultError
 from curation.records import Caption, Clip
+from curation.scan.collector import EMBEDDINGS
 from curation.scan.shots import ContentChange
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
-from curation.scan.watcher import EMBEDDINGS
 from curation.storage import Storage
 from tests import rows, s3
 from tests.outputs import ROOT, environment

@@ -8,8 +8,8 @@ import pytest
 from curation import records, subset
 from curation.dataset import Dataset, source_rows
 from curation.records import Embedding, Source, Verdict
-from curation.scan.watcher import EMBEDDINGS
-from curation.select.judge import numbers
+from curation.scan.collector import EMBEDDINGS
+from curation.select.filter import numbers
 from curation.select.policy import LIMITS
 from tests import rows
 

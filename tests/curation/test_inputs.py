@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curation import inputs, records
+from curation import pending_inputs, records
 from curation.catalog import Catalog
 from curation.listing import listing
 from curation.records import Source
@@ -19,7 +19,7 @@ def catalog(tmp_path) -> Catalog:
 
 
 def listed(catalog: Catalog, *places: Path) -> None:
-    inputs.record(catalog, listing(map(str, places)))
+    pending_inputs.record(catalog, listing(map(str, places)))
 
 
 def videos(folder: Path, *names: str) -> Path:
@@ -30,11 +30,11 @@ def videos(folder: Path, *names: str) -> Path:
 
 
 def waiting(catalog: Catalog) -> list[str]:
-    return [Path(uri).name for uri in inputs.pending(catalog)["uri"].to_pylist()]
+    return [Path(uri).name for uri in pending_inputs.pending(catalog)["uri"].to_pylist()]
 
 
 def watched(catalog: Catalog, *names: str) -> None:
-    rows = inputs.pending(catalog).to_pylist()
+    rows = pending_inputs.pending(catalog).to_pylist()
     done = [
         Source(row["uri"], row["size_bytes"], row["modified"], "failed", "not_video")
         for row in rows
@@ -44,7 +44,7 @@ def watched(catalog: Catalog, *names: str) -> None:
 
 
 def test_nothing_waits_where_nothing_was_listed(catalog):
-    assert (waiting(catalog), inputs.passed_over(catalog)) == ([], {})
+    assert (waiting(catalog), pending_inputs.passed_over(catalog)) == ([], {})
 
 
 def test_what_has_no_outcome_waits(catalog, tmp_path):
@@ -52,7 +52,7 @@ def test_what_has_no_outcome_waits(catalog, tmp_path):
     listed(catalog, folder)
     watched(catalog, "a.mp4", "c.mp4")
     assert waiting(catalog) == ["b.mp4"]
-    (row,) = inputs.pending(catalog).to_pylist()
+    (row,) = pending_inputs.pending(catalog).to_pylist()
     assert (row["place"], row["size_bytes"]) == (str(folder), 5)
     watched(catalog, "b.mp4")
     assert waiting(catalog) == []
@@ -75,7 +75,7 @@ def test_an_input_that_changed_waits_as_it_is_now(catalog, tmp_path):
     listed(catalog, folder)
     (folder / "a.mp4").write_bytes(b"1234567")
     listed(catalog, folder)
-    assert inputs.pending(catalog)["size_bytes"].to_pylist() == [7]
+    assert pending_inputs.pending(catalog)["size_bytes"].to_pylist() == [7]
     watched(catalog, "a.mp4")
     assert waiting(catalog) == []
 
@@ -121,7 +121,7 @@ def test_what_another_place_gave_goes_on_waiting(catalog, tmp_path):
 def test_inputs_that_wait_are_withdrawn_by_hand(catalog, tmp_path):
     folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
     listed(catalog, folder)
-    inputs.withdraw(catalog, inputs.pending(catalog))
+    pending_inputs.withdraw(catalog, pending_inputs.pending(catalog))
     assert waiting(catalog) == []
     listed(catalog, folder)
     assert waiting(catalog) == ["a.mp4", "b.mp4"], "until they are listed again"
@@ -130,11 +130,11 @@ def test_inputs_that_wait_are_withdrawn_by_hand(catalog, tmp_path):
 def test_of_what_was_passed_over_the_newest_listing_of_a_place_counts(catalog, tmp_path):
     folder, other = videos(tmp_path / "v", "n.txt", "m.txt", "x"), videos(tmp_path / "w", "x.doc")
     listed(catalog, folder, other)
-    assert inputs.passed_over(catalog) == {
+    assert pending_inputs.passed_over(catalog) == {
         str(folder): Counter({".txt": 2, "no ending": 1}), str(other): Counter({".doc": 1}),
     }  # fmt: skip
     (folder / "n.txt").unlink()
     (other / "x.doc").unlink()
     listed(catalog, folder, other)
-    found = inputs.passed_over(catalog)
+    found = pending_inputs.passed_over(catalog)
     assert found == {str(folder): {".txt": 1, "no ending": 1}, str(other): {}}

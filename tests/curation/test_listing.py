@@ -10,14 +10,14 @@ import pytest
 
 from curation.catalog import Catalog
 from curation.listing import Entry, ListingError, entry_at, list_inputs, listing
-from curation.media.allow import CONTAINERS, VIDEO_SUFFIXES
+from curation.media.allowlist import CONTAINERS, VIDEO_SUFFIXES
 from curation.records import Source
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.storage import Storage
-from pipelines.drive import Tally, drive
-from pipelines.executor import InProcess
+from pipelines.run.executor import InProcess
+from pipelines.run.step_runner import Tally, drive
 from tests import s3
 
 ODD_NAMES = [

@@ -9,7 +9,7 @@ import pytest
 
 from curation import records
 from curation.catalog import Catalog
-from curation.place import check_room, check_tables, check_writable
+from curation.output_location import check_room, check_tables, check_writable
 from curation.reasons import EnvironmentFaultError
 from curation.records import Caption
 from curation.storage import PlaceError, Storage

@@ -30,7 +30,7 @@ from curation.records import (
 )
 from curation.scores import SCORES
 from tokenizer.shards import TokenWindow
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize.stage import TokenizedClip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [

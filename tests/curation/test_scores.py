@@ -13,10 +13,10 @@ from curation.sample import read_number
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
 from curation.sample.texture import noise
-from curation.scan.measures import within_clip
+from curation.scan.collector import EMBEDDINGS, THUMBNAILS, jpeg
+from curation.scan.score_aggregator import within_clip
 from curation.scan.shots import ContentChange
 from curation.scan.stage import Scan, ScanItem
-from curation.scan.watcher import EMBEDDINGS, THUMBNAILS, jpeg
 from curation.scores import SCORES, Look
 from curation.scores.borders import Borders
 from curation.scores.exposure import Exposure

@@ -11,22 +11,22 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.listing import Entry, list_inputs
-from curation.media.child import Limits
+from curation.media.sandbox import Limits
 from curation.records import Clip, Embedding, Render, Source, Thumbnail
 from curation.render.stage import RenderClips
 from curation.render.step import RenderStep
 from curation.sample import numbered
+from curation.scan.collector import EMBEDDINGS, THUMBNAILS
 from curation.scan.shots import ContentChange, FixedWindows
 from curation.scan.stage import Scan, ScanItem
 from curation.scan.step import ScanStep, SettingsError
-from curation.scan.watcher import EMBEDDINGS, THUMBNAILS
 from curation.scores import DEFAULT_SCORES, SCORES, table_name
 from curation.select.policy import Policy, Range
 from curation.select.selection import select
 from curation.stage import Done, Failed
 from curation.storage import Storage
-from pipelines.drive import Tally, drive
-from pipelines.executor import InProcess
+from pipelines.run.executor import InProcess
+from pipelines.run.step_runner import Tally, drive
 from tests import rows
 
 STAGE = Scan(shots=ContentChange(), max_clip_s=1.0)

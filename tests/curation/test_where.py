@@ -3,7 +3,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from curation.where import matching
+from curation.sql_filter import matching
 
 TABLE = pa.table({
     "row": [0, 1, 2], "uri": ["a.mp4", "it's.mp4", None], "motion": [0.1, None, 0.5],

@@ -15,7 +15,7 @@ from curation.storage import Storage
 from tests.rows import Looks, clip_of, scanned
 from tests.tokenizer.conftest import moving_pattern
 from tests.tokenizer.pieces import clip_file, rows_of
-from tokenizer.load import load
+from tokenizer.models.load import load
 from tokenizer.shards import TokenWindow, metadata, write_shard
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.examples.test_trainer import batch_of
-from tokenizer import fsq
+from tokenizer.models import fsq
 from train_ar import CodeModel, Digits
 from train_flow import FlowModel
 

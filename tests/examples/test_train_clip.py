@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import train_clip
-from curation.embed.clip import OpenClip
+from curation.embed.clip_embedder import OpenClip
 from curation.embed.open_clip import Model, find
 from curation.sample.captioned import FIELDS, things
 

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import pytest
 
-from curation.caption.contract import Budget, CaptionedBatch
+from curation.caption.base import Budget, CaptionedBatch
 from curation.records import CaptionedClip
 from curation.stage import Done, Fault, Needs
-from pipelines.budget import Budgeted
-from pipelines.executor import InProcess
+from pipelines.run.budgeted_executor import Budgeted
+from pipelines.run.executor import InProcess
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from curation.dataset import Dataset
 from curation.records import Caption, CaptionedClip
 from pipelines.report import write_report
 from pipelines.report.captions import Answers, gather
-from pipelines.report.output import Output
+from pipelines.report.snapshot import Output
 from tests.rows import Looks, clip_of, scanned
 
 SAID = ("A red car.", "A red car.", "Rain, rain at <b>night</b>", None)

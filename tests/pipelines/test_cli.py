@@ -14,13 +14,13 @@ import pytest
 
 from curation.catalog import StaleWriterError
 from curation.dataset import Dataset
-from curation.media.clips import ClipReader
+from curation.media.clip_reader import ClipReader
 from curation.reasons import EnvironmentFaultError
 from curation.records import Render
 from curation.sample import numbered
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
-from tokenizer.quality import psnr_db
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.metrics import psnr_db
+from tokenizer.tokenize.stage import TokenizedClip
 
 COMMANDS = [
     "curate", "scan", "select", "render", "tokenize", "verify", "report", "sample", "tokenizer fit",
@@ -154,7 +154,7 @@ def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch,
     def full(*_):
         raise fault("disk [full]")
 
-    monkeypatch.setattr("pipelines.job.select", full)
+    monkeypatch.setattr("pipelines.run.pipeline.select", full)
     ended = reelmill("select", copied.out, *copied.options)
     assert ended.code == 4
     assert ended.err == (
@@ -214,7 +214,9 @@ def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, cura
 
 
 def test_a_termination_stops_the_job_like_an_interrupt(reelmill, copied, monkeypatch):
-    monkeypatch.setattr("pipelines.job.select", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(
+        "pipelines.run.pipeline.select", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
     ended = reelmill("select", copied.out, *copied.options)
     assert (ended.code, ended.err[:17]) == (4, "reelmill: stopped")
 

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from curation.media.child import Limits
+from curation.media.sandbox import Limits
 from curation.scan.shots import ContentChange, FixedWindows, TransNetV2
 from curation.scores import SCORES
 from curation.select.policy import Range
 from pipelines.config import ConfigError, Profile, known_keys, load
-from tokenizer.tokenize import Tokenize
+from tokenizer.tokenize.stage import Tokenize
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ import pytest
 
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Away, Done, Failed, Fault, attempt
-from pipelines.drive import Tally, drive
-from pipelines.executor import ClusterError, ExecutorLostError, InProcess, set_up
+from pipelines.run.executor import ClusterError, ExecutorLostError, InProcess, set_up
+from pipelines.run.step_runner import Tally, drive
 from tests.outputs import ROOT
 from tests.pipelines.stages import Shout, Stillborn, Word
 
 
 @pytest.fixture(scope="module")
 def ray_executor():
-    from pipelines.ray_executor import OnRay, cluster
+    from pipelines.run.ray_executor import OnRay, cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
@@ -151,7 +151,7 @@ def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
 
 
 def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
-    from pipelines import ray_executor as module
+    from pipelines.run import ray_executor as module
 
     monkeypatch.setattr(module, "_SLICE", 3)
     words = [f"w{n}" for n in range(5)]
@@ -170,7 +170,7 @@ def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
     ],
 )
 def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb, words):
-    from pipelines.ray_executor import OnRay
+    from pipelines.run.ray_executor import OnRay
 
     with pytest.raises(ClusterError, match=words):
         list(OnRay(workers).run(Shout(str(tmp_path), memory_mb), [Word("one")]))
@@ -179,7 +179,7 @@ def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb
 def test_losing_the_cluster_is_a_fault(tmp_path, monkeypatch):
     import ray
 
-    from pipelines.ray_executor import OnRay
+    from pipelines.run.ray_executor import OnRay
 
     def gone():
         raise ray.exceptions.RpcError("failed to connect to all addresses")
@@ -191,7 +191,7 @@ def test_losing_the_cluster_is_a_fault(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
-    from pipelines.ray_executor import cluster
+    from pipelines.run.ray_executor import cluster
 
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -205,7 +205,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
 def test_ray_that_does_not_start_is_an_error_with_words_and_gives_signals_back(monkeypatch):
     import ray
 
-    from pipelines.ray_executor import cluster
+    from pipelines.run.ray_executor import cluster
 
     def init(**_):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from curation.embed.labels import Aesthetic, Label
+from curation.label.label_file import read_labels
+from curation.label.zero_shot import Aesthetic, Label
 from pipelines.config import ConfigError
-from pipelines.labels import read_labels
 from tests.outputs import ROOT
 
 GOOD = """

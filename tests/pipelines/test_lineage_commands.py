@@ -10,7 +10,7 @@ from curation.dataset import Dataset
 from curation.records import Render
 from tokenizer.feed import Choice, TokenFeed, Tokens
 from tokenizer.shards import TokenWindow
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize.stage import TokenizedClip
 
 SLOW = ("--set", "encoding.fps=12")
 

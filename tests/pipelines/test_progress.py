@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from pipelines import progress
-from pipelines.drive import Tally
+from pipelines.run import progress
+from pipelines.run.step_runner import Tally
 
 
 @pytest.fixture

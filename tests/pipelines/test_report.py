@@ -20,11 +20,11 @@ from curation.scores.motion import MotionScores
 from curation.select.policy import Policy, Range
 from curation.select.selection import select
 from curation.select.tags import Words
-from pipelines.report import facts, histogram, pictures, readable, write_report
-from pipelines.report.output import Output
+from pipelines.report import formatting, histogram, pictures, totals, write_report
+from pipelines.report.snapshot import Output
 from tests.rows import Looks, clip_of, scanned
 from tokenizer.shards import TokenWindow
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize.stage import TokenizedClip
 
 HOSTILE = "<script>alert('x')</script>\"onload=\"y&amp;</title>.mp4"
 POLICY = {"limits": {"motion": {"min": 0.125}, "duration_s": {"max": 9.0}}, "copies": 0.9}
@@ -169,7 +169,7 @@ def test_headline_counts_equal_the_tables(finished, read):
 
 
 def test_counts_follow_every_clip_to_its_end(finished):
-    counts = facts.gather(Output.at(finished))
+    counts = totals.gather(Output.at(finished))
     assert (counts.scanned, counts.copies, dict(counts.failed)) == (
         3,
         1,
@@ -236,7 +236,7 @@ def test_pictures_are_small_jpegs(finished):
 
 def test_galleries_are_capped_and_say_so(finished, monkeypatch, read):
     monkeypatch.setattr(pictures, "MOST_KEPT", 1)
-    monkeypatch.setattr(facts, "MOST_FAILURES", 1)
+    monkeypatch.setattr(totals, "MOST_FAILURES", 1)
     page = read(finished)
     assert "First 1 of 2, spread evenly over all." in page.text
     assert "First 1 of 2." in page.text
@@ -379,15 +379,15 @@ def test_bars_of_a_histogram_add_up():
 
 
 @pytest.mark.parametrize(("read_as", "text"), [
-    (readable.share(1, 8), "12.5 %"), (readable.share(1, 10**6), "<0.1 %"),
-    (readable.share(999_999, 10**6), ">99.9 %"), (readable.share(3, 3), "100 %"),
-    (readable.share(0, 0), "–"), (readable.clock(83.46), "01:23.5"),
-    (readable.clock(3725.0), "1:02:05.0"), (readable.clock(59.97), "01:00.0"),
-    (readable.number(0.005), "0.005"), (readable.number(1234.5), "1,234"),
-    (readable.number(0), "0"), (readable.large(3_620_000), "3.62 M"),
-    (readable.large(9_999), "9,999"), (readable.size(1_568_079), "1.57 MB"),
-    (readable.duration(5430), "90.5 min"), (readable.duration(90_000), "25.0 h"),
-    (readable.base_name("s3://b/k/x.mp4"), "x.mp4"),
+    (formatting.share(1, 8), "12.5 %"), (formatting.share(1, 10**6), "<0.1 %"),
+    (formatting.share(999_999, 10**6), ">99.9 %"), (formatting.share(3, 3), "100 %"),
+    (formatting.share(0, 0), "–"), (formatting.clock(83.46), "01:23.5"),
+    (formatting.clock(3725.0), "1:02:05.0"), (formatting.clock(59.97), "01:00.0"),
+    (formatting.number(0.005), "0.005"), (formatting.number(1234.5), "1,234"),
+    (formatting.number(0), "0"), (formatting.large(3_620_000), "3.62 M"),
+    (formatting.large(9_999), "9,999"), (formatting.size(1_568_079), "1.57 MB"),
+    (formatting.duration(5430), "90.5 min"), (formatting.duration(90_000), "25.0 h"),
+    (formatting.base_name("s3://b/k/x.mp4"), "x.mp4"),
 ])  # fmt: skip
 def test_numbers_read_well(read_as, text):
     assert read_as == text
@@ -464,8 +464,8 @@ def test_tags_are_counted_and_shown_with_a_gallery_of_each_word(tmp_path):
     select(dataset, Policy(copies=None, tags={"camera": Words(deny=("pan_left",))}))
     page = Page(write_report(dataset, tmp_path / "report.html").read_text())
     assert "How the camera moves. 1 clips have no word." in page.text
-    assert f"static 2 clips, {readable.share(2, 4)}" in page.text
-    assert f"pan_left 1 clips, {readable.share(1, 4)}" in page.text
+    assert f"static 2 clips, {formatting.share(2, 4)}" in page.text
+    assert f"pan_left 1 clips, {formatting.share(1, 4)}" in page.text
     assert [a["id"] for tag, a in page.tags if a.get("id", "").startswith("tag-")] == [
         "tag-camera-static", "tag-camera-pan_left",
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from curation.select.policy import Policy, Range
 from curation.select.selection import select
 from pipelines.report import UnknownSelectionError, write_report
 from pipelines.report.comparison import compare
-from pipelines.report.output import Output
+from pipelines.report.snapshot import Output
 from tests.outputs import run as run_command
 from tests.rows import Looks, clip_of, scanned
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from curation.dataset import Dataset
-from curation.media.clips import ClipReader
+from curation.media.clip_reader import ClipReader
 from curation.records import Render, Run
 from curation.search import Search, SearchError
 from tokenizer.feed import Choice, TokenFeed, Tokens

@@ -3,7 +3,7 @@
 import pytest
 
 from curation.reasons import EnvironmentFaultError
-from pipelines.storage_mark import StorageMark
+from pipelines.run.storage_check import StorageMark
 
 
 def test_the_mark_is_made_once_and_holds_for_whoever_sees_it(tmp_path):

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from pipelines.report.curves import draw_curves
 from tests.tokenizer.train.conftest import rendered_clips
-from tokenizer.load import load
+from tokenizer.models.load import load
 
 SVG = "{http://www.w3.org/2000/svg}"
 

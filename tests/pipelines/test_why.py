@@ -6,8 +6,8 @@ import typer
 from curation.dataset import Dataset
 from pipelines import config
 from pipelines.cli.why import why
-from pipelines.executor import InProcess
-from pipelines.job import Job
+from pipelines.run.executor import InProcess
+from pipelines.run.pipeline import Job
 from tests.rows import Looks, clip_of, scanned
 
 LIMITS = ["copies=null", "motion.min=0.2", "camera.deny=[shaky]", "exclude=[]"]

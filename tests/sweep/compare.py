@@ -13,11 +13,11 @@ from PIL import Image
 
 from curation import records
 from curation.listing import entry_at
-from curation.media.child import Limits
 from curation.media.encode import Encoding
+from curation.media.sandbox import Limits
 from curation.reasons import MediaError
 from curation.records import Clip, Render, Source, Thumbnail
-from curation.render.clip_file import clip_file, frames_of, opened
+from curation.render.rendered_clip import clip_file, frames_of, opened
 from curation.render.stage import RenderBatch, RenderClips
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem, ScanResult

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from tokenizer.clip_file import ClipFile, Piece
-from tokenizer.encode import SliceEncoder, WindowEncoder
 from tokenizer.interface import Tokenizer, Video
 from tokenizer.shards import TokenWindow
+from tokenizer.tokenize.clip_windows import ClipFile, Piece
+from tokenizer.tokenize.encode import SliceEncoder, WindowEncoder
 from tokenizer.windows import Kind, fitted, padded, split
 
 

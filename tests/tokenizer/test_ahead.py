@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tokenizer.ahead import ahead
+from tokenizer.prefetch import ahead
 
 
 def counting(log, name, things, error=None):

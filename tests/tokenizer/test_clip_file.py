@@ -9,19 +9,19 @@ import pytest
 
 from curation import records
 from curation.listing import entry_at
-from curation.media.child import Limits
+from curation.media.sandbox import Limits
 from curation.reasons import MediaError
 from curation.records import Clip
-from curation.render.clip_file import clip_file
+from curation.render.rendered_clip import clip_file
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, numbered, read_number
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
 from curation.storage import Storage
-from tokenizer.clip_file import pieces
 from tokenizer.interface import Rate, Tokens
-from tokenizer.load import load
-from tokenizer.rows import row_of
+from tokenizer.models.load import load
+from tokenizer.tokenize.clip_windows import pieces
+from tokenizer.tokenize.rows import row_of
 from tokenizer.windows import fitted, split
 
 RATE = Rate(4, 8)

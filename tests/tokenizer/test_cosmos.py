@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.tokenizer.autoencoders import diffusers
-from tokenizer import fsq
-from tokenizer.cosmos import CosmosJit
 from tokenizer.interface import Rate
-from tokenizer.load import load
-from tokenizer.placement import Placement
+from tokenizer.models import fsq
+from tokenizer.models.cosmos import CosmosJit
+from tokenizer.models.inference import Placement
+from tokenizer.models.load import load
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),

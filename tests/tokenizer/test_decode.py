@@ -12,8 +12,8 @@ from curation.storage import Storage
 from tests.tokenizer.pieces import clip_file, rows_of
 from tests.tokenizer.recursive import Recursive
 from tokenizer.decode import TokensNotFoundError, decode_clip, decode_stored, decode_window
-from tokenizer.load import load
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.models.load import load
 from tokenizer.shards import BadTokensError, TokenWindow, metadata, write_shard
 
 CLIPS = {"aa11": 20, "aa22": 9, "bb33": 1}

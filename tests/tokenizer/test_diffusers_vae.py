@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from tests.tokenizer import autoencoders
 from tests.tokenizer.autoencoders import CLASSES, STATISTICS, WAN, write
-from tokenizer.diffusers_vae import FAMILIES, DiffusersVae
 from tokenizer.interface import Rate
-from tokenizer.load import load
-from tokenizer.placement import Placement
+from tokenizer.models.diffusers_vae import FAMILIES, DiffusersVae
+from tokenizer.models.inference import Placement
+from tokenizer.models.load import load
 
 diffusers = autoencoders.diffusers()
 

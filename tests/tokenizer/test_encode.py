@@ -10,11 +10,11 @@ from curation.reasons import EnvironmentFaultError, MediaError
 from tests.tokenizer.causal.conftest import untrained
 from tests.tokenizer.pieces import clip_file, pieces_of, rows_of
 from tests.tokenizer.recursive import Recursive
-from tokenizer.encode import SliceEncoder, WindowEncoder, encode_clips
 from tokenizer.interface import Tokens, Video
-from tokenizer.load import load
-from tokenizer.placement import Placement
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.models.inference import Placement
+from tokenizer.models.load import load
+from tokenizer.tokenize.encode import SliceEncoder, WindowEncoder, encode_clips
 
 PCA = load("pca-8x8x8")
 

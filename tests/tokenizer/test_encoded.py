@@ -6,7 +6,7 @@ from curation import records
 from curation.dataset import Dataset
 from curation.records import Render, Verdict
 from tests.rows import ran
-from tokenizer.encoded import encoded
+from tokenizer.renders import encoded
 
 PLAIN, BLURRED = "renders/encode-1", "renders/encode-2"
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from curation.media.clips import ClipReader
-from tokenizer.fit import fit
-from tokenizer.fit_clips import clip_windows, fit_from_clips
+from curation.media.clip_reader import ClipReader
 from tokenizer.interface import Rate
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.train.pca_clips import clip_windows, fit_from_clips
+from tokenizer.train.pca_fit import fit
 
 RATE = Rate(2, 8)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tokenizer import fsq
+from tokenizer.models import fsq
 
 
 def test_every_index_survives_the_round_trip():

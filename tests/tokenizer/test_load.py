@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tokenizer import fsq
-from tokenizer.load import _WEIGHTS, load, shipped
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.models import fsq
+from tokenizer.models.load import _WEIGHTS, load, shipped
 
 DIGESTS = {
     "causal-4x8x8": "348218fb",

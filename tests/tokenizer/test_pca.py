@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tokenizer import pca
-from tokenizer.load import load
-from tokenizer.pca import PcaTokenizer, cut
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.models import pca
+from tokenizer.models.load import load
+from tokenizer.models.pca import PcaTokenizer, cut
 
 WEIGHTS = Path(pca.__file__).with_name("weights")
 NAMES = ["pca-4x8x8", "pca-8x8x8", "pca-8x16x16"]

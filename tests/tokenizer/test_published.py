@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tokenizer import fsq
-from tokenizer.cosmos import CosmosJit
 from tokenizer.interface import Rate
-from tokenizer.placement import Placement
-from tokenizer.published import pooled
+from tokenizer.models import fsq
+from tokenizer.models.cosmos import CosmosJit
+from tokenizer.models.external import pooled
+from tokenizer.models.inference import Placement
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
 
 
 def test_psnr_is_of_the_mean_error_and_bounded():

@@ -8,8 +8,8 @@ import pytest
 from tests.tokenizer.pieces import clip_file, pieces_of
 from tests.tokenizer.recursive import Recursive
 from tokenizer.interface import Tokens
-from tokenizer.load import load
-from tokenizer.rows import row_of
+from tokenizer.models.load import load
+from tokenizer.tokenize.rows import row_of
 
 TOKENIZER = load("pca-8x8x8")
 

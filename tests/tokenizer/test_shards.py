@@ -9,7 +9,7 @@ from curation.records import records
 from curation.storage import Storage, file_sha256
 from tests.tokenizer.pieces import clip_file, rows_of
 from tests.tokenizer.recursive import Recursive
-from tokenizer.load import load
+from tokenizer.models.load import load
 from tokenizer.shards import TokenWindow, metadata, read_codes, read_latents, write_shard
 
 TOKENIZER = load("pca-8x8x8")

@@ -17,13 +17,12 @@ from tests.rows import clip_of, source_of
 from tests.tokenizer import pieces
 from tests.tokenizer.causal.conftest import untrained
 from tests.tokenizer.recursive import Recursive
-from tokenizer import tokenize
-from tokenizer.clip_file import ClipFile
 from tokenizer.decode import decode_clip, decode_window
-from tokenizer.load import load
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.models.load import load
 from tokenizer.shards import TokenWindow
-from tokenizer.tokenize import ClipBatch, Tokenize, TokenizedClip
+from tokenizer.tokenize.clip_windows import ClipFile
+from tokenizer.tokenize.stage import ClipBatch, Tokenize, TokenizedClip, stage
 
 with_pca = functools.partial(Tokenize, tokenizer="pca-8x8x8")
 FRAMES = {"a": 60, "b": 9, "c": 33}
@@ -153,7 +152,7 @@ def through(monkeypatch):
     """Puts a tokenizer of the tests in the place of the one that is loaded."""
 
     def use(tokenizer):
-        monkeypatch.setattr(tokenize, "load", lambda *_: tokenizer)
+        monkeypatch.setattr(stage, "load", lambda *_: tokenizer)
 
     return use
 

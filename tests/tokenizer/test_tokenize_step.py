@@ -13,12 +13,12 @@ from curation.media.cut import Span
 from curation.records import Render, Verdict
 from curation.stage import Done, Failed
 from tests import rows
-from tokenizer import tokenize_step as module
 from tokenizer.decode import decode_stored
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
 from tokenizer.shards import TokenWindow
-from tokenizer.tokenize import Tokenize, TokenizedBatch, TokenizedClip
-from tokenizer.tokenize_step import TokenizeStep
+from tokenizer.tokenize.stage import Tokenize, TokenizedBatch, TokenizedClip
+from tokenizer.tokenize.stage import step as module
+from tokenizer.tokenize.step import TokenizeStep
 
 SOURCE, RENDERS = "1" * 64, "renders/encode-1"
 CLIPS = [rows.clip_of(SOURCE, 24 * at, 24 * at + 9) for at in range(3)]

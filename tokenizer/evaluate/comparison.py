@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.media.write import video_writer
-from tokenizer.evaluate.clip_meter import ClipMeasures, Key
+from curation.media.video_writer import video_writer
+from tokenizer.evaluate.clip_metrics import ClipMeasures, Key
 from tokenizer.interface import Video
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
 
 _FEWEST, _MOST, _TOGETHER = 25, 98, 1500
 """Frames of one clip: about a second, or two windows of the usual length with their seam; and of

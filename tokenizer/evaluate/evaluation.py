@@ -14,15 +14,15 @@ import numpy as np
 
 from curation.reasons import EnvironmentFaultError
 from curation.stage import Away, Done, Failed, attempt
-from tokenizer.clip_file import ClipFile
-from tokenizer.evaluate.choice import NoClipsError
-from tokenizer.evaluate.clip_meter import ClipMeasures, ClipRow, Key, Settings, measure
+from tokenizer.evaluate.candidate import Subject
+from tokenizer.evaluate.clip_metrics import ClipMeasures, ClipRow, Key, Settings, measure
+from tokenizer.evaluate.clip_sampling import NoClipsError
 from tokenizer.evaluate.codebook import Counts
-from tokenizer.evaluate.course import begin
 from tokenizer.evaluate.frechet import Features
-from tokenizer.evaluate.subject import Subject
+from tokenizer.evaluate.roundtrip import begin
 from tokenizer.evaluate.summary import Distance, Summary, summarise
-from tokenizer.placement import Placement
+from tokenizer.models.inference import Placement
+from tokenizer.tokenize.clip_windows import ClipFile
 from tokenizer.windows import Kind, split
 
 Watch = Callable[[int, int, Counter[str]], None]
@@ -56,8 +56,8 @@ def subjects(
 ) -> dict[str, Subject]:
     """The tokenizers of these names, loaded.
 
-    Raises `ValueError` and `FileNotFoundError` as `tokenizer.load` does, and `ValueError` for
-    windows of a length or kind that one of them does not take.
+    Raises `ValueError` and `FileNotFoundError` as `tokenizer.models.load` does, and `ValueError`
+    for windows of a length or kind that one of them does not take.
     """
     loaded = {name: Subject.load(name, placement) for name in dict.fromkeys(names)}
     for name, subject in loaded.items():

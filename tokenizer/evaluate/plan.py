@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from curation.dataset import Dataset
-from tokenizer.clip_file import ClipFile
-from tokenizer.evaluate.choice import evenly, read_held_out, rendered_clips
-from tokenizer.evaluate.clip_meter import ClipMeasures, Settings
+from tokenizer.evaluate.candidate import Subject
+from tokenizer.evaluate.clip_metrics import ClipMeasures, Settings
+from tokenizer.evaluate.clip_sampling import evenly, read_held_out, rendered_clips
 from tokenizer.evaluate.comparison import comparison, frames_each
 from tokenizer.evaluate.evaluation import Evaluation, Watch, evaluate, subjects
 from tokenizer.evaluate.frechet import VideoFeatures
 from tokenizer.evaluate.lpips import Lpips
-from tokenizer.evaluate.subject import Subject
-from tokenizer.heads import heads_of
-from tokenizer.load import shipped
-from tokenizer.placement import Placement
+from tokenizer.models.heads import heads_of
+from tokenizer.models.inference import Placement
+from tokenizer.models.load import shipped
+from tokenizer.tokenize.clip_windows import ClipFile
 from tokenizer.windows import MAX_FRAMES, Kind
 
 
@@ -29,7 +29,7 @@ class Plan:
     """Which tokenizers, on which clips, and what beside the usual figures."""
 
     tokenizers: Sequence[str] = field(default_factory=shipped)
-    """Names, as in `tokenizer.load`."""
+    """Names, as in `tokenizer.models.load`."""
     clips: int = 50
     """At most this many, evenly chosen."""
     split: Path | None = None

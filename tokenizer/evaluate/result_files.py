@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tokenizer.evaluate.clip_meter import ClipRow
+from tokenizer.evaluate.clip_metrics import ClipRow
 from tokenizer.evaluate.evaluation import Evaluation
 from tokenizer.evaluate.seams import Seams
 from tokenizer.evaluate.summary import Summary

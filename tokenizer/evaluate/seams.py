@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tokenizer.interface import Video
-from tokenizer.quality import PerFrame, psnr_of
+from tokenizer.metrics import PerFrame, psnr_of
 
 
 def flicker(video: Video, other: Video) -> PerFrame:

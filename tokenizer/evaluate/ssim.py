@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokenizer.interface import Video
-from tokenizer.quality import PerFrame, check_alike
+from tokenizer.metrics import PerFrame, check_alike
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenizer.evaluate.clip_meter import ClipRow
+from tokenizer.evaluate.candidate import Subject
+from tokenizer.evaluate.clip_metrics import ClipRow
 from tokenizer.evaluate.codebook import CodebookUse, Counts
 from tokenizer.evaluate.frechet import Features, frechet_distance
 from tokenizer.evaluate.seams import SeamComparison
-from tokenizer.evaluate.subject import Subject
 from tokenizer.interface import Head
-from tokenizer.quality import psnr_of
+from tokenizer.metrics import psnr_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from tokenizer.export.facts import Facts
+from tokenizer.export.clip_rows import Facts
 
 NOT_STATED = "not stated"
 

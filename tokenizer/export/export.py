@@ -19,7 +19,7 @@ from pyarrow import fs
 from curation.storage import Storage, storage_faults
 from tokenizer.export import parquet, tar
 from tokenizer.export.card import card, licences
-from tokenizer.export.facts import ExportError, Facts
+from tokenizer.export.clip_rows import ExportError, Facts
 
 Format = Literal["webdataset", "hf"]
 PLAN = "export.json"

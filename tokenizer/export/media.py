@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from curation.storage import Storage, storage_faults
-from tokenizer.export.facts import ExportError
+from tokenizer.export.clip_rows import ExportError
 
 
 def read_media(storage: Storage, path: str, sha256: str) -> bytes:

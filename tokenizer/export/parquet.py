@@ -13,7 +13,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tokenizer.export.facts import Facts
+from tokenizer.export.clip_rows import Facts
 from tokenizer.export.media import read_media
 
 _GROUP_BYTES = 64_000_000

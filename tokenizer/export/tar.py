@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tokenizer.export.facts import Facts
+from tokenizer.export.clip_rows import Facts
 from tokenizer.export.media import read_media
 
 

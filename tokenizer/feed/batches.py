@@ -17,13 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from tokenizer.feed.buffer_pool import Slots, Spare
 from tokenizer.feed.chunks import Planned, Read, Wanted
 from tokenizer.feed.columns import HEADS, NUMBERS, TEXTS
-from tokenizer.feed.cut import Shape
+from tokenizer.feed.indexer import BadShardError
 from tokenizer.feed.permutation import Ints
-from tokenizer.feed.slots import Slots, Spare
-from tokenizer.feed.survey import BadShardError
-from tokenizer.feed.tokens import Tokens
+from tokenizer.feed.sequence_window import Shape
+from tokenizer.feed.token_table import Tokens
 
 Batch = dict[str, Any]
 """Tensors whose first dimension is the sample, lists of text, and where the feed stands."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.feed.cut import Shape
-from tokenizer.feed.group import Group
-from tokenizer.feed.groups import Groups
-from tokenizer.feed.index import Index
+from tokenizer.feed.distributed import Consumer, share
 from tokenizer.feed.order import Order, Places, Shuffle
 from tokenizer.feed.permutation import Ints, key_of
-from tokenizer.feed.share import Consumer, share
+from tokenizer.feed.row_group import Group
+from tokenizer.feed.row_group_cache import Groups
+from tokenizer.feed.sample_index import Index
+from tokenizer.feed.sequence_window import Shape
 from tokenizer.feed.steps import Cursor, Draw, Step
 
 _MOST_STEPS = 256

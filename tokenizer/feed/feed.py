@@ -24,15 +24,15 @@ import torch.utils.data
 
 from curation.dataset import ALL
 from tokenizer.feed.batches import Batch, Chunk
+from tokenizer.feed.buffer_pool import Spare
 from tokenizer.feed.chunks import Part, Planned, Planner, chunked
+from tokenizer.feed.distributed import Consumer, walk
 from tokenizer.feed.mixture import Mixture, MixtureSteps, Turns
 from tokenizer.feed.order import Shuffle
 from tokenizer.feed.permutation import key_of
-from tokenizer.feed.share import Consumer, walk
-from tokenizer.feed.slots import Spare
 from tokenizer.feed.state import State, cursor_of, state_of
 from tokenizer.feed.steps import Cursor, Last, Steps, TableSteps
-from tokenizer.feed.tokens import Tokens, digest, opened
+from tokenizer.feed.token_table import Tokens, digest, opened
 
 
 class TokenFeed(torch.utils.data.IterableDataset[Batch]):

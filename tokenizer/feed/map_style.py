@@ -11,13 +11,13 @@ import numpy as np
 import torch.utils.data
 
 from tokenizer.feed.batches import Batch, gathered
+from tokenizer.feed.buffer_pool import Spare
 from tokenizer.feed.chunks import Wanted, reads_of
-from tokenizer.feed.groups import Groups
-from tokenizer.feed.index import PrefixSums
 from tokenizer.feed.order import Places
 from tokenizer.feed.permutation import Ints
-from tokenizer.feed.slots import Spare
-from tokenizer.feed.tokens import Tokens, opened
+from tokenizer.feed.row_group_cache import Groups
+from tokenizer.feed.sample_index import PrefixSums
+from tokenizer.feed.token_table import Tokens, opened
 
 
 class TokenDataset(torch.utils.data.Dataset[Batch]):

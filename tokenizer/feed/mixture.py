@@ -21,7 +21,7 @@ from tokenizer.feed.permutation import Ints
 from tokenizer.feed.steps import Cursor, Draw, Step, TableSteps, Unit, draw
 
 if TYPE_CHECKING:
-    from tokenizer.feed.tokens import Tokens
+    from tokenizer.feed.token_table import Tokens
 
 _LONGEST = 100_000
 """Turns of a period."""

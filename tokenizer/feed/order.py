@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.feed.index import Bucket, PrefixSums
 from tokenizer.feed.permutation import Ints, Permutation, by_hash, key_of
+from tokenizer.feed.sample_index import Bucket, PrefixSums
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from tokenizer.causal.network import CHANNELS, Network
-from tokenizer.causal.tokenizer import CausalTokenizer
-from tokenizer.placement import Placement
+from tokenizer.models.causal.network import CHANNELS, Network
+from tokenizer.models.causal.tokenizer import CausalTokenizer
+from tokenizer.models.inference import Placement
 from tokenizer.train.loop import Trainer
 
 _CROPS = 256

@@ -29,10 +29,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tokenizer.causal.network import CHANNELS, CONFIGS, Config, Network, round_digits
+from tokenizer.models.causal.network import CHANNELS, CONFIGS, Config, Network, round_digits
 from tokenizer.train import crops
 from tokenizer.train.augment import Augment
-from tokenizer.train.start import start_at_pca
+from tokenizer.train.pca_init import start_at_pca
 
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from curation.caption.contract import CaptionBatch, CaptionClip
-from curation.render.clip_file import ClipFile
+from curation.caption.base import CaptionBatch, CaptionClip
+from curation.render.rendered_clip import ClipFile
 
 
 def clip_of(path: Path, name: str, frames: int, size=(96, 64), **more) -> CaptionClip:

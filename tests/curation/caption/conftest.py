@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from curation.caption.contract import CaptionClip
-from curation.media.write import write_video
+from curation.caption.base import CaptionClip
+from curation.media.video_writer import write_video
 from tests.curation.caption.clips import clip_of
 from tests.curation.caption.serving import Server, serving
 

@@ -1,6 +1,6 @@
 import pytest
 
-from curation.caption.answers import AnswersError, read_answers, schema_of
+from curation.caption.vqa import AnswersError, read_answers, schema_of
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from curation.caption.api import ApiCaption
-from curation.caption.contract import Budget, CaptionClip, Identity
+from curation.caption.base import Budget, CaptionClip, Identity
 from curation.reasons import EnvironmentFaultError
 from tests.curation.caption.clips import batch_of
 

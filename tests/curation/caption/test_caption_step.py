@@ -6,9 +6,9 @@ import pytest
 
 from curation import records
 from curation.caption import ApiCaption, FactsCaption, facts_caption
-from curation.caption.contract import CaptionedBatch, captioned, failed
+from curation.caption.base import CaptionedBatch, captioned, failed
 from curation.caption.step import CaptionStep
-from curation.captions import NoCaptionsError
+from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
 from curation.records import Caption, CaptionedClip, Render, Verdict
 from curation.stage import Done, Failed

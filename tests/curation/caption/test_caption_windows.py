@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from curation.caption.contract import CaptionClip
+from curation.caption.base import CaptionClip
 from curation.caption.windows import Window, reduced, seen, split
-from curation.media.child import Limits
+from curation.media.sandbox import Limits
 from curation.reasons import MediaError
 
 

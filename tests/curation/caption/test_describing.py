@@ -1,7 +1,7 @@
 import pytest
 
 from curation.caption.api import ApiCaption
-from curation.caption.describing import cleaned
+from curation.caption.prompted import cleaned
 from curation.catalog import Catalog
 from curation.storage import Storage
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from curation.caption import FactsCaption, clip_facts, facts_caption
-from curation.caption.contract import CaptionBatch, CaptionClip, Identity
+from curation.caption.base import CaptionBatch, CaptionClip, Identity
 from curation.catalog import Catalog
 from curation.records import Caption
 from curation.scores import SCORES, table_name

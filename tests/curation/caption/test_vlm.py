@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from curation.caption.contract import CaptionClip
+from curation.caption.base import CaptionClip
 from curation.caption.vlm import VlmCaption
 from curation.caption.vlm_model import VisionLanguageModel, model_digest
 from curation.catalog import Catalog

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.dedup.alignment import Aligned
-from curation.dedup.alignment import align as align_many
-from curation.dedup.framings import Framings
-from curation.dedup.likeness import trimmed
-from curation.dedup.signature import SignatureWatcher
+from curation.dedup.footage_match import Aligned
+from curation.dedup.footage_match import align as align_many
+from curation.dedup.letterbox_variants import Framings
+from curation.dedup.similarity import trimmed
+from curation.embed.signature import SignatureWatcher
 from curation.records import Signature
-from curation.scores.look import Look
+from curation.scores.frame import Look
 
 SIZE = (90, 160)
 RATE = 24.0

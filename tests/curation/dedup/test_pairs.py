@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup import cells, content, exact, pairs, room, search
-from curation.dedup.exact import exact_hits
+from curation.dedup import content, exact_pairs, ivf_pairs, memmap, pairs
+from curation.dedup import similar_pairs as pair_search
+from curation.dedup.exact_pairs import exact_hits
 from curation.dedup.pairs import Pairs, gathered, measured
-from curation.dedup.search import similar_pairs
+from curation.dedup.similar_pairs import similar_pairs
 
 FLOOR = 0.7
 seeds = st.integers(0, 2**32 - 1)
@@ -51,7 +52,7 @@ def test_pairs_are_those_of_a_brute_search(seed, count, block):
     vectors = clustered(seed, count, 16, 5, 0.35)
     new = np.random.default_rng(seed).random(count) < 0.6
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "_BLOCK", block)
+        patch.setattr(exact_pairs, "_BLOCK", block)
         check(similar_pairs(vectors, FLOOR, new), brute(vectors, new))
         check(similar_pairs(vectors, FLOOR), brute(vectors, np.ones(count, bool)))
 
@@ -81,7 +82,7 @@ def many() -> np.ndarray:
 
 def listed(vectors: np.ndarray, new: np.ndarray | None = None) -> Pairs:
     fresh = np.ones(len(vectors), bool) if new is None else new
-    return gathered(measured(cells.listed_hits(vectors, FLOOR, fresh), vectors, FLOOR))
+    return gathered(measured(ivf_pairs.listed_hits(vectors, FLOOR, fresh), vectors, FLOOR))
 
 
 def test_lists_find_nearly_all_that_an_exact_search_finds(many):
@@ -96,7 +97,7 @@ def test_lists_find_nearly_all_that_an_exact_search_finds(many):
 def test_one_probe_would_lose_pairs_at_the_borders(many, monkeypatch):
     """What looking only into the own cell, as SemDeDup does, would lose."""
     exact = len(similar_pairs(many, FLOOR))
-    monkeypatch.setattr(cells, "enough", lambda lists, *given: lists.within(0.0))
+    monkeypatch.setattr(ivf_pairs, "enough", lambda lists, *given: lists.within(0.0))
     assert len(listed(many)) < 0.97 * exact
 
 
@@ -110,8 +111,8 @@ def test_lists_find_pairs_of_new_vectors_alone(many):
 
 def test_lists_work_in_small_parts(many, monkeypatch):
     whole = found_in(listed(many))
-    monkeypatch.setattr(cells, "_SHARD", 5000)
-    monkeypatch.setattr(cells, "_BLOCK", 100)
+    monkeypatch.setattr(ivf_pairs, "_SHARD", 5000)
+    monkeypatch.setattr(ivf_pairs, "_BLOCK", 100)
     monkeypatch.setattr(pairs, "_BATCH", 50)
     assert found_in(listed(many)) == whole
 
@@ -119,18 +120,18 @@ def test_lists_work_in_small_parts(many, monkeypatch):
 def test_vectors_without_neighbourhoods_are_compared_exactly(monkeypatch):
     """Where a few probes would not do, nothing is lost: all are compared with all."""
     vectors = clustered(3, 600, 24, 1, 1.0)
-    monkeypatch.setattr(cells, "_MOST_PROBES", 2)
+    monkeypatch.setattr(ivf_pairs, "_MOST_PROBES", 2)
     exact = found_in(
         gathered(measured(exact_hits(vectors, 0.55, np.ones(600, bool)), vectors, 0.55))
     )
-    lists = cells.cut(vectors)
-    assert cells.enough(lists, vectors, 0.55, np.ones(600, bool)) is None
-    found = cells.listed_hits(vectors, 0.55, np.ones(600, bool))
+    lists = ivf_pairs.cut(vectors)
+    assert ivf_pairs.enough(lists, vectors, 0.55, np.ones(600, bool)) is None
+    found = ivf_pairs.listed_hits(vectors, 0.55, np.ones(600, bool))
     assert found_in(gathered(measured(found, vectors, 0.55))) == exact
 
 
 def test_many_vectors_go_through_lists(many, monkeypatch):
-    monkeypatch.setattr(search, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(pair_search, "EXACT_UP_TO", 1000)
     assert found_in(similar_pairs(many, FLOOR)) == found_in(listed(many))
 
 
@@ -138,15 +139,15 @@ def test_a_device_finds_what_the_processor_finds(many, monkeypatch):
     """On torch's processor device; a GPU differs in its name alone."""
     new = np.arange(len(many)) % 3 == 0
     exact = found_in(similar_pairs(many, FLOOR, new))
-    monkeypatch.setattr(search, "EXACT_UP_TO", 0)
-    monkeypatch.setattr(search, "_device", lambda vectors: "cpu")
+    monkeypatch.setattr(pair_search, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(pair_search, "_device", lambda vectors: "cpu")
     assert found_in(similar_pairs(many, FLOOR, new)) == exact
 
 
 def test_vectors_that_would_fill_the_memory_lie_in_a_file(many, monkeypatch, tmp_path):
     stored = [row.astype("<f2").tobytes() for row in many]
     held = content.unpack(stored, many.shape[1])
-    monkeypatch.setattr(room, "_SHARE", 0.0)
+    monkeypatch.setattr(memmap, "_SHARE", 0.0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     spilt = content.unpack(stored, many.shape[1])
@@ -154,7 +155,7 @@ def test_vectors_that_would_fill_the_memory_lie_in_a_file(many, monkeypatch, tmp
     assert not isinstance(held, np.memmap)
     assert found_in(similar_pairs(spilt, FLOOR)) == found_in(similar_pairs(held, FLOOR))
     some = np.arange(0, len(many), 3)
-    assert isinstance(room.taken(spilt, some), np.memmap)
-    assert (room.taken(spilt, some) == held[some]).all()
-    assert room.taken(spilt, np.arange(len(many))) is spilt
+    assert isinstance(memmap.taken(spilt, some), np.memmap)
+    assert (memmap.taken(spilt, some) == held[some]).all()
+    assert memmap.taken(spilt, np.arange(len(many))) is spilt
     assert list(tmp_path.iterdir()) == []

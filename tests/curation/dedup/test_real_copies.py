@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 
 from curation import records
-from curation.dedup.alignment import align
-from curation.dedup.framings import Framings
+from curation.dedup.footage_match import align
+from curation.dedup.letterbox_variants import Framings
 from curation.listing import entry_at
 from curation.records import Signature
+from curation.scan.collector import SIGNATURES
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
-from curation.scan.watcher import SIGNATURES
 from curation.select.policy import Policy
 
 pytestmark = pytest.mark.data

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from curation import records
 from curation.dataset import Dataset
-from curation.dedup import search
+from curation.dedup import similar_pairs
 from curation.dedup.content import Signatures
 from curation.dedup.greedy import greedy
 from curation.dedup.neighbours import neighbours
-from curation.dedup.signature import COARSE
-from curation.dedup.stored import COPIES, NotEmbeddedError, Notion, related
+from curation.dedup.rules import COPIES, NotEmbeddedError, Notion, related
+from curation.embed.signature import COARSE
 from curation.records import Clip, Embedding, Neighbour, Signature, Verdict
 from curation.select.policy import Policy, Semantic
 from curation.select.selection import select
@@ -101,7 +101,7 @@ def test_sources_in_any_order_end_as_all_at_once(lists, seed, order, data):
     stored = NONE
     with pytest.MonkeyPatch.context() as patch:
         if lists:
-            patch.setattr(search, "EXACT_UP_TO", 0)
+            patch.setattr(similar_pairs, "EXACT_UP_TO", 0)
         for number in order:
             there.append(listed[number])
             if data.draw(st.booleans()) or len(there) == 5:

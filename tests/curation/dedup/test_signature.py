@@ -1,8 +1,8 @@
 import numpy as np
 
 from curation import records
-from curation.dedup.framings import Framings
-from curation.dedup.signature import (
+from curation.dedup.letterbox_variants import Framings
+from curation.embed.signature import (
     COARSE,
     FINE,
     SignatureWatcher,
@@ -11,7 +11,7 @@ from curation.dedup.signature import (
     pictures,
 )
 from curation.records import Signature
-from curation.scores.look import Look
+from curation.scores.frame import Look
 
 
 def look(gray: np.ndarray) -> Look:
@@ -104,7 +104,7 @@ def test_looks_are_the_same_in_parts(monkeypatch):
     together = framings(*clips)
     whole = together.looks()
     for frames in (1, 4, 7):
-        monkeypatch.setattr("curation.dedup.framings._BLOCK", frames)
+        monkeypatch.setattr("curation.dedup.letterbox_variants._BLOCK", frames)
         assert (together.looks() == whole).all()
 
 

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from curation.embed.aesthetic import AestheticHead
 from curation.embed.open_clip import ModelError
+from curation.label.aesthetic import AestheticHead
 
 
 def five_layers(dim):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.captions import NoCaptionsError
+from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
 from curation.dedup.content import unpack
 from curation.embed import embed_captions, query_encoder
-from curation.embed.captions import encoded
+from curation.embed.sentence import encoded
 from curation.records import Caption, Embedding
 from tests.outputs import versions
 from tests.rows import Looks, clip_of, scanned

@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from curation.embed.clip import ClipWatcher, OpenClip, pooled
-from curation.embed.contract import table_name
+from curation.embed.base import table_name
+from curation.embed.clip_embedder import ClipWatcher, OpenClip, pooled
 from curation.reasons import EnvironmentFaultError
-from curation.scores.look import Look
+from curation.scores.frame import Look
 from tests.curation.embed.conftest import saved
 
 

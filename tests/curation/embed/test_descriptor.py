@@ -9,9 +9,9 @@ from curation.listing import entry_at
 from curation.sample import Coding
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
+from curation.scan.collector import EMBEDDINGS
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
-from curation.scan.watcher import EMBEDDINGS
 from curation.scores import Look
 
 NAMES = ("street_by_day", "harbour", "marbles", "dunes", "forest_walk", "crates")

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from curation import records
 from curation.dataset import Dataset
-from curation.embed.clip import OpenClip
-from curation.embed.contract import table_name
-from curation.embed.labels import Aesthetic, Label, Labels, label, stem
+from curation.embed.base import table_name
+from curation.embed.clip_embedder import OpenClip
 from curation.embed.open_clip import ModelError
+from curation.label.zero_shot import Aesthetic, Label, Labels, label, stem
 from curation.records import ClipLabel, Embedding
 from tests.outputs import versions
 from tests.rows import Looks, clip_of, scanned

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from curation.listing import entry_at
-from curation.media import child
-from curation.media.child import Limits
+from curation.media import sandbox
+from curation.media.decode import Sampling, watch
 from curation.media.probe import check_readable, probe
-from curation.media.watch import Sampling, watch
+from curation.media.sandbox import Limits
 from curation.reasons import INPUT_REASONS, MediaError
 from curation.sample import Coding
 from curation.scan.shots import FixedWindows
@@ -263,7 +263,7 @@ class KilledScan:
 
         def work(item):
             with pytest.MonkeyPatch.context() as patch:
-                original = child.spawn
+                original = sandbox.spawn
 
                 def spawn(command, limits, **more):
                     decoding = str(command[0]) != sys.executable
@@ -272,7 +272,7 @@ class KilledScan:
                         command = ["/bin/sh", "-c", "kill -9 $$"]
                     return original(command, limits, **more)
 
-                patch.setattr(child, "spawn", spawn)
+                patch.setattr(sandbox, "spawn", spawn)
                 return scan(item)
 
         return work
@@ -297,8 +297,8 @@ def test_a_decoder_killed_each_time_is_named(plain):
 
 def test_a_decoder_ends_with_its_parent(endless):
     code = (
-        "import sys; from curation.media.probe import probe; from curation.media.child import *;"
-        "from curation.media.watch import *\n"
+        "import sys; from curation.media.probe import probe; from curation.media.sandbox import *;"
+        "from curation.media.decode import *\n"
         "def low(x): print(os.getpid(), flush=True) if not said else None; said.append(1)\n"
         "said = []\n"
         "watch(sys.argv[1], probe(sys.argv[1], Limits()), Sampling(), Limits(), on_low=low,"
@@ -344,7 +344,7 @@ def test_a_child_gets_no_environment_and_no_open_files(plain, monkeypatch):
     """
     with open(plain, "rb") as secret:
         assert secret.fileno() > 2
-        out, _ = child.run([sys.executable, "-I", "-c", look], Limits())
+        out, _ = sandbox.run([sys.executable, "-I", "-c", look], Limits())
     known, descriptors, core = json.loads(out)
     assert set(known) - {"LC_CTYPE"} == {"LC_ALL"}
     assert descriptors == ["0", "1", "2", "3"]  # the last is the listing itself
@@ -353,7 +353,7 @@ def test_a_child_gets_no_environment_and_no_open_files(plain, monkeypatch):
 
 def test_a_child_that_cannot_start_leaves_no_pipe_open(plain, monkeypatch):
     facts = probe(str(plain), Limits())
-    monkeypatch.setattr("curation.media.allow.ffmpeg", lambda: "/no/such/program")
+    monkeypatch.setattr("curation.media.allowlist.ffmpeg", lambda: "/no/such/program")
     before = os.listdir("/proc/self/fd")
     for _ in range(3):
         with pytest.raises(FileNotFoundError):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.media.clips import ClipReader
+from curation.media.clip_reader import ClipReader
 from curation.reasons import MediaError
 from curation.sample import Coding, read_number
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import av
 import pytest
 
-from curation.media import child
-from curation.media.clips import ClipReader
-from curation.media.copy import copy
+from curation.media import sandbox
+from curation.media.clip_reader import ClipReader
 from curation.media.cut import Span
 from curation.media.encode import Encoding
+from curation.media.remux import copy
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
@@ -125,7 +125,7 @@ def test_a_refusal_says_why(*, name, span, words, made, scan_spans, tmp_path):
     result = scan_spans(path, span)
     asked = Span.of(result.clips[0], result.source)
     target = tmp_path / "copy.mp4"
-    assert copy(str(path), str(target), asked, child.Limits()) == words
+    assert copy(str(path), str(target), asked, sandbox.Limits()) == words
     assert not target.exists()
 
 

@@ -24,8 +24,8 @@ from curation.scores import SCORES, Look
 from curation.scores.borders import bars
 from curation.select.policy import Policy
 from curation.select.selection import select
-from pipelines.drive import Tally, drive
-from pipelines.executor import InProcess
+from pipelines.run.executor import InProcess
+from pipelines.run.step_runner import Tally, drive
 
 SIZE = (320, 240)
 BAR = 36

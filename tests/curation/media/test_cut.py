@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from curation.media import child
+from curation.media import sandbox
 from curation.media.cut import Span
 from curation.media.encode import Encoding
-from curation.media.frames import read_span
+from curation.media.span_reader import read_span
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
@@ -121,7 +121,7 @@ def test_a_span_read_as_pixels_holds_the_same_frames_at_their_own_times(name, sc
     width, height = SIZES.get(name, (320, 180))
     for clip in result.clips:
         span = Span.of(clip, result.source)
-        pixels, times = read_span(result.source.uri, span, width, height, child.Limits())
+        pixels, times = read_span(result.source.uri, span, width, height, sandbox.Limits())
         assert pixels.shape == (span.frames, height, width, 3)
         found = [read_number(picture) for picture in pixels]
         assert found == list(range(clip.start_frame, clip.end_frame))
@@ -214,7 +214,7 @@ def test_hdr_is_shown_as_a_tone_mapped_grey(ffmpeg, scan_spans, tmp_path):
     _, paths = rendered(result, tmp_path)
     shown = frames_of(paths[0])[0].to_ndarray(format="rgb24").reshape(-1, 3).astype(float)
     span = Span.of(result.clips[0], result.source)
-    read, _ = read_span(str(source), span, 128, 96, child.Limits())
+    read, _ = read_span(str(source), span, 128, 96, sandbox.Limits())
     middle = shown.mean(axis=0)
     assert np.ptp(middle) < 3
     assert middle.mean() == pytest.approx(157, abs=2)

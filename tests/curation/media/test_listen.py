@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from curation.media.child import Limits
-from curation.media.listen import PIECE, RATE, listen
+from curation.media.audio import PIECE, RATE, listen
 from curation.media.probe import probe
-from curation.media.stretches import Stretch
+from curation.media.sandbox import Limits
+from curation.media.segments import Stretch
 from curation.sample import Coding, sound
 from curation.scores.loudness import integrated
 

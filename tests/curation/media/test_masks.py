@@ -6,11 +6,11 @@ import av
 import numpy as np
 import pytest
 
-from curation.media.child import Limits
 from curation.media.cut import TICK, Span
 from curation.media.encode import Changes, Encoding, encode
-from curation.media.frames import read_span
-from curation.media.mask import MaskFile, write_masks
+from curation.media.mask_video import MaskFile, write_masks
+from curation.media.sandbox import Limits
+from curation.media.span_reader import read_span
 from curation.sample import Coding
 
 SOURCES = {

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from curation.media.stretches import Stretch, sound_clock, stretches_of, stretches_text
+from curation.media.segments import Stretch, sound_clock, stretches_of, stretches_text
 from curation.media.timeline import timeline
 from curation.media.timestamps import Stamps
 

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from curation.media.child import Limits
+from curation.media.decode import Sampling, watch
 from curation.media.probe import fitted_size, probe, square_size
-from curation.media.watch import Sampling, watch
+from curation.media.sandbox import Limits
 from curation.sample import Coding, read_number
 
 

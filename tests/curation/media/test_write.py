@@ -2,7 +2,7 @@ import av
 import numpy as np
 import pytest
 
-from curation.media.write import video_writer, write_video
+from curation.media.video_writer import video_writer, write_video
 
 
 def flat(*values):

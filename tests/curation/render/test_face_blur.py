@@ -11,7 +11,7 @@ import pytest
 
 from curation import records
 from curation.listing import entry_at
-from curation.media.mask import write_masks
+from curation.media.mask_video import write_masks
 from curation.records import Clip
 from curation.render.face_blur import BlurFaces
 from curation.render.stage import RenderBatch, RenderClips

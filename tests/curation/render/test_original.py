@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from curation.listing import entry_at
-from curation.media.child import Limits
 from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
+from curation.media.sandbox import Limits
 from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, records
 from curation.render.stage import RenderBatch, RenderClips

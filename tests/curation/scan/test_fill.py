@@ -15,8 +15,8 @@ from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.scores import SCORES, SoundScore
 from curation.storage import Storage
-from pipelines.drive import Tally, drive
-from pipelines.executor import InProcess
+from pipelines.run.executor import InProcess
+from pipelines.run.step_runner import Tally, drive
 
 NAMES = ("Motion", "Borders", "Flicker", "Combing", "Loudness")
 WHOLE = Scan(shots=ContentChange(), max_clip_s=1.0, scores=tuple(SCORES[name]() for name in NAMES))

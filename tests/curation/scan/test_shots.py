@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.media.child import Limits
+from curation.media.decode import Sampling, watch
 from curation.media.probe import probe
+from curation.media.sandbox import Limits
 from curation.media.timeline import Timeline
-from curation.media.watch import Sampling, watch
 from curation.sample.film import Film, Shot
 from curation.sample.scenes import SCENES
 from curation.scan.shots import (

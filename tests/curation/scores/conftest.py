@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from curation.sample.texture import noise
-from curation.scan.measures import within_clip
+from curation.scan.score_aggregator import within_clip
 from curation.scores import FrameScore, Look
 
 SIZE = (320, 180)

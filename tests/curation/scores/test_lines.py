@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from curation.listing import entry_at
-from curation.media.child import Limits
+from curation.media.decode import LINE_COLUMNS, Sampling, watch
 from curation.media.probe import probe
-from curation.media.watch import LINE_COLUMNS, Sampling, watch
+from curation.media.sandbox import Limits
 from curation.sample import Coding
 from curation.sample.encode import encode
 from curation.scan.shots import FixedWindows

@@ -8,10 +8,10 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.records import Embedding
-from curation.scan.watcher import EMBEDDINGS
-from curation.search import Search, Vector, lists, tidy
-from curation.search.folder import DamagedIndexError, Folder
+from curation.scan.collector import EMBEDDINGS
+from curation.search import Search, Vector, compaction, ivf
 from curation.search.index import Index
+from curation.search.store import DamagedIndexError, Folder
 from tests import rows
 from tests.curation.search.conftest import looks_of, source_id, told
 
@@ -148,8 +148,8 @@ def test_vectors_of_another_length_are_refused(out, search):
 
 
 def test_many_get_lists_which_later_ones_share_until_there_are_many_more(out, add, monkeypatch):
-    monkeypatch.setattr(lists, "FLAT_UP_TO", 20)
-    monkeypatch.setattr(tidy, "_SEGMENTS", 2)
+    monkeypatch.setattr(ivf, "FLAT_UP_TO", 20)
+    monkeypatch.setattr(compaction, "_SEGMENTS", 2)
     search = Search(out)
     assert search.index.manifest.vectors[EMBEDDINGS].tuning is None
     for number in range(3, 9):
@@ -165,4 +165,4 @@ def test_many_get_lists_which_later_ones_share_until_there_are_many_more(out, ad
             assert hits["clip_id"].to_pylist() == [looks[3].clip.clip_id]
     assert said.tuning is not None
     assert said.tuning.trained_on == 24
-    assert said.tuning.recall >= lists.TARGET
+    assert said.tuning.recall >= ivf.TARGET

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from curation.search import lists
-from curation.search.folder import Folder
+from curation.search import ivf
 from curation.search.manifest import VectorTable
 from curation.search.mask import Mask
-from curation.search.vectors import Vectors
+from curation.search.store import Folder
+from curation.search.vector_index import Vectors
 
 COUNT, DIM, CLUSTERS = 6000, 32, 40
 
@@ -30,9 +30,9 @@ def vectors(stored, tmp_path_factory) -> Vectors:
     values, _ = stored
     rows = np.arange(COUNT)
     second = np.random.default_rng(1).permutation(rows[4000:5800])
-    flat = [lists.segment(folder, r, values[r]) for r in (rows[:4000], second)]
-    table = lists.relisted(folder, VectorTable(DIM, "model", tuple(flat)))
-    loose = lists.segment(folder, rows[5800:], values[5800:])
+    flat = [ivf.segment(folder, r, values[r]) for r in (rows[:4000], second)]
+    table = ivf.relisted(folder, VectorTable(DIM, "model", tuple(flat)))
+    loose = ivf.segment(folder, rows[5800:], values[5800:])
     whole = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
     return Vectors(whole, folder.path)
 
@@ -62,7 +62,7 @@ def recall(vectors, stored, queries, allowed=None, k=10, **more) -> float:
 
 def test_what_tuning_says_holds_for_other_queries(vectors, stored, queries):
     tuning = vectors.said.tuning
-    assert tuning.recall >= lists.TARGET
+    assert tuning.recall >= ivf.TARGET
     assert 1 <= tuning.probes < tuning.lists
     assert tuning.trained_on == 5800
     assert recall(vectors, stored, queries) >= 0.95
@@ -70,9 +70,9 @@ def test_what_tuning_says_holds_for_other_queries(vectors, stored, queries):
 
 def test_one_segment_and_several_answer_alike(vectors, stored, queries, tmp_path):
     folder, rows = Folder(tmp_path), np.arange(COUNT)
-    whole = lists.segment(folder, rows[:5900], stored[0][:5900])
-    loose = lists.segment(folder, rows[5900:], stored[0][5900:])
-    table = lists.relisted(folder, VectorTable(DIM, "model", (whole,)))
+    whole = ivf.segment(folder, rows[:5900], stored[0][:5900])
+    loose = ivf.segment(folder, rows[5900:], stored[0][5900:])
+    table = ivf.relisted(folder, VectorTable(DIM, "model", (whole,)))
     table = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
     one = Vectors(table, folder.path)
     assert recall(one, stored, queries) >= 0.95

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from curation.search.folder import Folder
 from curation.search.mask import Mask
-from curation.search.words import WordIndex, terms, written
+from curation.search.store import Folder
+from curation.search.text_index import WordIndex, terms, written
 
 
 @pytest.fixture

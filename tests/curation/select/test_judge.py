@@ -5,7 +5,7 @@ import pytest
 from curation import records
 from curation.dataset import Dataset
 from curation.records import ClipLabel
-from curation.select.judge import breaches, judge, listed, numbers, rules_of
+from curation.select.filter import breaches, judge, listed, numbers, rules_of
 from curation.select.policy import LabelRules, Policy, Range, SourceRules
 from curation.select.selection import select
 from curation.select.tags import TAGS, Words

@@ -9,12 +9,12 @@ import pytest
 from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
-from curation.dedup import stored
+from curation.dedup import rules
 from curation.dedup.neighbours import neighbours
-from curation.dedup.signature import COARSE
-from curation.dedup.stored import COPIES
+from curation.dedup.rules import COPIES
+from curation.embed.signature import COARSE
 from curation.records import Neighbour, Signature, Verdict
-from curation.scan.watcher import SIGNATURES
+from curation.scan.collector import SIGNATURES
 from curation.select.policy import Policy, Range
 from curation.select.selection import NotEmbeddedError, Selection, select
 from tests import rows
@@ -138,7 +138,7 @@ def test_neighbours_are_searched_only_for_clips_that_were_not(dataset, monkeypat
         searched.append(sorted({*content.ids} - {*known}))
         return neighbours(content, known, first)
 
-    monkeypatch.setattr(stored, "neighbours", spy)
+    monkeypatch.setattr(rules, "neighbours", spy)
     passing = sorted(look.clip.clip_id for look in FIRST + SECOND if look.scores["motion"] > 0.1)
     run(dataset, POLICY)
     assert searched == [passing]

@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 
 from pipelines.service.database import Database
-from pipelines.service.local import Backend, JobFolder, Local
-from pipelines.service.queue import Job, Queue
-from pipelines.service.supervisor import Supervisor
-from pipelines.service.wish import FINAL, Wish
+from pipelines.service.jobs.local_backend import Backend, JobFolder, Local
+from pipelines.service.jobs.queue import Job, Queue
+from pipelines.service.jobs.supervisor import Supervisor
+from pipelines.service.schemas import FINAL, Wish
 
 STUBBORN = """
 import os, signal, subprocess, sys, time

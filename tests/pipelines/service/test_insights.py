@@ -12,7 +12,7 @@ from curation.records import Source
 from curation.select.policy import Policy, Range
 from curation.select.selection import select
 from pipelines import config
-from pipelines.service import reselect
+from pipelines.service import what_if
 from tests.outputs import tables
 
 DRIVE = "/v1/collections/drive"
@@ -66,10 +66,10 @@ def test_what_a_trial_foretells_is_what_a_selection_does(served, outputs, tmp_pa
     dataset = Dataset(tmp_path / "out")
     for limits in ({"duration_s": Range(0.9, None)}, {"duration_s": Range(None, 0.7)}):
         policy = Policy(limits=limits, copies=0.8)
-        foretold = reselect.reselect(dataset, dataset.clips(), policy)
+        foretold = what_if.reselect(dataset, dataset.clips(), policy)
         assert +foretold.after == select(dataset, policy).funnel
     version = dataset.catalog.version("selection")
-    reselect.reselect(dataset, dataset.clips(), Policy(copies=None))
+    what_if.reselect(dataset, dataset.clips(), Policy(copies=None))
     assert dataset.catalog.version("selection") == version, "nothing is stored"
 
 
@@ -90,8 +90,8 @@ def test_the_settings_of_a_trial_make_it_so(served, curated):
 
 def test_rules_that_no_setting_can_say_are_told():
     rules = [{"where": "uri LIKE '%a%'", "limits": {"motion": {"min": 0.1}}}]
-    assert reselect.settings({"sources": []}, {"sources": rules}) is None
-    assert reselect.settings({"sources": rules}, {"sources": rules, "copies": 0.7}) == {
+    assert what_if.settings({"sources": []}, {"sources": rules}) is None
+    assert what_if.settings({"sources": rules}, {"sources": rules, "copies": 0.7}) == {
         "policy.copies": 0.7
     }
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pipelines.service.wish import Wish
+from pipelines.service.schemas import Wish
 from tests.pipelines.service.processes import STUBBORN, Server, alive
 
 

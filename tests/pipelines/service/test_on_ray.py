@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from curation.reasons import EnvironmentFaultError
-from pipelines.ray_executor import _reaped_folder
-from pipelines.service.local import JobFolder
-from pipelines.service.on_ray import OnRayJobs
+from pipelines.run.ray_executor import _reaped_folder
+from pipelines.service.jobs.local_backend import JobFolder
+from pipelines.service.jobs.ray_backend import OnRayJobs
 from tests.outputs import ROOT, tables
 from tests.pipelines.service.processes import STUBBORN, Server, alive
 from tests.pipelines.service.test_server_kill import Server as Process

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from pipelines.config import ConfigError
-from pipelines.service.order import OrderError, _chosen, changes
-from pipelines.service.tokens import LOCAL
-from pipelines.service.wish import Wish
+from pipelines.service.api_keys import LOCAL
+from pipelines.service.jobs.commands import OrderError, _chosen, changes
+from pipelines.service.schemas import Wish
 
 
 @pytest.mark.parametrize(

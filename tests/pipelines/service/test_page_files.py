@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipelines.service.page_routes import files
+from pipelines.service.routes.page import files
 
 NAMES = sorted(files())
 SINKS = re.compile(

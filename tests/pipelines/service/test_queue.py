@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pipelines.service.database import Database
-from pipelines.service.queue import MOST_LOSSES, Queue, QueueError
+from pipelines.service.jobs.queue import MOST_LOSSES, Queue, QueueError
+from pipelines.service.schemas import Wish
 from pipelines.service.settings import Limits
-from pipelines.service.wish import Wish
 
 FREE = Limits(rate=1e6, burst=1_000_000)
 

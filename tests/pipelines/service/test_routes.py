@@ -160,7 +160,7 @@ def test_artefacts_are_fetched_by_id(served):
     folder.artefacts.mkdir(parents=True)
     folder.attempt(0).mkdir()
     (folder.artefacts / "report.html").write_bytes(b"<p>")
-    from pipelines.service.runner import _artefacts, write_whole
+    from pipelines.service.jobs.runner import _artefacts, write_whole
 
     write_whole(folder.attempt(0) / "artefacts.json", _artefacts(folder.artefacts))
     (listed,) = served.client.get(f"/v1/jobs/{job['job_id']}/artefacts").json()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.service.runner import NOT_SEEN
-from pipelines.storage_mark import StorageMark
+from pipelines.run.storage_check import StorageMark
+from pipelines.service.jobs.runner import NOT_SEEN
 from tests.outputs import ROOT, environment
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.service.runner", str(folder)],
+        [sys.executable, "-m", "pipelines.service.jobs.runner", str(folder)],
         cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
 

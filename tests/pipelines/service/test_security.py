@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from fastapi.routing import APIRoute
 
-from pipelines.service.access import Anyone, Needs
-from pipelines.service.buckets import Buckets
-from pipelines.service.guard import Refusal, check_depth
+from pipelines.service.auth import Anyone, Needs
+from pipelines.service.middleware import Refusal, check_depth
+from pipelines.service.rate_limit import Buckets
 from pipelines.service.settings import Limits
 
 FREE = Limits(rate=1e6, burst=1_000_000)

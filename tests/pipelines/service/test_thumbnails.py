@@ -5,7 +5,7 @@ import numpy as np
 from curation import records
 from curation.dataset import Dataset
 from curation.records import Thumbnail
-from curation.scan.watcher import THUMBNAILS
+from curation.scan.collector import THUMBNAILS
 from pipelines.service import thumbnails
 from pipelines.service.thumbnails import Thumbnails
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from tokenizer.causal.network import Config, Network
-from tokenizer.causal.tokenizer import CausalTokenizer
-from tokenizer.placement import Placement
+from tokenizer.models.causal.network import Config, Network
+from tokenizer.models.causal.tokenizer import CausalTokenizer
+from tokenizer.models.inference import Placement
 
 SMALL = {
     "4x8x8": Config(4, 8, 4, 4, 8, 16, (1, 1), (2, 1)),

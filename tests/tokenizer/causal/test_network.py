@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from tests.tokenizer.causal.conftest import noise, untrained
-from tokenizer import fsq
-from tokenizer.causal.network import CONFIGS, Config, Network, round_digits
+from tokenizer.models import fsq
+from tokenizer.models.causal.network import CONFIGS, Config, Network, round_digits
 
 
 def test_shipped_configurations_stay_small():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from tokenizer.causal.patch import from_patches, haar, haar3d, to_patches
-from tokenizer.pca import cut
+from tokenizer.models.causal.patch import from_patches, haar, haar3d, to_patches
+from tokenizer.models.pca import cut
 
 
 def test_haar_of_four_is_the_textbook_matrix():

@@ -4,9 +4,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.tokenizer.causal.conftest import noise, untrained
-from tokenizer.causal.tokenizer import CausalTokenizer
-from tokenizer.load import load
-from tokenizer.placement import Placement
+from tokenizer.models.causal.tokenizer import CausalTokenizer
+from tokenizer.models.inference import Placement
+from tokenizer.models.load import load
 
 
 def same(a, b) -> bool:

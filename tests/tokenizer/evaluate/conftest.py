@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tokenizer.clip_file import ClipFile
-from tokenizer.evaluate.subject import Subject
+from tokenizer.evaluate.candidate import Subject
 from tokenizer.interface import Video
-from tokenizer.placement import Placement
+from tokenizer.models.inference import Placement
+from tokenizer.tokenize.clip_windows import ClipFile
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from curation import records
 from curation.dataset import Dataset
 from curation.records import Render, Verdict
 from tests.rows import Looks, clip_of, ran, scanned
-from tokenizer.evaluate.choice import NoClipsError, evenly, read_held_out, rendered_clips
+from tokenizer.evaluate.clip_sampling import NoClipsError, evenly, read_held_out, rendered_clips
 
 SOURCES = {"s1": ("/v/bear.mp4", {"dup_group": "animals"}), "s2": ("/v/dog.mkv", {}),
            "s3": ("/v/cat.mp4", {"dup_group": "animals"})}  # fmt: skip

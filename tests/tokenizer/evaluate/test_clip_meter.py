@@ -4,12 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from curation.media.clips import ClipReader
+from curation.media.clip_reader import ClipReader
 from curation.reasons import MediaError
-from tokenizer.evaluate.clip_meter import Settings, measure
-from tokenizer.evaluate.course import begin
+from tokenizer.evaluate.clip_metrics import Settings, measure
+from tokenizer.evaluate.roundtrip import begin
 from tokenizer.evaluate.ssim import ssim
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
 
 NAMES = ("pca-8x8x8", "pca-4x8x8")
 

@@ -2,7 +2,7 @@ import av
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.clip_meter import ClipMeasures
+from tokenizer.evaluate.clip_metrics import ClipMeasures
 from tokenizer.evaluate.comparison import comparison, frames_each
 
 LABEL = 18

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from curation.reasons import EnvironmentFaultError, MediaError
-from tokenizer.evaluate.course import begin
+from tokenizer.evaluate.roundtrip import begin
 from tokenizer.windows import padded
 
 

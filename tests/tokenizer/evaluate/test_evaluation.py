@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.choice import NoClipsError
-from tokenizer.evaluate.clip_meter import Settings
+from tokenizer.evaluate.clip_metrics import Settings
+from tokenizer.evaluate.clip_sampling import NoClipsError
 from tokenizer.evaluate.evaluation import evaluate, subjects
-from tokenizer.placement import Placement
+from tokenizer.models.inference import Placement
 
 
 @pytest.fixture

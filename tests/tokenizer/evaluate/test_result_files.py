@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tokenizer.evaluate.clip_meter import ClipRow
+from tokenizer.evaluate.clip_metrics import ClipRow
 from tokenizer.evaluate.codebook import CodebookUse
 from tokenizer.evaluate.evaluation import Evaluation, Skipped
 from tokenizer.evaluate.result_files import write_csv, write_json

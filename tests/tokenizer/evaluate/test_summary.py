@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.clip_meter import ClipRow
+from tokenizer.evaluate.clip_metrics import ClipRow
 from tokenizer.evaluate.summary import Distance, summarise
 
 

@@ -27,8 +27,8 @@ from tests.tokenizer.export.conftest import (
     render_of,
 )
 from tests.tokenizer.feed.tables import add_shards, token_row
+from tokenizer.export.clip_rows import ExportError, Facts, Parts
 from tokenizer.export.export import export
-from tokenizer.export.facts import ExportError, Facts, Parts
 
 SHARD = 70_000
 FORMATS = ["webdataset", "hf"]

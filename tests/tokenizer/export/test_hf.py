@@ -9,8 +9,8 @@ import pytest
 from tests.tokenizer.export.conftest import KEPT, content_of
 from tests.tokenizer.feed.tables import codes_of, latents_of
 from tokenizer.export import parquet
+from tokenizer.export.clip_rows import Facts, Parts
 from tokenizer.export.export import export
-from tokenizer.export.facts import Facts, Parts
 
 
 @pytest.fixture(scope="module")

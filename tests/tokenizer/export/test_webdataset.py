@@ -11,8 +11,8 @@ import pytest
 
 from tests.tokenizer.export.conftest import KEPT, SELECTION, content_of
 from tests.tokenizer.feed.tables import FACTS, codes_of, latents_of
+from tokenizer.export.clip_rows import Facts, Parts
 from tokenizer.export.export import export
-from tokenizer.export.facts import Facts, Parts
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.feed.cut import Shape
-from tokenizer.feed.index import Bucket, Index
+from tokenizer.feed.sample_index import Bucket, Index
+from tokenizer.feed.sequence_window import Shape
 
 
 def bucket_of(counts: Sequence[int], shape: Shape = (3, 2, 4), per_file: int = 5) -> Bucket:

@@ -16,9 +16,9 @@ from curation.dataset import Dataset
 from curation.lineage import MadeFrom
 from curation.storage import Storage
 from tokenizer import shards
-from tokenizer.feed.cut import Shape
+from tokenizer.feed.sequence_window import Shape
 from tokenizer.shards import TokenWindow, write_shard
-from tokenizer.tokenize import TokenizedClip
+from tokenizer.tokenize.stage import TokenizedClip
 
 CHANNELS = 3
 FACTS = {

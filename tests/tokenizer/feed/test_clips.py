@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.clips import ClipIndex, Side, facts_of, id_hashes
+from tokenizer.feed.clip_index import ClipIndex, Side, facts_of, id_hashes
 
 CLIPS = pa.table(
     {

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.cut import Cut, Rows, packed, unpacked
+from tokenizer.feed.sequence_window import Cut, Rows, packed, unpacked
 
 
 def rows_of(frames: list[int], causal: list[bool] | None = None) -> Rows:

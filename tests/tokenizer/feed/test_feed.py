@@ -29,7 +29,7 @@ from tokenizer.feed import (
     TokenFeed,
     Tokens,
 )
-from tokenizer.feed.source import Source
+from tokenizer.feed.shard_reader import Source
 
 ROOT = Path(__file__).parents[3]
 SHAPE = (3, 2, 4)

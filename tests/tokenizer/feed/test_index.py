@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tokenizer.feed.indexes import bucket_of, index_of
-from tokenizer.feed.index import Kept, PrefixSums
+from tokenizer.feed.sample_index import Kept, PrefixSums
 
 COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=300).filter(any)
 

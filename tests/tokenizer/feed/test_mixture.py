@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokenizer.feed.distributed import walk
 from tokenizer.feed.mixture import MixtureSteps, Turns
-from tokenizer.feed.share import walk
 from tokenizer.feed.steps import Cursor, TableSteps
 
 WEIGHTS = st.lists(st.integers(1, 30), min_size=1, max_size=6)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tokenizer.feed.indexes import bucket_of
-from tokenizer.feed.index import Bucket, Index, Kept
 from tokenizer.feed.order import Order, Shuffle
+from tokenizer.feed.sample_index import Bucket, Index, Kept
 
 COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=80).filter(any)
 

@@ -10,7 +10,7 @@ from curation.storage import Storage
 from tests import s3
 from tests.tokenizer.feed.tables import TABLE, simple
 from tokenizer.feed import Reading, TokenFeed, Tokens
-from tokenizer.feed.source import Source
+from tokenizer.feed.shard_reader import Source
 
 pytestmark = pytest.mark.s3
 NAMES = ["codes", "clip_id", "window"]
@@ -81,7 +81,7 @@ def test_only_the_wanted_columns_are_fetched(outputs, monkeypatch):
         return fetch(self, name, start, length)
 
     monkeypatch.setattr(Source, "_fetch", counted)
-    monkeypatch.setattr("tokenizer.feed.source._GAP_BYTES", 0)
+    monkeypatch.setattr("tokenizer.feed.shard_reader._GAP_BYTES", 0)
     found = Source(Storage.at(remote), TABLE).read(shard.name, size, 1, names)
     assert found.equals(Source(Storage.at(local), TABLE).read(shard.name, size, 1, names))
     group = pq.read_metadata(shard).row_group(1)

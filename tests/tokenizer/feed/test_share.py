@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.share import Consumer, share
+from tokenizer.feed.distributed import Consumer, share
 from tokenizer.feed.steps import draw
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.feed.slots import Slots, Spare
+from tokenizer.feed.buffer_pool import Slots, Spare
 
 
 def test_places_are_filled_in_any_order():

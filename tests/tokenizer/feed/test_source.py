@@ -10,7 +10,7 @@ from curation.reasons import EnvironmentFaultError
 from curation.storage import Storage
 from tests.tokenizer.feed.tables import TABLE, add_shards, simple, token_row
 from tokenizer.feed import BadShardError, Reading, Retry, TokenFeed, Tokens
-from tokenizer.feed.source import Source
+from tokenizer.feed.shard_reader import Source
 from tokenizer.shards import TokenWindow
 
 SHAPE = (3, 2, 4)

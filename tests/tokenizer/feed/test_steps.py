@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.share import walk
+from tokenizer.feed.distributed import walk
 from tokenizer.feed.steps import Cursor, TableSteps
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=4)

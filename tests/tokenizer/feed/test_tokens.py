@@ -14,7 +14,7 @@ from curation.records import Caption, CaptionedClip, Embedding, Render, Verdict
 from tests.rows import Looks, clip_of, ran, scanned
 from tests.tokenizer.feed.tables import TABLE, add_shards, clip_id, simple, token_row
 from tokenizer.feed import BadShardError, Choice, Cut, TokenDataset, TokenFeed, Tokens
-from tokenizer.feed.clips import announced
+from tokenizer.feed.clip_index import announced
 from tokenizer.feed.state import OtherFeedError, cursor_of, state_of
 from tokenizer.feed.steps import Cursor
 from tokenizer.shards import TokenWindow

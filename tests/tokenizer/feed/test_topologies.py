@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from tests.tokenizer.feed.indexes import bucket_of, index_of
 from tokenizer.feed.chunks import Planner
-from tokenizer.feed.index import Index
+from tokenizer.feed.distributed import Consumer, walk
 from tokenizer.feed.mixture import MixtureSteps, Turns
 from tokenizer.feed.order import Shuffle
-from tokenizer.feed.share import Consumer, walk
+from tokenizer.feed.sample_index import Index
 from tokenizer.feed.state import cursor_of, state_of
 from tokenizer.feed.steps import Cursor, Draw, Steps, TableSteps
 

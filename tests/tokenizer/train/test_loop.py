@@ -4,8 +4,8 @@ import dataclasses
 import pytest
 import torch
 
-from tokenizer.causal.tokenizer import CausalTokenizer
-from tokenizer.load import load
+from tokenizer.models.causal.tokenizer import CausalTokenizer
+from tokenizer.models.load import load
 from tokenizer.train.export import export
 from tokenizer.train.loop import LOG, Recipe, Trainer
 

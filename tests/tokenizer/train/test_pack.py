@@ -9,7 +9,7 @@ from curation.dataset import Dataset
 from tests.tokenizer.conftest import moving_pattern
 from tests.tokenizer.train.conftest import rendered_clips
 from tokenizer.train.crops import read
-from tokenizer.train.pack import Packing, new_split, pack
+from tokenizer.train.dataset import Packing, new_split, pack
 
 SMALL = Packing(frames=9, side=48, size_mib=0.25, short_sides=(48, 64), by="recording")
 LISTED = [("a", "CC BY 4.0"), ("a", "CC BY 4.0"), ("b", "CC0"), ("c", "all rights reserved")]

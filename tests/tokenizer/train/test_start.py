@@ -3,12 +3,12 @@ import torch
 
 from tests.tokenizer.causal.conftest import SMALL
 from tests.tokenizer.conftest import moving_pattern
-from tokenizer.causal.network import Network
-from tokenizer.causal.tokenizer import CausalTokenizer
-from tokenizer.fit import fit
-from tokenizer.quality import psnr_db
+from tokenizer.metrics import psnr_db
+from tokenizer.models.causal.network import Network
+from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.train.crops import read
-from tokenizer.train.start import start_at_pca
+from tokenizer.train.pca_fit import fit
+from tokenizer.train.pca_init import start_at_pca
 
 
 def test_the_first_step_is_as_good_as_the_baseline(packed, rate):

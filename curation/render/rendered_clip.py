@@ -1,0 +1,146 @@
+"""Rendered clips as files, whichever way they were rendered, and reading some frames of one.
+
+Our own encodes are read by decord; packets of a source (copies and spans) are decoded by a confined
+child, a whole clip at a time. Another decoder, such as one on a GPU, would stand beside the two in
+`frames_of`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from curation.media.clip_reader import ClipReader
+from curation.media.colour import Colour
+from curation.media.cut import Span
+from curation.media.decode import Frames
+from curation.media.frame_times import FrameTimes
+from curation.media.packet_selection import Decoding
+from curation.media.probe import check_readable
+from curation.media.sandbox import Limits
+from curation.media.span_reader import read_span
+from curation.records import Clip, Render, Source
+from curation.render.source_file import original
+from curation.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFile:
+    """A rendered clip."""
+
+    clip_id: str
+    """The clip."""
+    source_id: str
+    """Its source."""
+    uri: str
+    """The file to read: our own encode, a copy, or the source."""
+    frames: int
+    """Frames in the file."""
+    width: int
+    """Width in pixels."""
+    height: int
+    """Height in pixels."""
+    fps: float
+    """Frames a second."""
+    start_frame: int
+    """The clip's first frame, counted in the source."""
+    start_s: float
+    """The clip's start in seconds from the source's first frame."""
+    start_pts: int | None = None
+    """The clip's start in the source's `time_base`; None if it has no times."""
+    time_base: str | None = None
+    """Unit of `start_pts`, as a fraction of a second."""
+    source_frames: tuple[int, ...] | None = None
+    """The source's frame that each frame shows, where a render changed the rate; else None."""
+    source: Source | None = None
+    """The source, if `uri` is the source itself."""
+    span: Span | None = None
+    """Which frames of the file to decode in a confined child; None for our own encode, which
+    decord reads whole."""
+
+    @property
+    def key(self) -> str:
+        """The clip's id."""
+        return self.clip_id
+
+    def source_frame(self, frame: int) -> int:
+        """The source's frame that a frame of the file shows; after the last one, the next."""
+        numbers = self.source_frames
+        if numbers is None:
+            return self.start_frame + frame
+        return numbers[frame] if frame < len(numbers) else numbers[-1] + 1
+
+
+def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> ClipFile:
+    """The file of a clip that was rendered."""
+    span = None
+    numbers = render.source_frames
+    uri = source.uri if render.path is None else storage.uri(render.path)
+    if render.mode == "span":
+        span = Span.of(clip, source)
+    elif render.mode == "copy":
+        span = _whole(render, Colour.parse(source.colour, source.colour_forced))
+    return ClipFile(
+        clip_id=clip.clip_id,
+        source_id=clip.source_id,
+        uri=uri,
+        frames=render.frames or 0,
+        width=render.width or 0,
+        height=render.height or 0,
+        fps=render.fps or 25.0,
+        start_frame=clip.start_frame,
+        start_s=clip.start_s,
+        start_pts=clip.start_pts,
+        time_base=clip.time_base,
+        source_frames=None if numbers is None else tuple(np.frombuffer(numbers, "<u4").tolist()),
+        source=source if render.mode == "span" else None,
+        span=span,
+    )
+
+
+def _whole(render: Render, colour: Colour) -> Span:
+    """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
+    return Span(
+        frames=render.frames or 0,
+        start_frame=0,
+        start_pts=None,
+        end_pts=None,
+        time_base=Fraction(1),
+        start_s=0.0,
+        end_s=0.0,
+        decoding=Decoding(0, midway=True),
+        colour=colour,
+        container="mp4",
+        fps=render.fps or 25.0,
+        interlaced=False,
+    )
+
+
+@contextlib.contextmanager
+def opened(clip: ClipFile) -> Iterator[str]:
+    """A local path under which the clip's file can be read."""
+    if clip.source is not None:
+        with original(clip.source) as path:
+            yield path
+    else:
+        with Storage.at(clip.uri).local() as path:
+            check_readable(path)
+            yield path
+
+
+def frames_of(
+    path: str, clip: ClipFile, width: int, height: int, limits: Limits
+) -> tuple[Callable[[Sequence[int]], Frames], FrameTimes | None]:
+    """What reads frames by their numbers, and when each frame is shown.
+
+    Frames are RGB uint8 of shape [n, height, width, 3]. Raises `MediaError` for damage.
+    """
+    if clip.span is not None:
+        frames, times = read_span(path, clip.span, width, height, limits)
+        return lambda numbers: frames[list(numbers)], times
+    reader = ClipReader(path, width=width, height=height, frames=clip.frames)
+    return reader.read, reader.times

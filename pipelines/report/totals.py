@@ -1,0 +1,147 @@
+"""The counts that the report states, from the tables: inputs, clips, what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.pending_inputs import passed_over, pending
+from curation.reasons import INPUT_REASONS
+from curation.records import Render
+from curation.select.policy import FILTER_REASONS
+from pipelines.report.snapshot import Output, tally
+from tokenizer.tokenize.stage import TokenizedClip
+
+MOST_FAILURES = 500
+"""Rows of a table of failures; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Everything that the funnel counts."""
+
+    inputs: int
+    scanned: int
+    failed: Counter[str]
+    """Inputs that failed, by reason."""
+    unwatched: list[str]
+    """Places with inputs that were listed and never watched, one for each input."""
+    passed_over: Counter[str]
+    """What listings did not take for videos, by kind."""
+    copies: int
+    """Scanned inputs whose bytes are those of another one."""
+    source_s: float
+    """Seconds of distinct source video."""
+    clips: int
+    clips_s: float
+    kept: int
+    kept_s: float
+    filtered: Counter[str]
+    """Clips by the reason for which they were filtered, in the order of the rules."""
+    duplicates: int
+    newer: int
+    """Clips that were scanned after the selection was made."""
+    rendered: int
+    render_failed: Counter[str]
+    tokenized: int
+    token_failed: Counter[str]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One input, render or tokenization that failed."""
+
+    what: str
+    """Address of the input, or id of the clip."""
+    reason: str
+    words: str
+    """What the reason means."""
+    detail: str
+
+
+def gather(output: Output) -> Counts:
+    """Counts what is there."""
+    sources, clips = output.sources, output.clips
+    scanned = sources.filter(pc.field("outcome") == "scanned")
+    distinct = scanned.group_by("source_id").aggregate([("duration_s", "max")])
+    seconds = output.values["duration_s"]
+    verdicts = Counter(output.verdicts.tolist())
+    selected = output.selection_id is not None
+    reasons = tally(clips.filter(pc.field("verdict") == "filtered"), "reason") if selected else {}
+    ranked = [*FILTER_REASONS, *sorted(set(reasons) - set(FILTER_REASONS))]
+    rendered = outcomes(output, output.renders, Render)
+    tokenized = outcomes(output, output.tokenized, TokenizedClip)
+    return Counts(
+        inputs=sources.num_rows,
+        scanned=scanned.num_rows,
+        failed=tally(sources.filter(pc.field("outcome") == "failed"), "reason"),
+        unwatched=pending(output.dataset.catalog)["place"].to_pylist(),
+        passed_over=sum(passed_over(output.dataset.catalog).values(), Counter()),
+        copies=scanned.num_rows - distinct.num_rows,
+        source_s=pc.sum(distinct["duration_s_max"]).as_py() or 0.0,
+        clips=clips.num_rows,
+        clips_s=float(seconds.sum()),
+        kept=verdicts["kept"],
+        kept_s=float(seconds[output.verdicts == "kept"].sum()),
+        filtered=Counter({reason: reasons[reason] for reason in ranked if reason in reasons}),
+        duplicates=verdicts["duplicate"],
+        newer=verdicts[None] if selected else 0,
+        rendered=rendered.pop("rendered", 0),
+        render_failed=rendered,
+        tokenized=tokenized.pop("tokenized", 0),
+        token_failed=tokenized,
+    )
+
+
+def outcomes(output: Output, name: str | None, record: type) -> Counter[str]:
+    """Kept clips of a side table by outcome or, where failed, by reason."""
+    if name is None:
+        return Counter()
+    rows = output.of_kept(name, record, ["outcome", "reason"])
+    found = tally(rows.filter(pc.field("outcome") != "failed"), "outcome")
+    return found + tally(rows.filter(pc.field("outcome") == "failed"), "reason")
+
+
+def failed_inputs(output: Output) -> list[Failure]:
+    """Inputs that failed, by reason and address; at most `MOST_FAILURES`."""
+    rows = output.sources.filter(pc.field("outcome") == "failed")
+    rows = rows.sort_by([("reason", "ascending"), ("uri", "ascending")]).slice(0, MOST_FAILURES)
+    return [_failure(row["uri"], row) for row in rows.to_pylist()]
+
+
+def remarks(output: Output) -> list[tuple[str, str]]:
+    """Sources with something unusual and what it is, by address."""
+    rows = output.sources.filter(pc.is_valid(pc.field("remarks"))).sort_by("uri")
+    return list(zip(rows["uri"].to_pylist(), rows["remarks"].to_pylist(), strict=True))
+
+
+def failed_clips(output: Output) -> list[Failure]:
+    """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
+    found: list[Failure] = []
+    for name, step, record in (
+        (output.renders, "render", Render),
+        (output.tokenized, "tokenize", TokenizedClip),
+    ):
+        if name is not None:
+            rows = output.of_kept(name, record, ["outcome", "reason", "detail"])
+            rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
+            rows = rows.slice(0, MOST_FAILURES - len(found))
+            uris = _uris(output, rows["clip_id"])
+            for row in rows.to_pylist():
+                clip = row["clip_id"]
+                found.append(_failure(f"{step}: {uris[clip]}, clip {clip}", row))
+    return found
+
+
+def _uris(output: Output, clip_ids: pa.ChunkedArray) -> dict[str, str]:
+    clips = output.clips.filter(pc.is_in(output.clips["clip_id"], clip_ids.combine_chunks()))
+    return dict(zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(), strict=True))
+
+
+def _failure(what: str, row: dict[str, Any]) -> Failure:
+    reason = row["reason"] or "unknown"
+    return Failure(what, reason, INPUT_REASONS.get(reason, ""), row["detail"] or "")

@@ -1,0 +1,1 @@
+"""Jobs of the service: queue, supervisor, and the backends that run them."""

@@ -1,0 +1,1 @@
+"""Tokenizers: the shipped ones and those published by others, behind one interface."""

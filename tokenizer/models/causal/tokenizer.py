@@ -1,0 +1,181 @@
+"""The learned tokenizer as a `Tokenizer`: weights on disk, windows in, tokens out, streams.
+
+Weights are one safetensors file, float16; the network computes with exactly these numbers. Its
+configuration, the statistics of its latents, a digest and a card stand in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tokenizer.interface import (
+    Codes,
+    Head,
+    Latents,
+    Rate,
+    StreamDecoder,
+    StreamEncoder,
+    Tokens,
+    Video,
+    check_codes,
+    check_latents,
+    check_video,
+)
+from tokenizer.models import fsq
+from tokenizer.models.causal.codec import Codec
+from tokenizer.models.causal.network import CHANNELS, Config, Network
+from tokenizer.models.causal.stream import Decoding, Encoding
+from tokenizer.models.inference import Placement, run_batched
+
+KIND = "causal"
+_OWN = ("kind", "config", "digest", "latent_mean", "latent_std")
+
+
+@dataclass(frozen=True, eq=False)
+class CausalTokenizer:
+    """A trained `StreamingTokenizer`."""
+
+    codec: Codec
+    """The network on its device."""
+    digest: str
+    """sha256 over configuration, statistics and every tensor as float16."""
+    latent_mean: tuple[float, ...]
+    latent_std: tuple[float, ...]
+    card: Mapping[str, str] = field(default_factory=dict)
+    """What is known of the weights (data, licence, steps, psnr); no part of the digest."""
+    levels: tuple[int, ...] = field(default=fsq.LEVELS, init=False)
+    channels: int = field(default=CHANNELS, init=False)
+
+    @property
+    def name(self) -> str:
+        """`causal-` and the rate."""
+        return f"{KIND}-{self.rate}"
+
+    @property
+    def rate(self) -> Rate:
+        """Compression in time and space."""
+        return self.codec.network.config.rate
+
+    @property
+    def context(self) -> int:
+        """Latent frames before a slice that its decoding can see."""
+        return self.codec.network.context
+
+    def encode(self, videos: Sequence[Video]) -> list[Tokens]:
+        """Both heads of windows uint8 RGB [1 + time · k, H, W, 3]."""
+        for video in videos:
+            check_video(video, self.rate)
+        outputs = run_batched(self.codec.encode, videos, self.codec.placement)
+        return [Tokens(codes, latents) for codes, latents in outputs]
+
+    def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
+        """Windows from their codes, each uint16 [1 + k, h, w]."""
+        for codes in windows:
+            check_codes(codes, fsq.SIZE)
+        digits = [fsq.dequantise(codes) for codes in windows]
+        outputs = run_batched(self.codec.decode_codes, digits, self.codec.placement)
+        return [video for (video,) in outputs]
+
+    def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
+        """Windows from their latents, each float16 [16, 1 + k, h, w]."""
+        for latents in windows:
+            check_latents(latents, CHANNELS)
+        last = [np.moveaxis(latents, 0, -1) for latents in windows]
+        outputs = run_batched(self.codec.decode_latents, last, self.codec.placement)
+        return [video for (video,) in outputs]
+
+    def stream_encoder(self) -> StreamEncoder:
+        """An encoder at the start of a stream."""
+        return Encoding(self.codec)
+
+    def stream_decoder(self, head: Head, start: bool = True) -> StreamDecoder:
+        """A decoder at the start of a stream, or amid one, `context` latent frames early."""
+        return Decoding(self.codec, head, start)
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        mean: Sequence[float],
+        std: Sequence[float],
+        placement: Placement | None = None,
+        card: Mapping[str, str] | None = None,
+    ) -> CausalTokenizer:
+        """A tokenizer around a network, whose weights are rounded to float16 in place.
+
+        `mean` and `std` are those of its latents, 16 each. Raises `ValueError` if the placement is
+        not possible, or if a weight is no number.
+        """
+        halves = _halves(network)
+        broken = [name for name, tensor in halves.items() if not tensor.isfinite().all()]
+        if broken:
+            raise ValueError(f"weights that are no finite numbers in {', '.join(broken)}")
+        network.load_state_dict({name: tensor.float() for name, tensor in halves.items()})
+        digest = _digest(network.config, halves, [list(mean), list(std)])
+        codec = Codec.on(network, placement or Placement())
+        return cls(codec, digest, tuple(mean), tuple(std), dict(card or {}))
+
+    def save(self, path: str | Path) -> None:
+        """Writes weights, configuration and card as one safetensors file."""
+        facts = {
+            "kind": KIND,
+            "config": self.codec.network.config.to_json(),
+            "digest": self.digest,
+            "latent_mean": json.dumps(self.latent_mean),
+            "latent_std": json.dumps(self.latent_std),
+        }
+        save_file(_halves(self.codec.network), str(path), metadata={**self.card, **facts})
+
+    @classmethod
+    def load(cls, path: str | Path, placement: Placement | None = None) -> CausalTokenizer:
+        """Reads what `save` wrote.
+
+        Raises `ValueError` for other, altered or damaged files, and for weights that do not fit
+        their configuration.
+        """
+        facts, tensors = _read(path)
+        if facts.get("kind") != KIND:
+            raise ValueError(f"{path} holds no causal tokenizer; its metadata is {sorted(facts)}")
+        try:
+            network = Network(Config.from_json(facts["config"]))
+            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: weights do not fit their configuration: {error}") from error
+        mean, std = (json.loads(facts[key]) for key in ("latent_mean", "latent_std"))
+        card = {key: text for key, text in facts.items() if key not in _OWN}
+        made = cls.of(network, mean, std, placement, card)
+        if made.digest != facts["digest"]:
+            raise ValueError(
+                f"{path} was altered: digest {made.digest}, recorded {facts['digest']}"
+            )
+        return made
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return dict(file.metadata() or {}), tensors
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _halves(network: Network) -> dict[str, Tensor]:
+    state = network.state_dict()
+    return {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
+
+
+def _digest(config: Config, halves: Mapping[str, Tensor], statistics: object) -> str:
+    sha = hashlib.sha256(json.dumps([KIND, config.to_json(), fsq.LEVELS, statistics]).encode())
+    for name in sorted(halves):
+        sha.update(name.encode() + halves[name].numpy().tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,213 @@
+"""The baseline that a trained tokenizer has to beat: principal components of space-time patches.
+
+A window is cut into patches: the first frame alone into space × space × 3, the frames after it in
+groups into time × space × space × 3. Each kind has a basis of 16 orthonormal components, fitted
+once by `tokenizer.train.pca_fit`. The continuous head is a patch's 16 coordinates; the discrete
+head rounds the first six, each divided by a stored bound, to the levels of `tokenizer.models.fsq`.
+A group sees no frame outside itself, so the tokenizer is causal. Encoding costs 96 floating-point
+operations a pixel. Each latent frame is computed apart from all others, and in float64, whose
+rounding lies far below what float16, the codes and uint8 keep: the same bits come out whatever else
+the window holds and however many threads the matrix product takes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenizer.interface import (
+    Codes,
+    Latents,
+    Rate,
+    Tokens,
+    Video,
+    check_codes,
+    check_latents,
+    check_video,
+)
+from tokenizer.models import fsq
+
+CHANNELS = 16
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+def cut(video: Video, time: int, space: int) -> Video:
+    """Patches [T / time, H / space · W / space, time · space² · 3] of a video [T, H, W, 3]."""
+    t, h, w, c = video.shape
+    groups, rows, columns = t // time, h // space, w // space
+    split = video.reshape(groups, time, rows, space, columns, space, c)
+    patches = split.transpose(0, 2, 4, 1, 3, 5, 6)
+    return patches.reshape(groups, rows * columns, time * space * space * c)
+
+
+def _join(patches: Video, time: int, space: int, width: int) -> Video:
+    """The frames [time, H, W, 3] whose patches these are, `width` patches to a row."""
+    split = patches.reshape(-1, width, time, space, space, 3)
+    return split.transpose(2, 0, 3, 1, 4, 5).reshape(time, -1, width * space, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Principal components of one kind of patch; D numbers to a patch, pixels as -1 to 1."""
+
+    mean: Floats
+    """[D], the mean patch."""
+    components: Floats
+    """[16, D], orthonormal rows, most variance first."""
+    bounds: Floats
+    """[6], the coordinate of each discrete component that becomes ±1; what is beyond is clipped."""
+
+    @functools.cached_property
+    def _analysis(self) -> tuple[Doubles, Doubles]:
+        """[D, 16] and [16]: pixels 0 to 255 times the first, less the second, are coordinates."""
+        matrix = self.components.T / np.sqrt(self.mean.size, dtype=np.float64)
+        return matrix / 127.5, (self.mean.astype(np.float64) + 1) @ matrix
+
+    @functools.cached_property
+    def _synthesis(self) -> tuple[Doubles, Doubles]:
+        """[16, D] and [D]: coordinates times the first, plus the second, are pixels 0 to 255."""
+        scale = 127.5 * np.sqrt(self.mean.size, dtype=np.float64)
+        return self.components * scale, (self.mean.astype(np.float64) + 1) * 127.5
+
+    def analyse(self, patches: Video) -> Floats:
+        """Coordinates [n, 16] of patches [n, D], on the scale of one pixel: RMS over the patch."""
+        matrix, offset = self._analysis
+        return np.asarray(patches.astype(np.float64) @ matrix - offset, np.float32)
+
+    def synthesise(self, coordinates: Floats) -> Video:
+        """Patches [n, D] from the first m coordinates [n, m] of each, m at most 16."""
+        matrix, mean = self._synthesis
+        pixels = coordinates.astype(np.float64) @ matrix[: coordinates.shape[1]]
+        pixels += mean
+        np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels)
+        return pixels.astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class PcaTokenizer:
+    """A fitted `Tokenizer`."""
+
+    rate: Rate
+    first: Basis
+    """Of the first frame's patches."""
+    group: Basis
+    """Of all patches after it."""
+    latent_mean: tuple[float, ...]
+    latent_std: tuple[float, ...]
+    card: Mapping[str, str] = field(default_factory=dict)
+    """What is known of the weights (licence, data, psnr); no part of the digest."""
+    levels: tuple[int, ...] = field(default=fsq.LEVELS, init=False)
+    channels: int = field(default=CHANNELS, init=False)
+
+    @property
+    def name(self) -> str:
+        """`pca-` and the rate."""
+        return f"pca-{self.rate}"
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 over name, levels and every tensor's name and little-endian bytes."""
+        sha = hashlib.sha256(json.dumps([self.name, self.levels]).encode())
+        for name, tensor in self._tensors().items():
+            sha.update(name.encode() + tensor.tobytes())
+        return sha.hexdigest()
+
+    def encode(self, videos: Sequence[Video]) -> list[Tokens]:
+        """Both heads of windows uint8 RGB [1 + time · k, H, W, 3]."""
+        return [self._encode(video) for video in videos]
+
+    def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
+        """Windows from their codes, each uint16 [1 + k, h, w]."""
+        return [self._decode_codes(codes) for codes in windows]
+
+    def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
+        """Windows from their latents, each float16 [16, 1 + k, h, w]."""
+        return [self._decode_latents(latents) for latents in windows]
+
+    def _encode(self, video: Video) -> Tokens:
+        check_video(video, self.rate)
+        rows, columns = (side // self.rate.space for side in video.shape[1:3])
+        codes, latents = [], []
+        for basis, patches in self._patches(video):
+            coordinates = basis.analyse(patches)
+            digits = coordinates[:, : len(fsq.LEVELS)] / basis.bounds
+            codes.append(fsq.quantise(digits).reshape(rows, columns))
+            latents.append(coordinates.T.astype(np.float16).reshape(CHANNELS, rows, columns))
+        return Tokens(np.stack(codes), np.stack(latents, axis=1))
+
+    def _decode_codes(self, codes: Codes) -> Video:
+        check_codes(codes, fsq.SIZE)
+        frames = [
+            fsq.dequantise(frame.reshape(-1)) * self._basis(index).bounds
+            for index, frame in enumerate(codes)
+        ]
+        return self._decode(frames, columns=codes.shape[2])
+
+    def _decode_latents(self, latents: Latents) -> Video:
+        check_latents(latents, CHANNELS)
+        last = latents.astype(np.float32).transpose(1, 2, 3, 0)
+        frames = [frame.reshape(-1, CHANNELS) for frame in last]
+        return self._decode(frames, columns=latents.shape[3])
+
+    def _basis(self, latent_frame: int) -> Basis:
+        return self.group if latent_frame else self.first
+
+    def _patches(self, video: Video) -> list[tuple[Basis, Video]]:
+        time, space = self.rate.time, self.rate.space
+        later = [(self.group, patches) for patches in cut(video[1:], time, space)]
+        return [(self.first, cut(video[:1], 1, space)[0]), *later]
+
+    def _decode(self, frames: list[Floats], columns: int) -> Video:
+        parts = []
+        for index, coordinates in enumerate(frames):
+            time = self.rate.time if index else 1
+            patches = self._basis(index).synthesise(coordinates)
+            parts.append(_join(patches, time, self.rate.space, columns))
+        return np.concatenate(parts)
+
+    def _tensors(self) -> dict[str, Floats]:
+        bases = {"first": self.first, "group": self.group}
+        parts = ("mean", "components", "bounds")
+        named = {f"{kind}.{part}": getattr(bases[kind], part) for kind in bases for part in parts}
+        named["latent_mean"] = np.asarray(self.latent_mean, np.float32)
+        named["latent_std"] = np.asarray(self.latent_std, np.float32)
+        return {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in named.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Writes tensors and card as one safetensors file."""
+        from safetensors.numpy import save_file
+
+        facts = {"kind": "pca", "name": self.name, "rate": str(self.rate), "digest": self.digest}
+        facts["levels"] = json.dumps(self.levels)
+        save_file(self._tensors(), str(path), metadata={**self.card, **facts})
+
+    @classmethod
+    def load(cls, path: str | Path) -> PcaTokenizer:
+        """Reads what `save` wrote; raises `ValueError` for other or altered files."""
+        from safetensors import safe_open
+
+        with safe_open(str(path), framework="numpy") as file:
+            facts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if facts.get("kind") != "pca":
+            raise ValueError(f"{path} holds no PCA tokenizer; its metadata is {sorted(facts)}")
+        first, group = (
+            Basis(*(tensors[f"{kind}.{part}"] for part in ("mean", "components", "bounds")))
+            for kind in ("first", "group")
+        )
+        mean, std = (tuple(tensors[key].tolist()) for key in ("latent_mean", "latent_std"))
+        card = {key: facts[key] for key in ("licence", "data", "psnr") if key in facts}
+        made = cls(Rate.parse(facts["rate"]), first, group, mean, std, card)
+        if made.digest != facts["digest"]:
+            raise ValueError(
+                f"{path} was altered: digest {made.digest}, recorded {facts['digest']}"
+            )
+        return made

@@ -1,0 +1,1 @@
+"""The tokenize step: rendered clips in, shards of token windows out."""
