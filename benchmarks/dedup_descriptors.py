@@ -18,7 +18,7 @@ from curation.dataset import Dataset
 from curation.dedup import unpack
 from curation.embed.descriptor import FrameDct
 from curation.records import Embedding
-from curation.scores.frame import Floats, Look
+from curation.scores.frame import AnalysisFrame, Floats
 from dedup_truth import MUST, TRANSFORMS, Made
 
 Similarities = npt.NDArray[np.float64]
@@ -29,12 +29,12 @@ _PRECISION = 0.99
 class Segments:
     """Values of each frame, averaged within eight segments of the clip and laid side by side."""
 
-    of: Callable[[Look, Look | None], Floats]
+    of: Callable[[AnalysisFrame, AnalysisFrame | None], Floats]
     pooled: bool = False
     seen: list[Floats] = field(default_factory=list)
-    before: Look | None = None
+    before: AnalysisFrame | None = None
 
-    def see(self, look: Look) -> None:
+    def see(self, look: AnalysisFrame) -> None:
         self.seen.append(self.of(look, self.before))
         self.before = look
 
@@ -50,7 +50,7 @@ class Classic:
     """A descriptor of one vector a clip, to compare with."""
 
     name: str
-    of: Callable[[Look, Look | None], Floats]
+    of: Callable[[AnalysisFrame, AnalysisFrame | None], Floats]
     dim: int
     pooled: bool = False
     gpus: float = 0.0
@@ -59,12 +59,12 @@ class Classic:
         return lambda: Segments(self.of, self.pooled)
 
 
-def _small(look: Look, side: int) -> Floats:
+def _small(look: AnalysisFrame, side: int) -> Floats:
     picture = Image.fromarray(look.small).resize((side, side), Image.Resampling.BOX)
     return np.asarray(picture, np.float64)
 
 
-def hash_bits(look: Look, before: Look | None) -> Floats:
+def hash_bits(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
     """As PDQ: signs of a 16×16 cosine transform about their median, of one frame."""
     k, n = np.mgrid[1:17, :64]
     cosines = np.cos(np.pi * (n + 0.5) * k / 64)
@@ -72,7 +72,7 @@ def hash_bits(look: Look, before: Look | None) -> Floats:
     return np.where(spectrum > np.median(spectrum), 1.0, -1.0)
 
 
-def gist(look: Look, before: Look | None) -> Floats:
+def gist(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
     """Energy of gradients in eight directions on a 4×4 grid (after Oliva and Torralba 2001)."""
     down, across = np.gradient(look.small.astype(np.float64))
     strength = np.hypot(down, across)
@@ -82,14 +82,14 @@ def gist(look: Look, before: Look | None) -> Floats:
     return np.concatenate(found)
 
 
-def colour_layout(look: Look, before: Look | None) -> Floats:
+def colour_layout(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
     """Means of colour on an 8×8 grid, without the overall mean (after MPEG-7)."""
     picture = Image.fromarray(look.rgb).convert("YCbCr").resize((8, 8), Image.Resampling.BOX)
     values = np.asarray(picture, np.float64).reshape(64, 3)
     return np.asarray((values - values.mean(axis=0)).ravel())
 
 
-def block_motion(look: Look, before: Look | None) -> Floats:
+def block_motion(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
     """How much each cell of an 8×8 grid changes from frame to frame."""
     if before is None:
         return np.zeros(64)

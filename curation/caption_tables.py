@@ -16,12 +16,13 @@ import pyarrow.compute as pc
 
 from curation import lineage
 from curation.catalog import Catalog
+from curation.errors import ReelmillError
 from curation.lineage import LineageError
 from curation.records import Caption, CaptionedClip
 from curation.run_history import latest_selection
 
 
-class NoCaptionsError(ValueError):
+class NoCaptionsError(ReelmillError, ValueError):
     """There is no such table of captions; the message says which there are."""
 
 

@@ -24,13 +24,13 @@ from deltalake.transaction import AddAction
 from pyarrow import fs
 
 from curation import records
+from curation.errors import InfrastructureError
 from curation.lease import leased
 from curation.output_location import check_room, check_tables
-from curation.reasons import EnvironmentFaultError
 from curation.storage import Storage, plain
 
 
-class StaleWriterError(EnvironmentFaultError):
+class StaleWriterError(InfrastructureError):
     """Another run has taken the table over; this one has to stop."""
 
 
@@ -191,7 +191,7 @@ class Writer:
     def _fresh(self, name: str) -> DeltaTable:
         table = self._catalog.open(name)
         if table is None:
-            raise EnvironmentFaultError(f"the table {name} went away")
+            raise InfrastructureError(f"the table {name} went away")
         return table
 
     def append(self, name: str, rows: pa.Table) -> None:
@@ -257,4 +257,4 @@ def _storage_faults(name: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
-        raise EnvironmentFaultError(f"{name}: {plain(error)}") from error
+        raise InfrastructureError(f"{name}: {plain(error)}") from error

@@ -30,7 +30,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage, storage_faults
 
 FOLDER = "_leases"
@@ -40,7 +40,7 @@ _MOST_SHOWN = 300
 """Characters of a command line that are stored and shown."""
 
 
-class HeldError(EnvironmentFaultError):
+class HeldError(InfrastructureError):
     """Another run is at work on these tables; the message says which."""
 
     advice = "This run has left those tables as they are. Start it again when the other has ended."
@@ -103,7 +103,7 @@ def leased(storage: Storage, app: str, tables: Iterable[str]) -> Iterator[None]:
 def _keep(storage: Storage, name: str, lease: Lease, ended: threading.Event) -> None:
     """Rewrites a lease until its run ends; storage that is down shows where rows are committed."""
     while not ended.wait(_REWRITTEN_S):
-        with contextlib.suppress(EnvironmentFaultError, OSError):
+        with contextlib.suppress(InfrastructureError, OSError):
             _write(storage, name, lease)
 
 
@@ -146,7 +146,7 @@ def _read(storage: Storage, name: str) -> Lease | None:
 
 
 def _remove(storage: Storage, name: str) -> None:
-    with contextlib.suppress(OSError, EnvironmentFaultError):
+    with contextlib.suppress(OSError, InfrastructureError):
         storage.filesystem.delete_file(storage.path(name))
 
 

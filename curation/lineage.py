@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.catalog import Catalog, arrow_dataset
+from curation.errors import ReelmillError
 from curation.records import Render
 from curation.run_history import results
 
@@ -30,7 +31,7 @@ _MARKERS = {"tokens": "tokenized", "captions": "captioned"}
 _SHOWN = 3
 
 
-class LineageError(ValueError):
+class LineageError(ReelmillError, ValueError):
     """No table, or several, or what was made from other renders; the message says what to do."""
 
 

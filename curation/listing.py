@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from curation.errors import ReelmillError
 from curation.media.allowlist import VIDEO_SUFFIXES
 from curation.storage import PlaceError, Storage, address, storage_faults
 
@@ -50,7 +51,7 @@ class Entry:
         return f"{self.uri}|{self.size_bytes}|{self.modified}"
 
 
-class ListingError(ValueError):
+class ListingError(ReelmillError, ValueError):
     """What was pointed at cannot be listed."""
 
 

@@ -8,7 +8,7 @@ import re
 import secrets
 import tempfile
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import PlaceError, Storage, address, storage_faults
 
 _REFUSED = r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]"
@@ -54,9 +54,7 @@ def check_writable(storage: Storage) -> None:
             file.write(bytes(_PROBE_BYTES))
             file.flush()
     except OSError as error:
-        raise EnvironmentFaultError(
-            f"{storage.root} cannot be written: {error.strerror}"
-        ) from error
+        raise InfrastructureError(f"{storage.root} cannot be written: {error.strerror}") from error
     check_room(storage)
 
 

@@ -52,28 +52,3 @@ EXCLUDED = "excluded"
 UNWANTED_LABEL = "unwanted_label"
 DUPLICATE_REASONS = ("near_duplicate", "semantic_duplicate")
 """Those of duplicates; the others are for what is filtered."""
-
-
-class MediaError(Exception):
-    """This input is bad. `reason` is a key of `INPUT_REASONS`; `detail` says what was seen."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        if reason not in INPUT_REASONS:
-            raise ValueError(f"unknown reason {reason!r}; known: {', '.join(INPUT_REASONS)}")
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}" if self.detail else self.reason
-
-
-class EnvironmentFaultError(Exception):
-    """The surroundings failed (disk full, storage down), which is no verdict on any input."""
-
-    advice: str = ""
-    """What to do about it, where running again is not the answer."""
-
-
-class OutOfReachError(Exception):
-    """This input cannot be reached just now; nothing is decided about it, and the rest goes on."""

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from curation.errors import InfrastructureError, MediaError, UnavailableError
 from curation.media import sandbox
-from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
 
 _ENVIRONMENT_ERRNOS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EIO,
@@ -103,9 +103,9 @@ def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:  # noqa: PLR0911
             return Done(item.key, value, time.process_time() + sandbox.cpu_seconds() - start)
         except MediaError as error:
             return Failed(item.key, error.reason, error.detail)
-        except OutOfReachError as error:
+        except UnavailableError as error:
             return Away(item.key, str(error))
-        except EnvironmentFaultError as error:
+        except InfrastructureError as error:
             return Fault(item.key, str(error))
         except sandbox.ChildKilledError as error:
             if last:

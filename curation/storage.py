@@ -22,13 +22,13 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 import pyarrow as pa
 from pyarrow import fs
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError, ReelmillError
 
 _CHUNK = 1 << 20
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-class PlaceError(ValueError):
+class PlaceError(ReelmillError, ValueError):
     """A place that cannot be used; the message says why, and what can."""
 
 
@@ -209,7 +209,7 @@ def storage_faults(what: str = "storage") -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise EnvironmentFaultError(f"{what}: {plain(error)}") from error
+        raise InfrastructureError(f"{what}: {plain(error)}") from error
 
 
 _ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s*\d+: [^\n]*|\n\s*start_thread")

@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 
 from curation import lineage, records
 from curation.dataset import Dataset
+from curation.errors import ReelmillError
 from tokenizer.interface import Head, Rate, StreamingTokenizer, Tokenizer, Tokens, Video
 from tokenizer.models.heads import decode_windows
 from tokenizer.models.load import load
 from tokenizer.shards import BadTokensError, TokenWindow, read_codes, read_latents
 
 
-class TokensNotFoundError(ValueError):
+class TokensNotFoundError(ReelmillError, ValueError):
     """There are no such tokens, or they cannot be decoded; the message says what there is."""
 
 

@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.errors import ReelmillError
 from curation.records import schema, table
 from curation.storage import Storage
 from tokenizer.interface import Codes, Head, Latents, Tokenizer
@@ -190,7 +191,7 @@ def _groups(rows: Sequence[TokenWindow]) -> Iterator[list[TokenWindow]]:
     yield group
 
 
-class BadTokensError(ValueError):
+class BadTokensError(ReelmillError, ValueError):
     """Rows whose tokens cannot be used; the message names clip and window."""
 
     @classmethod

@@ -23,8 +23,8 @@ from curation.caption.chat import Answer, Chat, RefusedError, UnansweredError
 from curation.caption.prompted import Describing, Reply, caption_of, cleaned
 from curation.caption.vqa import AnswersError, read_answers
 from curation.caption.windows import Seen
+from curation.errors import InfrastructureError, MediaError
 from curation.media.sandbox import Limits
-from curation.reasons import EnvironmentFaultError, MediaError
 from curation.records import Caption
 from curation.stage import Away, Done, Failed, Outcome, attempt
 
@@ -105,9 +105,9 @@ def _gathered(asked: Iterable[_Asked]) -> CaptionedBatch:
         elif isinstance(outcome, Away):
             made.waiting.append(outcome.detail)
         else:
-            raise EnvironmentFaultError(outcome.detail)
+            raise InfrastructureError(outcome.detail)
     if made.waiting and not made.clips:
-        raise EnvironmentFaultError(made.waiting[0])
+        raise InfrastructureError(made.waiting[0])
     return made
 
 
@@ -166,7 +166,7 @@ class _Clip:
         said = self.interview.chat.ask(window.pictures, told, questions or [])
         self.spent.add(said)
         if self.interview.counts_tokens and said.tokens_in is None:
-            raise EnvironmentFaultError(
+            raise InfrastructureError(
                 "the server does not say how many tokens it used, so token_limit cannot be kept;"
                 " set request_limit instead"
             )

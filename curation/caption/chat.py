@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from curation.caption.vqa import schema_of
+from curation.errors import ReelmillError, UnavailableError
 from curation.media.decode import Frames
-from curation.reasons import OutOfReachError
 
 _QUALITY = 85
 _NO_KEY = "none"
@@ -28,11 +28,11 @@ _BROKEN = 3
 """How often an answer is asked for whose bytes are no answer."""
 
 
-class UnansweredError(OutOfReachError):
+class UnansweredError(UnavailableError):
     """The server gave no answer, however often it was asked; that says nothing of the clip."""
 
 
-class RefusedError(Exception):
+class RefusedError(ReelmillError):
     """The server answers, but not this request."""
 
 

@@ -25,7 +25,7 @@ from curation.caption.prompted import Describing, Reply, caption_of, cleaned
 from curation.caption.vlm_model import Asked, VisionLanguageModel, model_digest
 from curation.caption.windows import Seen
 from curation.catalog import Catalog
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.errors import InfrastructureError, MediaError
 from curation.stage import Away, Done, Failed, Fault, Needs, Outcome, attempt
 
 _Windows = tuple[CaptionClip, list[Seen]]
@@ -123,7 +123,7 @@ class _Describer:
         """A reply a window; none at all if any brings the model down."""
         try:
             return list(self._replies(windows))
-        except EnvironmentFaultError:
+        except InfrastructureError:
             raise
         except Exception:  # whose fault it is, each clip tells alone
             return [None] * len(windows)
@@ -185,5 +185,5 @@ def _asked(windows: Sequence[Seen], words: Callable[[Seen, int], str]) -> list[A
 def _decided(outcome: Outcome) -> Done | Failed | Away:
     """What is said of the clip; raises what is said of the surroundings."""
     if isinstance(outcome, Fault):
-        raise EnvironmentFaultError(outcome.detail)
+        raise InfrastructureError(outcome.detail)
     return outcome

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from curation.errors import InfrastructureError
 from curation.media.decode import Frames
-from curation.reasons import EnvironmentFaultError
 from curation.storage import file_sha256
 from curation.torchvision_ops import mend_torchvision
 
@@ -170,7 +170,7 @@ class _Computing:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._mode.__exit__(kind, error, trace)
         if isinstance(error, self._torch.OutOfMemoryError):
-            raise EnvironmentFaultError(
+            raise InfrastructureError(
                 f"the device ran out of memory: lower batch, frames or longest_side ({error})"
             ) from error
 

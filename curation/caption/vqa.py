@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from curation.errors import ReelmillError
+
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
-class AnswersError(ValueError):
+class AnswersError(ReelmillError, ValueError):
     """These are no answers to the questions."""
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.caption.base import CaptionClip
+from curation.errors import MediaError
 from curation.media.decode import Frames
 from curation.media.sandbox import Limits
-from curation.reasons import MediaError
 from curation.render.rendered_clip import ClipFile, frames_of, opened
 
 

@@ -17,6 +17,7 @@ from curation.dedup.content import Content, Embedded, Signatures
 from curation.dedup.greedy import Relation
 from curation.dedup.neighbours import neighbours
 from curation.embed.signature import RATE
+from curation.errors import ReelmillError
 from curation.records import Embedding, Neighbour, Signature
 
 SIGNATURES = "signatures"
@@ -25,7 +26,7 @@ _SHARED = 0.5
 """A copy that holds less than this share of a clip does not stand for it."""
 
 
-class NotEmbeddedError(ValueError):
+class NotEmbeddedError(ReelmillError, ValueError):
     """Clips lack what they are compared by."""
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import Floats, Look
+from curation.scores.frame import AnalysisFrame, Floats
 
 Vector = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -24,7 +24,7 @@ Picture = npt.NDArray[np.uint8]
 class EmbeddingWatcher(Protocol):
     """Takes the analysis frames of one source."""
 
-    def see(self, look: Look) -> None:
+    def see(self, look: AnalysisFrame) -> None:
         """Takes the next frame."""
 
     def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:

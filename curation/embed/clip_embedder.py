@@ -16,8 +16,8 @@ import numpy as np
 
 from curation.embed.base import Vector
 from curation.embed.open_clip import Checkpoint, Features, Model, Precision, find
-from curation.reasons import EnvironmentFaultError
-from curation.scores.frame import Floats, Look
+from curation.errors import InfrastructureError
+from curation.scores.frame import AnalysisFrame, Floats
 
 TABLES = "open-clip-"
 """How the names of its tables begin, before the model's digest."""
@@ -70,7 +70,7 @@ class OpenClip:
         """
         found = find(self.model)
         if found.digest != self.checkpoint.digest:
-            raise EnvironmentFaultError(
+            raise InfrastructureError(
                 f"{found.weights} holds other weights here ({found.digest}) than where the run "
                 f"was started ({self.checkpoint.digest}); copy the same file to every machine"
             )
@@ -89,7 +89,7 @@ class ClipWatcher:
     _waiting: list[Any] = field(default_factory=list)
     _parts: list[Features] = field(default_factory=list)
 
-    def see(self, look: Look) -> None:
+    def see(self, look: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
         if self._seen % self.every == 0:
             self._waiting.append(self.model.prepared(look.rgb))

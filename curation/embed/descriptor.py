@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores.borders import bars, steady_bars
-from curation.scores.frame import Floats, Look
+from curation.scores.frame import AnalysisFrame, Floats
 
 _GRAY = 64
 _SIDE = 32
@@ -49,7 +49,7 @@ class FrameDctWatcher:
     grays: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     borders: list[tuple[float, float, float, float]] = field(default_factory=list)
 
-    def see(self, look: Look) -> None:
+    def see(self, look: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
         self.grays.append(look.small)
         self.borders.append(bars(look.luma))

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.embed.base import Picture
+from curation.errors import ReelmillError
 from curation.storage import file_sha256
 from curation.torchvision_ops import mend_torchvision
 
@@ -35,7 +36,7 @@ _CONFIG = "open_clip_config.json"
 _HUB, _LOCAL = "hf-hub:", "local-dir:"
 
 
-class ModelError(ValueError):
+class ModelError(ReelmillError, ValueError):
     """A model that is not to be had, or cannot be loaded; the message says what to do."""
 
 

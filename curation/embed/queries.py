@@ -17,7 +17,7 @@ from curation.embed.clip_embedder import TABLES, OpenClip, pooled
 from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import Features, Model
 from curation.embed.sentence import CAPTION_VECTORS, CaptionQueries
-from curation.scores.frame import Floats, Look
+from curation.scores.frame import AnalysisFrame, Floats
 
 
 def query_encoder(table: str, model: str | None = None) -> QueryEncoder:
@@ -101,7 +101,7 @@ class PictureQueries:
         """See `QueryEncoder`."""
         watcher, count = self.embedder.load()(), 0
         for picture in rgb:
-            watcher.see(Look.at(picture))
+            watcher.see(AnalysisFrame.at(picture))
             count += 1
         if not count:
             raise ValueError("an example needs at least one frame")

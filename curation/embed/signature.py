@@ -27,7 +27,7 @@ from PIL import Image
 
 from curation.records import Signature
 from curation.scores.borders import bars, steady_bars
-from curation.scores.frame import Floats, Look
+from curation.scores.frame import AnalysisFrame, Floats
 
 RATE = 4.0
 """Frames a second of a signature."""
@@ -51,7 +51,7 @@ class SignatureWatcher:
     grays: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     borders: list[tuple[float, float, float, float]] = field(default_factory=list)
 
-    def see(self, look: Look) -> None:
+    def see(self, look: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
         self.grays.append(look.small)
         self.borders.append(bars(look.luma))

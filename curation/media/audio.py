@@ -19,10 +19,10 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from curation.errors import MediaError
 from curation.media import allowlist, pipes, sandbox
 from curation.media.probe import Facts
 from curation.media.segments import Stretch, sound_clock
-from curation.reasons import MediaError
 
 RATE = 16_000
 """Samples a second that are handed over."""

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from curation.errors import MediaError
 from curation.media.frame_times import FrameTimes
-from curation.reasons import MediaError
 
 
 class ClipReader:

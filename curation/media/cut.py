@@ -18,10 +18,10 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from curation.errors import MediaError
 from curation.media import allowlist, sandbox
 from curation.media.colour import Colour
 from curation.media.packet_selection import Decoding
-from curation.reasons import MediaError
 from curation.records import Clip, Source
 
 Result = TypeVar("Result")

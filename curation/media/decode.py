@@ -18,13 +18,13 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from curation.errors import MediaError
 from curation.media import allowlist, colour, decoder_log, pipes, sandbox
 from curation.media.packet_selection import Decoding
 from curation.media.probe import UNTIMED, Facts, fitted_size
 from curation.media.salvage import Salvaged
 from curation.media.timeline import Timeline, timeline
 from curation.media.timestamps import Stamps
-from curation.reasons import MediaError
 
 LOW_WIDTH, LOW_HEIGHT = 48, 27
 LINE_COLUMNS = 200

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from curation.errors import MediaError
 from curation.media import sandbox
 from curation.media.probe import Facts
-from curation.reasons import MediaError
 
 _LINE = re.compile(r"(?:\[[^\]\n]*@ 0x[0-9a-f]+\] )*\[(\w+)\] (.*)")
 _OPEN = re.compile(r"^\[info\] Input #0, ", re.M)

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from curation.errors import MediaError
 from curation.media import sandbox
-from curation.reasons import MediaError
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031

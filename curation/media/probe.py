@@ -12,10 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from curation.errors import MediaError
 from curation.media import allowlist, sandbox, sniff
 from curation.media.colour import HDR_TRANSFERS, Colour
 from curation.media.packet_selection import Decoding
-from curation.reasons import MediaError
 
 _LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
 UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")

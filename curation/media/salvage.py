@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from curation.errors import MediaError
 from curation.media import sandbox
 from curation.media.probe import Facts
-from curation.reasons import MediaError
 
 _CHILD = Path(__file__).with_name("salvage_child.py")
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.errors import InfrastructureError, MediaError, ReelmillError
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
@@ -36,7 +36,7 @@ _CALLS = (_LIBC.prctl, _LIBC.unshare) if _LIBC is not None else None
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system")
 
 
-class ChildKilledError(Exception):
+class ChildKilledError(ReelmillError):
     """A signal ended the child that no limit explains: a crash, or the out-of-memory killer."""
 
 
@@ -115,7 +115,7 @@ def run(command: Sequence[str], limits: Limits) -> tuple[bytes, str]:
         return out, text
 
 
-class ChildFailedError(Exception):
+class ChildFailedError(ReelmillError):
     """The child ended with an error of its own; `text` is what it said."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -134,7 +134,7 @@ def check_exit(code: int, text: str, limits: Limits, spent_s: float) -> None:
     if code == -signal.SIGXCPU or (code in (_CAUGHT, -signal.SIGKILL) and spent_s >= limits.cpu_s):
         raise MediaError("time_limit", f"used more than {limits.cpu_s} s of CPU time")
     if found := _NO_ROOM.search(text):
-        raise EnvironmentFaultError(f"cannot write: {found[0]}")
+        raise InfrastructureError(f"cannot write: {found[0]}")
     check_memory(text, limits)
     if code == _CAUGHT:
         raise ChildKilledError("child ended by a signal that it caught")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 
-from curation.reasons import MediaError
+from curation.errors import MediaError
 
 _LIST_TAGS = (b"<MPD", b"<smil", b"<AssetMap", b"<CompositionPlaylist", b"<SmoothStreamingMedia")
 _MARKS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (

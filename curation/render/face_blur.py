@@ -20,7 +20,7 @@ from curation.media.decode import Frames
 from curation.media.mask_video import MaskFile, Masks, write_masks
 from curation.media.probe import fitted_size
 from curation.media.span_reader import read_span
-from curation.scores import Look
+from curation.scores import AnalysisFrame
 from curation.scores.detector import Boxes
 from curation.scores.faces import Faces
 from curation.storage import file_sha256
@@ -62,7 +62,7 @@ class BlurFaces:
 
     def found(self, frames: Frames) -> list[Boxes]:
         """The faces of each frame with room around them, as shares of the picture."""
-        return [self._roomy(self.detector.boxes(Look.at(rgb))) for rgb in frames]
+        return [self._roomy(self.detector.boxes(AnalysisFrame.at(rgb))) for rgb in frames]
 
     def _roomy(self, boxes: Boxes) -> Boxes:
         room = np.tile((boxes[:, 2:] - boxes[:, :2]) * self.room, 2) * (-1, -1, 1, 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from curation.errors import MediaError, UnavailableError
 from curation.listing import entry_at
 from curation.media.probe import check_readable
-from curation.reasons import MediaError, OutOfReachError
 from curation.records import Source
 from curation.storage import Storage, file_sha256
 
@@ -34,5 +34,5 @@ def _at_hand(uri: str) -> Iterator[str]:
             path = stack.enter_context(Storage.at(uri).local())
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
-            raise OutOfReachError(f"{uri}: {error}") from error
+            raise UnavailableError(f"{uri}: {error}") from error
         yield path

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from curation.errors import InfrastructureError
 from curation.media import sandbox
 from curation.media.allowlist import AUDIO_CODECS
 from curation.media.crop import Crop
@@ -23,7 +24,6 @@ from curation.media.encode import Changes, Encoding, encode
 from curation.media.remux import COPIED_CODECS, copy
 from curation.media.segments import stretches_of
 from curation.media.span_audio import extract
-from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, Render, Source
 from curation.render.face_blur import BlurFaces, Found, look_for_faces
 from curation.render.source_file import original
@@ -161,7 +161,7 @@ def _render(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> R
         return made
     if isinstance(outcome, Failed):
         return Render(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
-    raise EnvironmentFaultError(f"clip {clip.clip_id}: {outcome.detail}")
+    raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
 
 
 def _to_file(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> Render:

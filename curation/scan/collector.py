@@ -25,7 +25,7 @@ from curation.media.decode import Frames, Lines
 from curation.media.timeline import Timeline
 from curation.records import Clip, Embedding, Signature, Thumbnail
 from curation.scan.score_aggregator import Measures
-from curation.scores import Look, Score
+from curation.scores import AnalysisFrame, Score
 
 SIGNATURES = "signatures"
 THUMBNAILS = "thumbnails"
@@ -86,7 +86,7 @@ class Watcher:
     def see(self, frames: Frames) -> None:
         """Takes the next analysis frames, uint8 RGB [n, height, width, 3]."""
         for rgb in frames:
-            look = Look.at(rgb)
+            look = AnalysisFrame.at(rgb)
             self._measures.see(look)
             if self._signatures is not None:
                 self._signatures.see(look)

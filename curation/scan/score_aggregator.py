@@ -14,7 +14,7 @@ from curation.media.audio import TENTHS, Samples, Sound
 from curation.media.decode import Frames, Lines
 from curation.media.timeline import Timeline
 from curation.records import Clip
-from curation.scores import ClipScore, FrameScore, Look, Score, SoundScore
+from curation.scores import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
 from curation.scores.frame import Floats, Row, Which
 
 Pictures = Callable[[int], npt.NDArray[np.uint8]]
@@ -32,7 +32,7 @@ class Measures:
         self._watching = {
             which: tuple(score for score in watching if score.frames == which) for which in kinds
         }
-        self._before: dict[str, Look | None] = dict.fromkeys(self._watching)
+        self._before: dict[str, AnalysisFrame | None] = dict.fromkeys(self._watching)
         listening = [score for score in measured if isinstance(score, SoundScore)]
         self._heard: dict[SoundScore, list[Floats]] = {score: [] for score in listening}
         self._sound: Sound | None = None
@@ -51,7 +51,7 @@ class Measures:
         """Whether some score hears the sound."""
         return bool(self._heard)
 
-    def see(self, look: Look) -> None:
+    def see(self, look: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
         self._show("analysis", look)
 
@@ -59,12 +59,12 @@ class Measures:
         """Takes the next of all frames, uint8 RGB [n, 27, 48, 3]."""
         if self._watching["all"]:
             for rgb in frames:
-                self._show("all", Look.at(rgb))
+                self._show("all", AnalysisFrame.at(rgb))
 
     def read(self, lines: Lines) -> None:
         """Takes the lines of the next analysis frames, uint8 [n, lines, columns]."""
         for luma in lines:
-            self._show("lines", Look.of_lines(luma))
+            self._show("lines", AnalysisFrame.of_lines(luma))
 
     def hear(self, samples: Samples) -> None:
         """Takes the next piece of sound."""
@@ -75,7 +75,7 @@ class Measures:
         """Takes how loud the source is, once all of it was heard; None without sound."""
         self._sound = sound
 
-    def _show(self, which: Which, look: Look) -> None:
+    def _show(self, which: Which, look: AnalysisFrame) -> None:
         for score in self._watching[which]:
             self._numbers[score].append(score.measure(look, self._before[which]))
         self._before[which] = look
@@ -140,7 +140,7 @@ def _description(score: ClipScore, clip: Clip, timeline: Timeline, picture: Pict
     places = _spread(inside.start, inside.stop, score.looks)
     if not len(places):
         return None
-    looks = [Look.at(picture(place)) for place in places.tolist()]
+    looks = [AnalysisFrame.at(picture(place)) for place in places.tolist()]
     return score.describe(looks, timeline.starts_s[timeline.analysed[places]])
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from curation import records, scores
 from curation.embed.base import Embedder, EmbeddingWatcher, table_name
 from curation.embed.descriptor import FrameDct
+from curation.errors import MediaError, UnavailableError
 from curation.listing import Entry
 from curation.media import sandbox
 from curation.media.audio import listen
@@ -26,7 +27,6 @@ from curation.media.probe import Facts, check_readable, probe
 from curation.media.salvage import Salvaged, salvage
 from curation.media.segments import Stretch, sound_follows, stretches_of
 from curation.media.timeline import Timeline
-from curation.reasons import MediaError, OutOfReachError
 from curation.records import Clip, Source
 from curation.scan.clips import clip_of
 from curation.scan.collector import Watcher, side_tables
@@ -268,7 +268,7 @@ def _readable(entry: Entry) -> Iterator[str]:
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
             if entry.size_bytes and (isinstance(error, OSError) or error.reason == "missing"):
-                raise OutOfReachError(f"{entry.uri} was listed and is gone") from error
+                raise UnavailableError(f"{entry.uri} was listed and is gone") from error
             if isinstance(error, OSError):
                 raise MediaError("missing", "no such object") from error
             raise

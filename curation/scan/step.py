@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from curation import records
 from curation.catalog import Catalog, Writer
 from curation.dataset import source_rows
+from curation.errors import ReelmillError
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan.collector import THUMBNAILS
@@ -22,7 +23,7 @@ from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.stage import Done, Failed
 
 
-class SettingsError(ValueError):
+class SettingsError(ReelmillError, ValueError):
     """The output was made with other settings."""
 
 

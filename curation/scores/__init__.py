@@ -12,7 +12,7 @@ from curation.scores.combing import Combing
 from curation.scores.exposure import Exposure
 from curation.scores.faces import Faces
 from curation.scores.flicker import Flicker
-from curation.scores.frame import ClipScore, FrameScore, Look, Score, SoundScore
+from curation.scores.frame import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
 from curation.scores.kind import Kind
 from curation.scores.light import Light
 from curation.scores.loudness import Loudness
@@ -62,9 +62,9 @@ def columns(score: type[Score]) -> list[dataclasses.Field[Any]]:
 __all__ = [
     "DEFAULT_SCORES",
     "SCORES",
+    "AnalysisFrame",
     "ClipScore",
     "FrameScore",
-    "Look",
     "Score",
     "SoundScore",
     "Speech",

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, Which, field, tag
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, Which, field, tag
 
 _GRID = 8
 _EDGE = 2.0
@@ -63,7 +63,7 @@ class Blockiness(FrameScore):
     record: ClassVar[type[BlockinessScores]] = BlockinessScores
     frames: ClassVar[Which] = "lines"
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """The share of edges at each of the eight places of the grid; NaN for a low picture."""
         if look.luma.shape[0] < 4 * _GRID:
             return (float("nan"),) * _GRID

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, field
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field
 
 _BAR_LEVEL = 26.0
 _LEAST_SIDE = 0.2
@@ -45,7 +45,7 @@ class Borders(FrameScore):
     group: ClassVar[str] = "borders"
     record: ClassVar[type[BorderScores]] = BorderScores
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """The four bars of one frame; NaN if it is too dark to tell."""
         return bars(look.luma)
 

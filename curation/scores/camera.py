@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, field, tag
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, tag
 from curation.scores.global_motion import global_motion
 
 _STILL = 0.007
@@ -97,7 +97,7 @@ class Camera(FrameScore):
     record: ClassVar[type[CameraScores]] = CameraScores
     compares: ClassVar[bool] = True
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """Shift right and down, growth, turn in radians; shares that do not follow, do, and can."""
         motion = None if before is None else global_motion(before.luma, look.luma)
         if motion is None:

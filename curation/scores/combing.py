@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, Which, field, tag
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, Which, field, tag
 
 _WINDOW = 16
 _ALTERNATES = 4.0
@@ -63,7 +63,7 @@ class Combing(FrameScore):
     record: ClassVar[type[CombingScores]] = CombingScores
     frames: ClassVar[Which] = "lines"
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """The share of columns of sixteen lines that are combed; NaN where lines are fewer."""
         lines, columns = look.luma.shape
         if lines < _WINDOW:

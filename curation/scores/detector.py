@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 
 Boxes = npt.NDArray[np.float32]
 """Left, top, right and bottom of each box, as shares of the picture's width and height; [n, 4]."""
@@ -39,7 +39,7 @@ def session(weights: str) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of a class that onnxruntime keeps to itself
         words = " ".join(str(error).split())[:300]
-        raise EnvironmentFaultError(f"{weights} cannot be loaded: {words}") from error
+        raise InfrastructureError(f"{weights} cannot be loaded: {words}") from error
 
 
 def run(weights: str, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:

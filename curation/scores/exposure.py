@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, field, mean_or_none
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, mean_or_none
 
 _BLACK = 20.0
 _WHITE = 248.0
@@ -52,7 +52,7 @@ class Exposure(FrameScore):
     group: ClassVar[str] = "exposure"
     record: ClassVar[type[ExposureScores]] = ExposureScores
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """The shares of black and white, mean, and spread."""
         luma = look.luma
         return (

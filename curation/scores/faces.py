@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from curation.scores import detector
-from curation.scores.frame import ClipScore, Floats, Look, Row, field
+from curation.scores.frame import AnalysisFrame, ClipScore, Floats, Row, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Faces(ClipScore):
         """Loads the detector."""
         detector.session(self.weights)
 
-    def boxes(self, look: Look) -> detector.Boxes:
+    def boxes(self, look: AnalysisFrame) -> detector.Boxes:
         """Where the faces are, the surest first."""
         height, width = (
             int(size) for size in detector.session(self.weights).get_inputs()[0].shape[2:]
@@ -67,7 +67,7 @@ class Faces(ClipScore):
         found = np.clip(boxes[sure], 0, 1)
         return np.asarray(found[detector.thinned(found, scores[sure, 1], 0.3)], np.float32)
 
-    def describe(self, looks: Sequence[Look], times_s: Floats) -> Row:
+    def describe(self, looks: Sequence[AnalysisFrame], times_s: Floats) -> Row:
         """The most of the frames."""
         found = [self.boxes(look) for look in looks]
         areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).max(initial=0.0) for boxes in found]

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, Which, field
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, Which, field
 
 _GRID = 3
 """Pixels of 48×27 on a side of a cell: 16×9 cells."""
@@ -52,7 +52,7 @@ class Flicker(FrameScore):
     compares: ClassVar[bool] = True
     frames: ClassVar[Which] = "all"
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """The common change of log luma since the frame before, and the mean change in levels."""
         if before is None:
             return (float("nan"),) * 2

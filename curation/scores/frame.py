@@ -33,7 +33,7 @@ Which = Literal["analysis", "all", "lines"]
 
 
 @dataclass(frozen=True)
-class Look:
+class AnalysisFrame:
     """One analysis frame."""
 
     rgb: npt.NDArray[np.uint8]
@@ -42,13 +42,13 @@ class Look:
     """BT.709 luma, 0–255, shape [height, width]."""
 
     @classmethod
-    def at(cls, rgb: npt.NDArray[np.uint8]) -> Look:
+    def at(cls, rgb: npt.NDArray[np.uint8]) -> AnalysisFrame:
         """Prepares a frame."""
         weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
         return cls(rgb, rgb.astype(np.float32) @ weights)
 
     @classmethod
-    def of_lines(cls, luma: npt.NDArray[np.uint8]) -> Look:
+    def of_lines(cls, luma: npt.NDArray[np.uint8]) -> AnalysisFrame:
         """Prepares luma [lines, columns] that has no colour."""
         gray = np.broadcast_to(luma[..., None], (*luma.shape, 3))
         return cls(gray, luma.astype(np.float32))
@@ -85,7 +85,7 @@ class FrameScore(Score):
     source that says it is interlaced those are the lines of one field."""
 
     @abstractmethod
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """Numbers of one frame; those that need `before` are NaN without it."""
 
     @abstractmethod
@@ -103,7 +103,7 @@ class ClipScore(Score):
     """How many analysis frames of a clip it sees at most, spread evenly, as JPEG left them."""
 
     @abstractmethod
-    def describe(self, looks: Sequence[Look], times_s: Floats) -> Row:
+    def describe(self, looks: Sequence[AnalysisFrame], times_s: Floats) -> Row:
         """Fields of one clip's row, from its few frames and their times [n], n ≥ 1."""
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, field, mean_or_none, tag
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, mean_or_none, tag
 
 KINDS = {
     "moving": "Pictures that move: filmed or animated.",
@@ -65,7 +65,7 @@ class Kind(FrameScore):
     record: ClassVar[type[KindScores]] = KindScores
     compares: ClassVar[bool] = True
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """Shares: flat, of what is not flat hard edges, of the three main colours, unchanged, and
         of what is not flat unchanged."""
         luma = look.luma

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from curation.scores.borders import bars
-from curation.scores.frame import Floats, FrameScore, Look, Row, field, tag
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, tag
 
 LIGHTS = {
     "dark": "Nearly all of the picture is dark.",
@@ -56,7 +56,7 @@ class Light(FrameScore):
     version: ClassVar[int] = 2
     record: ClassVar[type[LightScores]] = LightScores
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """Median and 80th percentile of luma inside the bars, 0–1."""
         shares = np.nan_to_num(bars(look.luma))
         height, width = look.luma.shape

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, field, mean_or_none
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, mean_or_none
 
 _BLOCK = 8
 _MOVED = 2.5
@@ -53,7 +53,7 @@ class Motion(FrameScore):
     record: ClassVar[type[MotionScores]] = MotionScores
     compares: ClassVar[bool] = True
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """The share of blocks that changed since the frame before."""
         if before is None:
             return (float("nan"),)

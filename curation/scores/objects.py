@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores import detector
-from curation.scores.frame import ClipScore, Floats, Look, Row, field
+from curation.scores.frame import AnalysisFrame, ClipScore, Floats, Row, field
 
 CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
@@ -86,7 +86,7 @@ class Objects(ClipScore):
         """Loads the detector."""
         detector.session(self.weights)
 
-    def found(self, look: Look) -> tuple[detector.Boxes, npt.NDArray[np.int64]]:
+    def found(self, look: AnalysisFrame) -> tuple[detector.Boxes, npt.NDArray[np.int64]]:
         """The things' boxes and classes, the surest first."""
         side = int(detector.session(self.weights).get_inputs()[0].shape[2])
         planes, share = _padded(look.rgb, side)
@@ -103,7 +103,7 @@ class Objects(ClipScore):
         order = detector.thinned(boxes + 2.0 * classes[kept, None].astype(np.float32), best[kept])
         return np.asarray(boxes[order], np.float32), np.asarray(classes[kept][order], np.int64)
 
-    def describe(self, looks: Sequence[Look], times_s: Floats) -> Row:
+    def describe(self, looks: Sequence[AnalysisFrame], times_s: Floats) -> Row:
         """Counts of the middle frame, and the names of what stays."""
         seen = [np.bincount(self.found(look)[1], minlength=len(CLASSES)) for look in looks]
         counts = np.stack(seen)

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import Floats, FrameScore, Look, Row, field
+from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field
 
 _TAPS = 9
 _ROUNDING = 0.5
@@ -44,7 +44,7 @@ class Sharpness(FrameScore):
     group: ClassVar[str] = "sharpness"
     record: ClassVar[type[SharpnessScores]] = SharpnessScores
 
-    def measure(self, look: Look, before: Look | None) -> tuple[float, ...]:
+    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
         """1 − blur of one frame; NaN if it is flat or smaller than the blur."""
         if min(look.luma.shape) <= _TAPS:
             return (float("nan"),)

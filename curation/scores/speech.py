@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.scores import detector
 from curation.scores.frame import Floats, Row, SoundScore, field, tag
 
@@ -95,5 +95,5 @@ def _session() -> Any:
     """The loaded model, found without importing its package, which would load torch."""
     found = importlib.util.find_spec("silero_vad")
     if found is None or found.origin is None:
-        raise EnvironmentFaultError("silero_vad is missing: pip install 'reelmill[speech]'")
+        raise InfrastructureError("silero_vad is missing: pip install 'reelmill[speech]'")
     return detector.session(str(Path(found.origin).parent / "data" / "silero_vad.onnx"))

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.reasons import EnvironmentFaultError
-from curation.scores.frame import ClipScore, Floats, Look, Row, field
+from curation.errors import InfrastructureError
+from curation.scores.frame import AnalysisFrame, ClipScore, Floats, Row, field
 
 _CORNER = 0.3
 """A line lies in a corner if its middle is within this share of both sides' ends."""
@@ -69,7 +69,7 @@ class Text(ClipScore):
         """Loads the models; `EnvironmentFaultError` where the package is missing."""
         _reader()
 
-    def describe(self, looks: Sequence[Look], times_s: Floats) -> Row:
+    def describe(self, looks: Sequence[AnalysisFrame], times_s: Floats) -> Row:
         """Area, time and words of all lines."""
         found = [self.lines(look) for look in looks]
         corners = np.array([_corners(boxes) for boxes, _ in found]).mean(axis=0)
@@ -82,7 +82,7 @@ class Text(ClipScore):
             "screen_words": " ".join(dict.fromkeys(line for _, lines in found for line in lines)),
         }
 
-    def lines(self, look: Look) -> tuple[npt.NDArray[np.float64], list[str]]:
+    def lines(self, look: AnalysisFrame) -> tuple[npt.NDArray[np.float64], list[str]]:
         """Boxes [n, 4] (left, top, right, bottom, as shares) of the lines, and their words."""
         said = _reader()(np.ascontiguousarray(look.rgb[..., ::-1]), use_cls=False)
         height, width = look.luma.shape
@@ -112,7 +112,7 @@ def _reader() -> Any:
     try:
         from rapidocr import RapidOCR
     except ModuleNotFoundError as error:
-        raise EnvironmentFaultError(
+        raise InfrastructureError(
             f"{error.name} is missing: pip install 'reelmill[ocr]'"
         ) from error
     one = dict.fromkeys(("intra_op_num_threads", "inter_op_num_threads"), 1)

@@ -1,7 +1,9 @@
 """What can be wrong with a question."""
 
+from curation.errors import ReelmillError
 
-class SearchError(ValueError):
+
+class SearchError(ReelmillError, ValueError):
     """A question that cannot be answered as it was asked; the message says what to change."""
 
 

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from curation.errors import MediaError
 from curation.media.decode import Frames, Sampling, watch
 from curation.media.probe import probe
 from curation.media.sandbox import Limits
-from curation.reasons import MediaError
 from curation.scan.collector import jpeg
 from curation.search.errors import SearchError
 from curation.search.index import Index

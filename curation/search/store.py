@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from curation.errors import ReelmillError
 from curation.search import manifest
 from curation.search.manifest import File, Manifest
 from curation.storage import Storage, file_sha256
@@ -27,7 +28,7 @@ _FILES = "files"
 _THREADS = 4
 
 
-class DamagedIndexError(Exception):
+class DamagedIndexError(ReelmillError):
     """Files of the index are not those that were written; it has to be made anew."""
 
 

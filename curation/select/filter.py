@@ -27,13 +27,13 @@ Values = Mapping[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Breach:
+class Violation:
     """One rule that a clip breaks."""
 
     reason: str
     column: str
     """The value or tag."""
-    found: float | str | None
+    value: float | str | None
     """What the clip has there."""
     wanted: str
     """What the policy asks for, in words."""
@@ -68,13 +68,13 @@ def judge(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> 
     return Judged(reasons.tolist(), included)
 
 
-def label_breaches(dataset: Dataset, policy: Policy, ids: Sequence[str]) -> list[Breach | None]:
+def label_breaches(dataset: Dataset, policy: Policy, ids: Sequence[str]) -> list[Violation | None]:
     """For each clip the rule on labels that it breaks, or None."""
     if policy.labels == LabelRules():
         return [None] * len(ids)
     found = unwanted(dataset, policy.labels, ids)
     wanted = _label_words(policy.labels)
-    return [Breach(UNWANTED_LABEL, "labels", each, wanted) if each else None for each in found]
+    return [Violation(UNWANTED_LABEL, "labels", each, wanted) if each else None for each in found]
 
 
 def _label_words(rules: LabelRules) -> str:
@@ -106,24 +106,24 @@ def rules_of(
 
 def breaches(
     rules: Policy, values: Mapping[str, float], words: Mapping[str, str | None]
-) -> list[Breach]:
+) -> list[Violation]:
     """Every bound and tag that one clip breaks; NaN and None break none."""
     return _beyond(rules, values) + _unwanted(rules, words)
 
 
-def _beyond(rules: Policy, values: Mapping[str, float]) -> list[Breach]:
+def _beyond(rules: Policy, values: Mapping[str, float]) -> list[Violation]:
     """Bounds that one clip's values break; NaN breaks none."""
     found = []
     for name, limit in LIMITS.items():
         bounds, value = rules.limits.get(name, Range()), values.get(name, float("nan"))
         if bounds.min is not None and value < bounds.min:
-            found.append(Breach(limit.low, name, value, f"at least {bounds.min:g}"))
+            found.append(Violation(limit.low, name, value, f"at least {bounds.min:g}"))
         if bounds.max is not None and value > bounds.max:
-            found.append(Breach(limit.high, name, value, f"at most {bounds.max:g}"))
+            found.append(Violation(limit.high, name, value, f"at most {bounds.max:g}"))
     return found
 
 
-def _unwanted(rules: Policy, words: Mapping[str, str | None]) -> list[Breach]:
+def _unwanted(rules: Policy, words: Mapping[str, str | None]) -> list[Violation]:
     """Tags of one clip that are unwanted."""
     found = []
     for name, tag in TAGS.items():
@@ -131,7 +131,7 @@ def _unwanted(rules: Policy, words: Mapping[str, str | None]) -> list[Breach]:
         if wanted is not None and wanted.unwanted(word):
             says = f"none of {', '.join(wanted.deny)}" if word in wanted.deny else ""
             says = says or f"one of {', '.join(wanted.allow or ())}"
-            found.append(Breach(tag.reason, name, word, says))
+            found.append(Violation(tag.reason, name, word, says))
     return found
 
 

@@ -99,7 +99,7 @@ def _name(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> 
         state.update(repr(clips[name].to_pylist()).encode())
     labelled = label_breaches(dataset, policy, clips["clip_id"].to_pylist())
     if any(labelled):
-        state.update(repr([breach and breach.found for breach in labelled]).encode())
+        state.update(repr([breach and breach.value for breach in labelled]).encode())
     return state.hexdigest()[:16]
 
 

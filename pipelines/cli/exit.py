@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from curation.caption_tables import NoCaptionsError
 from curation.embed.open_clip import ModelError
+from curation.errors import InfrastructureError
 from curation.listing import ListingError
-from curation.reasons import EnvironmentFaultError
 from curation.scan.step import SettingsError
 from curation.select.selection import NotEmbeddedError
 from curation.storage import PlaceError
@@ -78,7 +78,7 @@ def said(error: BaseException) -> int:
     """Says what went wrong, and returns the exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _said(f"stopped. {GO_ON}", STOPPED)
-    if isinstance(error, EnvironmentFaultError):
+    if isinstance(error, InfrastructureError):
         return _said(f"stopped: {error}\n{error.advice or advice(str(error))}", STOPPED)
     if isinstance(error, _USAGE):
         return _said(str(error), 2)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import typer
 
 from curation.dataset import Dataset
+from curation.errors import InfrastructureError
 from curation.output_location import check_writable
-from curation.reasons import EnvironmentFaultError
 from pipelines import config
 from pipelines.cli import terminal
 from pipelines.cli.exit import FAILED_INPUTS
@@ -40,13 +40,11 @@ def run_job(  # noqa: PLR0917  what a command is given
             raise typer.Exit(FAILED_INPUTS)
 
 
-def _out_of_reach(job: Job) -> EnvironmentFaultError:
+def _out_of_reach(job: Job) -> InfrastructureError:
     """What waits, and how to go on with and without it."""
     found = [*job.unreachable, *(each for step in job.captions for each in step.waiting)]
     first = "".join(f"\n  {words}" for words in list(dict.fromkeys(found))[:_MOST_SHOWN])
-    error = EnvironmentFaultError(
-        f"sources out of reach, by step: {terminal.said(job.away)}{first}"
-    )
+    error = InfrastructureError(f"sources out of reach, by step: {terminal.said(job.away)}{first}")
     if job.unreachable:
         error.advice = (
             "What was done is kept. Bring them back and run the same command again; or go on"

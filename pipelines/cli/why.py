@@ -84,7 +84,7 @@ def _print_rules(dataset: Dataset, policy: Policy, row: Any) -> None:
             terminal.console.print(f"it is on the list of clips to {use}")
     for breach in label_breaches(dataset, policy, ids):
         if breach is not None:
-            said = f"labels: {breach.found}; wanted: {breach.wanted}"
+            said = f"labels: {breach.value}; wanted: {breach.wanted}"
             terminal.console.print(f"{escape(said)}  [red]{breach.reason}[/]")
     (rules,) = [rules for part, rules in rules_of(dataset, policy, row) if part.any()]
     values = {name: float(found[0]) for name, found in numbers(row).items()}

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from curation.errors import ReelmillError
 
-class ConfigError(ValueError):
+
+class ConfigError(ReelmillError, ValueError):
     """The configuration cannot be used; the message says which key and what to do."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from curation.errors import ReelmillError
 from curation.records import Verdict
 from curation.select.policy import FILTER_REASONS
 from pipelines.config.flatten import leaves
@@ -23,7 +24,7 @@ MOST_SHOWN = 60
 _NEW = "newer than the selection"
 
 
-class UnknownSelectionError(ValueError):
+class UnknownSelectionError(ReelmillError, ValueError):
     """There is no such selection to compare with."""
 
 

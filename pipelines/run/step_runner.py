@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.stage import Away, Done, Failed, Fault, Item
 from curation.step import Ledger, Step
 from pipelines.run.executor import Executor, ExecutorLostError
@@ -107,7 +107,7 @@ class _Run:
             if left and len(group) == 1:
                 deadly += left
                 if len(deadly) > 1 and not self._finished:
-                    raise EnvironmentFaultError("every worker died, whatever it worked on")
+                    raise InfrastructureError("every worker died, whatever it worked on")
             elif not self._finished:  # is any worker able to live? two far apart tell
                 groups += [left[1:-1], left[-1:], left[:1]]
             else:
@@ -143,7 +143,7 @@ class _Run:
         try:
             for outcome in executor.run(self._step.stage, items):
                 if isinstance(outcome, Fault):
-                    raise EnvironmentFaultError(outcome.detail)
+                    raise InfrastructureError(outcome.detail)
                 if item := self._pending.pop(outcome.key, None):
                     self._hold(item, outcome)
         except ExecutorLostError as error:

@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage
 
 VARIABLE = "REELMILL_STORAGE_MARK"
@@ -58,10 +58,10 @@ class StorageMark:
         storage = Storage.at(self.root)
         try:
             is_same = storage.size(_NAME) is not None and _word(storage) == self.word
-        except EnvironmentFaultError as error:
-            raise EnvironmentFaultError(f"{_unseen(self.root)}: {error}") from error
+        except InfrastructureError as error:
+            raise InfrastructureError(f"{_unseen(self.root)}: {error}") from error
         if not is_same:
-            raise EnvironmentFaultError(f"{_unseen(self.root)}; mount it there under the same path")
+            raise InfrastructureError(f"{_unseen(self.root)}; mount it there under the same path")
 
 
 def _word(storage: Storage) -> str:

@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
+from curation.errors import InfrastructureError, MediaError, UnavailableError
 from curation.listing import ListingError
-from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
 from curation.search.errors import SearchError
 from pipelines.config import ConfigError
 from pipelines.service.api_keys import Scope
@@ -28,11 +28,11 @@ from pipelines.service.service import Service
 
 _REFUSED: dict[type[Exception], int] = {
     OrderError: 422, ConfigError: 422, ListingError: 422, SearchError: 422,
-    NoOutputError: 404, OutOfReachError: 409, MediaError: 409,
+    NoOutputError: 404, UnavailableError: 409, MediaError: 409,
 }  # fmt: skip
 _LATER: dict[type[Exception], tuple[int, str]] = {
     BusyError: (429, "another clip is being cut from its source"),
-    EnvironmentFaultError: (503, "the storage cannot be reached"),
+    InfrastructureError: (503, "the storage cannot be reached"),
 }
 """What may go well in a moment."""
 _ROUTES = (

@@ -22,13 +22,14 @@ from typing import Any
 
 import httpx2
 
+from curation.errors import ReelmillError
 from pipelines.service.schemas import FINAL
 
 DEFAULT = "http://127.0.0.1:8470"
 _TRIES = 5
 
 
-class ServiceError(Exception):
+class ServiceError(ReelmillError):
     """The server refuses, or cannot be reached; `status` is the HTTP status, 0 without one."""
 
     def __init__(self, words: str, status: int = 0) -> None:

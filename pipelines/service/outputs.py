@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from curation.dataset import Dataset
+from curation.errors import ReelmillError
 from curation.storage import Storage, storage_faults
 from pipelines.service.schemas import NAME
 
@@ -23,7 +24,7 @@ _KEPT = 24
 """Things read of outputs that are kept in memory."""
 
 
-class NoOutputError(LookupError):
+class NoOutputError(ReelmillError, LookupError):
     """There is no collection of this name."""
 
 

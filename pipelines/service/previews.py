@@ -11,6 +11,7 @@ import os
 import threading
 from pathlib import Path
 
+from curation.errors import ReelmillError
 from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
 from curation.media.sandbox import Limits
@@ -23,7 +24,7 @@ _ENCODING = Encoding(preset="veryfast", crf=26, longest_side=640)
 _MOST_BYTES = 2 << 30
 
 
-class BusyError(Exception):
+class BusyError(ReelmillError):
     """Another preview is being cut; ask again in a moment."""
 
 

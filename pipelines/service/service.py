@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from curation.errors import ReelmillError
 from pipelines.service.api_keys import Tokens
 from pipelines.service.database import Database
 from pipelines.service.jobs.commands import Orders
@@ -20,7 +21,7 @@ from pipelines.service.previews import Previews
 from pipelines.service.settings import Settings
 
 
-class StateInUseError(ValueError):
+class StateInUseError(ReelmillError, ValueError):
     """Another server has taken the state."""
 
 

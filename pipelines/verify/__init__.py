@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from curation.dataset import Dataset
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from pipelines.verify import clip_tables, files, outcomes, selections
 from pipelines.verify.invariant import Promise
 
@@ -33,7 +33,7 @@ def verify(dataset: Dataset, watch: Callable[[str], None] = lambda _: None) -> l
         promise = Promise(words)
         try:
             check(dataset, promise)
-        except EnvironmentFaultError as error:
+        except InfrastructureError as error:
             dataset.catalog.storage.size("")
             promise.expect(False, f"cannot be read: {error}")
         promises.append(promise)

@@ -13,7 +13,7 @@ import pytest
 from curation import lease, records
 from curation.catalog import Catalog, NewFile, StaleWriterError
 from curation.dataset import Dataset
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.records import Caption, Clip
 from curation.scan.collector import EMBEDDINGS
 from curation.scan.shots import ContentChange
@@ -195,14 +195,14 @@ def test_a_table_with_a_missing_file_is_a_fault_in_one_line(tmp_path):
     catalog.append("captions/facts", Caption, captions("a"))
     (file,) = Path(tmp_path).glob("captions/facts/*.parquet")
     file.unlink()
-    with pytest.raises(EnvironmentFaultError, match=r"^captions/facts: .*No such file[^\n\x1b]*$"):
+    with pytest.raises(InfrastructureError, match=r"^captions/facts: .*No such file[^\n\x1b]*$"):
         catalog.read("captions/facts", Caption)
 
 
 @pytest.mark.s3
 def test_a_bucket_that_is_not_there_is_a_fault_in_one_line(monkeypatch):
     place = s3.bucket(monkeypatch) + "-gone/out"
-    with pytest.raises(EnvironmentFaultError, match=r"^clips: [^\n\x1b]*$"):
+    with pytest.raises(InfrastructureError, match=r"^clips: [^\n\x1b]*$"):
         Catalog(Storage.at(place)).open("clips")
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from curation import records
 from curation.catalog import Catalog
+from curation.errors import InfrastructureError
 from curation.output_location import check_room, check_tables, check_writable
-from curation.reasons import EnvironmentFaultError
 from curation.records import Caption
 from curation.storage import PlaceError, Storage
 from tests import s3
@@ -91,13 +91,13 @@ def test_a_writable_prefix_is_left_as_it_was(monkeypatch):
     check_writable(Storage.at(f"{bucket}/out"))
     listed = boto3.client("s3").list_objects_v2(Bucket=bucket.removeprefix("s3://"))
     assert [each["Key"] for each in listed.get("Contents", []) if each["Size"]] == []
-    with pytest.raises(EnvironmentFaultError, match=r"(?i)bucket"):
+    with pytest.raises(InfrastructureError, match=r"(?i)bucket"):
         check_writable(Storage.at(f"{bucket}-gone/out"))
 
 
 def test_a_read_only_place_is_said_before_any_work(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(EnvironmentFaultError, match="out cannot be written: Read-only file system"):
+    with pytest.raises(InfrastructureError, match="out cannot be written: Read-only file system"):
         check_writable(Storage.at(small_disk / "out"))
 
 
@@ -106,9 +106,9 @@ def test_a_full_disk_is_said_before_the_commit(small_disk, capfd):
     catalog.append("captions/facts", Caption, ROW)
     (small_disk / "ballast").write_bytes(bytes(2 << 20))
     version = catalog.version("captions/facts")
-    with pytest.raises(EnvironmentFaultError, match=r"No space left on device: '.*out'"):
+    with pytest.raises(InfrastructureError, match=r"No space left on device: '.*out'"):
         catalog.append("captions/facts", Caption, ROW)
-    with pytest.raises(EnvironmentFaultError, match="No space left on device"):
+    with pytest.raises(InfrastructureError, match="No space left on device"):
         check_writable(catalog.storage)
     assert catalog.version("captions/facts") == version
     assert "panicked" not in capfd.readouterr().err

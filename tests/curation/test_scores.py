@@ -17,7 +17,7 @@ from curation.scan.collector import EMBEDDINGS, THUMBNAILS, jpeg
 from curation.scan.score_aggregator import within_clip
 from curation.scan.shots import ContentChange
 from curation.scan.stage import Scan, ScanItem
-from curation.scores import SCORES, Look
+from curation.scores import SCORES, AnalysisFrame
 from curation.scores.borders import Borders
 from curation.scores.exposure import Exposure
 from curation.scores.motion import Motion
@@ -37,7 +37,7 @@ def textured(seed=3):
 
 def summary(score, frames, fps=4.0):
     """The row of a clip that has these analysis frames."""
-    looks = [Look.at(frame) for frame in frames]
+    looks = [AnalysisFrame.at(frame) for frame in frames]
     before = [None, *looks[:-1]]
     measures = np.array([score.measure(a, b) for a, b in zip(looks, before, strict=True)], float)
     measures = within_clip(score, measures.reshape(len(looks), -1))
@@ -47,7 +47,7 @@ def summary(score, frames, fps=4.0):
 def test_luma_is_that_of_bt709():
     for colour, luma in (((255, 0, 0), 54.2), ((0, 255, 0), 182.4), ((0, 0, 255), 18.4)):
         picture = np.zeros((2, 2, 3), np.uint8) + np.array(colour, np.uint8)
-        assert Look.at(picture).luma == pytest.approx(luma, abs=0.1)
+        assert AnalysisFrame.at(picture).luma == pytest.approx(luma, abs=0.1)
 
 
 def test_a_still_picture_has_no_motion():
@@ -90,7 +90,7 @@ def test_the_longest_stretch_without_change_is_in_seconds():
 
 def test_the_first_frame_of_a_clip_is_not_compared_with_another_shot():
     motion = Motion()
-    dark, light = Look.at(grey(10)), Look.at(grey(200))
+    dark, light = AnalysisFrame.at(grey(10)), AnalysisFrame.at(grey(200))
     cut = motion.measure(light, dark)
     assert cut == (1.0,)
     measures = np.array([cut, motion.measure(light, light)])

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage, address, digest, file_sha256, plain
 from tests import s3
 
@@ -97,7 +97,7 @@ def test_an_upload_that_is_cut_short_leaves_no_object(monkeypatch):
 def test_an_object_store_that_is_down_is_a_fault_of_the_surroundings(monkeypatch):
     place = s3.bucket(monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(EnvironmentFaultError, match=r"storage: .*[Cc]onnect"):
+    with pytest.raises(InfrastructureError, match=r"storage: .*[Cc]onnect"):
         Storage.at(place).size("x")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from curation.reasons import EnvironmentFaultError, MediaError, OutOfReachError
+from curation.errors import InfrastructureError, MediaError, UnavailableError
 from curation.stage import Needs
 
 
@@ -43,9 +43,9 @@ class Shout:
             case "full":
                 raise OSError(errno.ENOSPC, "No space left on device")
             case "down":
-                raise EnvironmentFaultError("storage is down")
+                raise InfrastructureError("storage is down")
             case "away":
-                raise OutOfReachError("a disk is not mounted")
+                raise UnavailableError("a disk is not mounted")
             case "deadly":
                 os._exit(1)
             case "deadly once" if tries == 1:

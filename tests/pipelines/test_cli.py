@@ -14,8 +14,8 @@ import pytest
 
 from curation.catalog import StaleWriterError
 from curation.dataset import Dataset
+from curation.errors import InfrastructureError
 from curation.media.clip_reader import ClipReader
-from curation.reasons import EnvironmentFaultError
 from curation.records import Render
 from curation.sample import numbered
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
@@ -149,7 +149,7 @@ def test_render_before_select_names_the_step(reelmill, curated, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", [EnvironmentFaultError, StaleWriterError])
+@pytest.mark.parametrize("fault", [InfrastructureError, StaleWriterError])
 def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch, fault):
     def full(*_):
         raise fault("disk [full]")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.stage import Away, Done, Failed, Fault, attempt
 from pipelines.run.executor import ClusterError, ExecutorLostError, InProcess, set_up
 from pipelines.run.step_runner import Tally, drive
@@ -106,7 +106,7 @@ def test_what_is_out_of_reach_is_counted_and_left_for_another_run(tmp_path):
 
 def test_a_fault_stops_and_keeps_what_was_done(executor, tmp_path):
     step = Words(tmp_path, ["one", "full"])
-    with pytest.raises(EnvironmentFaultError, match="No space left"):
+    with pytest.raises(InfrastructureError, match="No space left"):
         drive(step, executor, Tally())
     assert "full" not in step.committed
     step.words = ["one", "two"]
@@ -133,7 +133,7 @@ def test_an_item_that_kills_every_worker_fails_by_name_and_alone(ray_executor, t
 
 def test_a_worker_that_sees_other_storage_works_on_nothing(tmp_path):
     def check():
-        raise EnvironmentFaultError("node 3 does not see the storage")
+        raise InfrastructureError("node 3 does not see the storage")
 
     work = set_up(Shout(str(tmp_path)), check)
     outcome = attempt(work, Word("a"))
@@ -145,7 +145,7 @@ def test_a_worker_that_sees_other_storage_works_on_nothing(tmp_path):
 def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
     step = Words(tmp_path, [f"w{n}" for n in range(20)])
     step.stage = Stillborn(str(tmp_path))
-    with pytest.raises(EnvironmentFaultError, match="every worker died"):
+    with pytest.raises(InfrastructureError, match="every worker died"):
         drive(step, ray_executor, Tally())
     assert not step.committed
 
@@ -185,7 +185,7 @@ def test_losing_the_cluster_is_a_fault(tmp_path, monkeypatch):
         raise ray.exceptions.RpcError("failed to connect to all addresses")
 
     monkeypatch.setattr(ray, "cluster_resources", gone)
-    with pytest.raises(EnvironmentFaultError, match="cluster was lost: failed to connect"):
+    with pytest.raises(InfrastructureError, match="cluster was lost: failed to connect"):
         drive(Words(tmp_path, ["one"]), OnRay(), Tally())
 
 
@@ -263,7 +263,7 @@ def test_deadly_items_fail_and_no_others(tmp_path, deadly):
 def test_where_no_worker_lives_the_run_stops_after_three_streams(tmp_path, workers):
     words = [f"w{n}" for n in range(1000)]
     executor = Fragile(bool, in_flight=3 * workers)
-    with pytest.raises(EnvironmentFaultError, match="every worker died"):
+    with pytest.raises(InfrastructureError, match="every worker died"):
         drive(Words(tmp_path, words), executor, Tally())
     assert executor.runs == [1000, 1, 1]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from pipelines.run.storage_check import StorageMark
 
 
@@ -31,5 +31,5 @@ def test_a_folder_of_the_same_name_is_not_the_storage(tmp_path, there):
         root.mkdir()
     if there == "another mark":
         StorageMark.of(str(root))
-    with pytest.raises(EnvironmentFaultError, match=f"does not see the storage of {root}"):
+    with pytest.raises(InfrastructureError, match=f"does not see the storage of {root}"):
         mark.check()

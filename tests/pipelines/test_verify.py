@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from curation.dataset import Dataset
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from pipelines.verify import _CHECKS, Promise, verify
 from tests import rows
 
@@ -226,11 +226,11 @@ def test_what_a_run_left_unfinished_breaks_nothing(copied):
 
 def test_a_storage_that_does_not_answer_is_no_verdict(curated, monkeypatch):
     def down(*_):
-        raise EnvironmentFaultError("storage: no route to host")
+        raise InfrastructureError("storage: no route to host")
 
     monkeypatch.setattr("curation.catalog.Catalog.read", down)
     monkeypatch.setattr("curation.storage.Storage.size", down)
-    with pytest.raises(EnvironmentFaultError, match="no route"):
+    with pytest.raises(InfrastructureError, match="no route"):
         verify(Dataset(curated.out))
 
 

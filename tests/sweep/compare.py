@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from curation import records
+from curation.errors import MediaError
 from curation.listing import entry_at
 from curation.media.encode import Encoding
 from curation.media.sandbox import Limits
-from curation.reasons import MediaError
 from curation.records import Clip, Render, Source, Thumbnail
 from curation.render.rendered_clip import clip_file, frames_of, opened
 from curation.render.stage import RenderBatch, RenderClips

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from curation import records
+from curation.errors import MediaError
 from curation.listing import entry_at
 from curation.media.sandbox import Limits
-from curation.reasons import MediaError
 from curation.records import Clip
 from curation.render.rendered_clip import clip_file
 from curation.render.stage import RenderBatch, RenderClips

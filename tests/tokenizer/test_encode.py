@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.errors import InfrastructureError, MediaError
 from tests.tokenizer.causal.conftest import untrained
 from tests.tokenizer.pieces import clip_file, pieces_of, rows_of
 from tests.tokenizer.recursive import Recursive
@@ -150,7 +150,7 @@ def test_a_device_that_fails_is_no_verdict_on_a_clip(clips, name):
             raise type(name, (RuntimeError,), {})("CUDA: no more memory\nand much more")
 
     found = encoded(clips, WindowEncoder(Full(), quality="all"))
-    assert all(isinstance(error, EnvironmentFaultError) for error in found.values())
+    assert all(isinstance(error, InfrastructureError) for error in found.values())
     assert str(found["a"]) == ("CUDA: no more memory; if memory ran out, lower batch or short_side")
 
 
@@ -168,10 +168,10 @@ def test_reading_that_breaks_off_fails_its_clip(clips):
 
 def test_a_fault_of_the_surroundings_ends_it_all(clips):
     def gone():
-        raise EnvironmentFaultError("disk full")
+        raise InfrastructureError("disk full")
         yield
 
-    with pytest.raises(EnvironmentFaultError, match="disk full"):
+    with pytest.raises(InfrastructureError, match="disk full"):
         encode_clips({"a": gone}, WindowEncoder(PCA, quality="all"), 1)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from curation.errors import InfrastructureError, UnavailableError
 from curation.media.cut import Span
-from curation.reasons import EnvironmentFaultError, OutOfReachError
 from curation.records import records, schema
 from curation.storage import Storage
 from tests.rows import clip_of, source_of
@@ -210,7 +210,7 @@ def test_a_full_disk_is_no_verdict(batch, through):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     through(Full())
-    with pytest.raises(EnvironmentFaultError, match=r"clip b: .*No space left"):
+    with pytest.raises(InfrastructureError, match=r"clip b: .*No space left"):
         with_pca().setup()(batch("b"))
 
 
@@ -218,7 +218,7 @@ def test_a_source_that_is_away_is_left_for_another_run(batch, clips):
     clip = clip_of("1" * 64, 0, 9)
     source = source_of(clips.uri("gone.mp4"), "1" * 64, [clip])
     span = pieces.clip_file("s", 9, source=source, span=Span.of(clip, source))
-    with pytest.raises(OutOfReachError, match=r"gone\.mp4"):
+    with pytest.raises(UnavailableError, match=r"gone\.mp4"):
         with_pca().setup()(batch(span))
 
 

@@ -16,8 +16,8 @@ from tests import rows
 from tokenizer.decode import decode_stored
 from tokenizer.metrics import psnr_db
 from tokenizer.shards import TokenWindow
+from tokenizer.tokenize import step as module
 from tokenizer.tokenize.stage import Tokenize, TokenizedBatch, TokenizedClip
-from tokenizer.tokenize.stage import step as module
 from tokenizer.tokenize.step import TokenizeStep
 
 SOURCE, RENDERS = "1" * 64, "renders/encode-1"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from curation.dataset import Dataset, source_rows
+from curation.errors import ReelmillError
 from curation.records import Render, Source
 from tokenizer.renders import encoded
 from tokenizer.tokenize.clip_windows import ClipFile
@@ -14,7 +15,7 @@ from tokenizer.tokenize.clip_windows import ClipFile
 _SHOWN = 5
 
 
-class NoClipsError(ValueError):
+class NoClipsError(ReelmillError, ValueError):
     """There is nothing to evaluate on; the message says why and what to do."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.stage import Away, Done, Failed, attempt
 from tokenizer.evaluate.candidate import Subject
 from tokenizer.evaluate.clip_metrics import ClipMeasures, ClipRow, Key, Settings, measure
@@ -104,7 +104,7 @@ def _skipped(clip: ClipFile, outcome: object) -> Skipped:
         return Skipped(clip.clip_id, outcome.reason, outcome.detail)
     if isinstance(outcome, Away):
         return Skipped(clip.clip_id, "out_of_reach", outcome.detail)
-    raise EnvironmentFaultError(f"clip {clip.clip_id}: {getattr(outcome, 'detail', outcome)}")
+    raise InfrastructureError(f"clip {clip.clip_id}: {getattr(outcome, 'detail', outcome)}")
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.errors import InfrastructureError, MediaError
 from tokenizer.evaluate.candidate import Subject
 from tokenizer.interface import Head, StreamingTokenizer, Tokens, Video
 from tokenizer.models.heads import decode_windows, heads_of
@@ -79,7 +79,7 @@ class Course(ABC):
             raise MediaError("no_tokens", f"{tokenizer.name}: {error}") from error
         except torch.OutOfMemoryError as error:
             words = str(error).strip().partition("\n")[0]
-            raise EnvironmentFaultError(f"{words}; lower the batch or the short side") from error
+            raise InfrastructureError(f"{words}; lower the batch or the short side") from error
         return Trial(tokens, encode_s, heads)
 
     @abstractmethod

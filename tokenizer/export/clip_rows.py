@@ -28,6 +28,7 @@ from curation import lineage
 from curation.caption_tables import one_each
 from curation.catalog import Catalog
 from curation.dataset import ALL, Dataset, source_rows
+from curation.errors import ReelmillError
 from curation.lineage import LineageError
 from curation.records import Render
 from curation.scores import SCORES, columns
@@ -45,7 +46,7 @@ Columns = dict[str, Any]
 """Arrow arrays of one length."""
 
 
-class ExportError(ValueError):
+class ExportError(ReelmillError, ValueError):
     """There is nothing to export, or nowhere to; the message says what to do."""
 
 

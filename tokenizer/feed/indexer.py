@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.errors import ReelmillError
 from curation.storage import Storage, plain
 from tokenizer.feed.clip_index import ClipIndex, Side
 from tokenizer.feed.permutation import Ints
@@ -32,7 +33,7 @@ SHAPE_COLUMNS = ("latent_frames", "latent_height", "latent_width", "causal_first
 """Columns that decide a row's samples."""
 
 
-class BadShardError(Exception):
+class BadShardError(ReelmillError):
     """A file of tokens, or a row group of one, that cannot be read."""
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage, plain
 from tokenizer.feed.disk import DiskCache
 from tokenizer.feed.indexer import BadShardError
@@ -52,7 +52,7 @@ class Retry:
                 ) from error
             except OSError as error:
                 if attempt == self.attempts:
-                    raise EnvironmentFaultError(
+                    raise InfrastructureError(
                         f"{path} could not be read in {attempt} attempts: {plain(error)}"
                     ) from error
             time.sleep(self.first_pause_s * 3 ** (attempt - 1) * random.uniform(0.5, 1.5))

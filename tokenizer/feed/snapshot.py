@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.catalog import Catalog
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage
 
 ABSENT = -1
@@ -28,7 +28,7 @@ class Snapshot(Catalog):
             return None
         try:
             table = super().open(name, wanted)
-        except (EnvironmentFaultError, OverflowError) as error:
+        except (InfrastructureError, OverflowError) as error:
             newest = Catalog(self.storage).version(name)
             if wanted is None or 0 <= wanted <= newest:
                 raise

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from curation.errors import ReelmillError
 from tokenizer.feed.steps import Cursor
 
 FORMAT = 1
@@ -32,7 +33,7 @@ class State(TypedDict):
     """Version of each table read, to open the feed with again."""
 
 
-class OtherFeedError(ValueError):
+class OtherFeedError(ReelmillError, ValueError):
     """The state is of another dataset or configuration."""
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.errors import InfrastructureError, MediaError
 from tokenizer.interface import Head, StreamingTokenizer, Tokenizer, Tokens
 from tokenizer.metrics import Measured, is_measured, psnr_db
 from tokenizer.models.heads import decode_windows, heads_of
@@ -57,7 +57,7 @@ def encode_clips(
                     encoder.add(piece)
                     if clip in encoder.failed:
                         break
-            except EnvironmentFaultError:
+            except InfrastructureError:
                 raise
             except Exception as error:
                 encoder.failed[clip] = error
@@ -193,7 +193,7 @@ def _judged(error: Exception, piece: Piece, alone: bool) -> Exception:
     """What an error says of a piece: a refused window is one only if no other was with it."""
     if type(error).__name__ in _DEVICE_ERRORS:
         words = str(error).strip().partition("\n")[0]
-        return EnvironmentFaultError(f"{words}; if memory ran out, lower batch or short_side")
+        return InfrastructureError(f"{words}; if memory ran out, lower batch or short_side")
     if alone and isinstance(error, ValueError):
         return MediaError("no_tokens", f"window {piece.window.index}: {error}")
     return error

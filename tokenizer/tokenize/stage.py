@@ -19,9 +19,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.errors import InfrastructureError, UnavailableError
 from curation.lineage import MadeFrom, named_by
 from curation.media.sandbox import Limits
-from curation.reasons import EnvironmentFaultError, OutOfReachError
 from curation.stage import Away, Done, Failed, Needs, attempt
 from curation.storage import Storage
 from tokenizer.interface import Rate, StreamingTokenizer, Tokenizer
@@ -232,8 +232,8 @@ class Tokenize:
         if isinstance(result, Failed):
             return result
         if isinstance(result, Away):
-            raise OutOfReachError(result.detail)
-        raise EnvironmentFaultError(f"clip {clip.clip_id}: {result.detail}")
+            raise UnavailableError(result.detail)
+        raise InfrastructureError(f"clip {clip.clip_id}: {result.detail}")
 
 
 def failed(clip: ClipFile, outcome: Failed, origin: MadeFrom) -> TokenizedClip:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curation.errors import ReelmillError
 from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
@@ -38,7 +39,7 @@ _SELECTS = ("render", "caption", "tokenize", "export")
 _CONFIGURED = ("curate", "scan", "select", "render", "caption", "tokenize")
 
 
-class OrderError(ValueError):
+class OrderError(ReelmillError, ValueError):
     """A job that cannot be, or that the caller may not have; the message says why."""
 
 

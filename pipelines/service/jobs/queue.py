@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from curation.errors import ReelmillError
 from pipelines.service.database import Database, now
 from pipelines.service.schemas import Event, Kind, State, Wish
 
@@ -30,7 +31,7 @@ MEANINGS = {
 _ENDS: dict[int, State] = {0: "done", 3: "done", 4: "stopped"}
 
 
-class QueueError(ValueError):
+class QueueError(ReelmillError, ValueError):
     """What was asked of the queue cannot be; `status` is the HTTP status that says so."""
 
     def __init__(self, words: str, status: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from pipelines.run.ray_token import ray_token
 from pipelines.run.storage_check import StorageMark
 from pipelines.service.jobs.local_backend import Ended, JobFolder, Lost
@@ -106,7 +106,7 @@ class OnRayJobs:
     def _mark(self) -> StorageMark:
         try:
             return StorageMark.of(self._root)
-        except EnvironmentFaultError:
+        except InfrastructureError:
             self._wait()
             raise
 
@@ -132,9 +132,9 @@ class OnRayJobs:
         self._is_there = True
         return answer
 
-    def _away(self, words: str) -> EnvironmentFaultError:
+    def _away(self, words: str) -> InfrastructureError:
         self._wait()
-        return EnvironmentFaultError(f"the Ray cluster at {self._http.base_url} does not answer as"
+        return InfrastructureError(f"the Ray cluster at {self._http.base_url} does not answer as"
                                      f" it should: {words}")  # fmt: skip
 
     def _wait(self) -> None:

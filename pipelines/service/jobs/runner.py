@@ -68,12 +68,12 @@ class Runner:
         """Why the command would write elsewhere than the server reads; None where it would not."""
         if not self._order["mark"]:
             return None
-        from curation.reasons import EnvironmentFaultError
+        from curation.errors import InfrastructureError
         from pipelines.run.storage_check import StorageMark
 
         try:
             StorageMark.parse(self._order["mark"]).check()
-        except EnvironmentFaultError as error:
+        except InfrastructureError as error:
             return str(error)
         return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from pipelines.service.jobs.local_backend import Backend, Lost
 from pipelines.service.jobs.queue import Job, Queue
 
@@ -70,7 +70,7 @@ class Supervisor:
             try:
                 self.round()
                 said = ""
-            except EnvironmentFaultError as error:  # once, not with every round that it lasts
+            except InfrastructureError as error:  # once, not with every round that it lasts
                 if str(error) != said:
                     said = str(error)
                     _log.warning("%s; jobs wait", said)

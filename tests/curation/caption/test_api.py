@@ -7,7 +7,7 @@ import pytest
 
 from curation.caption.api import ApiCaption
 from curation.caption.base import Budget, CaptionClip, Identity
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from tests.curation.caption.clips import batch_of
 
 QUESTIONS = {"bright": "Is it bright?", "dark": "Is it dark?"}
@@ -116,7 +116,7 @@ def test_a_server_that_falls_silent_is_not_asked_on(server, clips):
 @pytest.mark.parametrize("manner", ["401", "404", "429", "broken", "400", "slow:1"])
 def test_a_server_that_answers_nobody_stops_the_run(server, clips, manner):
     server.plan(*[manner] * 20)
-    with pytest.raises(EnvironmentFaultError, match=server.url):
+    with pytest.raises(InfrastructureError, match=server.url):
         stage(server, timeout_s=0.3).setup()(batch_of(*clips))
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_is_not_there_stops_the_run(clips):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(EnvironmentFaultError, match="does not answer"):
+    with pytest.raises(InfrastructureError, match="does not answer"):
         ApiCaption(model="m", url=url, retries=0).setup()(batch_of(clips[0]))
 
 
@@ -132,7 +132,7 @@ def test_tokens_that_are_not_told_cannot_be_limited(server, clips):
     server.plan("uncounted", "uncounted")
     made = stage(server).setup()(batch_of(clips[0]))
     assert (made.captions[0].tokens_in, made.clips[0].tokens_in) == (None, 0)
-    with pytest.raises(EnvironmentFaultError, match="set request_limit instead"):
+    with pytest.raises(InfrastructureError, match="set request_limit instead"):
         stage(server, token_limit=1000).setup()(batch_of(clips[0]))
 
 

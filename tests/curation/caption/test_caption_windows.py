@@ -5,8 +5,8 @@ import pytest
 
 from curation.caption.base import CaptionClip
 from curation.caption.windows import Window, reduced, seen, split
+from curation.errors import MediaError
 from curation.media.sandbox import Limits
-from curation.reasons import MediaError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from curation.caption.base import CaptionClip
 from curation.caption.vlm import VlmCaption
 from curation.caption.vlm_model import VisionLanguageModel, model_digest
 from curation.catalog import Catalog
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage
 from tests.curation.caption.clips import batch_of
 
@@ -100,10 +100,10 @@ def test_a_model_without_words_gives_no_caption(llava, clips, monkeypatch):
 
 def test_a_full_device_stops_the_run(llava, clips, monkeypatch):
     def full(*_):
-        raise EnvironmentFaultError("the device ran out of memory")
+        raise InfrastructureError("the device ran out of memory")
 
     monkeypatch.setattr(VisionLanguageModel, "say", full)
-    with pytest.raises(EnvironmentFaultError, match="ran out of memory"):
+    with pytest.raises(InfrastructureError, match="ran out of memory"):
         stage(llava).setup()(batch_of(clips[0]))
 
 

@@ -14,7 +14,7 @@ from curation.caption.vlm_model import (
     model_digest,
     model_folder,
 )
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 
 RANDOM = np.random.default_rng(0)
 TEXT = np.zeros((0, 1, 1, 3), np.uint8)
@@ -123,7 +123,7 @@ def test_a_full_device_is_a_fault_of_the_surroundings(model, monkeypatch):
         raise torch.OutOfMemoryError("none left")
 
     monkeypatch.setattr(model._model, "generate", full)
-    with pytest.raises(EnvironmentFaultError, match="lower batch, frames or longest_side"):
+    with pytest.raises(InfrastructureError, match="lower batch, frames or longest_side"):
         model.say([Asked(pictures(1), "?")], 1)
 
 

@@ -10,7 +10,7 @@ from curation.dedup.letterbox_variants import Framings
 from curation.dedup.similarity import trimmed
 from curation.embed.signature import SignatureWatcher
 from curation.records import Signature
-from curation.scores.frame import Look
+from curation.scores.frame import AnalysisFrame
 
 SIZE = (90, 160)
 RATE = 24.0
@@ -40,7 +40,7 @@ def clip(paint, start_s: float = 0.0, seconds: float = 4.0, speed: float = 1.0):
     times = np.arange(0, seconds, 0.25)
     for time in times:
         level = np.clip(paint(start_s + speed * time), 0, 255).astype(np.uint8)
-        watcher.see(Look.at(np.repeat(level[:, :, None], 3, axis=2)))
+        watcher.see(AnalysisFrame.at(np.repeat(level[:, :, None], 3, axis=2)))
     return watcher.signature("c", "s", slice(0, None), times)
 
 

@@ -11,11 +11,11 @@ from curation.embed.signature import (
     pictures,
 )
 from curation.records import Signature
-from curation.scores.frame import Look
+from curation.scores.frame import AnalysisFrame
 
 
-def look(gray: np.ndarray) -> Look:
-    return Look.at(np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2))
+def look(gray: np.ndarray) -> AnalysisFrame:
+    return AnalysisFrame.at(np.repeat(gray.astype(np.uint8)[:, :, None], 3, axis=2))
 
 
 def noise(seed: int, size=(90, 160)) -> np.ndarray:

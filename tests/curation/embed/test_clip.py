@@ -7,15 +7,15 @@ import pytest
 
 from curation.embed.base import table_name
 from curation.embed.clip_embedder import ClipWatcher, OpenClip, pooled
-from curation.reasons import EnvironmentFaultError
-from curation.scores.frame import Look
+from curation.errors import InfrastructureError
+from curation.scores.frame import AnalysisFrame
 from tests.curation.embed.conftest import saved
 
 
 def watched(model, pictures, every, batch=3):
     watcher = ClipWatcher(model, every, batch)
     for rgb in pictures:
-        watcher.see(Look.at(rgb))
+        watcher.see(AnalysisFrame.at(rgb))
     return watcher
 
 
@@ -85,7 +85,7 @@ def test_a_worker_with_other_weights_stops_the_run(tmp_path):
     saved(tmp_path / "other", seed=1).joinpath("open_clip_model.safetensors").replace(
         place / "open_clip_model.safetensors"
     )
-    with pytest.raises(EnvironmentFaultError, match="copy the same file to every machine"):
+    with pytest.raises(InfrastructureError, match="copy the same file to every machine"):
         pickle.loads(pickle.dumps(embedder)).load()
 
 

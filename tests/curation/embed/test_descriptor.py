@@ -12,7 +12,7 @@ from curation.sample.scenes import SCENES
 from curation.scan.collector import EMBEDDINGS
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
-from curation.scores import Look
+from curation.scores import AnalysisFrame
 
 NAMES = ("street_by_day", "harbour", "marbles", "dunes", "forest_walk", "crates")
 SIZE = (320, 180)
@@ -26,7 +26,9 @@ def vector_of(pictures):
     """The vector of a clip of 3 s, with 12 analysis frames at 320 pixels."""
     watcher = FrameDct().load()()
     for picture in pictures:
-        watcher.see(Look.at(np.asarray(picture.resize((320, 180), Image.Resampling.BICUBIC))))
+        watcher.see(
+            AnalysisFrame.at(np.asarray(picture.resize((320, 180), Image.Resampling.BICUBIC)))
+        )
     times = np.arange(len(pictures)) / 4
     return unpacked(watcher.vector(0, len(pictures), times, (0.0, len(pictures) / 4)))
 
@@ -121,8 +123,8 @@ def test_a_coded_copy_is_near(scenes, vectors, tmp_path):
 def test_a_clip_without_frames_or_structure_is_zero():
     watcher = FrameDct().load()()
     assert not unpacked(watcher.vector(0, 0, np.empty(0), (0.0, 1.0))).any()
-    watcher.see(Look.at(np.full((180, 320, 3), 90, np.uint8)))
-    watcher.see(Look.at(np.zeros((180, 320, 3), np.uint8)))
+    watcher.see(AnalysisFrame.at(np.full((180, 320, 3), 90, np.uint8)))
+    watcher.see(AnalysisFrame.at(np.zeros((180, 320, 3), np.uint8)))
     assert not unpacked(watcher.vector(0, 1, np.zeros(1), (0.0, 1.0))).any()
     assert not unpacked(watcher.vector(1, 2, np.zeros(1), (0.0, 1.0))).any()
 

@@ -10,7 +10,7 @@ from curation.dataset import Dataset
 from curation.embed import CAPTION_VECTORS, OpenClip, query_encoder, recorded_model, table_name
 from curation.embed.descriptor import FrameDct
 from curation.records import Run
-from curation.scores.frame import Look
+from curation.scores.frame import AnalysisFrame
 
 TIMES = np.arange(8) / 4
 
@@ -19,7 +19,7 @@ def test_the_descriptor_knows_pictures_alone(pictures):
     queries = query_encoder(table_name(FrameDct()))
     watcher = FrameDct().load()()
     for rgb in pictures:
-        watcher.see(Look.at(rgb))
+        watcher.see(AnalysisFrame.at(rgb))
     stored = np.frombuffer(watcher.vector(0, 8, TIMES, (0.0, 2.0)), "<f2").astype(np.float32)
     found = queries.frames(pictures, TIMES, (0.0, 2.0))
     assert found.dtype == np.float32

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curation.errors import MediaError
 from curation.listing import entry_at
 from curation.media import sandbox
 from curation.media.decode import Sampling, watch
 from curation.media.probe import check_readable, probe
 from curation.media.sandbox import Limits
-from curation.reasons import INPUT_REASONS, MediaError
+from curation.reasons import INPUT_REASONS
 from curation.sample import Coding
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem

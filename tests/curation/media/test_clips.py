@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curation.errors import MediaError
 from curation.media.clip_reader import ClipReader
-from curation.reasons import MediaError
 from curation.sample import Coding, read_number
 
 

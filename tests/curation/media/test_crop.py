@@ -20,7 +20,7 @@ from curation.sample.texture import noise
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
-from curation.scores import SCORES, Look
+from curation.scores import SCORES, AnalysisFrame
 from curation.scores.borders import bars
 from curation.select.policy import Policy
 from curation.select.selection import select
@@ -108,7 +108,7 @@ def test_renders_show_what_is_inside_the_bars_and_say_so(dataset):
         assert (crop.width, crop.height) == (320, 166)
         frame = shown(dataset, crop)
         assert frame.shape == (166, 320, 3)
-        assert bars(Look.at(frame).luma) == (0, 0, 0, 0)
+        assert bars(AnalysisFrame.at(frame).luma) == (0, 0, 0, 0)
         inner = np.asarray(picture(12, True))[37:203, ..., 0].astype(float)
         assert np.abs(frame[..., 0] - inner).mean() < 4
     whole = found["whole.mp4"]

@@ -17,7 +17,7 @@ from curation.render.face_blur import BlurFaces
 from curation.render.stage import RenderBatch, RenderClips
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
-from curation.scores import Look
+from curation.scores import AnalysisFrame
 from curation.scores.faces import Faces
 
 FOLDER = Path(
@@ -69,9 +69,9 @@ def frames(path: Path) -> list[np.ndarray]:
 def test_the_detector_finds_faces_before_and_none_after(blurred):
     before, after, _, row = blurred
     detector = Faces(str(WEIGHTS), threshold=0.7)
-    seen = [len(detector.boxes(Look.at(frame))) for frame in before]
+    seen = [len(detector.boxes(AnalysisFrame.at(frame))) for frame in before]
     assert np.mean(np.array(seen) > 0) > 0.9
-    assert [len(detector.boxes(Look.at(frame))) for frame in after] == [0] * len(after)
+    assert [len(detector.boxes(AnalysisFrame.at(frame))) for frame in after] == [0] * len(after)
     assert row.outcome == "rendered"
     assert row.faces_blurred >= len(before) * 0.9
 
@@ -80,7 +80,7 @@ def test_the_detector_finds_faces_before_and_none_after(blurred):
 def test_what_is_no_face_stays_as_it_is(blurred):
     before, after, plain, row = blurred
     assert len(before) == len(after) == row.frames
-    (box, *_) = Faces(str(WEIGHTS)).boxes(Look.at(before[10]))
+    (box, *_) = Faces(str(WEIGHTS)).boxes(AnalysisFrame.at(before[10]))
     height, width = before[10].shape[:2]
     left, top, right, bottom = (box * (width, height, width, height)).astype(int)
     change = np.abs(before[10].astype(float) - after[10]).mean(axis=2)

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
+from curation.errors import InfrastructureError
 from curation.listing import entry_at
 from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
 from curation.media.sandbox import Limits
-from curation.reasons import EnvironmentFaultError
 from curation.records import Clip, records
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, numbered
@@ -71,5 +71,5 @@ def test_a_file_that_goes_between_listing_and_scan_is_no_verdict(tmp_path):
 def test_a_full_disk_is_no_verdict(scanned):
     path, batch = scanned
     span = Span.of(batch.clips[0], batch.source)
-    with pytest.raises(EnvironmentFaultError, match="No space left on device"):
+    with pytest.raises(InfrastructureError, match="No space left on device"):
         encode(str(path), "/dev/full", span, size=(160, 96), encoding=Encoding(), limits=Limits())

@@ -8,7 +8,7 @@ from PIL import Image
 
 from curation.sample.texture import noise
 from curation.scan.score_aggregator import within_clip
-from curation.scores import FrameScore, Look
+from curation.scores import AnalysisFrame, FrameScore
 
 SIZE = (320, 180)
 
@@ -45,7 +45,7 @@ def row() -> Callable[..., dict]:
     """The row of a clip that has these frames."""
 
     def summarise(score: FrameScore, frames: Sequence[np.ndarray], fps: float = 4.0) -> dict:
-        looks = [Look.at(frame) for frame in frames]
+        looks = [AnalysisFrame.at(frame) for frame in frames]
         pairs = zip(looks, [None, *looks[:-1]], strict=True)
         numbers = np.array([score.measure(look, before) for look, before in pairs], float)
         return dict(score.summarise(within_clip(score, numbers), np.arange(len(looks)) / fps))

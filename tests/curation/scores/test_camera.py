@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curation.scores import Look
+from curation.scores import AnalysisFrame
 from curation.scores.camera import CAMERAS, Camera
 from curation.scores.global_motion import global_motion
 
@@ -113,7 +113,9 @@ def test_bars_do_not_hold_the_picture(film, row):
 
 
 def test_the_transform_is_right_to_a_fraction_of_a_pixel(film):
-    before, after = (Look.at(f).luma for f in film(2, right=30.5, down=-4.25, grow=0.02, turn=1))
+    before, after = (
+        AnalysisFrame.at(f).luma for f in film(2, right=30.5, down=-4.25, grow=0.02, turn=1)
+    )
     found = global_motion(before, after)
     # The camera goes right and up about its middle, so that the content goes left and down.
     assert found.right * 320 == pytest.approx(-30.5, abs=1.0)

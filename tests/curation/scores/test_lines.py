@@ -14,7 +14,7 @@ from curation.sample import Coding
 from curation.sample.encode import encode
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
-from curation.scores import Look
+from curation.scores import AnalysisFrame
 from curation.scores.blockiness import Blockiness
 from curation.scores.combing import Combing
 
@@ -79,17 +79,19 @@ def test_noise_and_stripes_of_two_lines_are_not_combed(row):
     noise = np.random.default_rng(5).normal(128, 12, (4, 180, 200))
     pairs = np.tile(np.array([60, 60, 190, 190], np.uint8).repeat(200).reshape(4, 200), (45, 1))
     for frames in (np.clip(noise, 0, 255).astype(np.uint8), np.stack([pairs] * 4)):
-        numbers = np.array([Combing().measure(Look.of_lines(each), None) for each in frames])
+        numbers = np.array(
+            [Combing().measure(AnalysisFrame.of_lines(each), None) for each in frames]
+        )
         assert Combing().summarise(numbers, np.arange(4.0))["scanning"] == "progressive"
 
 
 def test_a_grid_is_found_wherever_it_lies_and_nothing_is_said_of_flat_pictures():
     stepped = np.repeat(np.arange(0, 250, 10, np.uint8), 8)[:, None] + np.zeros(200, np.uint8)
     for shift in (0, 3, 7):
-        numbers = np.array([Blockiness().measure(Look.of_lines(stepped[shift:]), None)])
+        numbers = np.array([Blockiness().measure(AnalysisFrame.of_lines(stepped[shift:]), None)])
         assert Blockiness().summarise(numbers, np.zeros(1))["coding"] == "blocky"
     for flat in (np.full((180, 200), 90, np.uint8), stepped[:24]):
-        numbers = np.array([Blockiness().measure(Look.of_lines(flat), None)])
+        numbers = np.array([Blockiness().measure(AnalysisFrame.of_lines(flat), None)])
         assert set(Blockiness().summarise(numbers, np.zeros(1)).values()) == {None}
 
 
@@ -104,6 +106,6 @@ def test_lines_are_those_of_the_stored_picture(made):
     assert {lines.shape for lines in seen} == {(480, LINE_COLUMNS)}
     assert len(seen) == len(looks) == len(timeline.analysed)
     for lines, rgb in zip(seen, looks, strict=True):
-        small, large = Look.at(rgb).luma, lines.astype(np.float32)
+        small, large = AnalysisFrame.at(rgb).luma, lines.astype(np.float32)
         means = large[:: 480 // 8].mean(axis=1)
         assert np.corrcoef(means, small[:: small.shape[0] // 8].mean(axis=1)[:8])[0, 1] > 0.9

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.reasons import EnvironmentFaultError
-from curation.scores import Look
+from curation.errors import InfrastructureError
+from curation.scores import AnalysisFrame
 from curation.scores.detector import session, thinned
 from curation.scores.faces import Faces
 from curation.scores.objects import Objects
@@ -28,14 +28,14 @@ FACES, OBJECTS = (
 def frame():
     """A frame of a real video at 320 pixels."""
 
-    def read(name: str, at: int = 40) -> Look:
+    def read(name: str, at: int = 40) -> AnalysisFrame:
         path = FOLDER / "videos" / name
         if not path.is_file():
             pytest.skip(f"no real videos at {FOLDER}; set REELMILL_DATA")
         with av.open(str(path)) as container:
             picture = next(f for i, f in enumerate(container.decode(video=0)) if i == at).to_image()
         picture.thumbnail((320, 320))
-        return Look.at(np.asarray(picture.convert("RGB")))
+        return AnalysisFrame.at(np.asarray(picture.convert("RGB")))
 
     return read
 
@@ -59,7 +59,7 @@ def test_weights_that_are_not_there_are_an_error_that_says_so(score, tmp_path):
         score("/none.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
-    with pytest.raises(EnvironmentFaultError, match=r"broken.onnx cannot be loaded"):
+    with pytest.raises(InfrastructureError, match=r"broken.onnx cannot be loaded"):
         score(str(broken)).load()
 
 
@@ -94,7 +94,7 @@ def test_people_vehicles_and_animals_are_counted(frame):
 def test_a_box_lies_where_the_thing_is_whatever_the_picture_s_shape(frame):
     wide = frame("puppy_eating.mp4")
     (box,), _ = Objects(weights(OBJECTS)).found(wide)
-    tall = Look.at(np.pad(wide.rgb, ((0, 200), (0, 0), (0, 0)), constant_values=114))
+    tall = AnalysisFrame.at(np.pad(wide.rgb, ((0, 200), (0, 0), (0, 0)), constant_values=114))
     boxes, _ = Objects(weights(OBJECTS), threshold=0.3).found(tall)
     share = wide.luma.shape[0] / tall.luma.shape[0]
     assert boxes[0] == pytest.approx(box * (1, share, 1, share), abs=0.05)
@@ -115,7 +115,7 @@ def test_words_are_read_and_corners_are_told_from_the_middle():
         draw.text((225, 8), "LIVE TV", "white", font)
         if index == 1:
             draw.text((90, 90), "HARBOUR NEWS", "white", font)
-        frames.append(Look.at(np.asarray(picture)))
+        frames.append(AnalysisFrame.at(np.asarray(picture)))
     score = Text()
     found = score.describe(frames, np.arange(2.0))
     assert found["screen_words"].split() == ["LIVE", "TV", "HARBOUR", "NEWS"]
@@ -123,7 +123,7 @@ def test_words_are_read_and_corners_are_told_from_the_middle():
     assert 0.01 < found["text_share"] < 0.1
     middle = score.describe(frames[1:2], np.zeros(1))
     assert middle["corner_text"] == 0
-    plain = Look.at(np.full((180, 320, 3), 90, np.uint8))
+    plain = AnalysisFrame.at(np.full((180, 320, 3), 90, np.uint8))
     assert score.describe([plain], np.zeros(1)) == {
         "text_share": 0, "text_time": 0, "corner_text": 0, "screen_words": "",
     }  # fmt: skip

@@ -115,7 +115,7 @@ def test_every_rule_that_a_clip_breaks_is_told():
     )
     values = {"motion": 0.5, "sharpness": 0.5, "fps": float("nan")}
     found = breaches(policy, values, {"camera": "shaky", "kind": "screen", "light": None})
-    assert [(b.reason, b.column, b.found, b.wanted) for b in found] == [
+    assert [(b.reason, b.column, b.value, b.wanted) for b in found] == [
         ("much_motion", "motion", 0.5, "at most 0.1"),
         ("blurred", "sharpness", 0.5, "at least 0.6"),
         ("unwanted_camera", "camera", "shaky", "none of shaky"),

@@ -16,7 +16,7 @@ import httpx2
 import psutil
 import pytest
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from pipelines.run.ray_executor import _reaped_folder
 from pipelines.service.jobs.local_backend import JobFolder
 from pipelines.service.jobs.ray_backend import OnRayJobs
@@ -207,12 +207,12 @@ def test_a_cluster_that_cannot_be_asked_lets_jobs_wait(head, tmp_path, monkeypat
     dead = f"http://127.0.0.1:{free_ports(1)[0]}"
     away = Server(tmp_path, OnRayJobs(tmp_path / "jobs", dead, {}, str(tmp_path)))
     job = away.submit("print('later')")
-    with pytest.raises(EnvironmentFaultError, match="does not answer"):
+    with pytest.raises(InfrastructureError, match="does not answer"):
         away.supervisor.round()
     assert away.queue.get(job.job_id).state == "queued"
     with monkeypatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN", "wrong" * 12)
-        with pytest.raises(EnvironmentFaultError, match="RAY_AUTH_TOKEN"):
+        with pytest.raises(InfrastructureError, match="RAY_AUTH_TOKEN"):
             OnRayJobs(tmp_path / "jobs", head.address, {}, str(tmp_path)).ready()
     there = Server(tmp_path, OnRayJobs(tmp_path / "jobs", head.address, {}, str(tmp_path)))
     there.until(lambda: there.queue.get(job.job_id).ended, 60)

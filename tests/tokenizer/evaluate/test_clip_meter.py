@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
+from curation.errors import MediaError
 from curation.media.clip_reader import ClipReader
-from curation.reasons import MediaError
 from tokenizer.evaluate.clip_metrics import Settings, measure
 from tokenizer.evaluate.roundtrip import begin
 from tokenizer.evaluate.ssim import ssim

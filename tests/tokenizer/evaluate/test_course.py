@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.reasons import EnvironmentFaultError, MediaError
+from curation.errors import InfrastructureError, MediaError
 from tokenizer.evaluate.roundtrip import begin
 from tokenizer.windows import padded
 
@@ -64,7 +64,7 @@ def test_a_device_without_memory_is_no_verdict_on_the_clip(subject, pattern):
     pca = subject().tokenizer
     small = SimpleNamespace(rate=pca.rate, name=pca.name, encode=full)
     words = r"Tried to allocate 2 GiB\.; lower the batch or the short side"
-    with pytest.raises(EnvironmentFaultError, match=words):
+    with pytest.raises(InfrastructureError, match=words):
         begin(dataclasses.replace(subject(), tokenizer=small), "independent").try_on([pattern(1)])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.reasons import EnvironmentFaultError
+from curation.errors import InfrastructureError
 from curation.storage import Storage
 from tests.tokenizer.feed.tables import TABLE, add_shards, simple, token_row
 from tokenizer.feed import BadShardError, Reading, Retry, TokenFeed, Tokens
@@ -122,7 +122,7 @@ def test_storage_that_keeps_failing_is_no_fault_of_the_shard():
     def call() -> None:
         raise OSError("503 Slow Down")
 
-    with pytest.raises(EnvironmentFaultError, match="shard could not be read in 3 attempts: 503"):
+    with pytest.raises(InfrastructureError, match="shard could not be read in 3 attempts: 503"):
         QUICK("shard", call)
 
 
