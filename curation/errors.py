@@ -1,4 +1,4 @@
-"""The errors of Reelmill: each is a `ReelmillError`; what a user got wrong is a `ValueError` too."""
+"""The errors of Reelmill: each is a `ReelmillError`; a user's mistake is a `ValueError` too."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from tokenizer.decode import decode_clip, decode_window
 from tokenizer.metrics import psnr_db
 from tokenizer.models.load import load
 from tokenizer.shards import TokenWindow
+from tokenizer.tokenize import stage as tokenize_stage
 from tokenizer.tokenize.clip_windows import ClipFile
-from tokenizer.tokenize.stage import ClipBatch, Tokenize, TokenizedClip, stage
+from tokenizer.tokenize.stage import ClipBatch, Tokenize, TokenizedClip
 
 with_pca = functools.partial(Tokenize, tokenizer="pca-8x8x8")
 FRAMES = {"a": 60, "b": 9, "c": 33}
@@ -152,7 +153,7 @@ def through(monkeypatch):
     """Puts a tokenizer of the tests in the place of the one that is loaded."""
 
     def use(tokenizer):
-        monkeypatch.setattr(stage, "load", lambda *_: tokenizer)
+        monkeypatch.setattr(tokenize_stage, "load", lambda *_: tokenizer)
 
     return use
 
