@@ -43,9 +43,9 @@ import torch
 from curation import records
 from curation.catalog import NewFile
 from curation.dataset import Dataset
+from curation.records import TokenizedClip
 from tokenizer.feed import Reading, TokenFeed, Tokens
-from tokenizer.shards import TokenWindow, write_shard
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow, write_shard
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "benchmarks" / "peers" / "feed.py"

@@ -39,15 +39,15 @@ from curation.dataset import Dataset
 from curation.media.sandbox import Limits
 from curation.sample import numbered
 from tokenizer.evaluate.clip_sampling import evenly, rendered_clips
-from tokenizer.interface import Tokenizer, Video
 from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.models.external import PublishedTokenizer
 from tokenizer.models.inference import Placement
+from tokenizer.models.interface import Tokenizer, Video
 from tokenizer.models.load import load, shipped
-from tokenizer.prefetch import Source, ahead
 from tokenizer.tokenize.clip_windows import ClipFile, Piece, pieces
 from tokenizer.tokenize.encode import WindowEncoder
-from tokenizer.windows import fitted, split
+from tokenizer.tokenize.prefetch import Source, ahead
+from tokenizer.tokenize.windows import fitted, split
 
 SECONDS = 3.0
 """At least so long is each thing measured, after one turn to warm up."""

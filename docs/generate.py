@@ -28,12 +28,12 @@ from curation.records import (
     Source,
     Subset,
     Thumbnail,
+    TokenizedClip,
     Verdict,
 )
 from curation.scores import SCORES, table_name
 from curation.select.policy import FILTER_REASONS, LIMITS
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow
 
 FOLDER = Path(__file__).parent
 
@@ -73,15 +73,16 @@ too old to have are null.
 
 
 def field_docs(record: type[Any]) -> dict[str, str]:
-    """The string under each field of a record class."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
-    for before, node in zip(body.body, body.body[1:], strict=False):
-        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and text:
-            found[before.target.id] = " ".join(str(node.value.value).split())  # type: ignore
-    return found
+    """The string under each field of a record class and of those that it inherits from."""
+    docs: dict[str, str] = {}
+    for owner in reversed(record.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, node in zip(body.body, body.body[1:], strict=False):
+            text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and text:
+                docs[field.target.id] = " ".join(str(node.value.value).split())  # type: ignore
+    return docs
 
 
 def tables() -> str:

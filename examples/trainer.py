@@ -30,9 +30,9 @@ from curation.media.video_writer import write_video
 from samples import Batch, names
 from tokenizer.feed import Choice, Cut, TokenDataset, TokenFeed, Tokens
 from tokenizer.feed.state import State
-from tokenizer.interface import Head, Video
+from tokenizer.models.interface import Head, Video
 from tokenizer.models.load import load
-from tokenizer.windows import padded
+from tokenizer.tokenize.windows import padded
 
 _WARM_UP = 0.05
 _MEASURED = 100

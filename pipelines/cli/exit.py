@@ -20,7 +20,7 @@ from pipelines import config
 from pipelines.cli import terminal
 from pipelines.run.executor import ClusterError
 from pipelines.run.pipeline import NothingToDoError
-from tokenizer.decode import TokensNotFoundError
+from tokenizer.tokenize.decode import TokensNotFoundError
 
 FAILED_INPUTS, STOPPED = 3, 4
 GO_ON = "What was done is kept. Run the same command again to go on."

@@ -41,7 +41,7 @@ def fit(
     ] = None,
 ) -> None:
     """Fit a PCA tokenizer on the rendered clips of an output."""
-    from tokenizer.interface import Rate
+    from tokenizer.models.interface import Rate
     from tokenizer.train.pca_clips import fit_on_output
 
     if weights.suffix != ".safetensors":
@@ -81,8 +81,8 @@ def decode(
     An odd side gets one more row or column of pixels.
     """
     from curation.media.video_writer import write_video
-    from tokenizer.decode import decode_stored
-    from tokenizer.windows import padded
+    from tokenizer.tokenize.decode import decode_stored
+    from tokenizer.tokenize.windows import padded
 
     frames, fps = decode_stored(Dataset(out), clip, head, table=tokens, weights=weights)
     _, height, width, _ = frames.shape

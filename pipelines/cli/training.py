@@ -78,8 +78,7 @@ def train(
     """Train a tokenizer; run it again to go on where it stopped."""
     from pipelines.report.curves import draw_curves
     from tokenizer.models.inference import Placement
-    from tokenizer.train.export import export
-    from tokenizer.train.loop import LOG, Recipe, Trainer
+    from tokenizer.train.loop import LOG, Recipe, Trainer, export
 
     recipe = Recipe(
         rate=rate, steps=steps, batch=batch, side=side, learning_rate=learning_rate,

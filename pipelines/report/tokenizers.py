@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from curation import lineage
 from curation.lineage import profile_of
-from pipelines.report.snapshot import Floats, Output
-from tokenizer.interface import Head
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
+from curation.records import TokenizedClip
+from pipelines.report.snapshot import Float64s, Output
+from tokenizer.models.interface import Head
+from tokenizer.tokenize.shards import TokenWindow
 
 _WINDOW = ["frames", "pixel_height", "pixel_width", "latent_frames", "latent_height"]
 _WINDOW += ["latent_width", "channels"]
@@ -32,7 +32,7 @@ class HeadTokens:
     count: int
     """Discrete tokens, or latent vectors."""
     size_bytes: int
-    psnr_db: Floats
+    psnr_db: Float64s
     """One number for each clip whose tokens were decoded again [clips]."""
 
     @property

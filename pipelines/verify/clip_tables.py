@@ -17,13 +17,13 @@ from curation.records import (
     Render,
     Signature,
     Thumbnail,
+    TokenizedClip,
 )
 from curation.scan.collector import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from curation.scores import SCORES, table_name
 from pipelines.verify.invariant import Promise
 from pipelines.verify.outcomes import reasoned, recorded
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow
 
 
 def finished(dataset: Dataset, promise: Promise) -> None:

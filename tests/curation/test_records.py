@@ -29,8 +29,8 @@ from curation.records import (
     Verdict,
 )
 from curation.scores import SCORES
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow
+from curation.records import TokenizedClip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [

@@ -13,10 +13,10 @@ from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.storage import Storage
 from tests.rows import Looks, clip_of, scanned
+from tests.tokenizer.clip_windows import clip_file, rows_of
 from tests.tokenizer.conftest import moving_pattern
-from tests.tokenizer.pieces import clip_file, rows_of
 from tokenizer.models.load import load
-from tokenizer.shards import TokenWindow, metadata, write_shard
+from tokenizer.tokenize.shards import TokenWindow, metadata, write_shard
 
 ROOT = Path(__file__).parents[2]
 CLIPS = 5

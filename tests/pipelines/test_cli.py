@@ -16,11 +16,10 @@ from curation.catalog import StaleWriterError
 from curation.dataset import Dataset
 from curation.errors import InfrastructureError
 from curation.media.clip_reader import ClipReader
-from curation.records import Render
+from curation.records import Render, TokenizedClip
 from curation.sample import numbered
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
-from tokenizer.metrics import psnr_db
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.psnr import psnr_db
 
 COMMANDS = [
     "curate", "scan", "select", "render", "tokenize", "verify", "report", "sample", "tokenizer fit",

@@ -7,10 +7,9 @@ import pytest
 
 from curation import lineage, records
 from curation.dataset import Dataset
-from curation.records import Render
+from curation.records import Render, TokenizedClip
 from tokenizer.feed import Choice, TokenFeed, Tokens
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow
 
 SLOW = ("--set", "encoding.fps=12")
 

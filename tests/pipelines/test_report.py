@@ -15,16 +15,15 @@ from PIL import Image
 
 from curation import records
 from curation.dataset import Dataset
-from curation.records import Caption, Clip, Render, Run, Source, Thumbnail, Verdict
+from curation.records import Caption, Clip, Render, Run, Source, Thumbnail, TokenizedClip, Verdict
 from curation.scores.motion import MotionScores
 from curation.select.policy import Policy, Range
 from curation.select.selection import select
-from curation.select.tags import Words
+from curation.select.tags import CategoryRule
 from pipelines.report import formatting, histogram, pictures, totals, write_report
 from pipelines.report.snapshot import Output
 from tests.rows import Looks, clip_of, scanned
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow
 
 HOSTILE = "<script>alert('x')</script>\"onload=\"y&amp;</title>.mp4"
 POLICY = {"limits": {"motion": {"min": 0.125}, "duration_s": {"max": 9.0}}, "copies": 0.9}
@@ -140,8 +139,8 @@ def finished(selected):
         for c, w in (("c0", 0), ("c0", 1), ("c1", 0))
     ])  # fmt: skip
     append(selected, "t", "tokenized/pca", TokenizedClip, [
-        TokenizedClip("c0", "s0", "tokenized", None, None, 2, 25.0, 30.5),
-        TokenizedClip("c1", "s0", "tokenized", None, None, 1, 99.0, 99.0),
+        TokenizedClip("c0", "s0", "tokenized", windows=2, psnr_codes_db=25.0, psnr_latents_db=30.5),
+        TokenizedClip("c1", "s0", "tokenized", windows=1, psnr_codes_db=99.0, psnr_latents_db=99.0),
     ])  # fmt: skip
     append(selected, "t", "runs", Run, [
         Run("q", "scan", "2026-01-01", 45.0, "not json", "{}", "{}", '{"decode": 30, "shots": 6}',
@@ -371,11 +370,11 @@ def test_axes_hold_their_range_and_end_on_round_numbers(low, high, ends):
 
 def test_bars_of_a_histogram_add_up():
     values = np.array([0.0, 0.1, 0.1, 0.9, np.nan, 1.0])
-    drawn = histogram.draw("x", "", [histogram.Layer("kept", values)])
+    drawn = histogram.plot_histogram("x", "", [histogram.Layer("kept", values)])
     numbers = [int(re.search(r": (\d+) kept", bar.title)[1]) for bar in drawn.bars]
     assert (sum(numbers), drawn.measured, drawn.missing) == (5, 5, 1)
     assert max(bar.height for bar in drawn.bars) == histogram.HEIGHT
-    assert histogram.draw("x", "", [histogram.Layer("kept", values[4:5])]) is None
+    assert histogram.plot_histogram("x", "", [histogram.Layer("kept", values[4:5])]) is None
 
 
 @pytest.mark.parametrize(("read_as", "text"), [
@@ -461,7 +460,7 @@ def test_tags_are_counted_and_shown_with_a_gallery_of_each_word(tmp_path):
         for n, word in enumerate(words)
     ]
     scanned(dataset, "/v/film.mp4", looks)
-    select(dataset, Policy(copies=None, tags={"camera": Words(deny=("pan_left",))}))
+    select(dataset, Policy(near_duplicates=None, tags={"camera": CategoryRule(deny=("pan_left",))}))
     page = Page(write_report(dataset, tmp_path / "report.html").read_text())
     assert "How the camera moves. 1 clips have no word." in page.text
     assert f"static 2 clips, {formatting.share(2, 4)}" in page.text

@@ -6,7 +6,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from tokenizer.interface import Video
+from tokenizer.models.interface import Video
 
 
 def moving_pattern(frames: int, height: int = 64, width: int = 96, speed: float = 1.5) -> Video:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenizer.interface import Codes, Head, Latents, Rate, Tokens, Video, check_video
+from tokenizer.models.interface import Codes, Head, Latents, Rate, Tokens, Video, check_video
 
 CONTEXT = 2
 

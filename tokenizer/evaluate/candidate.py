@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tokenizer.interface import Codes, Head, Latents, Tokenizer, Tokens
 from tokenizer.models.inference import Placement
+from tokenizer.models.interface import Codes, Head, Latents, Tokenizer, Tokens
 from tokenizer.models.load import load
 from tokenizer.models.pca import PcaTokenizer
 

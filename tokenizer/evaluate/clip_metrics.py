@@ -19,10 +19,10 @@ from tokenizer.evaluate.lpips import STRIDE, Lpips
 from tokenizer.evaluate.roundtrip import Rebuilt, begin
 from tokenizer.evaluate.seams import Seams, at_seams, flicker
 from tokenizer.evaluate.ssim import ssim
-from tokenizer.interface import Head, Rate, Video
-from tokenizer.metrics import PerFrame, psnr_of, squared_errors
+from tokenizer.models.interface import Head, Rate, Video
 from tokenizer.tokenize.clip_windows import ClipFile, pieces
-from tokenizer.windows import MAX_FRAMES, Kind, Picture, fitted, split
+from tokenizer.tokenize.psnr import PerFrame, psnr_of, squared_errors
+from tokenizer.tokenize.windows import MAX_FRAMES, Kind, Picture, fitted, split
 
 _ANY = Rate(1, 1)
 """Windows and sizes as they are, before a tokenizer's own rate pads them."""

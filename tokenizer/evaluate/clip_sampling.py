@@ -9,8 +9,8 @@ from pathlib import Path
 from curation.dataset import Dataset, source_rows
 from curation.errors import ReelmillError
 from curation.records import Render, Source
-from tokenizer.renders import encoded
 from tokenizer.tokenize.clip_windows import ClipFile
+from tokenizer.train.renders import encoded
 
 _SHOWN = 5
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.interface import Codes
+from tokenizer.models.interface import Codes
 
 Counts = npt.NDArray[np.int64]
 """How often each entry of a codebook came, [size]."""

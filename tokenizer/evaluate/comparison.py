@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curation.media.video_writer import video_writer
 from tokenizer.evaluate.clip_metrics import ClipMeasures, Key
-from tokenizer.interface import Video
-from tokenizer.metrics import psnr_db
+from tokenizer.models.interface import Video
+from tokenizer.tokenize.psnr import psnr_db
 
 _FEWEST, _MOST, _TOGETHER = 25, 98, 1500
 """Frames of one clip: about a second, or two windows of the usual length with their seam; and of

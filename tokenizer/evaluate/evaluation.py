@@ -23,7 +23,7 @@ from tokenizer.evaluate.roundtrip import begin
 from tokenizer.evaluate.summary import Distance, Summary, summarise
 from tokenizer.models.inference import Placement
 from tokenizer.tokenize.clip_windows import ClipFile
-from tokenizer.windows import Kind, split
+from tokenizer.tokenize.windows import Kind, split
 
 Watch = Callable[[int, int, Counter[str]], None]
 """Told of progress: clips finished, clips in all, and how they went so far."""

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from tokenizer.interface import Video
+from tokenizer.models.interface import Video
 
 Features = npt.NDArray[np.float64]
 """One vector a span, [n, dimensions]."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.interface import Video
+from tokenizer.models.interface import Video
 
 STRIDE = 5
 """Of so many frames one is looked at."""

@@ -17,11 +17,11 @@ from tokenizer.evaluate.comparison import comparison, frames_each
 from tokenizer.evaluate.evaluation import Evaluation, Watch, evaluate, subjects
 from tokenizer.evaluate.frechet import VideoFeatures
 from tokenizer.evaluate.lpips import Lpips
-from tokenizer.models.heads import heads_of
 from tokenizer.models.inference import Placement
+from tokenizer.models.interface import heads_of
 from tokenizer.models.load import shipped
 from tokenizer.tokenize.clip_windows import ClipFile
-from tokenizer.windows import MAX_FRAMES, Kind
+from tokenizer.tokenize.windows import MAX_FRAMES, Kind
 
 
 @dataclass(frozen=True)

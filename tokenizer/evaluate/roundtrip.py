@@ -11,10 +11,16 @@ import torch
 
 from curation.errors import InfrastructureError, MediaError
 from tokenizer.evaluate.candidate import Subject
-from tokenizer.interface import Head, StreamingTokenizer, Tokens, Video
-from tokenizer.models.heads import decode_windows, heads_of
+from tokenizer.models.interface import (
+    Head,
+    StreamingTokenizer,
+    Tokens,
+    Video,
+    decode_windows,
+    heads_of,
+)
 from tokenizer.tokenize.encode import check_finite
-from tokenizer.windows import Kind, padded
+from tokenizer.tokenize.windows import Kind, padded
 
 
 @dataclass(frozen=True, slots=True)

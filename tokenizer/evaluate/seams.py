@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tokenizer.interface import Video
-from tokenizer.metrics import PerFrame, psnr_of
+from tokenizer.models.interface import Video
+from tokenizer.tokenize.psnr import PerFrame, psnr_of
 
 
 def flicker(video: Video, other: Video) -> PerFrame:

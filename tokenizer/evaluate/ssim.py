@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tokenizer.interface import Video
-from tokenizer.metrics import PerFrame, check_alike
+from tokenizer.models.interface import Video
+from tokenizer.tokenize.psnr import PerFrame, check_alike
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from tokenizer.evaluate.clip_metrics import ClipRow
 from tokenizer.evaluate.codebook import CodebookUse, Counts
 from tokenizer.evaluate.frechet import Features, frechet_distance
 from tokenizer.evaluate.seams import SeamComparison
-from tokenizer.interface import Head
-from tokenizer.metrics import psnr_of
+from tokenizer.models.interface import Head
+from tokenizer.tokenize.psnr import psnr_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenizer.shards import TokenWindow
+from tokenizer.tokenize.shards import TokenWindow
 
 HEADS = ("codes", "latents")
 """Columns that hold tokens."""

@@ -19,7 +19,7 @@ from tokenizer.feed.columns import NUMBERS
 from tokenizer.feed.indexer import BadShardError
 from tokenizer.feed.permutation import Ints
 from tokenizer.feed.sequence_window import Samples, Shape, packed
-from tokenizer.interface import Rate
+from tokenizer.models.interface import Rate
 
 Array = npt.NDArray[Any]
 

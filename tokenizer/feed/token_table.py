@@ -23,7 +23,7 @@ from tokenizer.feed.row_group_cache import Groups
 from tokenizer.feed.sequence_window import Cut, Shape
 from tokenizer.feed.shard_reader import Retry, Source
 from tokenizer.feed.snapshot import Snapshot
-from tokenizer.interface import Rate
+from tokenizer.models.interface import Rate
 
 
 @dataclass(frozen=True)

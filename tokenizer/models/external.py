@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from curation.storage import file_sha256
-from tokenizer.interface import (
+from tokenizer.models.inference import Placement, run_batched
+from tokenizer.models.interface import (
     Codes,
     Latents,
     Rate,
@@ -36,7 +37,6 @@ from tokenizer.interface import (
     check_latents,
     check_video,
 )
-from tokenizer.models.inference import Placement, run_batched
 
 _FRAMES, _SIDE = 25, 64
 """The window that is tried: 24 later frames are whole groups at 4, 6 and 8 frames a latent."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokenizer.interface import Tokenizer
 from tokenizer.models.inference import Placement
+from tokenizer.models.interface import Tokenizer
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.interface import (
+from tokenizer.models import fsq
+from tokenizer.models.interface import (
     Codes,
     Latents,
     Rate,
@@ -32,7 +33,6 @@ from tokenizer.interface import (
     check_latents,
     check_video,
 )
-from tokenizer.models import fsq
 
 CHANNELS = 16
 Floats = npt.NDArray[np.float32]

@@ -14,13 +14,18 @@ from typing import Protocol
 import numpy as np
 
 from curation.errors import InfrastructureError, MediaError
-from tokenizer.interface import Head, StreamingTokenizer, Tokenizer, Tokens
-from tokenizer.metrics import Measured, is_measured, psnr_db
-from tokenizer.models.heads import decode_windows, heads_of
-from tokenizer.prefetch import Source, ahead
-from tokenizer.shards import TokenWindow
-from tokenizer.tokenize.clip_windows import Piece
-from tokenizer.tokenize.rows import row_of
+from tokenizer.models.interface import (
+    Head,
+    StreamingTokenizer,
+    Tokenizer,
+    Tokens,
+    decode_windows,
+    heads_of,
+)
+from tokenizer.tokenize.clip_windows import Piece, row_of
+from tokenizer.tokenize.prefetch import Source, ahead
+from tokenizer.tokenize.psnr import Measured, is_measured, psnr_db
+from tokenizer.tokenize.shards import TokenWindow
 
 GATHERED = 4
 """Whole batches that are gathered: while one is computed, the next is on its way to the device."""

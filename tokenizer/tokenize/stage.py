@@ -22,17 +22,18 @@ import numpy as np
 from curation.errors import InfrastructureError, UnavailableError
 from curation.lineage import MadeFrom, named_by
 from curation.media.sandbox import Limits
+from curation.records import TokenizedClip
 from curation.stage import Away, Done, Failed, Needs, attempt
 from curation.storage import Storage
-from tokenizer.interface import Rate, StreamingTokenizer, Tokenizer
-from tokenizer.metrics import Measured
 from tokenizer.models.inference import Placement, Precision
+from tokenizer.models.interface import Rate, StreamingTokenizer, Tokenizer
 from tokenizer.models.load import load
-from tokenizer.prefetch import Source
-from tokenizer.shards import Shard, TokenWindow, metadata, write_shard
 from tokenizer.tokenize.clip_windows import ClipFile, Piece, pieces
 from tokenizer.tokenize.encode import GATHERED, Encoder, SliceEncoder, WindowEncoder, encode_clips
-from tokenizer.windows import MAX_FRAMES, Kind, fitted, split
+from tokenizer.tokenize.prefetch import Source
+from tokenizer.tokenize.psnr import Measured
+from tokenizer.tokenize.shards import Shard, TokenWindow, metadata, write_shard
+from tokenizer.tokenize.windows import MAX_FRAMES, Kind, fitted, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +55,6 @@ class ClipBatch:
     def origins(self) -> tuple[MadeFrom, ...]:
         """Which render each clip is."""
         return self.made_from or (MadeFrom(),) * len(self.clips)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedClip:
-    """One clip's outcome."""
-
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
-    outcome: str
-    """`tokenized` or `failed`."""
-    reason: str | None = None
-    """For `failed`: one word of the closed list of reasons."""
-    detail: str | None = None
-    """For `failed`: what was seen."""
-    windows: int | None = None
-    """Rows in the shard."""
-    psnr_codes_db: float | None = None
-    """Mean over the clip's measured windows, weighted by their real frames; null without codes, or
-    where none was measured."""
-    psnr_latents_db: float | None = None
-    """The same for the continuous head."""
-    render_profile: str | None = None
-    """Profile of the renders that were read: `renders/<profile>` holds them."""
-    render_sha256: str | None = None
-    """Digest of the rendered file; null for a span."""
-    render_frames: int | None = None
-    """Frames of the render."""
-    render_fps: float | None = None
-    """Frames a second of the render."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from curation import records
 from curation.catalog import Catalog, NewFile, Writer
 from curation.dataset import Dataset, source_rows
 from curation.lineage import MadeFrom, check_rendered, marker
-from curation.records import Clip, Render
+from curation.records import Clip, Render, TokenizedClip
 from curation.render.rendered_clip import ClipFile, clip_file
 from curation.stage import Done, Failed
-from tokenizer.shards import Shard, TokenWindow
-from tokenizer.tokenize.stage import ClipBatch, Tokenize, TokenizedClip, failed
+from tokenizer.tokenize.shards import Shard, TokenWindow
+from tokenizer.tokenize.stage import ClipBatch, Tokenize, failed
 
 _LARGEST_BATCH = 32
 _BATCHES = 8

@@ -6,8 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from tokenizer.train.export import export
-from tokenizer.train.loop import Recipe, Trainer
+from tokenizer.train.loop import Recipe, Trainer, export
 
 
 def main() -> None:

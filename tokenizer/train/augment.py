@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokenizer.interface import Rate
+from tokenizer.models.interface import Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from tokenizer.interface import Video
+from tokenizer.models.interface import Video
 
 Part = Literal["train", "validation"]
 

@@ -24,9 +24,9 @@ from curation.dataset import Dataset
 from curation.media.clip_reader import ClipReader
 from curation.records import Render, Source
 from curation.storage import Storage
-from tokenizer.interface import Video
-from tokenizer.renders import encoded
+from tokenizer.models.interface import Video
 from tokenizer.train.crops import Facts, Part, deflated, write
+from tokenizer.train.renders import encoded
 
 _STRIDES = (1, 1, 1, 2, 3)
 _SHARE = {"train": 0.92, "validation": 0.08}

@@ -30,6 +30,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tokenizer.models.causal.network import CHANNELS, CONFIGS, Config, Network, round_digits
+from tokenizer.models.causal.tokenizer import CausalTokenizer
+from tokenizer.models.inference import Placement
 from tokenizer.train import crops
 from tokenizer.train.augment import Augment
 from tokenizer.train.pca_init import start_at_pca
@@ -38,6 +40,7 @@ LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
 _VALIDATION = 64
 """Crops that are measured."""
+_CROPS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,3 +252,30 @@ class Trainer:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def export(trainer: Trainer, path: Path) -> CausalTokenizer:
+    """Writes the averaged weights of a run as a tokenizer and returns it."""
+    network = Network(trainer.config)
+    network.load_state_dict(trainer.average)
+    made = CausalTokenizer.of(network, (), (), Placement())
+    time = trainer.config.time
+    frames = 1 + (trainer.train.shape[1] - 1) // time * time
+    side = trainer.train.shape[2] // trainer.config.space * trainer.config.space
+    stride = max(1, len(trainer.train) // _CROPS)
+    windows = trainer.train[::stride, :frames, :side, :side].cpu().numpy()
+    latents = [tokens.latents for tokens in made.encode(list(windows))]
+    flat = torch.from_numpy(
+        torch.stack([torch.from_numpy(x) for x in latents if x is not None]).numpy()
+    )
+    values = flat.double().movedim(1, -1).reshape(-1, CHANNELS)
+    mean, std = (tuple(stat.tolist()) for stat in (values.mean(0), values.std(0)))
+    card = {
+        "recipe": json.dumps(asdict(trainer.recipe)),
+        "steps": str(trainer.step),
+        "seconds": f"{trainer.seconds:.0f}",
+        "licences": json.dumps(dict(trainer.facts.licences)),
+    }
+    tokenizer = CausalTokenizer.of(network, mean, std, Placement(), card)
+    tokenizer.save(path)
+    return tokenizer

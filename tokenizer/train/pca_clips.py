@@ -10,11 +10,11 @@ from curation.dataset import Dataset
 from curation.media.clip_reader import ClipReader
 from curation.records import Render
 from curation.storage import Storage
-from tokenizer.interface import Rate, Video
+from tokenizer.models.interface import Rate, Video
 from tokenizer.models.pca import PcaTokenizer
-from tokenizer.renders import encoded
+from tokenizer.tokenize.windows import fitted, padded, split
 from tokenizer.train.pca_fit import fit
-from tokenizer.windows import fitted, padded, split
+from tokenizer.train.renders import encoded
 
 
 def clip_windows(clips: Iterable[ClipReader], rate: Rate, per_clip: int = 4) -> Iterator[Video]:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tokenizer.interface import Rate, Video
 from tokenizer.models import fsq
+from tokenizer.models.interface import Rate, Video
 from tokenizer.models.pca import CHANNELS, Basis, Floats, PcaTokenizer, cut
 
 _PATCHES = 400

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tokenizer.interface import Video
 from tokenizer.models.causal.network import DIGITS, Network
+from tokenizer.models.interface import Video
 from tokenizer.models.pca import Basis, cut
 from tokenizer.train.pca_fit import fit
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tokenizer.evaluate.candidate import Subject
-from tokenizer.interface import Video
 from tokenizer.models.inference import Placement
+from tokenizer.models.interface import Video
 from tokenizer.tokenize.clip_windows import ClipFile
 
 

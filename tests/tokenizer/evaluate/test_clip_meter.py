@@ -9,7 +9,7 @@ from curation.media.clip_reader import ClipReader
 from tokenizer.evaluate.clip_metrics import Settings, measure
 from tokenizer.evaluate.roundtrip import begin
 from tokenizer.evaluate.ssim import ssim
-from tokenizer.metrics import psnr_db
+from tokenizer.tokenize.psnr import psnr_db
 
 NAMES = ("pca-8x8x8", "pca-4x8x8")
 

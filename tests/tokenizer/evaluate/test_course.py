@@ -8,7 +8,7 @@ import torch
 
 from curation.errors import InfrastructureError, MediaError
 from tokenizer.evaluate.roundtrip import begin
-from tokenizer.windows import padded
+from tokenizer.tokenize.windows import padded
 
 
 def test_windows_that_fit_go_through_as_they_are(subject, pattern):

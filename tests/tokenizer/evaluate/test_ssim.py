@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tokenizer.evaluate.ssim import ssim
-from tokenizer.metrics import psnr_db, psnr_of, squared_errors
+from tokenizer.tokenize.psnr import psnr_db, psnr_of, squared_errors
 
 SCIKIT_IMAGE = {
     "noisy": (0.5734043705124204, 0.5784336104585363, 0.5908250077684370),

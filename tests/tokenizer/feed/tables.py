@@ -17,8 +17,8 @@ from curation.lineage import MadeFrom
 from curation.storage import Storage
 from tokenizer import shards
 from tokenizer.feed.sequence_window import Shape
-from tokenizer.shards import TokenWindow, write_shard
-from tokenizer.tokenize.stage import TokenizedClip
+from tokenizer.tokenize.shards import TokenWindow, write_shard
+from curation.records import TokenizedClip
 
 CHANNELS = 3
 FACTS = {

@@ -11,7 +11,7 @@ from curation.storage import Storage
 from tests.tokenizer.feed.tables import TABLE, add_shards, simple, token_row
 from tokenizer.feed import BadShardError, Reading, Retry, TokenFeed, Tokens
 from tokenizer.feed.shard_reader import Source
-from tokenizer.shards import TokenWindow
+from tokenizer.tokenize.shards import TokenWindow
 
 SHAPE = (3, 2, 4)
 QUICK = Retry(attempts=3, first_pause_s=0.001)

@@ -17,7 +17,7 @@ from tokenizer.feed import BadShardError, Choice, Cut, TokenDataset, TokenFeed, 
 from tokenizer.feed.clip_index import announced
 from tokenizer.feed.state import OtherFeedError, cursor_of, state_of
 from tokenizer.feed.steps import Cursor
-from tokenizer.shards import TokenWindow
+from tokenizer.tokenize.shards import TokenWindow
 
 SHAPE = (3, 2, 4)
 

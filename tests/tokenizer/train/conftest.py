@@ -7,8 +7,8 @@ from curation import records
 from curation.dataset import Dataset
 from curation.records import Clip, Render
 from tests import rows
-from tests.tokenizer.causal.conftest import SMALL
 from tests.tokenizer.conftest import encode, moving_pattern
+from tests.tokenizer.models.causal.conftest import SMALL
 from tokenizer.train import loop
 from tokenizer.train.crops import Facts, deflated, write
 

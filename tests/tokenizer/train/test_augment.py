@@ -1,6 +1,6 @@
 import torch
 
-from tokenizer.interface import Rate
+from tokenizer.models.interface import Rate
 from tokenizer.train.augment import Augment
 
 

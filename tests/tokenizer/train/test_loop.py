@@ -6,8 +6,7 @@ import torch
 
 from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.models.load import load
-from tokenizer.train.export import export
-from tokenizer.train.loop import LOG, Recipe, Trainer
+from tokenizer.train.loop import LOG, Recipe, Trainer, export
 
 pytestmark = pytest.mark.usefixtures("small")
 RECIPE = Recipe(

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenizer.interface import Head
 from tokenizer.models import fsq
 from tokenizer.models.causal.network import CHANNELS, Network, State, round_digits
 from tokenizer.models.inference import Placement
+from tokenizer.models.interface import Head
 
 _PLACES = (1, *np.cumprod(fsq.LEVELS[:-1]).tolist())
 _SHAPES = 256

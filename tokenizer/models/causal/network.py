@@ -30,9 +30,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from tokenizer.interface import Head, Rate
 from tokenizer.models import fsq
 from tokenizer.models.causal.patch import Stem, Unstem
+from tokenizer.models.interface import Head, Rate
 
 CHANNELS = 16
 DIGITS = len(fsq.LEVELS)

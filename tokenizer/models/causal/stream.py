@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from tokenizer.interface import Head, Tokens, Video, check_codes, check_latents, check_video
 from tokenizer.models import fsq
 from tokenizer.models.causal.codec import Codec
 from tokenizer.models.causal.network import CHANNELS, State
 from tokenizer.models.inference import Placement, run_batched
+from tokenizer.models.interface import Head, Tokens, Video, check_codes, check_latents, check_video
 
 
 class Encoding:

@@ -17,7 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tokenizer.interface import (
+from tokenizer.models import fsq
+from tokenizer.models.causal.codec import Codec
+from tokenizer.models.causal.network import CHANNELS, Config, Network
+from tokenizer.models.causal.stream import Decoding, Encoding
+from tokenizer.models.inference import Placement, run_batched
+from tokenizer.models.interface import (
     Codes,
     Head,
     Latents,
@@ -30,11 +35,6 @@ from tokenizer.interface import (
     check_latents,
     check_video,
 )
-from tokenizer.models import fsq
-from tokenizer.models.causal.codec import Codec
-from tokenizer.models.causal.network import CHANNELS, Config, Network
-from tokenizer.models.causal.stream import Decoding, Encoding
-from tokenizer.models.inference import Placement, run_batched
 
 KIND = "causal"
 _OWN = ("kind", "config", "digest", "latent_mean", "latent_std")

@@ -1,0 +1,113 @@
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from curation.records import records
+from curation.storage import Storage, file_sha256
+from tests.tokenizer.clip_windows import clip_file, rows_of
+from tests.tokenizer.recursive import Recursive
+from tokenizer.models.load import load
+from tokenizer.tokenize.shards import TokenWindow, metadata, read_codes, read_latents, write_shard
+
+TOKENIZER = load("pca-8x8x8")
+FACTS = metadata(TOKENIZER, "fp32", "independent")
+
+
+@pytest.fixture(scope="module")
+def row(pattern) -> TokenWindow:
+    (row,) = rows_of(clip_file("c0", 11), pattern(11), TOKENIZER, 17)
+    return row
+
+
+def big(row: TokenWindow, window: int) -> TokenWindow:
+    """The row with more latents than fit twice into a row group."""
+    return dataclasses.replace(row, window=window, latents=bytes(1_600_000))
+
+
+def test_arrays_come_back_as_views(row, pattern):
+    [tokens] = TOKENIZER.encode([np.concatenate([pattern(11), *[pattern(11)[-1:]] * 6])])
+    assert np.array_equal(read_codes(row), tokens.codes)
+    assert np.array_equal(read_latents(row), tokens.latents)
+    assert not read_codes(row).flags.owndata
+    assert not read_latents(row).flags.owndata
+
+
+def test_the_same_rows_give_the_same_file(row, tmp_path):
+    first, second = Storage.at(tmp_path / "a"), Storage.at(tmp_path / "b")
+    shard = write_shard([row], first, "tokens/t", FACTS)
+    assert write_shard([row], second, "tokens/t", FACTS) == shard
+    assert write_shard([row], first, "tokens/t", FACTS) == shard
+    assert [path.name for path in (tmp_path / "a/tokens/t").iterdir()] == [
+        f"{shard.sha256[:32]}.parquet"
+    ]
+    assert file_sha256(str(tmp_path / "a" / shard.path)) == shard.sha256
+    assert (tmp_path / "b" / shard.path).stat().st_size == shard.size_bytes
+    other = write_shard([row, row], first, "tokens/t", FACTS)
+    assert other.path != shard.path
+
+
+def test_the_layout_is_as_documented(row, tmp_path):
+    rows = [big(row, window) for window in range(3)]
+    shard = write_shard(rows, Storage.at(tmp_path), "t", FACTS)
+    file = pq.ParquetFile(tmp_path / shard.path)
+    assert file.schema_arrow.names == [field.name for field in dataclasses.fields(TokenWindow)]
+    assert file.metadata.num_row_groups == 3
+    group = file.metadata.row_group(0)
+    columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    for column in columns.values():
+        assert not {"PLAIN_DICTIONARY", "RLE_DICTIONARY"} & set(column.encodings)
+        assert not column.has_dictionary_page
+    assert columns["codes"].compression == "LZ4"
+    assert columns["latents"].compression == "UNCOMPRESSED"
+    assert columns["clip_id"].compression == "ZSTD"
+    assert columns["codes"].statistics is None
+    assert columns["start_frame"].statistics.min == 10
+    assert records(TokenWindow, file.read()) == rows
+
+
+def test_small_rows_share_a_group(row, tmp_path):
+    rows = [dataclasses.replace(row, window=window) for window in range(20)]
+    shard = write_shard(rows, Storage.at(tmp_path), "t", FACTS)
+    assert pq.ParquetFile(tmp_path / shard.path).metadata.num_row_groups == 1
+    assert shard.rows == 20
+
+
+def test_the_schema_carries_the_statistics_of_the_latents(row, tmp_path):
+    shard = write_shard([row], Storage.at(tmp_path), "t", FACTS)
+    facts = pq.read_schema(tmp_path / shard.path).metadata
+    assert json.loads(facts[b"latent_mean"]) == list(TOKENIZER.latent_mean)
+    assert len(json.loads(facts[b"latent_std"])) == 16
+    assert json.loads(facts[b"levels"]) == [8, 8, 8, 5, 5, 5]
+    assert facts[b"rate"] == b"8x8x8"
+
+
+def test_the_schema_says_who_made_the_tokens_and_how(row, tmp_path):
+    shard = write_shard([row], Storage.at(tmp_path), "t", metadata(TOKENIZER, "bf16", "stream"))
+    facts = pq.read_schema(tmp_path / shard.path).metadata
+    assert facts[b"tokenizer_digest"].decode() == row.tokenizer_digest
+    assert [facts[key] for key in (b"tokenizer", b"precision", b"windows")] == [
+        b"pca-8x8x8",
+        b"bf16",
+        b"stream",
+    ]
+
+
+def test_rows_of_one_head_keep_the_other_null(pattern, tmp_path):
+    tokenizer = Recursive(("latents",))
+    rows = rows_of(clip_file("c0", 60), pattern(60), tokenizer, 17)
+    facts = metadata(tokenizer, "fp32", "independent")
+    shard = write_shard(rows, Storage.at(tmp_path), "t", facts)
+    file = pq.ParquetFile(tmp_path / shard.path)
+    assert file.schema_arrow.metadata[b"levels"] == b"[]"
+    assert records(TokenWindow, file.read()) == rows
+    assert file.read(["codes", "codes_dtype", "psnr_codes_db"]).to_pylist()[0] == {
+        "codes": None, "codes_dtype": None, "psnr_codes_db": None
+    }  # fmt: skip
+
+
+def test_an_empty_shard_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="needs at least one row"):
+        write_shard([], Storage.at(tmp_path), "t", {})
