@@ -117,7 +117,7 @@ if __name__ == "__main__":
     parser.add_argument("--videos", type=Path, help="a folder of real videos to cut from")
     parser.add_argument("--bases", type=int, default=60)
     parser.add_argument("--fresh", action="store_true", help="other bases than the usual ones")
-    parser.add_argument("--threshold", type=float, default=Policy().copies)
+    parser.add_argument("--threshold", type=float, default=Policy().near_duplicates)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="leave the clips here")
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])

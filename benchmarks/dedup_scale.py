@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup.exact_pairs import exact_hits
-from curation.dedup.greedy import Relation, greedy
-from curation.dedup.pairs import Pairs, gathered, measured
-from curation.dedup.similar_pairs import similar_pairs
+from curation.dedup.greedy import DuplicateGraph, greedy_duplicates
+from curation.dedup.pair_search import similar_pairs
+from curation.dedup.pairs import Pairs, concat_sorted, exact_pairs, with_similarity
 
 Vectors = npt.NDArray[np.float32]
 _QUERIES = 2000
@@ -57,7 +56,7 @@ def measured_scale(count: int, dim: int, floor: float) -> dict[str, Any]:
     asked = np.zeros(count, bool)
     asked[rng.permutation(count)[:_QUERIES]] = True
     began = clocks()
-    exact = gathered(measured(exact_hits(vectors, floor, asked), vectors, floor))
+    exact = concat_sorted(with_similarity(exact_pairs(vectors, floor, asked), vectors, floor))
     # A search for all pairs makes each comparison once, so half of all queries times all vectors.
     exact_s = (clocks() - began) * count / asked.sum() / 2
     began = clocks()
@@ -67,7 +66,7 @@ def measured_scale(count: int, dim: int, floor: float) -> dict[str, Any]:
           f"{held(exact, found, count):.5f} of {len(exact):,}", flush=True)  # fmt: skip
     began = clocks()
     order = rng.permutation(count)
-    dropped = greedy(order.tolist(), [relation(found, count)])
+    dropped = greedy_duplicates(order.tolist(), [relation(found, count)])
     greedy_s = clocks() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     kept = np.ones(count, bool)
@@ -99,11 +98,11 @@ def clocks() -> npt.NDArray[np.float64]:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def relation(pairs: Pairs, count: int) -> Relation:
+def relation(pairs: Pairs, count: int) -> DuplicateGraph:
     one = np.concatenate([pairs.first, pairs.second])
     other = np.concatenate([pairs.second, pairs.first])
     similarity = np.concatenate([pairs.similarity, pairs.similarity])
-    return Relation("near_duplicate", np.arange(count), one, other, similarity)
+    return DuplicateGraph("near_duplicate", np.arange(count), one, other, similarity)
 
 
 def held(exact: Pairs, found: Pairs, count: int) -> float:
@@ -155,8 +154,8 @@ def smaller(
         new = np.arange(part[-1] + 1) >= part[0]
         parts.append(similar_pairs(vectors[: len(new)], floor, new))
     ends = [
-        greedy(order.tolist(), [relation(pairs, len(vectors))]).keys()
-        for pairs in (found, gathered(parts))
+        greedy_duplicates(order.tolist(), [relation(pairs, len(vectors))]).keys()
+        for pairs in (found, concat_sorted(parts))
     ]
     return {
         f"vectors that end otherwise if added in {_PARTS} parts": len(ends[0] ^ ends[1])

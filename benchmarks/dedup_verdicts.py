@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from curation.dataset import Dataset
-from curation.dedup.content import Signatures
-from curation.dedup.floors import COPIES_FLOOR
+from curation.dedup.neighbours import Signatures
+from curation.dedup.pairs import NEAR_DUPLICATE_FLOOR
 from curation.dedup.pairs import Pairs
-from curation.dedup.similar_pairs import similar_pairs
+from curation.dedup.pair_search import similar_pairs
 from curation.embed.descriptor import FrameDct
 from curation.listing import entry_at
 from curation.records import Neighbour, Signature
@@ -66,7 +66,7 @@ def scanned(place: Path, made: Sequence[Made], workers: int) -> Dataset:
 
 def judged(dataset: Dataset, made: Sequence[Made], threshold: float) -> dict[str, Any]:
     """Selects, and compares pairs and groups with the truth."""
-    select(dataset, Policy({}, COPIES_FLOOR))
+    select(dataset, Policy({}, NEAR_DUPLICATE_FLOOR))
     chosen = select(dataset, Policy({}, threshold))
     clips = dataset.clips(selection_id=chosen.selection_id)
     by_path = {str(each.path): each for each in made}
@@ -108,7 +108,7 @@ def stored(dataset: Dataset) -> dict[frozenset[str], float]:
 
 def among_real(dataset: Dataset, made: Sequence[Made]) -> dict[str, Any]:
     """Pairs of files that are known to be copies, 0 where not found, and others, the best first."""
-    select(dataset, Policy({}, COPIES_FLOOR))
+    select(dataset, Policy({}, NEAR_DUPLICATE_FLOOR))
     clips = dataset.clips()
     uris = dict(zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(), strict=True))
     found = {tuple(sorted(Path(uris[c]).name for c in p)): s for p, s in stored(dataset).items()}

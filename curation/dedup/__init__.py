@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from curation.dedup.content import unpack
+from curation.dedup.vectors import unpack
 
 __all__ = ["unpack"]

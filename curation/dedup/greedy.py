@@ -1,24 +1,24 @@
-"""Which clips go: walked from the best to the worst, each compared with those already kept.
+"""Which clips are dropped: in the order from best to worst, each compared with those kept so far.
 
-A clip goes only for one that stays, so every dropped clip has a kept one that stands for it.
-Comparing with dropped ones as well would leave clips without. Clips that are the same to the bit
-count as one in the search and are told apart here: the best of them stands where all of them are.
+A clip is dropped only for one that is kept, so every dropped clip has a representative. Comparing
+with dropped ones as well would leave clips without. Clips that are identical to the bit are one
+node of the graph and are distinguished here: the best of them represents the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup.pairs import Rows
+from curation.dedup.vectors import Rows
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The kept clip that stands for a dropped one."""
+class Representative:
+    """The kept clip that represents a dropped one."""
 
     row: int
     similarity: float
@@ -26,68 +26,66 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Relation:
+class DuplicateGraph:
     """One way for clips to be duplicates: links between groups of identical clips."""
 
     reason: str
     """What a clip is dropped for."""
     group: Rows
-    """For each clip the row that its identical group is known by, shape [n]."""
+    """For each clip the row that represents its identical group, shape [n]."""
     one: Rows
     """Links: the row of a group, and ..."""
     other: Rows
-    """... that of another that stands for it if it is kept; a link counts in this way only."""
+    """... that of another that represents it if it is kept; a link counts in this way only."""
     similarity: npt.NDArray[np.float64]
-    apart: Sequence[object] | None = None
+    exclude_group: Sequence[object] | None = None
     """Clips with the same value here are never each other's duplicates."""
 
-    def table(self) -> _Table:
-        """The links by group, the most similar first."""
-        order = np.lexsort((self.other, -self.similarity, self.one))
-        bounds = np.searchsorted(self.one[order], np.arange(len(self.group) + 1))
-        other, similarity = self.other[order], self.similarity[order]
-        return _Table(self, self.group.tolist(), bounds.tolist(), other, similarity)
 
+class _KeptClips:
+    """The clips kept so far, by group of a graph."""
 
-@dataclass
-class _Table:
-    relation: Relation
-    group: list[int]
-    bounds: list[int]
-    other: Rows
-    similarity: npt.NDArray[np.float64]
-    kept: dict[int, list[int]] = field(default_factory=dict)
-    """The kept clips of a group."""
+    def __init__(self, graph: DuplicateGraph) -> None:
+        order = np.lexsort((graph.other, -graph.similarity, graph.one))
+        self._graph = graph
+        self._group: list[int] = graph.group.tolist()
+        bounds = np.searchsorted(graph.one[order], np.arange(len(graph.group) + 1))
+        self._bounds: list[int] = bounds.tolist()
+        self._other, self._similarity = graph.other[order], graph.similarity[order]
+        self._kept: dict[int, list[int]] = {}
 
     def keep(self, row: int) -> None:
-        self.kept.setdefault(self.group[row], []).append(row)
+        self._kept.setdefault(self._group[row], []).append(row)
 
-    def standing(self, row: int) -> Standing | None:
+    def representative(self, row: int) -> Representative | None:
         """The kept clip most similar to this one."""
-        group = self.group[row]
-        for found in self._of(group, row):
-            return Standing(found, 1.0, self.relation.reason)
-        links = slice(self.bounds[group], self.bounds[group + 1])
-        for at, other in enumerate(self.other[links].tolist(), links.start):
-            for found in self._of(other, row):
-                return Standing(found, float(self.similarity[at]), self.relation.reason)
+        group = self._group[row]
+        for kept in self._in_group(group, row):
+            return Representative(kept, 1.0, self._graph.reason)
+        links = slice(self._bounds[group], self._bounds[group + 1])
+        for link, other in enumerate(self._other[links].tolist(), links.start):
+            for kept in self._in_group(other, row):
+                return Representative(kept, float(self._similarity[link]), self._graph.reason)
         return None
 
-    def _of(self, group: int, row: int) -> Iterable[int]:
-        kept = self.kept.get(group, ())
-        apart = self.relation.apart
-        return kept if apart is None else [k for k in kept if apart[k] != apart[row]]
+    def _in_group(self, group: int, row: int) -> Iterable[int]:
+        kept = self._kept.get(group, ())
+        exclude = self._graph.exclude_group
+        return kept if exclude is None else [k for k in kept if exclude[k] != exclude[row]]
 
 
-def greedy(order: Iterable[int], relations: Sequence[Relation]) -> dict[int, Standing]:
-    """The duplicates among the rows of `order`, best first; an earlier relation's reason counts."""
-    tables = [relation.table() for relation in relations]
-    duplicates: dict[int, Standing] = {}
+def greedy_duplicates(
+    order: Iterable[int], graphs: Sequence[DuplicateGraph]
+) -> dict[int, Representative]:
+    """The duplicates among the rows of `order`, best first; an earlier graph's reason counts."""
+    kept = [_KeptClips(graph) for graph in graphs]
+    duplicates: dict[int, Representative] = {}
     for row in order:
-        found = next((s for s in (table.standing(row) for table in tables) if s), None)
-        if found is not None:
-            duplicates[row] = found
+        candidates = (clips.representative(row) for clips in kept)
+        representative = next((found for found in candidates if found is not None), None)
+        if representative is not None:
+            duplicates[row] = representative
         else:
-            for table in tables:
-                table.keep(row)
+            for clips in kept:
+                clips.keep(row)
     return duplicates

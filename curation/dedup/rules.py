@@ -1,4 +1,7 @@
-"""The stored pairs of similar clips, completed by those of clips that are new, as relations."""
+"""The ways for clips to be duplicates, and the stored pairs of similar clips as graphs.
+
+Stored pairs are completed first by those of clips that were not searched for yet.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
-from curation.dedup.content import Content, Embedded, Signatures
-from curation.dedup.greedy import Relation
-from curation.dedup.neighbours import neighbours
-from curation.embed.signature import RATE
+from curation.dedup.greedy import DuplicateGraph
+from curation.dedup.neighbours import Content, Embeddings, Signatures, find_neighbours
+from curation.embed.signature import SIGNATURE_FPS
 from curation.errors import ReelmillError
 from curation.records import Embedding, Neighbour, Signature
 
-SIGNATURES = "signatures"
-COPIES = "neighbours/copies"
-_SHARED = 0.5
-"""A copy that holds less than this share of a clip does not stand for it."""
+NEAR_DUPLICATE_PAIRS = "neighbours/copies"
+"""The table of near-duplicates."""
+_MIN_OVERLAP = 0.5
+"""A near-duplicate that holds less than this share of a clip cannot represent it."""
 
 
 class NotEmbeddedError(ReelmillError, ValueError):
@@ -31,103 +32,96 @@ class NotEmbeddedError(ReelmillError, ValueError):
 
 
 @dataclass(frozen=True)
-class Notion:
+class DuplicateRule:
     """One way for clips to be duplicates, and how similar they have to be."""
 
     reason: str
     """What a clip is dropped for."""
-    pairs: str
+    pairs_table: str
     """The table of neighbours."""
-    table: str
+    content_table: str
     """The table of what they are compared by."""
     record: type[Any]
-    content: type[Signatures] | type[Embedded]
+    content: type[Signatures] | type[Embeddings]
     threshold: float
 
     @classmethod
-    def copies(cls, threshold: float) -> Notion:
+    def near_duplicate(cls, threshold: float) -> DuplicateRule:
         """The same footage, by signatures."""
-        return cls("near_duplicate", COPIES, SIGNATURES, Signature, Signatures, threshold)
+        tables = NEAR_DUPLICATE_PAIRS, "signatures"
+        return cls("near_duplicate", *tables, Signature, Signatures, threshold)
 
     @classmethod
-    def alike(cls, embedding: str, threshold: float) -> Notion:
+    def semantic(cls, embedding: str, threshold: float) -> DuplicateRule:
         """The same kind of scene, by the vectors of a table `embeddings/…`."""
         tables = f"neighbours/{embedding}", f"embeddings/{embedding}"
-        return cls("semantic_duplicate", *tables, Embedding, Embedded, threshold)
+        return cls("semantic_duplicate", *tables, Embedding, Embeddings, threshold)
 
 
-def relation(
-    notion: Notion, catalog: Catalog, writer: Writer, clips: pa.Table, wanted: Sequence[str]
-) -> Relation:
-    """How clips are related, by their rows in `clips`; those wanted are searched for if need be.
+def load_graph(
+    rule: DuplicateRule, catalog: Catalog, writer: Writer, clips: pa.Table, ids: Sequence[str]
+) -> DuplicateGraph:
+    """The graph of duplicates, by the rows of `clips`; the clips of `ids` are searched if need be.
 
     Raises `NotEmbeddedError`.
     """
-    stored = catalog.read(notion.pairs, Neighbour)
+    stored = catalog.read(rule.pairs_table, Neighbour)
     searched = set(stored.filter(stored["identical"])["clip_id"].to_pylist())
-    if new := set(wanted) - searched:
-        content = _content(notion, catalog, searched | new)
-        if lacking := len(new.difference(content.ids)):
+    if new := set(ids) - searched:
+        content = _load_content(rule, catalog, searched | new)
+        if missing := len(new.difference(content.ids)):
             raise NotEmbeddedError(
-                f"{lacking} clips have no row in {notion.table}; run `reelmill scan` "
+                f"{missing} clips have no row in {rule.content_table}; run `reelmill scan` "
                 "with what fills it first"
             )
-        own = pc.and_(stored["identical"], pc.equal(stored["clip_id"], stored["neighbour_id"]))
-        first = set(stored.filter(own)["clip_id"].to_pylist())
-        fresh = neighbours(content, searched, first)
-        writer.append(notion.pairs, fresh)
-        stored = pa.concat_tables([stored, fresh])
-    return related(notion, stored, clips)
+        is_self = pc.and_(stored["identical"], pc.equal(stored["clip_id"], stored["neighbour_id"]))
+        representatives = set(stored.filter(is_self)["clip_id"].to_pylist())
+        rows = find_neighbours(content, searched, representatives)
+        writer.append(rule.pairs_table, rows)
+        stored = pa.concat_tables([stored, rows])
+    return graph_of_pairs(rule, stored, clips)
 
 
-def _content(notion: Notion, catalog: Catalog, wanted: set[str]) -> Content:
-    columns = [f.name for f in records.schema(notion.record) if f.name != "source_id"]
-    rows = catalog.read(notion.table, notion.record, columns)
-    rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(wanted), pa.string())))
-    return notion.content(wide(rows).sort_by("clip_id"))
-
-
-def wide(rows: pa.Table) -> pa.Table:
-    """The rows with room for over 2 GiB in a column of bytes, which sorting makes one piece."""
+def _load_content(rule: DuplicateRule, catalog: Catalog, ids: set[str]) -> Content:
+    columns = [f.name for f in records.arrow_schema(rule.record) if f.name != "source_id"]
+    rows = catalog.read(rule.content_table, rule.record, columns)
+    rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(ids), pa.string())))
+    # Sorting makes one chunk of each column, which may have over 2 GiB of bytes.
     fields = [
         field.with_type(pa.large_binary()) if pa.types.is_binary(field.type) else field
         for field in rows.schema
     ]
-    return rows.cast(pa.schema(fields))
+    return rule.content(rows.cast(pa.schema(fields)).sort_by("clip_id"))
 
 
-def related(notion: Notion, stored: pa.Table, clips: pa.Table) -> Relation:
+def graph_of_pairs(rule: DuplicateRule, stored: pa.Table, clips: pa.Table) -> DuplicateGraph:
     """Stored pairs above the threshold, by the rows of their clips in `clips`."""
     ids = clips["clip_id"].combine_chunks()
-    places = [pc.index_in(stored[name], ids) for name in ("clip_id", "neighbour_id")]
-    there = pc.and_(pc.is_valid(places[0]), pc.is_valid(places[1])).to_numpy()
-    one, other = (pc.fill_null(place, 0).to_numpy().astype(np.int64) for place in places)
-    same = stored["identical"].to_numpy() & there
+    indices = [pc.index_in(stored[name], ids) for name in ("clip_id", "neighbour_id")]
+    is_known = pc.and_(pc.is_valid(indices[0]), pc.is_valid(indices[1])).to_numpy()
+    one, other = (pc.fill_null(index, 0).to_numpy().astype(np.int64) for index in indices)
+    is_identical = stored["identical"].to_numpy()
     group = np.arange(len(ids))
-    group[one[same]] = other[same]
+    group[one[is_identical & is_known]] = other[is_identical & is_known]
     similarity = stored["similarity"].to_numpy()
-    near = there & ~stored["identical"].to_numpy() & (similarity >= notion.threshold)
-    one, other, similarity = one[near], other[near], similarity[near]
-    stands = np.ones((2, len(one)), bool)
-    if notion.content is Signatures:
-        duration_s = _seconds(clips)
-        overlap_s = stored["overlap_s"].to_numpy()[near] + 1 / RATE
-        stands = np.stack([overlap_s >= _SHARED * duration_s[at] for at in (one, other)])
-    return Relation(
-        notion.reason,
+    linked = is_known & ~is_identical & (similarity >= rule.threshold)
+    one, other, similarity = one[linked], other[linked], similarity[linked]
+    represents = np.ones((2, len(one)), bool)
+    exclude_group = None
+    if rule.content is Signatures:
+        duration_s = pc.subtract(clips["end_s"], clips["start_s"]).to_numpy()
+        overlap_s = stored["overlap_s"].to_numpy()[linked] + 1 / SIGNATURE_FPS
+        represents = np.stack([overlap_s >= _MIN_OVERLAP * duration_s[row] for row in (one, other)])
+    else:
+        # Windows of one shot show how one scene goes on, so they stay together.
+        shots = (clips[name].to_pylist() for name in ("source_id", "shot_start_frame"))
+        exclude_group = list(zip(*shots, strict=True))
+    forward, backward = represents
+    return DuplicateGraph(
+        rule.reason,
         group,
-        np.concatenate([one[stands[0]], other[stands[1]]]),
-        np.concatenate([other[stands[0]], one[stands[1]]]),
-        np.concatenate([similarity[stands[0]], similarity[stands[1]]]),
-        None if notion.content is Signatures else _shots(clips),
+        np.concatenate([one[forward], other[backward]]),
+        np.concatenate([other[forward], one[backward]]),
+        np.concatenate([similarity[forward], similarity[backward]]),
+        exclude_group,
     )
-
-
-def _seconds(clips: pa.Table) -> npt.NDArray[np.float64]:
-    return np.asarray(pc.subtract(clips["end_s"], clips["start_s"]).to_numpy(), np.float64)
-
-
-def _shots(clips: pa.Table) -> list[tuple[str, int]]:
-    """The shot of each clip: its windows show how one scene goes on, so they stay together."""
-    columns = (clips["source_id"].to_pylist(), clips["shot_start_frame"].to_pylist())
-    return list(zip(*columns, strict=True))

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.dataset import Dataset
-from curation.dedup.content import unpack
-from curation.embed.clip_embedder import TABLES
-from curation.embed.open_clip import Checkpoint, Features, Model, ModelError, find
+from curation.dedup.vectors import unpack
+from curation.embed.clip_embedder import TABLE_PREFIX
+from curation.embed.open_clip import Checkpoint, Features, ClipModel, ModelError, find_checkpoint
 from curation.label.aesthetic import AestheticHead
 from curation.records import ClipLabel, Embedding
 
@@ -78,32 +78,32 @@ class Labels:
                     raise ValueError(f"{group}/{name}: a threshold lies in 0–1")
 
 
-def label(dataset: Dataset, labels: Labels) -> tuple[str, Counter[str]]:
+def label_clips(dataset: Dataset, labels: Labels) -> tuple[str, Counter[str]]:
     """Labels the clips that have none of these yet; the table, and how often each label holds.
 
     Raises `ModelError` where the model or the head is not to be had or has embedded no clip.
     """
-    checkpoint = find(labels.model)
+    checkpoint = find_checkpoint(labels.model)
     head = AestheticHead.load(labels.aesthetic.head) if labels.aesthetic else None
     table = f"labels/{labels.name}-{_digest(labels, checkpoint, head)}"
-    vectors = dataset.side(_vectors(dataset, checkpoint, labels.model), Embedding)
+    vectors = dataset.side_table(_vectors(dataset, checkpoint, labels.model), Embedding)
     known = dataset.catalog.values(table, ClipLabel, "clip_id")
     new = vectors.filter(
         pc.invert(pc.is_in(vectors["clip_id"], pa.array(sorted(known), pa.string())))
     )
     if new.num_rows:
-        judge = _Judge(labels, Model(checkpoint, "cpu", "fp32"), head)
+        judge = _Judge(labels, ClipModel(checkpoint, "cpu", "fp32"), head)
         with dataset.catalog.writer("label", {table: ClipLabel}) as writer:
             for start in range(0, new.num_rows, _AT_ONCE):
                 rows = list(judge.rows(new.slice(start, _AT_ONCE)))
-                writer.append(table, records.table(ClipLabel, rows))
-    held = dataset.side(table, ClipLabel).filter(pc.field("holds"))
+                writer.append(table, records.to_table(ClipLabel, rows))
+    held = dataset.side_table(table, ClipLabel).filter(pc.field("holds"))
     return table, Counter(held["label"].to_pylist())
 
 
 def _vectors(dataset: Dataset, checkpoint: Checkpoint, model: str) -> str:
     """The table of the model's vectors."""
-    begin = f"embeddings/{TABLES}{checkpoint.digest}"
+    begin = f"embeddings/{TABLE_PREFIX}{checkpoint.digest}"
     for name in dataset.catalog.names("embeddings"):
         if name == begin or name.startswith(f"{begin}-"):
             return name
@@ -129,13 +129,13 @@ def _digest(labels: Labels, checkpoint: Checkpoint, head: AestheticHead | None) 
 class _Judge:
     """Scores vectors by every group and by the head."""
 
-    def __init__(self, labels: Labels, model: Model, head: AestheticHead | None) -> None:
+    def __init__(self, labels: Labels, model: ClipModel, head: AestheticHead | None) -> None:
         self._labels = labels
         self._head = head
         self._dim = model.dim
         self._scale = model.scale
         self._texts = {
-            group: np.stack([_mean(model.texts(each.prompts)) for each in inside.values()])
+            group: np.stack([_mean(model.encode_texts(each.prompts)) for each in inside.values()])
             for group, inside in labels.groups.items()
         }
 
@@ -167,7 +167,7 @@ def _softmax(scores: Features) -> Features:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
-def stem(path: str | Path) -> str:
+def table_stem(path: str | Path) -> str:
     """The name of a file of labels as the beginning of a table's name."""
     kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(path).stem)
     return kept or "labels"

@@ -1,4 +1,4 @@
-"""Which clips are worth keeping: bounds on what was measured. Applying one needs no video.
+"""Which clips are worth keeping: bounds on what was measured. Applying a policy needs no video.
 
 A bound on a value that could not be measured (null) is not broken.
 """
@@ -9,17 +9,23 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup.floors import COPIES_FLOOR, SEMANTIC_FLOOR
+from curation.dedup.pairs import NEAR_DUPLICATE_FLOOR, SEMANTIC_FLOOR
+from curation.errors import ReelmillError
 from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
 from curation.scores import SCORES, columns
-from curation.select.tags import TAG_REASONS, TAGS, Words
-from curation.select.tags import check as check_words
+
+_MIN_PREFIX = 4
+"""Digits of a clip's id that a list has to name."""
+
+
+class PolicyError(ReelmillError, ValueError):
+    """A policy that contradicts itself or names what there is not."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +41,47 @@ class Limit:
     """The reason above the largest."""
 
 
-def _limits() -> tuple[dict[str, Limit], dict[str, str]]:
-    """What a policy may bound, and the sentence for each reason; clip facts first, then scores."""
+@dataclass(frozen=True)
+class Tag:
+    """One column that holds one of a few categories."""
+
+    column: str
+    about: str
+    """What the categories describe."""
+    categories: Mapping[str, str]
+    """Each category and what it means."""
+    reason: str
+    """Why a clip of an unwanted category is left out."""
+
+
+def _limits_and_tags() -> tuple[dict[str, Limit], dict[str, Tag], dict[str, str]]:
+    """What a policy may bound, clip facts before scores; and the sentence for each reason."""
     sentences = {n: words for n, words in CLIP_REASONS.items() if n not in DUPLICATE_REASONS}
-    known = [
+    limits = [
         Limit("duration_s", "Length of the clip in seconds.", "too_short", "too_long"),
         Limit("short_side", "Pixels of the picture's short side.", "too_small", "too_large"),
         Limit("fps", "Frames a second.", "low_rate", "high_rate"),
     ]
+    tags: dict[str, Tag] = {}
+    tag_sentences = {}
     for score in SCORES.values():
         for column in columns(score):
-            low, high = (column.metadata.get(side) for side in ("low", "high"))
-            if low or high:
-                names = [reason[0] if reason else "" for reason in (low, high)]
-                known.append(Limit(column.name, column.metadata["about"], *names))
-                sentences |= dict(reason for reason in (low, high) if reason)
-    return {limit.column: limit for limit in known}, sentences | TAG_REASONS
+            about = column.metadata.get("about", "")
+            bounds = [column.metadata.get(side) for side in ("low", "high")]
+            if any(bounds):
+                names = [reason[0] if reason else "" for reason in bounds]
+                limits.append(Limit(column.name, about, *names))
+                sentences |= dict(reason for reason in bounds if reason)
+            if categories := column.metadata.get("words"):
+                reason, sentence = column.metadata["reason"]
+                tags[column.name] = Tag(column.name, about, categories, reason)
+                tag_sentences[reason] = sentence
+    return {limit.column: limit for limit in limits}, tags, sentences | tag_sentences
 
 
-LIMITS, FILTER_REASONS = _limits()
-"""What a policy may bound, in the order in which reasons are given; and the closed list of reasons
-for `filtered` with what each means."""
+LIMITS, TAGS, FILTER_REASONS = _limits_and_tags()
+"""What a policy may bound, in the order in which reasons are given; every column of categories; and
+the closed list of reasons for `filtered` with what each means."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +90,22 @@ class Range:
 
     min: float | None = None
     max: float | None = None
+
+
+@dataclass(frozen=True)
+class CategoryRule:
+    """Which categories of one tag are wanted; a clip without a category breaks neither."""
+
+    allow: tuple[str, ...] | None = None
+    """Only these; null for all."""
+    deny: tuple[str, ...] = ()
+    """None of these."""
+
+    def rejects(self, category: str | None) -> bool:
+        """Whether a clip of this category is left out."""
+        if category is None:
+            return False
+        return category in self.deny or (self.allow is not None and category not in self.allow)
 
 
 @dataclass(frozen=True)
@@ -90,30 +132,30 @@ class LabelRules:
 
 @dataclass(frozen=True)
 class SourceRules:
-    """Other bounds and words for some sources; what is not named here stays as it is for all."""
+    """Other bounds and categories for some sources; what is not named here is as for all."""
 
     where: str
     """An SQL condition over the columns of `sources`, such as `uri LIKE '%dashcam%'`."""
     limits: dict[str, Range] = field(default_factory=dict)
     """Bounds by the value's name."""
-    tags: dict[str, Words] = field(default_factory=dict)
-    """Wanted words by the tag's name."""
+    tags: dict[str, CategoryRule] = field(default_factory=dict)
+    """Wanted categories by the tag's name."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is kept."""
+    """Which clips are kept. Raises `PolicyError` for what makes no sense."""
 
     limits: dict[str, Range] = field(default_factory=dict)
     """Bounds by the value's name."""
-    copies: float | None = 0.75
-    """Clips that agree at least this well with a better, kept one are copies; null keeps them."""
+    near_duplicates: float | None = 0.75
+    """Clips that agree at least this well with a better, kept one are dropped; null keeps them."""
     semantic: Semantic = field(default_factory=Semantic)
     """Clips of the same kind of scene."""
-    tags: dict[str, Words] = field(default_factory=dict)
-    """Wanted words by the tag's name."""
+    tags: dict[str, CategoryRule] = field(default_factory=dict)
+    """Wanted categories by the tag's name."""
     sources: tuple[SourceRules, ...] = ()
-    """Other bounds and words for some sources."""
+    """Other bounds and categories for some sources."""
     include: tuple[str, ...] = ()
     """Ids, or their beginnings, of clips that are kept whatever they break."""
     exclude: tuple[str, ...] = ()
@@ -122,95 +164,111 @@ class Policy:
     """Wanted labels."""
 
     def __post_init__(self) -> None:
-        """Refuses unknown values and words, and bounds without a reason."""
-        _check_limits(self.limits)
-        check_words(self.tags)
-        for own in self.sources:
-            _check_limits(own.limits)
-            check_words(own.tags)
-        both = set(self.labels.allow or ()) & set(self.labels.deny)
-        if both:
-            raise ValueError(f"policy: labels both allows and denies {sorted(both)[0]!r}")
-        for beginning in (*self.include, *self.exclude):
-            if len(beginning) < _LEAST_DIGITS:
-                raise ValueError(
-                    f"policy: {beginning!r} names too many clips: write 4 digits or more"
+        all_rules: tuple[Policy | SourceRules, ...] = (self, *self.sources)
+        for rules in all_rules:
+            _check_limits(rules.limits)
+            _check_tags(rules.tags)
+        _check_categories("labels", self.labels)
+        for prefix in (*self.include, *self.exclude):
+            if len(prefix) < _MIN_PREFIX:
+                raise PolicyError(
+                    f"policy: {prefix!r} names too many clips: write {_MIN_PREFIX} digits or more"
                 )
-        if self.copies is not None:
-            _check_threshold("copies", self.copies, COPIES_FLOOR)
+        if self.near_duplicates is not None:
+            _check_threshold("near_duplicates", self.near_duplicates, NEAR_DUPLICATE_FLOOR)
         _check_threshold("semantic.similarity", self.semantic.similarity, SEMANTIC_FLOOR)
 
     @property
     def digest(self) -> str:
-        """Names the policy by its content."""
-        said = asdict(self)
-        if self.labels == LabelRules():  # a policy without labels is named as before there were any
-            del said["labels"]
-        text = json.dumps(said, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Names the policy by its content; stable, as the ids of selections depend on it."""
+        fields = asdict(self)
+        fields["copies"] = fields.pop("near_duplicates")  # as selections were named from the first
+        if self.labels == LabelRules():
+            del fields["labels"]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
-    def bounded(self) -> set[str]:
+    def limited_columns(self) -> set[str]:
         """Every value that some clip's verdict depends on."""
-        return {*self.limits}.union(*(own.limits for own in self.sources))
+        return {*self.limits}.union(*(rules.limits for rules in self.sources))
 
     @property
-    def worded(self) -> set[str]:
+    def tag_columns(self) -> set[str]:
         """Every tag that some clip's verdict depends on."""
-        return {*self.tags}.union(*(own.tags for own in self.sources))
+        return {*self.tags}.union(*(rules.tags for rules in self.sources))
 
-    def with_rules(self, own: SourceRules) -> Policy:
-        """The policy with other bounds and words where those name a value or a tag."""
-        limits, tags = {**self.limits, **own.limits}, {**self.tags, **own.tags}
+    def with_rules(self, rules: SourceRules) -> Policy:
+        """The policy with other bounds and categories where those name a value or a tag."""
+        limits, tags = {**self.limits, **rules.limits}, {**self.tags, **rules.tags}
         return replace(self, limits=limits, tags=tags)
 
     def reasons(
         self,
         values: Mapping[str, npt.NDArray[np.float64]],
-        words: Mapping[str, npt.NDArray[np.object_]] | None = None,
+        categories: Mapping[str, npt.NDArray[np.object_]] | None = None,
     ) -> list[str | None]:
         """For each clip the first bound or tag it breaks, or None; NaN and None break none.
 
-        `values` has one array [n] for every name in `LIMITS`, `words` one for every tag that the
-        policy speaks of. Rules for some sources and lists of clips do not count here.
+        `values` has one array [n] for every name in `LIMITS`, `categories` one for every tag that
+        the policy names. Rules for some sources and lists of clips are ignored here.
         """
         count = len(next(iter(values.values())))
-        found = np.full(count, None, object)
+        reasons = np.full(count, None, object)
         for name, limit in LIMITS.items():
             bounds = self.limits.get(name, Range())
             with np.errstate(invalid="ignore"):
                 if bounds.min is not None:
-                    found[(found == None) & (values[name] < bounds.min)] = limit.low  # noqa: E711
+                    reasons[(reasons == None) & (values[name] < bounds.min)] = limit.low  # noqa: E711
                 if bounds.max is not None:
-                    found[(found == None) & (values[name] > bounds.max)] = limit.high  # noqa: E711
-        for name, wanted in self.tags.items():
-            unwanted = [wanted.unwanted(word) for word in (words or {})[name]]
-            found[(found == None) & np.array(unwanted, bool)] = TAGS[name].reason  # noqa: E711
-        return list(found)
+                    reasons[(reasons == None) & (values[name] > bounds.max)] = limit.high  # noqa: E711
+        for name, rule in self.tags.items():
+            rejected = np.array([rule.rejects(c) for c in (categories or {})[name]], bool)
+            reasons[(reasons == None) & rejected] = TAGS[name].reason  # noqa: E711
+        return list(reasons)
+
+
+def suggest(name: str, names: Collection[str], otherwise: str = "") -> str:
+    """The end of a message about an unknown name: the nearest known one, or other words."""
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]!r}?" if near else otherwise
 
 
 def _check_limits(limits: Mapping[str, Range]) -> None:
     for name, bounds in limits.items():
         if name not in LIMITS:
-            near = difflib.get_close_matches(name, LIMITS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"policy: no value is called {name!r}{hint}")
+            raise PolicyError(f"policy: no value is called {name!r}{suggest(name, LIMITS)}")
         for side, reason in (("min", LIMITS[name].low), ("max", LIMITS[name].high)):
             bound = getattr(bounds, side)
             if bound is not None and not reason:
-                raise ValueError(f"policy: {name} takes no {side!r}")
+                raise PolicyError(f"policy: {name} takes no {side!r}")
             if bound is not None and math.isnan(bound):
-                raise ValueError(f"policy: {side!r} of {name} is not a number")
-        if None not in (bounds.min, bounds.max) and bounds.min > bounds.max:  # type: ignore[operator]
-            raise ValueError(
+                raise PolicyError(f"policy: {side!r} of {name} is not a number")
+        if bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
+            raise PolicyError(
                 f"policy: {name} has min {bounds.min:g} above max {bounds.max:g}: "
                 "nothing would be kept"
             )
 
 
+def _check_tags(tags: Mapping[str, CategoryRule]) -> None:
+    for name, rule in tags.items():
+        _check_name("tag", name, TAGS)
+        for category in (*(rule.allow or ()), *rule.deny):
+            _check_name(f"word of {name}", category, TAGS[name].categories)
+        _check_categories(name, rule)
+
+
+def _check_name(kind: str, name: str, names: Collection[str]) -> None:
+    if name not in names:
+        hint = suggest(name, names, f"; there are {', '.join(names)}")
+        raise PolicyError(f"policy: no {kind} is called {name!r}{hint}")
+
+
+def _check_categories(name: str, rule: CategoryRule | LabelRules) -> None:
+    if both := {*(rule.allow or ())} & {*rule.deny}:
+        raise PolicyError(f"policy: {name} both allows and denies {sorted(both)[0]!r}")
+
+
 def _check_threshold(name: str, threshold: float, floor: float) -> None:
     if not floor <= threshold <= 1:
-        raise ValueError(f"policy: {name} is {threshold}; pairs are known from {floor} to 1")
-
-
-_LEAST_DIGITS = 4
+        raise PolicyError(f"policy: {name} is {threshold}; pairs are known from {floor} to 1")

@@ -8,26 +8,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from curation import records
 from curation.catalog import Writer
 from curation.dataset import Dataset
-from curation.dedup.greedy import Standing, greedy
-from curation.dedup.rules import NotEmbeddedError, Notion, relation
+from curation.dedup.greedy import Representative, greedy_duplicates
+from curation.dedup.rules import DuplicateRule, NotEmbeddedError, load_graph
 from curation.records import Neighbour, Verdict
-from curation.select.filter import Judged, judge, label_breaches, numbers
+from curation.select.filter import (
+    FilterResult,
+    Values,
+    apply_policy,
+    filter_values,
+    label_violations,
+)
 from curation.select.policy import Policy
 
-__all__ = ["APP", "NotEmbeddedError", "Selection", "best_first", "funnel", "notions", "select"]
+__all__ = [
+    "APP",
+    "NotEmbeddedError",
+    "Selection",
+    "best_first",
+    "duplicate_rules",
+    "funnel",
+    "select",
+]
 
 APP = "select"
 _QUALITY = ("short_side", "sharpness", "duration_s")
 """What makes one of two duplicates the better one: more of the first, then of the next, then of the
 bit rate; then the smaller id."""
-
-Values = Mapping[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -37,18 +48,20 @@ class Selection:
     selection_id: str
     funnel: Counter[str]
     """Clips by verdict or, where filtered, by reason."""
-    before: Counter[str] | None
+    previous_funnel: Counter[str] | None
     """The same of the newest selection until now."""
     is_new: bool
     """Whether it is another one than the newest until now."""
 
 
-def notions(policy: Policy) -> list[Notion]:
-    """The ways for clips to be duplicates that a policy asks for."""
-    found = [] if policy.copies is None else [Notion.copies(policy.copies)]
+def duplicate_rules(policy: Policy) -> list[DuplicateRule]:
+    """The ways for clips to be duplicates that a policy looks for."""
+    rules = []
+    if policy.near_duplicates is not None:
+        rules.append(DuplicateRule.near_duplicate(policy.near_duplicates))
     if policy.semantic.embedding is not None:
-        found.append(Notion.alike(policy.semantic.embedding, policy.semantic.similarity))
-    return found
+        rules.append(DuplicateRule.semantic(policy.semantic.embedding, policy.semantic.similarity))
+    return rules
 
 
 def select(dataset: Dataset, policy: Policy) -> Selection:
@@ -57,29 +70,28 @@ def select(dataset: Dataset, policy: Policy) -> Selection:
     Raises `NotEmbeddedError`, and `ValueError` for a condition of the policy that cannot be read.
     """
     clips = dataset.clips()
-    values = numbers(clips)
+    values = filter_values(clips)
     previous = dataset.latest_selection()
-    before = funnel(dataset.selection(previous)) if previous else None
-    selection_id = _name(dataset, policy, clips, values)
+    previous_funnel = funnel(dataset.selection(previous)) if previous else None
+    selection_id = _selection_id(dataset, policy, clips, values)
     rows = dataset.selection(selection_id)
     if clips.num_rows and not rows.num_rows:
-        rows = _decided(dataset, clips, values, policy, selection_id)
-    return Selection(selection_id, funnel(rows), before, selection_id != previous)
+        rows = _commit(dataset, clips, values, policy, selection_id)
+    return Selection(selection_id, funnel(rows), previous_funnel, selection_id != previous)
 
 
-def _decided(
+def _commit(
     dataset: Dataset, clips: pa.Table, values: Values, policy: Policy, selection_id: str
 ) -> pa.Table:
-    """Commits the verdicts, unless another run did so before this one had the tables."""
-    pairs = {notion.pairs: Neighbour for notion in notions(policy)}
-    tables = {**pairs, "selection": Verdict}
-    with dataset.catalog.writer(APP, tables) as writer:
+    """Commits the verdicts, unless another run did so before this one acquired the tables."""
+    tables = {rule.pairs_table: Neighbour for rule in duplicate_rules(policy)}
+    with dataset.catalog.writer(APP, {**tables, "selection": Verdict}) as writer:
         rows = dataset.selection(selection_id)
         if not rows.num_rows:
-            judged = judge(dataset, policy, clips, values)
-            duplicates = _duplicates(dataset, writer, clips, values, policy, judged)
-            rows = _verdicts(clips, judged.reasons, duplicates, selection_id)
-            rows = records.table(Verdict, rows)
+            result = apply_policy(dataset, policy, clips, values)
+            duplicates = _duplicates(dataset, writer, clips, values, policy, result)
+            verdicts = _verdicts(clips, result.reasons, duplicates, selection_id)
+            rows = records.to_table(Verdict, verdicts)
             writer.append("selection", rows)
     return rows
 
@@ -90,23 +102,24 @@ def funnel(verdicts: pa.Table) -> Counter[str]:
     return Counter(reason if verdict == "filtered" else verdict for verdict, reason in pairs)
 
 
-def _name(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> str:
+def _selection_id(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> str:
     """Names a selection by all that decides it, so that a score that came later makes a new one."""
-    state = hashlib.sha256(f"{policy.digest}{''.join(clips['clip_id'].to_pylist())}".encode())
-    for name in sorted({*policy.bounded, *_QUALITY}):
+    ids = clips["clip_id"].to_pylist()
+    state = hashlib.sha256(f"{policy.digest}{''.join(ids)}".encode())
+    for name in sorted({*policy.limited_columns, *_QUALITY}):
         state.update(values[name].tobytes())
-    for name in sorted(policy.worded):
+    for name in sorted(policy.tag_columns):
         state.update(repr(clips[name].to_pylist()).encode())
-    labelled = label_breaches(dataset, policy, clips["clip_id"].to_pylist())
-    if any(labelled):
-        state.update(repr([breach and breach.value for breach in labelled]).encode())
+    violations = label_violations(dataset, policy, ids)
+    if any(violations):
+        state.update(repr([violation and violation.value for violation in violations]).encode())
     return state.hexdigest()[:16]
 
 
 def _verdicts(
     clips: pa.Table,
     reasons: Sequence[str | None],
-    duplicates: Mapping[int, Standing],
+    duplicates: Mapping[int, Representative],
     selection_id: str,
 ) -> list[Verdict]:
     """One verdict a clip, in the order of the clips."""
@@ -114,52 +127,47 @@ def _verdicts(
     ids = clips["clip_id"].to_pylist()
     columns = zip(ids, clips["source_id"].to_pylist(), reasons, strict=True)
     for row, (clip, source, reason) in enumerate(columns):
-        named = (selection_id, clip, source)
+        key = (selection_id, clip, source)
         if reason is not None:
-            verdicts.append(Verdict(*named, "filtered", reason))
+            verdicts.append(Verdict(*key, "filtered", reason))
         elif row in duplicates:
-            found = duplicates[row]
-            kept = (found.reason, ids[found.row], found.similarity)
-            verdicts.append(Verdict(*named, "duplicate", *kept))
+            kept = duplicates[row]
+            verdicts.append(Verdict(*key, "duplicate", kept.reason, ids[kept.row], kept.similarity))
         else:
-            verdicts.append(Verdict(*named, "kept"))
+            verdicts.append(Verdict(*key, "kept"))
     return verdicts
 
 
-def _duplicates(  # noqa: PLR0917  what the selection knows by then
+def _duplicates(  # noqa: PLR0917
     dataset: Dataset,
     writer: Writer,
     clips: pa.Table,
     values: Values,
     policy: Policy,
-    judged: Judged,
-) -> dict[int, Standing]:
-    """The duplicates among the clips that pass the filter, by row; one kept by hand is none."""
-    passing = best_first(dataset, clips, values, judged)
-    asked = notions(policy)
-    if not asked or not passing:
+    result: FilterResult,
+) -> dict[int, Representative]:
+    """The duplicates among the clips that pass the filter, by row; an included clip is none."""
+    passing = best_first(dataset, clips, values, result)
+    rules = duplicate_rules(policy)
+    if not rules or not passing:
         return {}
-    wanted = clips["clip_id"].take(sorted(passing)).to_pylist()
-    relations = [relation(each, dataset.catalog, writer, clips, wanted) for each in asked]
-    found = greedy(passing, relations)
-    return {row: standing for row, standing in found.items() if not judged.included[row]}
+    ids = clips["clip_id"].take(sorted(passing)).to_pylist()
+    graphs = [load_graph(rule, dataset.catalog, writer, clips, ids) for rule in rules]
+    duplicates = greedy_duplicates(passing, graphs)
+    return {row: kept for row, kept in duplicates.items() if not result.included[row]}
 
 
-def best_first(dataset: Dataset, clips: pa.Table, values: Values, judged: Judged) -> list[int]:
+def best_first(
+    dataset: Dataset, clips: pa.Table, values: Values, result: FilterResult
+) -> list[int]:
     """Rows of the clips that pass the filter, the better one of any two first."""
-    passing = np.array([i for i, reason in enumerate(judged.reasons) if reason is None], np.int64)
-    ranks = [-judged.included[passing].astype(float)]
-    ranks += [-np.nan_to_num(values[name][passing]) for name in _QUALITY]
-    ranks.append(-np.nan_to_num(_bitrates(dataset, clips)[passing]))
-    return [int(row) for row in passing[np.lexsort(ranks[::-1])]]
-
-
-def _bitrates(dataset: Dataset, clips: pa.Table) -> npt.NDArray[np.float64]:
-    """Bits a second of each clip's source; NaN where it has no duration."""
+    passing = np.array([i for i, reason in enumerate(result.reasons) if reason is None], np.int64)
     sources = dataset.sources().select(["source_id", "size_bytes", "duration_s"]).drop_null()
     seconds = np.maximum(sources["duration_s"].to_numpy(), 1e-9)
-    of_source = dict(
-        zip(sources["source_id"].to_pylist(), sources["size_bytes"].to_numpy() / seconds * 8,
-            strict=True)
-    )  # fmt: skip
-    return np.array([of_source.get(each, np.nan) for each in clips["source_id"].to_pylist()])
+    bit_rates = sources["size_bytes"].to_numpy() / seconds * 8
+    by_source = dict(zip(sources["source_id"].to_pylist(), bit_rates, strict=True))
+    bit_rate = np.array([by_source.get(s, np.nan) for s in clips["source_id"].to_pylist()])
+    ranks = [-result.included[passing].astype(float)]
+    ranks += [-np.nan_to_num(values[name][passing]) for name in _QUALITY]
+    ranks.append(-np.nan_to_num(bit_rate[passing]))
+    return [int(row) for row in passing[np.lexsort(ranks[::-1])]]

@@ -1,14 +1,13 @@
-"""The time-aligned check, on frames made of moving pictures."""
+"""Matching of footage, on frames made of moving pictures."""
 
 import numpy as np
 import pytest
 
 from curation import records
-from curation.dedup.footage_match import Aligned
-from curation.dedup.footage_match import align as align_many
-from curation.dedup.letterbox_variants import Framings
-from curation.dedup.similarity import trimmed
-from curation.embed.signature import SignatureWatcher
+from curation.dedup.footage_match import FootageMatch, match_footage
+from curation.dedup.letterbox_variants import LetterboxVariants
+from curation.dedup.similarity import trimmed_energies
+from curation.embed.signature import SignatureCollector
 from curation.records import Signature
 from curation.scores.frame import AnalysisFrame
 
@@ -36,21 +35,21 @@ def picture(seed: int, time_s: float, back: int = 0) -> np.ndarray:
 
 def clip(paint, start_s: float = 0.0, seconds: float = 4.0, speed: float = 1.0):
     """The signature of what `paint` shows from a moment on, four looks a second."""
-    watcher = SignatureWatcher()
+    watcher = SignatureCollector()
     times = np.arange(0, seconds, 0.25)
     for time in times:
         level = np.clip(paint(start_s + speed * time), 0, 255).astype(np.uint8)
-        watcher.see(AnalysisFrame.at(np.repeat(level[:, :, None], 3, axis=2)))
+        watcher.add(AnalysisFrame.from_rgb(np.repeat(level[:, :, None], 3, axis=2)))
     return watcher.signature("c", "s", slice(0, None), times)
 
 
-def framings(*signatures: Signature) -> Framings:
-    return Framings.of(records.table(Signature, signatures))
+def variants_of(*signatures: Signature) -> LetterboxVariants:
+    return LetterboxVariants.of(records.to_table(Signature, signatures))
 
 
-def align(one: Signature, other: Signature) -> Aligned:
+def align(one: Signature, other: Signature) -> FootageMatch:
     """Two clips on their own."""
-    return align_many(framings(one, other), np.array([0]), np.array([1]))
+    return match_footage(variants_of(one, other), np.array([0]), np.array([1]))
 
 
 def scene(time_s):
@@ -58,21 +57,21 @@ def scene(time_s):
 
 
 def test_a_clip_agrees_with_itself():
-    found = align(clip(scene), clip(scene))
-    assert found.similarity > 0.99
-    assert (found.overlap_s, found.offset_s) == (4.0, 0.0)
+    match = align(clip(scene), clip(scene))
+    assert match.similarity > 0.99
+    assert (match.overlap_s, match.offset_s) == (4.0, 0.0)
 
 
-def test_pairs_are_judged_alike_alone_and_among_others():
-    """Of other lengths and framings, with copies and strangers in between."""
+def test_a_match_is_independent_of_batch_composition():
+    """Of other lengths and letterbox variants, with copies and unrelated clips in between."""
     clips = [clip(change, at, seconds) for change in (scene, boxed, marked, paler_with_bars)
              for at, seconds in ((0.0, 4.0), (0.5, 3.0), (30.0, 4.0))]  # fmt: skip
     one, other = np.triu_indices(len(clips), 1)
-    many = align_many(framings(*clips), one, other)
+    many = match_footage(variants_of(*clips), one, other)
     alone = [align(clips[a], clips[b]) for a, b in zip(one, other, strict=True)]
     for name in ("similarity", "overlap_s", "offset_s"):
-        found = np.concatenate([getattr(each, name) for each in alone])
-        assert getattr(many, name).tolist() == found.tolist()
+        separately = np.concatenate([getattr(match, name) for match in alone])
+        assert getattr(many, name).tolist() == separately.tolist()
     assert 10 < (many.similarity > 0.8).sum() < len(one) - 10
 
 
@@ -80,10 +79,10 @@ def test_pairs_are_judged_alike_alone_and_among_others():
     (0.0, 4.0, 1.05), (0.0, 4.0, 0.95), (1.1, 2.6, 1.0), (0.4, 3.0, 1.03), (0.125, 3.5, 1.0),
 ])  # fmt: skip
 def test_trims_and_other_speeds_are_found_at_their_time(start_s, seconds, speed):
-    found = align(clip(scene), clip(scene, start_s, seconds, speed))
-    assert found.similarity > 0.85
-    assert found.offset_s == pytest.approx(start_s, abs=0.15)
-    assert found.overlap_s >= min(seconds, (4 - start_s) / speed) - 0.51
+    match = align(clip(scene), clip(scene, start_s, seconds, speed))
+    assert match.similarity > 0.85
+    assert match.offset_s == pytest.approx(start_s, abs=0.15)
+    assert match.overlap_s >= min(seconds, (4 - start_s) / speed) - 0.51
 
 
 def boxed(time_s):
@@ -215,7 +214,7 @@ def test_words_on_black_are_found_between_bars_that_cannot_be_seen():
     def boxed_card(seed: int):
         return clip(lambda _: np.pad(255 - words(seed), ((13, 13), (0, 0)), constant_values=10))
 
-    assert framings(card(0), boxed_card(0)).guessed(np.arange(2)).all()
+    assert variants_of(card(0), boxed_card(0)).has_guessed_bars(np.arange(2)).all()
     assert align(card(0), boxed_card(0)).similarity > 0.85
     assert max(align(card(0), boxed_card(seed)).similarity for seed in range(1, 5)) < 0.75
 
@@ -240,6 +239,6 @@ def test_a_mark_is_left_out_unless_it_is_what_there_is_to_see():
     other[:20] += 10
     faint, spots = np.full(256, 0.01), np.full(256, 0.01)
     faint[:20], spots[:20] = 10, rng.normal(size=20) * 10
-    found = trimmed(np.stack([one, other, faint]), np.stack([other, one, spots]))
-    assert (found.cosine[:2] > 0.99).all()
-    assert found.cosine[2] < 0.7
+    energies = trimmed_energies(np.stack([one, other, faint]), np.stack([other, one, spots]))
+    assert (energies.cosine[:2] > 0.99).all()
+    assert energies.cosine[2] < 0.7

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from curation import records
-from curation.dedup.footage_match import align
-from curation.dedup.letterbox_variants import Framings
+from curation.dedup.footage_match import match_footage
+from curation.dedup.letterbox_variants import LetterboxVariants
 from curation.listing import entry_at
 from curation.records import Signature
 from curation.scan.collector import SIGNATURES
@@ -46,13 +46,14 @@ def similarity():
         pytest.skip(f"no real videos at {FOLDER}; set REELMILL_DATA")
     scan = Scan(shots=FixedWindows(60.0), max_clip_s=60.0, scores=(), embedders=()).setup()
     names = list(itertools.chain(*GROUPS, *TAKES))
-    found = [scan(ScanItem(entry_at(str(FOLDER / "videos" / name), {}))) for name in names]
-    rows = pa.concat_tables([each.sides[SIGNATURES] for each in found])
-    assert rows.schema == records.schema(Signature)
-    framings = Framings.of(rows)
+    scanned = [scan(ScanItem(entry_at(str(FOLDER / "videos" / name), {}))) for name in names]
+    rows = pa.concat_tables([clips.side_rows[SIGNATURES] for clips in scanned])
+    assert rows.schema == records.arrow_schema(Signature)
+    variants = LetterboxVariants.of(rows)
 
     def similarity(one: str, other: str) -> float:
-        return align(framings, *(np.array([names.index(n)]) for n in (one, other))).similarity[0]
+        one_row, other_row = (np.array([names.index(name)]) for name in (one, other))
+        return match_footage(variants, one_row, other_row).similarity[0]
 
     return similarity
 
@@ -66,9 +67,9 @@ def test_real_copies_are_found_and_others_are_far(group, similarity):
 
 
 @pytest.mark.parametrize("takes", TAKES, ids=lambda takes: takes[0])
-def test_other_takes_of_a_scene_are_left_apart(takes, similarity):
+def test_other_takes_of_a_scene_are_no_duplicates(takes, similarity):
     for one, other in itertools.combinations(takes, 2):
-        assert similarity(one, other) < Policy().copies
+        assert similarity(one, other) < Policy().near_duplicates
 
 
 def test_the_longer_rug_is_the_same_recording(similarity):
@@ -78,13 +79,13 @@ def test_the_longer_rug_is_the_same_recording(similarity):
     differs by far less than two frames in a row of one file.
     """
     shorter, longer = (grays(FOLDER / "videos" / name) for name in ("rug_hd.mp4", "rug_longer.mp4"))
-    apart = np.stack(
+    difference = np.stack(
         [np.abs(shorter - longer[late : late + len(shorter)]).mean(axis=(1, 2)) for late in (0, 1)]
     ).min(axis=0)
     moves = np.abs(np.diff(shorter, axis=0)).mean()
     assert len(shorter) < len(longer)
-    assert apart.max() < 0.4 * moves
-    assert np.median(apart) < 0.2 * moves
+    assert difference.max() < 0.4 * moves
+    assert np.median(difference) < 0.2 * moves
 
 
 def grays(path: Path) -> np.ndarray:

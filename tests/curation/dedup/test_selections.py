@@ -9,24 +9,28 @@ from hypothesis import strategies as st
 
 from curation import records
 from curation.dataset import Dataset
-from curation.dedup import similar_pairs
-from curation.dedup.content import Signatures
-from curation.dedup.greedy import greedy
-from curation.dedup.neighbours import neighbours
-from curation.dedup.rules import COPIES, NotEmbeddedError, Notion, related
-from curation.embed.signature import COARSE
+from curation.dedup import pair_search
+from curation.dedup.greedy import greedy_duplicates
+from curation.dedup.neighbours import Signatures, find_neighbours
+from curation.dedup.rules import (
+    NEAR_DUPLICATE_PAIRS,
+    DuplicateRule,
+    NotEmbeddedError,
+    graph_of_pairs,
+)
+from curation.embed.signature import NUM_COARSE
 from curation.records import Clip, Embedding, Neighbour, Signature, Verdict
 from curation.select.policy import Policy, Semantic
 from curation.select.selection import select
 from tests import rows
 
-COPIES_ALONE = Policy({}, 0.8)
+NEAR_DUPLICATES_ALONE = Policy({}, 0.8)
 
 
 def shows(angle: float, plane: int = 0) -> np.ndarray:
-    made = np.zeros(COARSE)
-    made[2 * plane : 2 * plane + 2] = np.cos(angle), np.sin(angle)
-    return made
+    coefficients = np.zeros(NUM_COARSE)
+    coefficients[2 * plane : 2 * plane + 2] = np.cos(angle), np.sin(angle)
+    return coefficients
 
 
 def looks(source: str, *clips: np.ndarray, sharpness: float = 0.5, seconds: int = 1):
@@ -44,115 +48,118 @@ def looks(source: str, *clips: np.ndarray, sharpness: float = 0.5, seconds: int 
 
 def verdicts(dataset: Dataset, policy: Policy) -> dict[str, Verdict]:
     chosen = select(dataset, policy).selection_id
-    return {v.clip_id: v for v in records.records(Verdict, dataset.selection(chosen))}
+    return {v.clip_id: v for v in records.from_table(Verdict, dataset.selection(chosen))}
 
 
-def plain(found: dict[str, Verdict]) -> dict[str, tuple[str, str | None, float | None]]:
-    return {clip: (v.verdict, v.duplicate_of, v.similarity) for clip, v in found.items()}
+def plain(verdicts: dict[str, Verdict]) -> dict[str, tuple[str, str | None, float | None]]:
+    return {clip: (v.verdict, v.duplicate_of, v.similarity) for clip, v in verdicts.items()}
 
 
 def sources(seed: int) -> list[list[rows.Looks]]:
     """Five sources of clips that are more or less alike, some of them the same or blank."""
     rng = np.random.default_rng(seed)
-    found = []
+    looks_by_source = []
     for number in range(5):
         angles = rng.choice([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 3)
         clips = [shows(angle, int(rng.integers(0, 2))) for angle in angles]
         if rng.random() < 0.3:
-            clips[0] = np.zeros(COARSE)
-        found.append(looks(f"{number}", *clips, sharpness=float(rng.choice([0.4, 0.5, 0.6]))))
-    return found
+            clips[0] = np.zeros(NUM_COARSE)
+        looks_by_source.append(
+            looks(f"{number}", *clips, sharpness=float(rng.choice([0.4, 0.5, 0.6])))
+        )
+    return looks_by_source
 
 
-def searched(listed: list[list[rows.Looks]], stored: pa.Table) -> pa.Table:
-    """The stored pairs, completed by those of clips that were not searched for."""
-    found = [rows.signature_of(look) for each in listed for look in each]
-    content = Signatures(records.table(Signature, found).sort_by("clip_id"))
-    known = stored.filter(stored["identical"])
-    own = known.filter(pc.equal(known["clip_id"], known["neighbour_id"]))
-    done = (set(table["clip_id"].to_pylist()) for table in (known, own))
-    return pa.concat_tables([stored, neighbours(content, *done)])
+def complete(sources: list[list[rows.Looks]], stored: pa.Table) -> pa.Table:
+    """The stored pairs, with those of clips that were not searched for."""
+    signatures = [rows.signature_of(look) for looks in sources for look in looks]
+    content = Signatures(records.to_table(Signature, signatures).sort_by("clip_id"))
+    searched = stored.filter(stored["identical"])
+    representatives = searched.filter(pc.equal(searched["clip_id"], searched["neighbour_id"]))
+    ids = (set(table["clip_id"].to_pylist()) for table in (searched, representatives))
+    return pa.concat_tables([stored, find_neighbours(content, *ids)])
 
 
-def chosen(listed: list[list[rows.Looks]], stored: pa.Table) -> dict[str, tuple[str, float]]:
-    """What goes, and what stands for it."""
-    clips = [look.clip for each in listed for look in each]
-    table = records.table(Clip, clips).sort_by("clip_id")
+def duplicates(sources: list[list[rows.Looks]], stored: pa.Table) -> dict[str, tuple[str, float]]:
+    """The dropped clips and their representatives."""
+    clips = [look.clip for looks in sources for look in looks]
+    table = records.to_table(Clip, clips).sort_by("clip_id")
     ids = table["clip_id"].to_pylist()
-    sharp = {look.clip.clip_id: look.scores["sharpness"] for each in listed for look in each}
+    sharp = {look.clip.clip_id: look.scores["sharpness"] for looks in sources for look in looks}
     order = sorted(range(len(ids)), key=lambda row: (-sharp[ids[row]], ids[row]))
-    found = greedy(order, [related(Notion.copies(0.8), stored, table)])
+    graph = graph_of_pairs(DuplicateRule.near_duplicate(0.8), stored, table)
+    found = greedy_duplicates(order, [graph])
     kept = set(range(len(ids))) - found.keys()
-    assert all(standing.row in kept for standing in found.values())
-    return {ids[row]: (ids[standing.row], standing.similarity) for row, standing in found.items()}
+    assert all(representative.row in kept for representative in found.values())
+    return {ids[row]: (ids[r.row], r.similarity) for row, r in found.items()}
 
 
-NONE = records.table(Neighbour, [])
+NONE = records.to_table(Neighbour, [])
 
 
-@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("by_cells", [False, True])
 @settings(max_examples=12, deadline=None, phases=[Phase.generate])
 @given(seed=st.integers(0, 10_000), order=st.permutations(range(5)), data=st.data())
-def test_sources_in_any_order_end_as_all_at_once(lists, seed, order, data):
-    """Identical under exact search; through inverted lists here too, where clips are few."""
-    listed = sources(seed)
-    at_once = chosen(listed, searched(listed, NONE))
-    there: list[list[rows.Looks]] = []
+def test_sources_in_any_order_end_as_all_at_once(by_cells, seed, order, data):
+    """Identical under exact search; by cells here too, where clips are few."""
+    all_sources = sources(seed)
+    at_once = duplicates(all_sources, complete(all_sources, NONE))
+    added: list[list[rows.Looks]] = []
     stored = NONE
     with pytest.MonkeyPatch.context() as patch:
-        if lists:
-            patch.setattr(similar_pairs, "EXACT_UP_TO", 0)
+        if by_cells:
+            patch.setattr(pair_search, "EXACT_UP_TO", 0)
         for number in order:
-            there.append(listed[number])
-            if data.draw(st.booleans()) or len(there) == 5:
-                stored = searched(there, stored)
-    assert chosen(listed, stored) == at_once
+            added.append(all_sources[number])
+            if data.draw(st.booleans()) or len(added) == 5:
+                stored = complete(added, stored)
+    assert duplicates(all_sources, stored) == at_once
 
 
 def test_a_grown_output_ends_as_one_made_at_once(tmp_path):
-    listed = sources(4)
-    ends = []
+    all_sources = sources(4)
+    results = []
     for order in ((0, 1, 2, 3, 4), (3, 1, 4, 0, 2)):
         dataset = Dataset(tmp_path / f"{order[0]}")
         for number in order:
-            rows.scanned(dataset, f"/v/{number}.mp4", listed[number])
+            rows.scanned(dataset, f"/v/{number}.mp4", all_sources[number])
             if order[0] and number in (1, 0):
-                select(dataset, COPIES_ALONE)
-        ends.append(plain(verdicts(dataset, COPIES_ALONE)))
-    assert ends[0] == ends[1]
-    assert "duplicate" in {verdict for verdict, *_ in ends[0].values()}
+                select(dataset, NEAR_DUPLICATES_ALONE)
+        results.append(plain(verdicts(dataset, NEAR_DUPLICATES_ALONE)))
+    assert results[0] == results[1]
+    assert "duplicate" in {verdict for verdict, *_ in results[0].values()}
 
 
 def test_identical_and_blank_clips_make_one_row_each(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    rows.scanned(dataset, "/v/a.mp4", looks("1", *[shows(0.0)] * 12, *[np.zeros(COARSE)] * 8))
-    found = verdicts(dataset, COPIES_ALONE)
+    rows.scanned(dataset, "/v/a.mp4", looks("1", *[shows(0.0)] * 12, *[np.zeros(NUM_COARSE)] * 8))
+    found = verdicts(dataset, NEAR_DUPLICATES_ALONE)
     assert sum(v.verdict == "kept" for v in found.values()) == 2
-    stored = records.records(Neighbour, dataset.catalog.read(COPIES, Neighbour))
+    stored = records.from_table(Neighbour, dataset.catalog.read(NEAR_DUPLICATE_PAIRS, Neighbour))
     assert len(stored) == 20
     assert all(row.identical and row.similarity == 1 for row in stored)
     assert len({row.neighbour_id for row in stored}) == 2
 
 
-def test_windows_of_one_shot_that_show_the_same_are_copies(tmp_path):
+def test_windows_of_one_shot_that_show_the_same_are_near_duplicates(tmp_path):
     dataset = Dataset(tmp_path / "out")
     shot = [rows.Looks(rows.clip_of("1" * 64, 24 * n, 24 * n + 24, (0, 72)), shows=shows(0.0))
             for n in range(3)]  # fmt: skip
     rows.scanned(dataset, "/v/a.mp4", shot)
-    assert sorted(v.verdict for v in verdicts(dataset, COPIES_ALONE).values()) == [
+    assert sorted(v.verdict for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values()) == [
         "duplicate", "duplicate", "kept",
     ]  # fmt: skip
 
 
-def test_a_sharper_piece_does_not_stand_for_the_whole(tmp_path):
+def test_a_sharper_piece_does_not_represent_the_whole(tmp_path):
     dataset = Dataset(tmp_path / "out")
     rows.scanned(dataset, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.4, seconds=8))
     rows.scanned(dataset, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.9, seconds=2))
-    assert {v.verdict for v in verdicts(dataset, COPIES_ALONE).values()} == {"kept"}
+    assert {v.verdict for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values()} == {"kept"}
     better = Dataset(tmp_path / "better")
     rows.scanned(better, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.9, seconds=8))
     rows.scanned(better, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.4, seconds=2))
-    found = verdicts(better, COPIES_ALONE)
+    found = verdicts(better, NEAR_DUPLICATES_ALONE)
     assert [v.source_id[0] for v in found.values() if v.verdict == "duplicate"] == ["2"]
 
 
@@ -162,19 +169,19 @@ def test_the_bit_rate_decides_where_all_else_is_equal(best, seconds, tmp_path):
     dataset = Dataset(tmp_path / "out")
     for number, angle, length in zip("12", (0.0, 0.1), seconds, strict=True):
         rows.scanned(dataset, f"/v/{number}.mp4", looks(number, shows(angle)), duration_s=length)
-    (kept,) = (v for v in verdicts(dataset, COPIES_ALONE).values() if v.verdict == "kept")
+    (kept,) = (v for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values() if v.verdict == "kept")
     assert kept.source_id[0] == best
 
 
-def embedded(dataset: Dataset, name: str, given: dict[str, np.ndarray]) -> None:
-    found = [
+def embed(dataset: Dataset, name: str, vectors: dict[str, np.ndarray]) -> None:
+    embeddings = [
         Embedding(clip, clip, len(vector), vector.astype("<f2").tobytes())
-        for clip, vector in given.items()
+        for clip, vector in vectors.items()
     ]
-    dataset.catalog.append(f"embeddings/{name}", Embedding, records.table(Embedding, found))
+    dataset.catalog.append(f"embeddings/{name}", Embedding, records.to_table(Embedding, embeddings))
 
 
-MEANING = Policy({}, 0.8, Semantic("tiny", 0.9))
+SEMANTIC = Policy({}, 0.8, Semantic("tiny", 0.9))
 
 
 def test_scenes_alike_in_meaning_are_duplicates_of_another_kind(tmp_path):
@@ -185,11 +192,11 @@ def test_scenes_alike_in_meaning_are_duplicates_of_another_kind(tmp_path):
     rows.scanned(dataset, "/v/1.mp4", first)
     rows.scanned(dataset, "/v/2.mp4", windows)
     with pytest.raises(NotEmbeddedError, match="4 clips have no row in embeddings/tiny"):
-        select(dataset, MEANING)
+        select(dataset, SEMANTIC)
     ids = [look.clip.clip_id for look in (*first, *windows)]
     angles = (0.0, 0.3, 1.2, 1.25)
-    embedded(dataset, "tiny", {c: shows(a)[:8] for c, a in zip(ids, angles, strict=True)})
-    found = verdicts(dataset, MEANING)
+    embed(dataset, "tiny", {c: shows(a)[:8] for c, a in zip(ids, angles, strict=True)})
+    found = verdicts(dataset, SEMANTIC)
     assert [found[clip].verdict for clip in ids] == ["kept", "duplicate", "kept", "kept"]
     assert found[ids[1]].reason == "semantic_duplicate"
     assert found[ids[1]].similarity == pytest.approx(np.cos(0.3), abs=1e-3)
@@ -201,7 +208,7 @@ def test_groups_have_the_id_of_the_kept_clip(tmp_path):
     dataset = Dataset(tmp_path / "out")
     rows.scanned(dataset, "/v/1.mp4", looks("1", shows(0.0), shows(0.0, 1), sharpness=0.9))
     rows.scanned(dataset, "/v/2.mp4", looks("2", shows(0.2), shows(0.1)))
-    chosen = select(dataset, COPIES_ALONE).selection_id
+    chosen = select(dataset, NEAR_DUPLICATES_ALONE).selection_id
     clips = dataset.clips(selection_id=chosen).to_pylist()
     groups = {clip["clip_id"]: clip["group_id"] for clip in clips}
     best, other = (look.clip.clip_id for look in looks("1", shows(0.0), shows(0.0, 1)))

@@ -6,9 +6,9 @@ import pytest
 from curation import records
 from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
-from curation.dedup.content import unpack
+from curation.dedup.vectors import unpack
 from curation.embed import embed_captions, query_encoder
-from curation.embed.sentence import encoded
+from curation.embed.sentence import encode_sentences
 from curation.records import Caption, Embedding
 from tests.outputs import versions
 from tests.rows import Looks, clip_of, scanned
@@ -26,7 +26,7 @@ def captioned(dataset, said, table="captions/facts-1"):
         Caption(clip_of("a" * 64, at * 24, at * 24 + 24).clip_id, "a" * 64, text)
         for at, text in said.items()
     ]
-    dataset.catalog.append(table, Caption, records.table(Caption, rows))
+    dataset.catalog.append(table, Caption, records.to_table(Caption, rows))
     return [row.clip_id for row in rows]
 
 
@@ -55,7 +55,7 @@ def test_another_wording_finds_the_caption(dataset):
         ("puppy playing on grass", 1),
         ("somebody puts a machine together", 2),
     ]:
-        query = queries.text(words)
+        query = queries.encode_text(words)
         assert query.shape == (queries.dim,)
         assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
         assert max(vectors, key=lambda each: float(vectors[each] @ query)) in (
@@ -96,6 +96,6 @@ def test_the_digest_names_the_weights():
 
 
 def test_vectors_do_not_depend_on_their_company():
-    alone = encoded([SAID[0]])
-    among = encoded(["short", SAID[0], "a much longer text " * 20])
+    alone = encode_sentences([SAID[0]])
+    among = encode_sentences(["short", SAID[0], "a much longer text " * 20])
     np.testing.assert_allclose(among[1], alone[0], atol=1e-5)

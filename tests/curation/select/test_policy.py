@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
-from curation.select.policy import FILTER_REASONS, LIMITS, Policy, Range, Semantic
+from curation.select.policy import FILTER_REASONS, LIMITS, Policy, PolicyError, Range, Semantic
 
 SIDES = [
     (name, side, reason)
@@ -14,9 +14,9 @@ SIDES = [
 ]
 
 
-def values(**given: float) -> dict[str, np.ndarray]:
-    """One clip; what is not given was not measured."""
-    return {name: np.array([given.get(name, np.nan)]) for name in LIMITS}
+def values(**measured: float) -> dict[str, np.ndarray]:
+    """One clip; all else was not measured."""
+    return {name: np.array([measured.get(name, np.nan)]) for name in LIMITS}
 
 
 @pytest.mark.parametrize(("name", "side", "reason"), [s for s in SIDES if s[2]])
@@ -30,7 +30,7 @@ def test_each_bound_gives_its_reason_beyond_it_and_none_on_it(name, side, reason
 
 @pytest.mark.parametrize(("name", "side"), [s[:2] for s in SIDES if not s[2]])
 def test_a_bound_without_a_reason_is_refused(name, side):
-    with pytest.raises(ValueError, match=f"{name} takes no '{side}'"):
+    with pytest.raises(PolicyError, match=f"{name} takes no '{side}'"):
         Policy({name: Range(**{side: 0.5})})
 
 
@@ -60,39 +60,47 @@ def test_what_could_not_be_measured_breaks_nothing():
 
 
 def test_each_clip_has_a_reason_of_its_own():
-    given = {name: np.full(4, np.nan) for name in LIMITS}
-    given["duration_s"] = np.array([0.5, 5.0, 50.0, np.nan])
-    given["brightness"] = np.array([0.0, 0.5, 0.5, 0.0])
+    measured = {name: np.full(4, np.nan) for name in LIMITS}
+    measured["duration_s"] = np.array([0.5, 5.0, 50.0, np.nan])
+    measured["brightness"] = np.array([0.0, 0.5, 0.5, 0.0])
     policy = Policy({"duration_s": Range(1, 10), "brightness": Range(min=0.1)})
-    assert policy.reasons(given) == ["too_short", None, "too_long", "dark"]
-    assert Policy().reasons(given) == [None] * 4
+    assert policy.reasons(measured) == ["too_short", None, "too_long", "dark"]
+    assert Policy().reasons(measured) == [None] * 4
     assert policy.reasons({name: np.array([]) for name in LIMITS}) == []
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (
             lambda: Policy({"motoin": Range(1)}),
             "no value is called 'motoin'; did you mean 'motion'",
         ),
         (lambda: Policy({"qqq": Range(1)}), "no value is called 'qqq'$"),
-        (lambda: Policy(copies=0.5), r"copies is 0\.5; pairs are known from 0\.6 to 1"),
+        (
+            lambda: Policy(near_duplicates=0.5),
+            r"near_duplicates is 0\.5; pairs are known from 0\.6 to 1",
+        ),
         (lambda: Policy(semantic=Semantic(similarity=0.7)), r"semantic\.similarity is 0\.7"),
-        (lambda: Policy(copies=float("nan")), "copies is nan"),
+        (lambda: Policy(near_duplicates=float("nan")), "near_duplicates is nan"),
         (lambda: Policy({"motion": Range(0.5, 0.25)}), "motion has min 0.5 above max 0.25"),
         (lambda: Policy({"motion": Range(min=float("nan"))}), "'min' of motion is not a number"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(make, words):
-    with pytest.raises(ValueError, match=words):
+def test_a_policy_that_makes_no_sense_is_refused(make, message):
+    with pytest.raises(PolicyError, match=message):
         make()
 
 
-def test_the_digest_names_the_content_alone():
+def test_the_digest_depends_on_the_content_alone():
     first = Policy({"motion": Range(0.1), "fps": Range(max=60.0)})
     second = Policy({"fps": Range(max=60.0), "motion": Range(0.1)})
     assert first.digest == second.digest
     others = [Policy({"motion": Range(0.1)}), Policy(first.limits, None), Policy(first.limits, 0.9)]
     assert len({first.digest, *(policy.digest for policy in others)}) == 4
-    assert json.loads(json.dumps(asdict(first)))["copies"] == 0.75
+    assert json.loads(json.dumps(asdict(first)))["near_duplicates"] == 0.75
+
+
+def test_the_digest_is_that_of_earlier_versions():
+    """Selections are named by it."""
+    assert Policy().digest.startswith("24a94eb754a9d3d3")

@@ -10,9 +10,9 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.dedup import rules
-from curation.dedup.neighbours import neighbours
-from curation.dedup.rules import COPIES
-from curation.embed.signature import COARSE
+from curation.dedup.neighbours import find_neighbours
+from curation.dedup.rules import NEAR_DUPLICATE_PAIRS
+from curation.embed.signature import NUM_COARSE
 from curation.records import Neighbour, Signature, Verdict
 from curation.scan.collector import SIGNATURES
 from curation.select.policy import Policy, Range
@@ -24,9 +24,9 @@ POLICY = Policy({"motion": Range(min=0.1)}, 0.8)
 
 def vector(angle: float, plane: int = 0) -> np.ndarray:
     """Unit vectors of one plane; the cosine of the angle between two is their similarity."""
-    made = np.zeros(COARSE)
-    made[2 * plane : 2 * plane + 2] = np.cos(angle), np.sin(angle)
-    return made
+    coefficients = np.zeros(NUM_COARSE)
+    coefficients[2 * plane : 2 * plane + 2] = np.cos(angle), np.sin(angle)
+    return coefficients
 
 
 def looks(
@@ -36,10 +36,10 @@ def looks(
     return [
         rows.Looks(
             rows.clip_of(source * 64, 24 * at, 24 * at + 24),
-            shows=looked,
+            shows=shown,
             scores={"motion": motion, "sharpness": sharpness, "brightness": 0.5},
         )
-        for at, (motion, looked) in enumerate(clips)
+        for at, (motion, shown) in enumerate(clips)
     ]
 
 
@@ -50,10 +50,10 @@ SECOND = looks("2", (0.5, vector(0.3)), (0.5, vector(0, 3)), sharpness=0.4)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("select")
-    rows.scanned(Dataset(place), "/v/1.mp4", FIRST)
-    rows.scanned(Dataset(place), "/v/2.mp4", SECOND)
-    return place
+    out = tmp_path_factory.mktemp("select")
+    rows.scanned(Dataset(out), "/v/1.mp4", FIRST)
+    rows.scanned(Dataset(out), "/v/2.mp4", SECOND)
+    return out
 
 
 @pytest.fixture
@@ -72,11 +72,13 @@ def run(dataset: Dataset, policy: Policy) -> Selection:
 
 
 def versions(dataset: Dataset) -> dict[str, int]:
-    return {name: dataset.catalog.version(name) for name in ("selection", COPIES, "runs")}
+    return {
+        name: dataset.catalog.version(name) for name in ("selection", NEAR_DUPLICATE_PAIRS, "runs")
+    }
 
 
 def verdicts(dataset: Dataset, selection_id: str) -> dict[str, Verdict]:
-    found = records.records(Verdict, dataset.selection(selection_id))
+    found = records.from_table(Verdict, dataset.selection(selection_id))
     assert len({v.clip_id for v in found}) == len(found)
     return {v.clip_id: v for v in found}
 
@@ -84,7 +86,7 @@ def verdicts(dataset: Dataset, selection_id: str) -> dict[str, Verdict]:
 def test_each_clip_gets_one_verdict(dataset):
     selection = run(dataset, POLICY)
     assert selection.funnel == Counter(kept=3, duplicate=1, little_motion=1)
-    assert (selection.before, selection.is_new) == (None, True)
+    assert (selection.previous_funnel, selection.is_new) == (None, True)
     found = verdicts(dataset, selection.selection_id)
     assert found.keys() == {look.clip.clip_id for look in FIRST + SECOND}
     duplicate = found[SECOND[0].clip.clip_id]
@@ -97,9 +99,9 @@ def test_each_clip_gets_one_verdict(dataset):
 
 def test_the_same_again_writes_nothing(dataset):
     first = run(dataset, POLICY)
-    before = versions(dataset)
+    versions_before = versions(dataset)
     again = run(dataset, Policy(dict(POLICY.limits), 0.8))
-    assert versions(dataset) == before
+    assert versions(dataset) == versions_before
     assert again == Selection(first.selection_id, first.funnel, first.funnel, False)
 
 
@@ -107,12 +109,12 @@ def test_another_policy_and_then_the_old_one_again(dataset):
     first = run(dataset, POLICY)
     second = run(dataset, Policy({}, None))
     assert second.funnel == Counter(kept=5)
-    assert second.before == first.funnel
+    assert second.previous_funnel == first.funnel
     assert dataset.latest_selection() == second.selection_id
     rows_before = dataset.catalog.version("selection")
     third = run(dataset, POLICY)
     assert (third.selection_id, third.is_new) == (first.selection_id, True)
-    assert third.before == second.funnel
+    assert third.previous_funnel == second.funnel
     assert dataset.latest_selection() == first.selection_id
     assert dataset.catalog.version("selection") == rows_before
     assert dataset.clips("kept").num_rows == 3
@@ -120,10 +122,10 @@ def test_another_policy_and_then_the_old_one_again(dataset):
 
 def test_without_deduplication_no_neighbour_is_searched(dataset):
     assert run(dataset, Policy({}, None)).funnel == Counter(kept=5)
-    assert dataset.catalog.read(COPIES, Neighbour).num_rows == 0
+    assert dataset.catalog.read(NEAR_DUPLICATE_PAIRS, Neighbour).num_rows == 0
 
 
-def test_a_near_duplicate_that_is_filtered_stands_for_nothing(dataset):
+def test_a_filtered_clip_represents_no_near_duplicates(dataset):
     """The better one of the two breaks the policy, so the other one is kept."""
     selection = run(dataset, Policy({"sharpness": Range(max=0.45)}, 0.8))
     found = verdicts(dataset, selection.selection_id)
@@ -132,20 +134,20 @@ def test_a_near_duplicate_that_is_filtered_stands_for_nothing(dataset):
 
 
 def test_neighbours_are_searched_only_for_clips_that_were_not(dataset, monkeypatch):
-    searched: list[list[str]] = []
+    searches: list[list[str]] = []
 
-    def spy(content, known, first):
-        searched.append(sorted({*content.ids} - {*known}))
-        return neighbours(content, known, first)
+    def spy(content, searched, representatives):
+        searches.append(sorted({*content.ids} - {*searched}))
+        return find_neighbours(content, searched, representatives)
 
-    monkeypatch.setattr(rules, "neighbours", spy)
+    monkeypatch.setattr(rules, "find_neighbours", spy)
     passing = sorted(look.clip.clip_id for look in FIRST + SECOND if look.scores["motion"] > 0.1)
     run(dataset, POLICY)
-    assert searched == [passing]
+    assert searches == [passing]
     run(dataset, Policy({"motion": Range(min=0.2)}, 0.9))
-    assert len(searched) == 1
+    assert len(searches) == 1
     run(dataset, Policy({}, 0.9))
-    assert searched[1:] == [[FIRST[1].clip.clip_id]]
+    assert searches[1:] == [[FIRST[1].clip.clip_id]]
 
 
 def test_clips_that_come_later_end_as_if_all_had_come_at_once(dataset, tmp_path):
@@ -157,7 +159,9 @@ def test_clips_that_come_later_end_as_if_all_had_come_at_once(dataset, tmp_path)
     assert grown.selection_id == at_once.selection_id
     assert verdicts(later, grown.selection_id) == verdicts(dataset, at_once.selection_id)
     one, other = (
-        sorted(records.records(Neighbour, d.catalog.read(COPIES, Neighbour)), key=repr)
+        sorted(
+            records.from_table(Neighbour, d.catalog.read(NEAR_DUPLICATE_PAIRS, Neighbour)), key=repr
+        )
         for d in (later, dataset)
     )
     assert one == other
@@ -170,7 +174,7 @@ def test_a_score_that_comes_later_makes_another_selection(tmp_path):
     rows.scanned(dataset, "/v/1.mp4", FIRST, tables=tables)
     assert run(dataset, POLICY).funnel == Counter(kept=3)
     motion = rows.SCAN["scores/motion"]
-    table = records.table(motion, rows.side_rows(FIRST)["scores/motion"])
+    table = records.to_table(motion, rows.side_rows(FIRST)["scores/motion"])
     dataset.catalog.append("scores/motion", motion, table)
     assert run(dataset, POLICY).funnel == Counter(kept=2, little_motion=1)
 
@@ -183,7 +187,7 @@ def test_no_clips_make_one_empty_selection(tmp_path):
 
 
 def test_two_runs_at_once_commit_one_set_of_verdicts(dataset, monkeypatch):
-    """The other run commits after this one looked and before it takes the tables."""
+    """The other run commits after this one read and before it acquires the tables."""
     writer = Catalog.writer
     inner: list[Selection] = []
 
