@@ -1,18 +1,20 @@
-"""Clips of a source: spans of its shots, named by what they are."""
+"""Clips of a source: spans of its shots, with ids derived from what they contain."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 
+import numpy as np
+
 from curation.media.timeline import Timeline
 from curation.records import Clip
 
 
-def clip_of(
+def make_clip(
     span: tuple[int, int], shot: tuple[int, int], timeline: Timeline, source_id: str, stream: int
 ) -> Clip:
-    """The clip of a span, named by what it is rather than by when it was found."""
+    """The clip of a span of frames (end exclusive); its id is the same in every scan."""
     start, end = span
     clip = Clip(
         clip_id="",
@@ -24,19 +26,25 @@ def clip_of(
         shot_start_frame=shot[0],
         shot_end_frame=shot[1],
     )
-    if (pts := timeline.cut_pts(start, end)) is not None:
+    if (pts := timeline.pts_bounds(start, end)) is not None:
         base = str(timeline.time_base)
         clip = dataclasses.replace(clip, start_pts=pts[0], end_pts=pts[1], time_base=base)
     if timeline.timestamps == "repaired" or (timeline.pts is not None and pts is None):
         times = timeline.starts_s[start : end + 1] - timeline.starts_s[start]
         clip = dataclasses.replace(clip, frame_times=times.astype("<f8").tobytes())
-    return dataclasses.replace(clip, clip_id=clip_name(clip, stream))
+    return dataclasses.replace(clip, clip_id=compute_clip_id(clip, stream))
 
 
-def clip_name(clip: Clip, stream: int) -> str:
+def compute_clip_id(clip: Clip, stream: int) -> str:
     """The id of a clip of this stream: 32 hex digits, whatever its `clip_id` says."""
     if clip.start_pts is None:
         span = f"frames {clip.start_frame} {clip.end_frame}"
     else:
         span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"
     return hashlib.sha256(f"{clip.source_id} {stream} {span}".encode()).hexdigest()[:32]
+
+
+def analysis_slice(clip: Clip, timeline: Timeline) -> slice:
+    """Which of the source's analysis frames lie in the clip."""
+    bounds = (clip.start_frame, clip.end_frame)
+    return slice(*np.searchsorted(timeline.analysis_indices, bounds).tolist())

@@ -1,14 +1,14 @@
-"""Takes the frames and the sound of one source, and makes the rows of its clips' side tables.
+"""Collects the decoded streams of one source into the rows of its clips' side tables.
 
-What is kept of each frame is small: the scores' numbers, 4 KiB that signature and descriptor share,
-what other embedders keep, and a JPEG in a temporary file.
+Little of each frame is kept: the scores' numbers, 4 KiB that signature and descriptor share, what
+other embedders keep, and a JPEG in a temporary file.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,17 @@ import pyarrow as pa
 from PIL import Image
 
 from curation import records, scores
-from curation.embed.base import Embedder, EmbeddingWatcher, table_name
+from curation.embed.base import Embedder, EmbeddingCollector, table_name
 from curation.embed.descriptor import FrameDct
-from curation.embed.signature import SignatureWatcher
-from curation.media.audio import Samples, Sound
-from curation.media.decode import Frames, Lines
+from curation.embed.signature import SignatureCollector
+from curation.media.audio import Samples, SourceLoudness
+from curation.media.decode import Frames, LineColumns
 from curation.media.timeline import Timeline
 from curation.records import Clip, Embedding, Signature, Thumbnail
-from curation.scan.score_aggregator import Measures
+from curation.scan.clips import analysis_slice
+from curation.scan.cpu_timer import CpuTimer
+from curation.scan.score_aggregator import ScoreAggregator
+from curation.scan.shots import ShotFinder
 from curation.scores import AnalysisFrame, Score
 
 SIGNATURES = "signatures"
@@ -32,127 +35,143 @@ THUMBNAILS = "thumbnails"
 EMBEDDINGS = f"embeddings/{FrameDct.name}"
 
 
-def side_tables(measured: Sequence[Score], embedders: Sequence[Embedder]) -> dict[str, type[Any]]:
+def side_tables(measured: Sequence[Score], embedders: Collection[Embedder]) -> dict[str, type[Any]]:
     """The side tables of clips, and their records."""
-    scored = {scores.table_name(score): score.record for score in measured}
-    embedded = {table_name(each): Embedding for each in embedders}
-    return {**scored, **embedded, SIGNATURES: Signature, THUMBNAILS: Thumbnail}
+    score_tables = {scores.table_name(score): score.record for score in measured}
+    embedding_tables = {table_name(embedder): Embedding for embedder in embedders}
+    return {**score_tables, **embedding_tables, SIGNATURES: Signature, THUMBNAILS: Thumbnail}
 
 
-class Watcher:
-    """Takes the frames and the sound of one source and makes the side tables' rows."""
+class ScanCollector:
+    """Receives the streams of one source; only what `tables` need is computed."""
 
     def __init__(
         self,
         measured: Sequence[Score],
-        embedders: Mapping[Embedder, EmbeddingWatcher],
+        embedders: Mapping[Embedder, EmbeddingCollector],
         tables: Collection[str],
+        *,
+        shot_finder: ShotFinder | None,
+        timer: CpuTimer,
     ) -> None:
-        """`tables` are the side tables that are wanted; what only others need is not done."""
+        """`tables` are the side tables to fill; `shot_finder` is None where clips are known."""
         self._tables = tuple(tables)
-        self._scores = tuple(s for s in measured if scores.table_name(s) in tables)
-        self._measures = Measures(self._scores)
-        self._embedders = {e: each for e, each in embedders.items() if table_name(e) in tables}
-        self._signatures = SignatureWatcher() if SIGNATURES in tables else None
-        self._keeps = THUMBNAILS in tables or self._measures.describes
-        self._pictures = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
-        self._offsets = [0]
+        self._all_scores = tuple(s for s in measured if scores.table_name(s) in tables)
+        self._scores = ScoreAggregator(self._all_scores)
+        self._embedders = {e: c for e, c in embedders.items() if table_name(e) in tables}
+        self._signatures = SignatureCollector() if SIGNATURES in tables else None
+        self._shot_finder = shot_finder
+        self._timer = timer
+        self._keeps_jpegs = THUMBNAILS in tables or self._scores.needs_clip_frames
+        self._jpegs = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
+        self._jpeg_offsets = [0]
 
     def close(self) -> None:
-        """Gives the pictures' temporary file back."""
-        self._pictures.close()
+        """Removes the temporary file."""
+        self._jpegs.close()
 
     @property
-    def sees(self) -> bool:
-        """Whether it wants analysis frames."""
-        shown = self._measures.watches("analysis") or self._signatures or self._embedders
-        return bool(shown) or self._keeps
+    def needs_analysis(self) -> bool:
+        """Whether it needs analysis frames."""
+        needed = self._scores.needs("analysis") or self._signatures or self._embedders
+        return bool(needed) or self._keeps_jpegs
 
     @property
-    def reads(self) -> bool:
-        """Whether it wants lines of analysis frames."""
-        return self._measures.watches("lines")
+    def needs_columns(self) -> bool:
+        """Whether it needs columns of analysis frames."""
+        return self._scores.needs("columns")
 
     @property
-    def watches(self) -> bool:
-        """Whether it wants any frames."""
-        return self.sees or self.reads or self._measures.watches("all")
+    def needs_frames(self) -> bool:
+        """Whether it needs any frames."""
+        lowres = self._shot_finder is not None or self._scores.needs("lowres")
+        return lowres or self.needs_analysis or self.needs_columns
 
     @property
-    def listens(self) -> bool:
-        """Whether it wants the sound."""
-        return self._measures.listens
+    def needs_audio(self) -> bool:
+        """Whether it needs the sound."""
+        return self._scores.needs_audio
 
-    def see(self, frames: Frames) -> None:
-        """Takes the next analysis frames, uint8 RGB [n, height, width, 3]."""
-        for rgb in frames:
-            look = AnalysisFrame.at(rgb)
-            self._measures.see(look)
-            if self._signatures is not None:
-                self._signatures.see(look)
-            for watcher in self._embedders.values():
-                watcher.see(look)
-            if self._keeps:
-                self._pictures.write(jpeg(rgb))
-                self._offsets.append(self._pictures.tell())
-
-    def read(self, lines: Lines) -> None:
-        """Takes the lines of the next analysis frames, uint8 [n, lines, columns]."""
-        self._measures.read(lines)
-
-    def hear(self, samples: Samples) -> None:
-        """Takes the next piece of sound."""
-        self._measures.hear(samples)
-
-    def heard(self, sound: Sound | None) -> None:
-        """Takes how loud the source is; None without sound."""
-        self._measures.heard(sound)
-
-    def glance(self, frames: Frames) -> None:
+    def on_lowres(self, frames: Frames) -> None:
         """Takes the next of all frames, uint8 RGB [n, 27, 48, 3]."""
-        self._measures.glance(frames)
+        if self._shot_finder is not None:
+            with self._timer.part("shots"):
+                self._shot_finder.feed(frames)
+        if self._scores.needs("lowres"):
+            with self._timer.part("scores"):
+                for rgb in frames:
+                    self._scores.measure("lowres", AnalysisFrame.from_rgb(rgb))
 
-    def tables(self, clips: Sequence[Clip], timeline: Timeline | None) -> dict[str, pa.Table]:
-        """The rows of the wanted side tables; `timeline` is None where no frames were wanted."""
-        forms = side_tables(self._scores, tuple(self._embedders))
+    def on_analysis(self, frames: Frames) -> None:
+        """Takes the next analysis frames, uint8 RGB [n, height, width, 3]."""
+        with self._timer.part("scores"):
+            for rgb in frames:
+                frame = AnalysisFrame.from_rgb(rgb)
+                self._scores.measure("analysis", frame)
+                if self._signatures is not None:
+                    self._signatures.add(frame)
+                for collector in self._embedders.values():
+                    collector.add(frame)
+                if self._keeps_jpegs:
+                    self._jpegs.write(encode_jpeg(rgb))
+                    self._jpeg_offsets.append(self._jpegs.tell())
+
+    def on_columns(self, columns: LineColumns) -> None:
+        """Takes the columns of the next analysis frames, uint8 [n, lines, columns]."""
+        with self._timer.part("scores"):
+            for luma in columns:
+                self._scores.measure("columns", AnalysisFrame.from_columns(luma))
+
+    def on_audio(self, samples: Samples) -> None:
+        """Takes the next piece of sound."""
+        with self._timer.part("sound"):
+            self._scores.measure_audio(samples)
+
+    def set_loudness(self, loudness: SourceLoudness | None) -> None:
+        """Takes the source's loudness; None without sound."""
+        self._scores.loudness = loudness
+
+    def side_rows(self, clips: Sequence[Clip], timeline: Timeline | None) -> dict[str, pa.Table]:
+        """The rows of the side tables; `timeline` is None where no frames were needed."""
+        forms = side_tables(self._all_scores, self._embedders)
         rows: dict[str, list[Any]] = {name: [] for name in self._tables}
-        for clip in clips:
-            for name, row in self._measures.rows(clip, timeline, self._picture).items():
-                rows[name].append(row)
-            if timeline is not None:
-                for name, row in self._pictured(clip, timeline):
+        with self._timer.part("scores"):
+            for clip in clips:
+                clip_rows = self._scores.rows(clip, timeline, self._read_frame)
+                if timeline is not None:
+                    clip_rows |= self._picture_rows(clip, timeline)
+                for name, row in clip_rows.items():
                     rows[name].append(row)
-        return {name: records.table(forms[name], rows[name]) for name in self._tables}
+            return {name: records.to_table(forms[name], rows[name]) for name in self._tables}
 
-    def _pictured(self, clip: Clip, timeline: Timeline) -> Iterator[tuple[str, Any]]:
-        """The clip's thumbnail, signature and vectors, each with its table, as far as wanted."""
-        bounds = np.searchsorted(timeline.analysed, (clip.start_frame, clip.end_frame))
-        first, last = bounds.tolist()
-        times_s = timeline.starts_s[timeline.analysed[first:last]]
-        named = (clip.clip_id, clip.source_id)
-        if first < last and THUMBNAILS in self._tables:
-            yield THUMBNAILS, self._thumbnail(clip, timeline, (first + last) // 2)
+    def _picture_rows(self, clip: Clip, timeline: Timeline) -> dict[str, Any]:
+        """The clip's thumbnail, signature and vectors by table."""
+        inside = analysis_slice(clip, timeline)
+        times_s = timeline.starts_s[timeline.analysis_indices[inside]]
+        ids = (clip.clip_id, clip.source_id)
+        rows: dict[str, Any] = {}
+        if inside.start < inside.stop and THUMBNAILS in self._tables:
+            middle = (inside.start + inside.stop) // 2
+            frame = int(timeline.analysis_indices[middle])
+            rows[THUMBNAILS] = Thumbnail(*ids, frame, self._read_jpeg(middle))
         if self._signatures is not None:
-            signature = self._signatures.signature(*named, slice(first, last), times_s)
-            yield SIGNATURES, signature
-        for each, watcher in self._embedders.items():
-            vector = watcher.vector(first, last, times_s, (clip.start_s, clip.end_s))
-            yield table_name(each), Embedding(*named, each.dim, vector)
+            rows[SIGNATURES] = self._signatures.signature(*ids, inside, times_s)
+        for embedder, collector in self._embedders.items():
+            span_s = (clip.start_s, clip.end_s)
+            vector = collector.vector(inside.start, inside.stop, times_s, span_s)
+            rows[table_name(embedder)] = Embedding(*ids, embedder.dim, vector)
+        return rows
 
-    def _thumbnail(self, clip: Clip, timeline: Timeline, index: int) -> Thumbnail:
-        frame = int(timeline.analysed[index])
-        return Thumbnail(clip.clip_id, clip.source_id, frame, self._jpeg(index))
+    def _read_jpeg(self, index: int) -> bytes:
+        self._jpegs.seek(self._jpeg_offsets[index])
+        return self._jpegs.read(self._jpeg_offsets[index + 1] - self._jpeg_offsets[index])
 
-    def _jpeg(self, index: int) -> bytes:
-        self._pictures.seek(self._offsets[index])
-        return self._pictures.read(self._offsets[index + 1] - self._offsets[index])
-
-    def _picture(self, index: int) -> npt.NDArray[np.uint8]:
-        return np.asarray(Image.open(io.BytesIO(self._jpeg(index))))
+    def _read_frame(self, index: int) -> npt.NDArray[np.uint8]:
+        return np.asarray(Image.open(io.BytesIO(self._read_jpeg(index))))
 
 
-def jpeg(rgb: npt.NDArray[np.uint8], quality: int = 80) -> bytes:
+def encode_jpeg(rgb: npt.NDArray[np.uint8], quality: int = 80) -> bytes:
     """JPEG bytes of an RGB picture."""
-    held = io.BytesIO()
-    Image.fromarray(rgb).save(held, "JPEG", quality=quality)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

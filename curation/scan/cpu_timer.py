@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator
 
 from curation.media import sandbox
 
 
-class Clock:
-    """CPU seconds of this process by part; what is left belongs to the decode's plumbing."""
+class CpuTimer:
+    """CPU seconds of this process by part; the remainder is `transfer`, the decoder's output."""
 
     def __init__(self) -> None:
         self._start = time.process_time()
         self._children = sandbox.cpu_seconds()
-        self._parts: dict[str, float] = {}
+        self._parts: defaultdict[str, float] = defaultdict(float)
 
-    def timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        """The same work; what it takes counts as this part's."""
-
-        def run(*args: Any) -> Any:
-            start = time.process_time()
-            try:
-                return work(*args)
-            finally:
-                spent = time.process_time() - start
-                self._parts[part] = self._parts.get(part, 0.0) + spent
-
-        return run
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Counts the block's CPU seconds as this part's."""
+        start = time.process_time()
+        try:
+            yield
+        finally:
+            self._parts[name] += time.process_time() - start
 
     def seconds(self) -> dict[str, float]:
         """CPU seconds by part until now."""
-        own = time.process_time() - self._start
-        rest = own - sum(self._parts.values())
-        return {"decode": sandbox.cpu_seconds() - self._children, "transfer": rest, **self._parts}
+        transfer = time.process_time() - self._start - sum(self._parts.values())
+        decode = sandbox.cpu_seconds() - self._children
+        return {"decode": decode, "transfer": transfer, **self._parts}

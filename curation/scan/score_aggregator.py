@@ -1,4 +1,4 @@
-"""What scores measure of one source: kept as numbers, and summed up for each clip."""
+"""Measures frames and audio as they are decoded, and aggregates the numbers into clips' rows."""
 
 from __future__ import annotations
 
@@ -10,150 +10,128 @@ import numpy as np
 import numpy.typing as npt
 
 from curation import scores
-from curation.media.audio import TENTHS, Samples, Sound
-from curation.media.decode import Frames, Lines
+from curation.media.audio import LOUDNESS_RATE, Samples, SourceLoudness
 from curation.media.timeline import Timeline
 from curation.records import Clip
+from curation.scan.clips import analysis_slice
 from curation.scores import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
-from curation.scores.frame import Floats, Row, Which
+from curation.scores.frame import Float64Array, FrameStream, Row
 
-Pictures = Callable[[int], npt.NDArray[np.uint8]]
-"""Gives an analysis frame by its place among them, RGB [height, width, 3]."""
+ReadFrame = Callable[[int], npt.NDArray[np.uint8]]
+"""Reads an analysis frame by its index among them, RGB [height, width, 3]."""
 
 
-class Measures:
-    """Shows frames and sound to scores as they come; makes the clips' rows once they are known."""
+class ScoreAggregator:
+    """Numbers of one source's frames and sound, and the rows of its clips."""
 
     def __init__(self, measured: Sequence[Score]) -> None:
         self._scores = tuple(measured)
-        watching = [score for score in measured if isinstance(score, FrameScore)]
-        self._numbers: dict[Score, list[tuple[float, ...]]] = {score: [] for score in watching}
-        kinds: tuple[Which, ...] = ("analysis", "all", "lines")
-        self._watching = {
-            which: tuple(score for score in watching if score.frames == which) for which in kinds
-        }
-        self._before: dict[str, AnalysisFrame | None] = dict.fromkeys(self._watching)
-        listening = [score for score in measured if isinstance(score, SoundScore)]
-        self._heard: dict[SoundScore, list[Floats]] = {score: [] for score in listening}
-        self._sound: Sound | None = None
+        self._by_stream: dict[FrameStream, list[FrameScore]] = {
+            "analysis": [], "lowres": [], "columns": [],
+        }  # fmt: skip
+        self._measures: dict[FrameScore, list[tuple[float, ...]]] = {}
+        self._audio_measures: dict[SoundScore, list[Float64Array]] = {}
+        for score in measured:
+            if isinstance(score, FrameScore):
+                self._by_stream[score.stream].append(score)
+                self._measures[score] = []
+            elif isinstance(score, SoundScore):
+                self._audio_measures[score] = []
+        self._previous: dict[FrameStream, AnalysisFrame | None] = dict.fromkeys(self._by_stream)
+        self.loudness: SourceLoudness | None = None
+        """Loudness of the source, set after its sound was decoded; None without sound."""
 
-    def watches(self, which: Which) -> bool:
-        """Whether some score sees this kind of frame."""
-        return bool(self._watching[which])
+    def needs(self, stream: FrameStream) -> bool:
+        """Whether some score measures this stream."""
+        return bool(self._by_stream[stream])
 
     @property
-    def describes(self) -> bool:
-        """Whether some score sees a few frames of each clip."""
+    def needs_clip_frames(self) -> bool:
+        """Whether some score describes a few frames of each clip."""
         return any(isinstance(score, ClipScore) for score in self._scores)
 
     @property
-    def listens(self) -> bool:
-        """Whether some score hears the sound."""
-        return bool(self._heard)
+    def needs_audio(self) -> bool:
+        """Whether some score measures the sound."""
+        return bool(self._audio_measures)
 
-    def see(self, look: AnalysisFrame) -> None:
-        """Takes the next analysis frame."""
-        self._show("analysis", look)
+    def measure(self, stream: FrameStream, frame: AnalysisFrame) -> None:
+        """Measures the next frame of a stream."""
+        for score in self._by_stream[stream]:
+            self._measures[score].append(score.measure(frame, self._previous[stream]))
+        self._previous[stream] = frame
 
-    def glance(self, frames: Frames) -> None:
-        """Takes the next of all frames, uint8 RGB [n, 27, 48, 3]."""
-        if self._watching["all"]:
-            for rgb in frames:
-                self._show("all", AnalysisFrame.at(rgb))
+    def measure_audio(self, samples: Samples) -> None:
+        """Measures the next piece of sound."""
+        for score, measures in self._audio_measures.items():
+            measures.append(score.measure(samples))
 
-    def read(self, lines: Lines) -> None:
-        """Takes the lines of the next analysis frames, uint8 [n, lines, columns]."""
-        for luma in lines:
-            self._show("lines", AnalysisFrame.of_lines(luma))
-
-    def hear(self, samples: Samples) -> None:
-        """Takes the next piece of sound."""
-        for score, numbers in self._heard.items():
-            numbers.append(score.measure(samples))
-
-    def heard(self, sound: Sound | None) -> None:
-        """Takes how loud the source is, once all of it was heard; None without sound."""
-        self._sound = sound
-
-    def _show(self, which: Which, look: AnalysisFrame) -> None:
-        for score in self._watching[which]:
-            self._numbers[score].append(score.measure(look, self._before[which]))
-        self._before[which] = look
-
-    def rows(self, clip: Clip, timeline: Timeline | None, picture: Pictures) -> dict[str, Any]:
-        """A row of the clip for each score's table; sound alone needs no timeline."""
+    def rows(self, clip: Clip, timeline: Timeline | None, read_frame: ReadFrame) -> dict[str, Any]:
+        """The clip's row for each score's table; scores of sound need no timeline."""
         rows = {}
         for score in self._scores:
-            values = self._values(score, clip, timeline, picture)
+            values: Row | None = None
+            if isinstance(score, SoundScore):
+                values = self._summarise_audio(score, clip)
+            elif timeline is None:
+                raise ValueError(f"{score.group} needs the timeline of the frames")
+            elif isinstance(score, FrameScore):
+                values = self._summarise_frames(score, clip, timeline)
+            elif isinstance(score, ClipScore):
+                values = _describe(score, clip, timeline, read_frame)
             if values is None:
                 values = {f.name: None for f in scores.columns(type(score))}
             row = score.record(clip_id=clip.clip_id, source_id=clip.source_id, **values)
             rows[scores.table_name(score)] = row
         return rows
 
-    def _values(
-        self, score: Score, clip: Clip, timeline: Timeline | None, picture: Pictures
-    ) -> Row | None:
-        if isinstance(score, SoundScore):
-            return self._sounds(score, clip)
-        assert timeline is not None
-        if isinstance(score, FrameScore):
-            return self._summary(score, clip, timeline)
-        assert isinstance(score, ClipScore)
-        return _description(score, clip, timeline, picture)
-
-    def _sounds(self, score: SoundScore, clip: Clip) -> Row | None:
-        """What the score makes of the clip's sound; None where the clip has none."""
-        if self._sound is None or not self._heard[score]:
+    def _summarise_audio(self, score: SoundScore, clip: Clip) -> Row | None:
+        if self.loudness is None or not self._audio_measures[score]:
             return None
-        numbers = np.concatenate(self._heard[score])[_steps(clip, 1 / score.step_s)]
-        inside = _steps(clip, TENTHS)
-        # A moment's 0.4 s end with its tenth of a second: the first three reach ahead of the clip.
-        momentary = self._sound.momentary[inside.start + 3 : max(inside.stop, inside.start + 3)]
-        return score.summarise(numbers, momentary) if len(numbers) else None
+        measures = np.concatenate(self._audio_measures[score])[_steps(clip, 1 / score.step_s)]
+        tenths = _steps(clip, LOUDNESS_RATE)
+        # A value covers the 0.4 s up to its tenth: the first three reach outside the clip.
+        start = tenths.start + 3
+        momentary = self.loudness.momentary_lufs[start : max(tenths.stop, start)]
+        return score.summarise(measures, momentary) if len(measures) else None
 
-    def _summary(self, score: FrameScore, clip: Clip, timeline: Timeline) -> Row | None:
-        """What the score makes of the clip; None if it saw no frame of it."""
-        inside, times_s = slice(clip.start_frame, clip.end_frame), timeline.starts_s[:-1]
-        if score.frames != "all":
-            inside, times_s = _analysed(clip, timeline), timeline.starts_s[timeline.analysed]
-        numbers = np.array(self._numbers[score][inside], np.float64)
-        return (
-            score.summarise(within_clip(score, numbers), times_s[inside]) if len(numbers) else None
-        )
+    def _summarise_frames(self, score: FrameScore, clip: Clip, timeline: Timeline) -> Row | None:
+        """None if no frame of the stream lies in the clip."""
+        if score.stream == "lowres":
+            frames, times_s = slice(clip.start_frame, clip.end_frame), timeline.starts_s[:-1]
+        else:
+            frames = analysis_slice(clip, timeline)
+            times_s = timeline.starts_s[timeline.analysis_indices]
+        measures = np.array(self._measures[score][frames], np.float64)
+        if not len(measures):
+            return None
+        return score.summarise(without_cross_shot_comparison(score, measures), times_s[frames])
 
 
-def _steps(clip: Clip, rate: float) -> slice:
-    """Which of `rate` steps a second lie whole in the clip, give or take a thousandth of one."""
-    first, last = clip.start_s * rate, clip.end_s * rate
+def _steps(clip: Clip, steps_per_s: float) -> slice:
+    """The steps that lie entirely in the clip, with a tolerance of a thousandth of one."""
+    first, last = clip.start_s * steps_per_s, clip.end_s * steps_per_s
     return slice(math.ceil(first - 1e-3), max(0, math.floor(last + 1e-3)))
 
 
-def _analysed(clip: Clip, timeline: Timeline) -> slice:
-    """Which of the analysis frames lie in the clip."""
-    first, last = np.searchsorted(timeline.analysed, (clip.start_frame, clip.end_frame)).tolist()
-    return slice(first, last)
-
-
-def _description(score: ClipScore, clip: Clip, timeline: Timeline, picture: Pictures) -> Row | None:
-    inside = _analysed(clip, timeline)
-    places = _spread(inside.start, inside.stop, score.looks)
-    if not len(places):
+def _describe(
+    score: ClipScore, clip: Clip, timeline: Timeline, read_frame: ReadFrame
+) -> Row | None:
+    """The score's fields from frames in the middle of equal parts of the clip; None without any."""
+    inside = analysis_slice(clip, timeline)
+    available = inside.stop - inside.start
+    count = min(score.num_frames, available)
+    if count <= 0:
         return None
-    looks = [AnalysisFrame.at(picture(place)) for place in places.tolist()]
-    return score.describe(looks, timeline.starts_s[timeline.analysed[places]])
+    indices = inside.start + ((np.arange(count) + 0.5) * available / count).astype(np.int64)
+    frames = [AnalysisFrame.from_rgb(read_frame(index)) for index in indices.tolist()]
+    return score.describe(frames, timeline.starts_s[timeline.analysis_indices[indices]])
 
 
-def _spread(first: int, last: int, count: int) -> npt.NDArray[np.int64]:
-    """At most `count` places from first to last (exclusive), each in the middle of its share."""
-    count = min(count, last - first)
-    return first + ((np.arange(count) + 0.5) * (last - first) / max(count, 1)).astype(np.int64)
-
-
-def within_clip(score: FrameScore, numbers: Floats) -> Floats:
-    """The clip's numbers; its first frame is not compared with one of another shot."""
-    if not score.compares:
-        return numbers
-    own = numbers.copy()
-    own[0] = np.nan
-    return own
+def without_cross_shot_comparison(score: FrameScore, measures: Float64Array) -> Float64Array:
+    """A clip's numbers [n, k], NaN where its first frame was compared with another shot's."""
+    if not score.compares_frames:
+        return measures
+    measures = measures.copy()
+    measures[0] = np.nan
+    return measures

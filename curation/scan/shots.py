@@ -1,8 +1,8 @@
-"""Where one shot ends and the next begins, from frames at 48×27.
+"""Shot detection on frames at 48×27.
 
 `TransNetV2` (Souček and Lokoč, 2020) is the default; `ContentChange` is a cheap difference
-detector; `FixedWindows` takes no notice of the picture. All of them read a stream once, keep memory
-flat, and give shots as half-open frame ranges. Frames inside a gradual transition belong to none.
+detector; `FixedWindows` ignores the picture. All of them read a stream once in constant memory and
+give shots as half-open frame ranges. Frames inside a gradual transition belong to none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Shot = tuple[int, int]
 
 
 class ShotFinder(Protocol):
-    """Looks at one source."""
+    """Finds the shots of one source."""
 
     def feed(self, frames: Frames) -> None:
         """Takes the next frames, uint8 RGB of shape [n, 27, 48, 3]."""
@@ -33,22 +33,22 @@ class ShotFinder(Protocol):
 
 
 class ShotDetector(Protocol):
-    """A configured detector; `load` gives a maker of finders, one for each source."""
+    """A configured detector."""
 
     def load(self) -> Callable[[], ShotFinder]:
-        """Loads the model, if there is one."""
+        """Loads the model, if there is one; returns a factory of finders, one for each source."""
 
     @property
     def backend(self) -> str:
-        """What decides the shots, as recorded with each source."""
+        """All that decides the shots, as recorded with each source."""
 
 
 @dataclass(frozen=True)
 class TransNetV2:
     """The network of Souček and Lokoč (2020), with the weights that its package carries.
 
-    It sees windows of 100 frames and judges the middle 50. A window in which nothing changes by
-    more than `still` gray levels within eight frames is not looked at: no cut can be there.
+    It sees windows of 100 frames and classifies the middle 50. A window in which nothing changes by
+    more than `still` gray levels within eight frames is skipped: no cut can be there.
     """
 
     threshold: float = 0.3
@@ -63,9 +63,9 @@ class TransNetV2:
     @property
     def backend(self) -> str:
         """Settings, device and precision: each may move a probability."""
-        return f"TransNetV2 {self.threshold:g} {self.device} {self._resolved_precision()}"
+        return f"TransNetV2 {self.threshold:g} {self.device} {self._resolve_precision()}"
 
-    def _resolved_precision(self) -> str:
+    def _resolve_precision(self) -> str:
         import torch
 
         if self.precision != "auto":
@@ -80,63 +80,64 @@ class TransNetV2:
 
         network = Network(device=self.device)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        half = self._resolved_precision() == "bf16"
+        use_bf16 = self._resolve_precision() == "bf16"
 
         def probabilities(window: Frames) -> npt.NDArray[np.float32]:
-            with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=half):
+            autocast = torch.autocast(self.device, torch.bfloat16, enabled=use_bf16)
+            with torch.inference_mode(), autocast:
                 batch = torch.from_numpy(window[None]).to(self.device)
                 single, _ = network.predict_raw(batch)
                 return np.asarray(single[0, 25:75, 0].float().cpu().numpy(), np.float32)
 
-        return lambda: _WindowedFinder(probabilities, self.threshold, self.still)
+        return lambda: _TransNetFinder(probabilities, self.threshold, self.still)
 
 
-class _WindowedFinder:
+class _TransNetFinder:
     """Cuts the stream into windows of 100 frames, 50 apart, padded with the end frames."""
 
-    def __init__(self, probabilities: Callable[[Frames], Any], threshold: float, still: float):
-        self._probabilities = probabilities
+    def __init__(self, network: Callable[[Frames], Any], threshold: float, still: float) -> None:
+        self._network = network
         self._threshold = threshold
         self._still = still
-        self._held: Frames = np.empty((0, 27, 48, 3), np.uint8)
-        self._judged: list[npt.NDArray[np.float32]] = []
+        self._pending: Frames = np.empty((0, 27, 48, 3), np.uint8)
+        self._probabilities: list[npt.NDArray[np.float32]] = []
 
     def feed(self, frames: Frames) -> None:
-        if not self._judged and not len(self._held) and len(frames):
+        if not self._probabilities and not len(self._pending) and len(frames):
             frames = np.concatenate([np.repeat(frames[:1], 25, axis=0), frames])
-        self._held = np.concatenate([self._held, frames])
-        while len(self._held) >= 100:
-            self._judged.append(self._judge(self._held[:100]))
-            self._held = self._held[50:]
+        self._pending = np.concatenate([self._pending, frames])
+        while len(self._pending) >= 100:
+            self._probabilities.append(self._classify(self._pending[:100]))
+            self._pending = self._pending[50:]
 
     def finish(self, timeline: Timeline) -> list[Shot]:
-        missing = timeline.frames - 50 * len(self._judged)
+        missing = timeline.frames - 50 * len(self._probabilities)
         if missing > 0:
             needed = 50 * -(-missing // 50) + 50
-            self.feed(np.repeat(self._held[-1:], needed - len(self._held), axis=0))
-        return shots_between(np.concatenate(self._judged)[: timeline.frames] > self._threshold)
+            self.feed(np.repeat(self._pending[-1:], needed - len(self._pending), axis=0))
+        probabilities = np.concatenate(self._probabilities)[: timeline.frames]
+        return shots_from_transitions(probabilities > self._threshold)
 
-    def _judge(self, window: Frames) -> npt.NDArray[np.float32]:
-        after, before = window[23:83].astype(np.int16), window[15:75]
-        if np.abs(after - before).mean(axis=(1, 2, 3)).max() < self._still:
+    def _classify(self, window: Frames) -> npt.NDArray[np.float32]:
+        change = np.abs(window[23:83].astype(np.int16) - window[15:75])
+        if change.mean(axis=(1, 2, 3)).max() < self._still:
             return np.zeros(50, np.float32)
-        return np.asarray(self._probabilities(np.ascontiguousarray(window)), np.float32)
+        return np.asarray(self._network(np.ascontiguousarray(window)), np.float32)
 
 
-def shots_between(transition: npt.NDArray[np.bool_]) -> list[Shot]:
+def shots_from_transitions(transition: npt.NDArray[np.bool_]) -> list[Shot]:
     """Shots between transitions; a shot's last frame is the first that a transition marks.
 
-    The same reading of the network's output as its authors': a hard cut marks the last frame of
-    the old shot.
+    As the network's authors read its output: a hard cut marks the last frame of the old shot.
     """
-    shots, start, before = [], 0, False
-    for index, now in enumerate(transition.tolist()):
-        if before and not now:
+    shots, start, previous = [], 0, False
+    for index, current in enumerate(transition.tolist()):
+        if previous and not current:
             start = index
-        if now and not before and index > 0:
+        if current and not previous and index > 0:
             shots.append((start, index + 1))
-        before = now
-    if not before:
+        previous = current
+    if not previous:
         shots.append((start, len(transition)))
     return shots or [(0, len(transition))]
 
@@ -164,20 +165,20 @@ class _DifferenceFinder:
     def __init__(self, threshold: float, ratio: float) -> None:
         self._threshold = threshold
         self._ratio = ratio
-        self._last: Frames | None = None
+        self._previous: Frames | None = None
         self._changes: list[float] = []
 
     def feed(self, frames: Frames) -> None:
         for frame in frames:
-            before = frame if self._last is None else self._last
-            self._changes.append(float(np.abs(frame.astype(np.int16) - before).mean()))
-            self._last = frame.copy()
+            previous = frame if self._previous is None else self._previous
+            self._changes.append(float(np.abs(frame.astype(np.int16) - previous).mean()))
+            self._previous = frame.copy()
 
     def finish(self, timeline: Timeline) -> list[Shot]:
         changes = np.array(self._changes)
         padded = np.pad(changes, 2, mode="edge")
-        around = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
-        cut = (changes >= self._threshold) & (changes >= self._ratio * around)
+        neighbours = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
+        cut = (changes >= self._threshold) & (changes >= self._ratio * neighbours)
         starts = [0, *np.flatnonzero(cut).tolist(), timeline.frames]
         return [(a, b) for a, b in pairwise(starts) if b > a]
 
@@ -196,10 +197,10 @@ class FixedWindows:
 
     def load(self) -> Callable[[], ShotFinder]:
         """Nothing to load."""
-        return lambda: _ClockFinder(self.length_s)
+        return lambda: _FixedWindowFinder(self.length_s)
 
 
-class _ClockFinder:
+class _FixedWindowFinder:
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
 
@@ -207,11 +208,13 @@ class _ClockFinder:
         pass
 
     def finish(self, timeline: Timeline) -> list[Shot]:
-        return windows((0, timeline.frames), timeline, self._length_s, equal=False)
+        return split_into_windows((0, timeline.frames), timeline, self._length_s, equal=False)
 
 
-def windows(shot: Shot, timeline: Timeline, length_s: float, *, equal: bool) -> list[Shot]:
-    """Cuts a shot into windows of at most `length_s` seconds; `equal` ones where asked for."""
+def split_into_windows(
+    shot: Shot, timeline: Timeline, length_s: float, *, equal: bool
+) -> list[Shot]:
+    """Cuts a shot into windows of at most `length_s` seconds, all of one length if `equal`."""
     start, end = shot
     starts = timeline.starts_s
     duration = float(starts[end] - starts[start])

@@ -1,4 +1,4 @@
-"""Rows of sources: what their containers and a scan say of them."""
+"""Rows of sources: the columns that come from their containers and from a scan."""
 
 from __future__ import annotations
 
@@ -7,106 +7,87 @@ from collections.abc import Sequence
 from typing import Any
 
 from curation.listing import Entry
-from curation.media.probe import Facts
-from curation.media.salvage import Salvaged
-from curation.media.segments import stretches_text
-from curation.media.timeline import Timeline
+from curation.media.probe import MediaInfo
+from curation.media.salvage import SalvageResult
+from curation.media.timeline import Timeline, segments_to_json
 from curation.records import Clip, Source
 
-_MOST_NAMED = 5
-"""Restarts that are named one by one."""
+_MAX_NAMED_RESTARTS = 5
+_CONTAINER_COLUMNS = (
+    "container", "codec", "pixel_format", "stream_index", "video_streams", "audio_streams",
+    "audio_codec", "width", "height", "rotation", "flipped", "pixel_aspect", "interlaced", "hdr",
+)  # fmt: skip
 
 
-def failed_source(entry: Entry, reason: str, detail: str, **known: Any) -> Source:
-    """The row of an input that could not be scanned."""
+def source_row(entry: Entry, outcome: str, **columns: Any) -> Source:
+    """The row of a listed input with its outcome, `scanned` or `failed`."""
     return Source(
         uri=entry.uri,
         size_bytes=entry.size_bytes,
         modified=entry.modified,
-        outcome="failed",
-        reason=reason,
-        detail=detail,
+        outcome=outcome,
         extra=entry.extra or None,
-        **known,
+        **columns,
     )
 
 
-def probed(facts: Facts) -> dict[str, Any]:
-    """What the container says, as columns."""
-    names = ("container", "codec", "pixel_format", "stream_index", "video_streams",
-             "audio_streams", "audio_codec", "width", "height", "rotation", "flipped",
-             "pixel_aspect", "interlaced", "hdr")  # fmt: skip
-    known = {name: getattr(facts, name) for name in names}
-    known |= {"colour": str(facts.colour), "colour_forced": facts.colour.forced}
-    packets = facts.packets
-    counted = {"skipped": packets.skipped, "leading": packets.leading, "excused": packets.excused}
-    return known | {f"{name}_packets": count or None for name, count in counted.items()}
+def container_columns(info: MediaInfo) -> dict[str, Any]:
+    """The columns that come from the container."""
+    packets = info.packets
+    return {
+        **{name: getattr(info, name) for name in _CONTAINER_COLUMNS},
+        "colour": str(info.colour),
+        "colour_forced": info.colour.forced,
+        "skipped_packets": packets.skipped or None,
+        "leading_packets": packets.leading or None,
+        "excused_packets": packets.excused or None,
+    }
 
 
-def remarks(
-    facts: Facts, timeline: Timeline, salvaged: Salvaged | None, *, sound_lost: bool
+def timeline_columns(timeline: Timeline, clips: Sequence[Clip]) -> dict[str, Any]:
+    """The columns that come from a complete decode and its clips."""
+    duration_s = float(timeline.starts_s[-1])
+    segments = timeline.segments
+    clip_ids = "".join(clip.clip_id for clip in clips)
+    return {
+        "fps": round(timeline.average_fps, 4) if duration_s else None,
+        "variable_rate": timeline.variable_rate,
+        "frames": timeline.frames,
+        "duration_s": round(duration_s, 6),
+        "timestamps": timeline.timestamps,
+        "begin_s": None if timeline.pts is None else round(segments[0].container_start_s, 6),
+        "segments": segments_to_json(segments) if len(segments) > 1 else None,
+        "clips": len(clips),
+        "clips_digest": hashlib.sha256(clip_ids.encode()).hexdigest(),
+    }
+
+
+def source_remarks(
+    info: MediaInfo, timeline: Timeline, salvaged: SalvageResult | None, *, audio_dropped: bool
 ) -> str | None:
-    """What is unusual about a source, as sentences; None if nothing is."""
-    packets, words = facts.packets, []
+    """What is unusual about a source, as phrases; None if nothing is."""
+    packets, segments, remarks = info.packets, timeline.segments, []
     if packets.skipped:
-        left_out = packets.skipped + packets.leading
-        words.append(f"begins inside a group of pictures: {left_out} packets left out")
-    for stretch in timeline.stretches[1 : _MOST_NAMED + 1]:
-        words.append(f"times restart or a gap ends at frame {stretch.start_frame}")
-    if len(timeline.stretches) > _MOST_NAMED + 1:
-        words.append(f"so they do at {len(timeline.stretches) - 1 - _MOST_NAMED} more places")
+        num_packets = packets.skipped + packets.leading
+        remarks.append(f"begins inside a group of pictures: {num_packets} packets left out")
+    for segment in segments[1 : _MAX_NAMED_RESTARTS + 1]:
+        remarks.append(f"times restart or a gap ends at frame {segment.start_frame}")
+    if len(segments) > _MAX_NAMED_RESTARTS + 1:
+        remarks.append(f"so they do at {len(segments) - 1 - _MAX_NAMED_RESTARTS} more places")
     if packets.excused:
-        words.append(f"{packets.excused} packets were cut short before that or the first key frame")
+        remarks.append(
+            f"{packets.excused} packets were cut short before that or the first key frame"
+        )
     if timeline.gap_s:
-        words.append(f"{timeline.gap_s:.1f} s without frames left out")
+        remarks.append(f"{timeline.gap_s:.1f} s without frames left out")
     if timeline.timestamps == "repaired":
-        words.append("the container times only some frames, or not in order")
-    if sound_lost:
-        words.append("its sound does not restart where its pictures do, and is left out")
-    if facts.ends_early_s:
-        words.append(f"ends early: its header promises {facts.header_duration_s:.2f} s")
-    if facts.continues:
-        words.append(f"not read to its end: it {facts.continues}")
+        remarks.append("the container times only some frames, or not in order")
+    if audio_dropped:
+        remarks.append("its sound does not restart where its pictures do, and is left out")
+    if info.ends_early_s:
+        remarks.append(f"ends early: its header promises {info.header_duration_s:.2f} s")
+    if info.continuation:
+        remarks.append(f"not read to its end: it {info.continuation}")
     if salvaged is not None:
-        words.append(f"damaged after frame {timeline.frames - 1} ({salvaged})")
-    return "; ".join(words) or None
-
-
-def filled(entry: Entry, known: dict[str, Any]) -> Source:
-    """The row of a source that has one already: its clips stand, and only tables were filled."""
-    return Source(
-        uri=entry.uri,
-        size_bytes=entry.size_bytes,
-        modified=entry.modified,
-        outcome="scanned",
-        extra=entry.extra or None,
-        **known,
-    )
-
-
-def scanned(
-    entry: Entry,
-    known: dict[str, Any],
-    timeline: Timeline,
-    clips: Sequence[Clip],
-) -> Source:
-    """The row of a source whose frames were all seen."""
-    duration = float(timeline.starts_s[-1])
-    joined = "".join(clip.clip_id for clip in clips)
-    return Source(
-        uri=entry.uri,
-        size_bytes=entry.size_bytes,
-        modified=entry.modified,
-        outcome="scanned",
-        fps=round(timeline.rate, 4) if duration else None,
-        variable_rate=timeline.variable_rate,
-        frames=timeline.frames,
-        duration_s=round(duration, 6),
-        timestamps=timeline.timestamps,
-        begin_s=None if timeline.pts is None else round(timeline.stretches[0].begin_s, 6),
-        stretches=stretches_text(timeline.stretches) if len(timeline.stretches) > 1 else None,
-        clips=len(clips),
-        clips_digest=hashlib.sha256(joined.encode()).hexdigest(),
-        extra=entry.extra or None,
-        **known,
-    )
+        remarks.append(f"damaged after frame {timeline.frames - 1} ({salvaged})")
+    return "; ".join(remarks) or None

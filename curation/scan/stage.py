@@ -1,12 +1,13 @@
 """Scan: one pass over a source gives its shots, clips, scores, thumbnails and embeddings.
 
-A second pass decodes the sound, where there is some and a score hears it.
+A second pass decodes the sound, where there is some and a score needs it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,23 +17,22 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from curation import records, scores
-from curation.embed.base import Embedder, EmbeddingWatcher, table_name
+from curation.embed.base import Embedder, EmbeddingCollector, table_name
 from curation.embed.descriptor import FrameDct
 from curation.errors import MediaError, UnavailableError
 from curation.listing import Entry
 from curation.media import sandbox
-from curation.media.audio import listen
-from curation.media.decode import Frames, Sampling, watch
-from curation.media.probe import Facts, check_readable, probe
-from curation.media.salvage import Salvaged, salvage
-from curation.media.segments import Stretch, sound_follows, stretches_of
-from curation.media.timeline import Timeline
+from curation.media.audio import audio_matches_segments, decode_audio
+from curation.media.decode import AnalysisSampling, decode_streams
+from curation.media.probe import MediaInfo, check_readable, probe
+from curation.media.salvage import SalvageResult, salvage
+from curation.media.timeline import Timeline, TimelineSegment, segments_from_json
 from curation.records import Clip, Source
-from curation.scan.clips import clip_of
-from curation.scan.collector import Watcher, side_tables
-from curation.scan.cpu_timer import Clock
-from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, windows
-from curation.scan.sources import failed_source, filled, probed, remarks, scanned
+from curation.scan.clips import make_clip
+from curation.scan.collector import ScanCollector, side_tables
+from curation.scan.cpu_timer import CpuTimer
+from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, split_into_windows
+from curation.scan.sources import container_columns, source_remarks, source_row, timeline_columns
 from curation.scores import Score
 from curation.stage import Needs
 from curation.storage import Storage, file_sha256
@@ -40,10 +40,10 @@ from curation.storage import Storage, file_sha256
 
 @dataclass(frozen=True)
 class ScanItem:
-    """One source to watch; `known` clips are kept as they are and only `tables` are filled."""
+    """One source to scan; with `known_clips` only `tables` are backfilled."""
 
     entry: Entry
-    known: tuple[Clip, ...] | None = None
+    known_clips: tuple[Clip, ...] | None = None
     tables: tuple[str, ...] = ()
     source: Source | None = None
     """The row of a source whose clips are known."""
@@ -56,11 +56,11 @@ class ScanItem:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What one source gave: its row, its clips, and rows for each side table."""
+    """The row of one source, its clips, and rows for each side table."""
 
     source: Source
     clips: pa.Table
-    sides: dict[str, pa.Table]
+    side_rows: dict[str, pa.Table]
     cpu_seconds: dict[str, float]
 
 
@@ -77,14 +77,14 @@ class Scan:
     )
     """What is measured."""
     embedders: tuple[Embedder, ...] = (FrameDct(),)
-    """What clips are embedded by, beside the signatures that copies are found by."""
-    sampling: Sampling = field(default_factory=Sampling)
-    """Which frames are looked at."""
+    """What clips are embedded by, beside the signatures that duplicates are found by."""
+    sampling: AnalysisSampling = field(default_factory=AnalysisSampling)
+    """Which frames are analysed."""
     stream: int | None = None
     """Index of the video stream to take where a list does not say; None for the container's choice:
     its default, then the largest."""
     damage: Literal["refuse", "salvage"] = "refuse"
-    """`refuse` fails a source that is damaged anywhere; `salvage` keeps what lies before the first
+    """`refuse` fails a source that is damaged anywhere; `salvage` takes what lies before the first
     damage, and says so."""
     limits: sandbox.Limits = field(default_factory=sandbox.Limits)
     """What the decoder may use."""
@@ -104,10 +104,10 @@ class Scan:
 
     @property
     def digest(self) -> str:
-        """Names what decides a source's clips, whatever machine does it."""
+        """Digest of all settings that decide a source's clips; the same on every machine."""
         shots = dataclasses.asdict(self.shots)  # type: ignore[call-overload]
         backend = {"device", "precision"}
-        decides = {
+        settings = {
             "version": self.version,
             "shots": [type(self.shots).__name__, {k: shots[k] for k in shots.keys() - backend}],
             "max_clip_s": self.max_clip_s,
@@ -115,51 +115,50 @@ class Scan:
             "stream": self.stream,
             "damage": self.damage,
         }
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def setup(self) -> Callable[[ScanItem], ScanResult]:
-        """Loads the shot detector, the embedders and what scores need."""
+        """Loads the shot detector, the embedders and the models of scores."""
         for score in self.scores:
             score.load()
-        models = _Models(self.shots.load(), {each: each.load() for each in self.embedders})
-        return lambda item: _scan(self, models, item)
+        embedders = {embedder: embedder.load() for embedder in self.embedders}
+        return functools.partial(_scan, self, _Models(self.shots.load(), embedders))
 
 
 @dataclass(frozen=True)
 class _Models:
     """What is loaded once in each worker."""
 
-    finder: Callable[[], ShotFinder]
-    embedders: Mapping[Embedder, Callable[[], EmbeddingWatcher]]
+    shot_finder: Callable[[], ShotFinder]
+    embedders: Mapping[Embedder, Callable[[], EmbeddingCollector]]
 
 
 def _scan(stage: Scan, models: _Models, item: ScanItem) -> ScanResult:
-    """A source that is bad still has a result: its row says why."""
-    known: dict[str, Any] = {}
+    """A bad source has a result too: a row with the reason."""
+    columns: dict[str, Any] = {}
     try:
-        return _watch(stage, models, item, known)
+        with _local_path(item.entry) as path:
+            columns["source_id"] = file_sha256(path)
+            info = probe(path, stage.limits, _stream_index(stage, item))
+            columns.update(container_columns(info))
+            scan_pass = _ScanPass(stage, models, item, path, info, columns)
+            try:
+                return scan_pass.run(
+                    SalvageResult.from_end_packet(item.source.end_packet if item.source else None)
+                )
+            except MediaError as error:
+                if stage.damage == "refuse" or error.reason not in ("corrupt", "truncated"):
+                    raise
+                return scan_pass.run(salvage(path, info, stage.limits, error))
     except MediaError as error:
-        source = failed_source(item.entry, error.reason, error.detail, **known)
-        return ScanResult(source, records.table(Clip, []), {}, {})
+        source = source_row(
+            item.entry, "failed", reason=error.reason, detail=error.detail, **columns
+        )
+        return ScanResult(source, records.to_table(Clip, []), {}, {})
 
 
-def _watch(stage: Scan, models: _Models, item: ScanItem, known: dict[str, Any]) -> ScanResult:
-    with _readable(item.entry) as path:
-        known["source_id"] = file_sha256(path)
-        facts = probe(path, stage.limits, _stream(stage, item))
-        known.update(probed(facts))
-        visit = _Visit(stage, models, item, path, facts)
-        end_packet = item.source.end_packet if item.source is not None else None
-        try:
-            return visit.result(dict(known), Salvaged.until(end_packet))
-        except MediaError as error:
-            if stage.damage == "refuse" or error.reason not in ("corrupt", "truncated"):
-                raise
-            return visit.result(dict(known), salvage(path, facts, stage.limits, error))
-
-
-def _stream(stage: Scan, item: ScanItem) -> int | None:
-    """Index of the stream to watch: that of the source's row or list, or the setting's."""
+def _stream_index(stage: Scan, item: ScanItem) -> int | None:
+    """The stream of the source's row, else of the list, else of the setting."""
     if item.source is not None:
         return item.source.stream_index
     listed = item.entry.extra.get("stream", "")
@@ -169,99 +168,89 @@ def _stream(stage: Scan, item: ScanItem) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Visit:
-    """One source that was opened."""
+class _ScanPass:
+    """The decode of one source."""
 
     stage: Scan
     models: _Models
     item: ScanItem
     path: str
-    facts: Facts
+    info: MediaInfo
+    columns: Mapping[str, Any]
+    """The columns of the source's row that are known already."""
 
-    def result(self, known: dict[str, Any], salvaged: Salvaged | None) -> ScanResult:
-        """Watches it once, or what was salvaged of it."""
-        stage, item, clock = self.stage, self.item, Clock()
-        with contextlib.closing(_watcher(stage, self.models, item)) as watcher:
-            finder = self.models.finder() if item.known is None else None
-            timeline = None
-            if finder is not None or watcher.watches:
-                timeline = self._pictures(finder, watcher, clock, salvaged)
-            clips = item.known or ()
-            if finder is not None and timeline is not None:
-                clips = clock.timed("shots", self._clips)(finder, timeline, known["source_id"])
-            if not self._sound_follows(timeline):
-                known["audio_codec"] = None
-            if watcher.listens and known["audio_codec"] is not None:
-                hear = clock.timed("sound", watcher.hear)
-                stretches = _stretches(timeline, item)
-                watcher.heard(listen(self.path, self.facts, stage.limits, stretches, hear))
-            sides = clock.timed("scores", watcher.tables)(clips, timeline)
-        if timeline is None or item.known is not None:
-            source = filled(item.entry, known)
-        else:
-            known |= {"shots_by": stage.shots.backend, "scan_digest": stage.digest}
-            lost = known["audio_codec"] != self.facts.audio_codec
-            known["remarks"] = remarks(self.facts, timeline, salvaged, sound_lost=lost)
-            known["end_packet"] = None if salvaged is None else salvaged.end_packet
-            source = scanned(item.entry, known, timeline, clips)
-        return ScanResult(source, records.table(Clip, clips), sides, clock.seconds())
+    def run(self, salvaged: SalvageResult | None) -> ScanResult:
+        """Decodes the source, or what was salvaged of it."""
+        stage, item, info, timer = self.stage, self.item, self.info, CpuTimer()
+        shot_finder = self.models.shot_finder() if item.known_clips is None else None
+        with contextlib.closing(self._collector(shot_finder, timer)) as collector:
+            timeline, clips = None, item.known_clips or ()
+            if collector.needs_frames:
+                timeline = decode_streams(
+                    self.path, info, stage.sampling, stage.limits,
+                    on_lowres=collector.on_lowres,
+                    on_analysis=collector.on_analysis if collector.needs_analysis else None,
+                    on_columns=collector.on_columns if collector.needs_columns else None,
+                    max_frame_s=stage.max_clip_s, salvaged=salvaged,
+                )  # fmt: skip
+            if shot_finder is not None and timeline is not None:
+                with timer.part("shots"):
+                    clips = self._clips(shot_finder, timeline)
+            audio_codec = info.audio_codec if self._audio_matches(timeline) else None
+            if collector.needs_audio and audio_codec is not None:
+                segments = self._segments(timeline)
+                collector.set_loudness(
+                    decode_audio(self.path, info, stage.limits, segments, collector.on_audio)
+                )
+            side_rows = collector.side_rows(clips, timeline)
+        columns = {**self.columns, "audio_codec": audio_codec}
+        if timeline is not None and item.known_clips is None:
+            audio_dropped = audio_codec != info.audio_codec
+            columns |= timeline_columns(timeline, clips) | {
+                "shots_by": stage.shots.backend,
+                "scan_digest": stage.digest,
+                "remarks": source_remarks(info, timeline, salvaged, audio_dropped=audio_dropped),
+                "end_packet": None if salvaged is None else salvaged.end_packet,
+            }
+        source = source_row(item.entry, "scanned", **columns)
+        return ScanResult(source, records.to_table(Clip, clips), side_rows, timer.seconds())
 
-    def _sound_follows(self, timeline: Timeline | None) -> bool:
-        """Whether the sound can be placed beside the pictures."""
-        if timeline is not None:
-            return sound_follows(timeline.stretches, self.facts.sound_falls)
-        return self.item.source is None or self.item.source.audio_codec is not None
-
-    def _pictures(
-        self, finder: ShotFinder | None, watcher: Watcher, clock: Clock, salvaged: Salvaged | None
-    ) -> Timeline:
-        """Shows the frames to whoever wants them."""
-        find = clock.timed("shots", finder.feed if finder is not None else lambda frames: None)
-        glance = clock.timed("scores", watcher.glance)
-
-        def on_low(frames: Frames) -> None:
-            find(frames)
-            glance(frames)
-
-        return watch(
-            self.path,
-            self.facts,
-            self.stage.sampling,
-            self.stage.limits,
-            on_low=on_low,
-            on_analysis=clock.timed("scores", watcher.see) if watcher.sees else None,
-            on_lines=clock.timed("scores", watcher.read) if watcher.reads else None,
-            longest_s=self.stage.max_clip_s,
-            salvaged=salvaged,
+    def _collector(self, shot_finder: ShotFinder | None, timer: CpuTimer) -> ScanCollector:
+        tables = self.item.tables or tuple(self.stage.side_tables)
+        embedders = {
+            e: new() for e, new in self.models.embedders.items() if table_name(e) in tables
+        }
+        return ScanCollector(
+            self.stage.scores, embedders, tables, shot_finder=shot_finder, timer=timer
         )
 
-    def _clips(self, finder: ShotFinder, timeline: Timeline, source_id: str) -> list[Clip]:
-        return [
-            clip_of(span, part, timeline, source_id, self.facts.stream_index)
-            for shot in finder.finish(timeline)
-            for part in timeline.parts(*shot)
-            for span in windows(part, timeline, self.stage.max_clip_s, equal=True)
-        ]
+    def _clips(self, shot_finder: ShotFinder, timeline: Timeline) -> tuple[Clip, ...]:
+        source_id, stream = self.columns["source_id"], self.info.stream_index
+        return tuple(
+            make_clip(span, part, timeline, source_id, stream)
+            for shot in shot_finder.finish(timeline)
+            for part in timeline.split_at_segments(*shot)
+            for span in split_into_windows(part, timeline, self.stage.max_clip_s, equal=True)
+        )
 
+    def _audio_matches(self, timeline: Timeline | None) -> bool:
+        """Whether the sound can be aligned with the pictures."""
+        if timeline is not None:
+            return audio_matches_segments(timeline.segments, self.info.audio_restarts)
+        return self.item.source is None or self.item.source.audio_codec is not None
 
-def _stretches(timeline: Timeline | None, item: ScanItem) -> tuple[Stretch, ...]:
-    """When the container shows the source's frames."""
-    if timeline is not None:
-        return timeline.stretches
-    if item.source is None:
-        return stretches_of(None, None)
-    return stretches_of(item.source.stretches, item.source.begin_s)
-
-
-def _watcher(stage: Scan, models: _Models, item: ScanItem) -> Watcher:
-    """What takes the source's frames and sound, for the tables that are to be filled."""
-    wanted = item.tables or tuple(stage.side_tables)
-    embedders = {e: make() for e, make in models.embedders.items() if table_name(e) in wanted}
-    return Watcher(stage.scores, embedders, wanted)
+    def _segments(self, timeline: Timeline | None) -> tuple[TimelineSegment, ...]:
+        """When the container shows the source's frames."""
+        if timeline is not None:
+            return timeline.segments
+        source = self.item.source
+        if source is None:
+            return segments_from_json(None, None)
+        return segments_from_json(source.segments, source.begin_s)
 
 
 @contextlib.contextmanager
-def _readable(entry: Entry) -> Iterator[str]:
+def _local_path(entry: Entry) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             path = stack.enter_context(Storage.at(entry.uri).local())

@@ -1,11 +1,10 @@
-"""The scan step: which sources are still to watch, and committing what they gave."""
+"""The scan step: new sources, side tables to backfill, and committing the results."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,49 +17,60 @@ from curation.errors import ReelmillError
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan.collector import THUMBNAILS
-from curation.scan.sources import failed_source
+from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.stage import Done, Failed
+from curation.step import StepRequest
+
+_ENTRY_COLUMNS = ["uri", "size_bytes", "modified"]
 
 
 class SettingsError(ReelmillError, ValueError):
-    """The output was made with other settings."""
+    """The output was scanned with other settings."""
 
 
-_ENTRY = ["uri", "size_bytes", "modified"]
+def plan(request: StepRequest) -> ScanStep:
+    """The step over the listed inputs."""
+    entries = request.listing.entries if request.listing else ()
+    return ScanStep(request.dataset.catalog, request.settings.scan, entries, request.retry)
 
 
 @dataclass(frozen=True)
 class ScanStep:
-    """Scans the listed inputs that have no outcome, and fills side tables that lack a source."""
+    """Scans listed inputs without an outcome, and backfills side tables that lack a source."""
 
     catalog: Catalog
     stage: Scan
     entries: Sequence[Entry]
     retry: frozenset[str] = frozenset()
-    """Reasons of failure that get another chance."""
+    """Reasons of failure to retry."""
     name: str = "scan"
     result: str = "sources"
 
-    def todo(self) -> list[ScanItem]:
-        """New inputs first, then known sources for which a side table has nothing yet."""
-        self.check()
-        rows = self.catalog.read("sources", Source, [*_ENTRY, "reason"])
-        columns = [rows[name].to_pylist() for name in (*_ENTRY, "reason")]
-        seen = {row[:3] for row in zip(*columns, strict=True) if row[3] not in self.retry}
-        new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in seen]
-        return [ScanItem(entry) for entry in new] + self._unfilled()
+    @property
+    def tables(self) -> dict[str, type]:
+        """Clips, side tables, and `sources`, which is written last and commits the rest."""
+        return {"clips": Clip, **self.stage.side_tables, "sources": Source}
 
-    def failures_dropped(self) -> int:
-        """Outcomes that go when the step takes the tables: those that get another chance."""
-        again = self._given_another_chance()
-        if not again:
+    def todo(self) -> list[ScanItem]:
+        """New inputs first, then known sources that a side table lacks."""
+        self.check()
+        rows = self.catalog.read("sources", Source, [*_ENTRY_COLUMNS, "reason"])
+        columns = [rows[name].to_pylist() for name in (*_ENTRY_COLUMNS, "reason")]
+        done = {row[:3] for row in zip(*columns, strict=True) if row[3] not in self.retry}
+        new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in done]
+        return [ScanItem(entry) for entry in new] + self._backfill_items()
+
+    def retried(self) -> int:
+        """Failed outcomes that are dropped and retried once the step acquires the tables."""
+        uris = self._retried_uris()
+        if not uris:
             return 0
-        where = (pc.field("outcome") == "failed") & pc.field("uri").isin(sorted(again))
+        where = (pc.field("outcome") == "failed") & pc.field("uri").isin(sorted(uris))
         return len(self.catalog.read("sources", Source, ["uri"], where=where))
 
-    def _given_another_chance(self) -> set[str]:
-        """Listed inputs that failed for a reason to be tried again."""
+    def _retried_uris(self) -> set[str]:
+        """Listed inputs that failed for a reason to retry."""
         if not self.retry:
             return set()
         where = pc.field("reason").isin(sorted(self.retry))
@@ -68,45 +78,44 @@ class ScanStep:
         return set(failed) & {entry.uri for entry in self.entries}
 
     def check(self) -> None:
-        """Raises `SettingsError`: one output holds sources cut into clips in one way."""
-        used = self.catalog.values("sources", Source, "scan_digest") - {None}
-        if used - {self.stage.digest}:
+        """Raises `SettingsError` where the output was scanned with other settings."""
+        digests = self.catalog.values("sources", Source, "scan_digest")
+        if digests - {None, self.stage.digest}:
             raise SettingsError(
                 f"{self.catalog.storage.root} was scanned with other settings for shots, clip "
                 "length, frames or damage, or by an older version; scan with those, or "
                 "into another output folder"
             )
 
-    def _unfilled(self) -> list[ScanItem]:
-        """Known sources that a side table lacks, if they lie where and as they did."""
-        held = self.catalog.read("sources", Source, ["source_id"], where=pc.field("clips") > 0)
-        ids = set(held["source_id"].to_pylist())
-        lacking: dict[str, list[str]] = {}
+    def _backfill_items(self) -> list[ScanItem]:
+        """Known sources that a side table lacks, if their files are unchanged."""
+        rows = self.catalog.read("sources", Source, ["source_id"], where=pc.field("clips") > 0)
+        source_ids = set(rows["source_id"].to_pylist())
+        missing: dict[str, list[str]] = {}
         for name, record in self.stage.side_tables.items():
-            for source_id in ids - self.catalog.values(name, record, "source_id"):
-                lacking.setdefault(source_id, []).append(name)
-        if not lacking:
+            for source_id in source_ids - self.catalog.values(name, record, "source_id"):
+                missing.setdefault(source_id, []).append(name)
+        if not missing:
             return []
-        clips, sources = self._clips_of(sorted(lacking)), source_rows(self.catalog)
+        clips, sources = self._clips_by_source(sorted(missing)), source_rows(self.catalog)
         items = []
-        for source_id in sorted(lacking):
+        for source_id in sorted(missing):
             source, known = sources[source_id], tuple(clips[source_id])
             entry = entry_at(source.uri, source.extra or {})
             if (entry.size_bytes, entry.modified) != (source.size_bytes, source.modified):
                 continue
-            names = [n for n in lacking[source_id] if n != THUMBNAILS or self._pictured(known)]
+            # Two sampling intervals surely hold an analysis frame, and so give a thumbnail.
+            least_s = 2 / self.stage.sampling.fps
+            long = any(clip.end_s - clip.start_s >= least_s for clip in known)
+            names = [name for name in missing[source_id] if name != THUMBNAILS or long]
             if names:
                 items.append(ScanItem(entry, known, tuple(names), source))
         return items
 
-    def _pictured(self, clips: Sequence[Clip]) -> bool:
-        """Whether an analysis frame surely lies in one of the clips, which gives a thumbnail."""
-        return any(clip.end_s - clip.start_s >= 2 / self.stage.sampling.fps for clip in clips)
-
-    def _clips_of(self, source_ids: list[str]) -> dict[str, list[Clip]]:
+    def _clips_by_source(self, source_ids: list[str]) -> dict[str, list[Clip]]:
         rows = self.catalog.read("clips", Clip, where=pc.field("source_id").isin(source_ids))
         clips: dict[str, list[Clip]] = {source_id: [] for source_id in source_ids}
-        for clip in records.records(Clip, rows.sort_by("start_frame")):
+        for clip in records.from_table(Clip, rows.sort_by("start_frame")):
             clips[clip.source_id].append(clip)
         return clips
 
@@ -118,70 +127,64 @@ class ScanStep:
         """One source."""
         return 1
 
-    @contextlib.contextmanager
-    def ledger(self) -> Iterator[ScanLedger]:
-        """Takes the tables; `sources` is written last and announces the rest."""
-        filled: dict[str, type] = {"clips": Clip, **self.stage.side_tables}
-        with self.catalog.writer(self.name, {**filled, "sources": Source}) as writer:
-            if again := self._given_another_chance():
-                writer.drop("sources", "uri", again, also="outcome = 'failed'")
-            announced = source_rows(self.catalog)
-            for name, record in filled.items():
-                found = self.catalog.values(name, record, "source_id")
-                writer.drop(name, "source_id", found - announced.keys())
-            yield ScanLedger(self, writer, announced)
+    def ledger(self, writer: Writer) -> ScanLedger:
+        """Drops failures to retry, and rows of sources that a run cut short did not complete."""
+        if uris := self._retried_uris():
+            writer.drop("sources", "uri", uris, also="outcome = 'failed'")
+        committed = source_rows(self.catalog)
+        for name, record in self.tables.items():
+            if name != self.result:
+                source_ids = self.catalog.values(name, record, "source_id")
+                writer.drop(name, "source_id", source_ids - committed.keys())
+        return ScanLedger(self, writer, committed)
 
 
 class ScanLedger:
-    """Commits sources; of several copies of the same bytes, the clips of the first."""
+    """Commits sources; of several sources with the same bytes, the clips of the first."""
 
-    def __init__(self, step: ScanStep, writer: Writer, announced: dict[str, Source]) -> None:
+    def __init__(self, step: ScanStep, writer: Writer, committed: dict[str, Source]) -> None:
         self._step = step
         self._writer = writer
-        self._announced = announced
+        self._committed = committed
 
     def commit(self, results: Sequence[tuple[ScanItem, Done | Failed]]) -> Counter[str]:
-        """See `Ledger`. A known source that could not be watched again keeps its old outcome.
+        """See `Ledger`. A known source that cannot be backfilled keeps its outcome.
 
-        So does one whose bytes are others by now; both count as `not_filled`.
+        It counts as `not_filled`, as does one whose bytes changed.
         """
-        clips: list[pa.Table] = []
-        sides: dict[str, list[pa.Table]] = {name: [] for name in self._step.stage.side_tables}
+        tables: dict[str, list[pa.Table]] = {name: [] for name in self._step.tables}
         sources: list[Source] = []
         counts: Counter[str] = Counter()
         for item, outcome in results:
             result = _result(item, outcome)
             source = result.source
-            if item.known is None:
+            if item.known_clips is None:
                 counts[source.reason or "scanned"] += 1
-                first = self._announced.get(source.source_id or "")
-                good = source.outcome == "scanned" and first is None
-                if good:
-                    clips.append(result.clips)
-                    self._announced[source.source_id or ""] = source
+                first = self._committed.get(source.source_id or "")
+                accepted = source.outcome == "scanned" and first is None
+                if accepted:
+                    tables["clips"].append(result.clips)
+                    self._committed[source.source_id or ""] = source
                 elif source.outcome == "scanned" and first is not None:
-                    source = _as_first(source, first)
+                    source = dataclasses.replace(
+                        source,
+                        clips=first.clips,
+                        clips_digest=first.clips_digest,
+                        shots_by=first.shots_by,
+                    )
                 sources.append(source)
             else:
-                good = source.reason is None and source.source_id == item.known[0].source_id
-                counts["filled" if good else "not_filled"] += 1
-            if good:
-                for name, rows in result.sides.items():
-                    sides[name].append(rows)
-        if clips:
-            self._writer.append("clips", pa.concat_tables(clips))
-        for name, parts in sides.items():
+                same_bytes = source.source_id == item.known_clips[0].source_id
+                accepted = source.reason is None and same_bytes
+                counts["filled" if accepted else "not_filled"] += 1
+            if accepted:
+                for name, rows in result.side_rows.items():
+                    tables[name].append(rows)
+        tables["sources"].append(records.to_table(Source, sources))
+        for name, parts in tables.items():
             if parts:
                 self._writer.append(name, pa.concat_tables(parts))
-        self._writer.append("sources", records.table(Source, sources))
         return counts
-
-
-def _as_first(source: Source, first: Source) -> Source:
-    """The row of another copy of the same bytes: its clips are those of the first."""
-    return dataclasses.replace(
-        source, clips=first.clips, clips_digest=first.clips_digest, shots_by=first.shots_by
-    )
 
 
 def _result(item: ScanItem, outcome: Done | Failed) -> ScanResult:
@@ -189,7 +192,8 @@ def _result(item: ScanItem, outcome: Done | Failed) -> ScanResult:
         result: ScanResult = outcome.value
         return result
     if isinstance(outcome, Failed) and not item.entry.problem:
-        source = failed_source(item.entry, outcome.reason, outcome.detail)
+        reason, detail = outcome.reason, outcome.detail
     else:
-        source = failed_source(item.entry, "unreadable", item.entry.problem)
-    return ScanResult(source, records.table(Clip, []), {}, {})
+        reason, detail = "unreadable", item.entry.problem
+    source = source_row(item.entry, "failed", reason=reason, detail=detail)
+    return ScanResult(source, records.to_table(Clip, []), {}, {})

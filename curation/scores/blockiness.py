@@ -1,11 +1,11 @@
 """Blockiness: the edges of coding blocks that strong compression leaves.
 
-As Muijs and Kirenko (2005) do, a step between neighbouring lines is compared with the steps beside
-it: one that is larger than both is an edge. Content has such edges anywhere, coding has them every
-eight lines. The share of edges is counted for each of the eight places that a grid of eight can
-have, without the few lines that have most of them (bars, writing), over all frames of the clip; the
-highest is compared with the usual one. A picture that was scaled after it was coded has its blocks
-elsewhere, and is not found. Cost about 0.4 ms a frame of 720 lines.
+As in Muijs and Kirenko (2005), a step between neighbouring lines that is larger than the steps on
+both sides is an edge. Content has edges anywhere, coding has them every eight lines. The share of
+edges is counted at each of the eight offsets of a grid of eight, without the few lines that have
+most of them (bars, writing), over all frames of the clip; the highest is compared with the median
+of the others. A picture that was scaled after it was coded has its blocks elsewhere, and is not
+detected. Cost: about 0.4 ms a frame of 720 lines.
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, Which, field, tag
+from curation.scores.frame import (
+    AnalysisFrame,
+    Float64Array,
+    FrameScore,
+    FrameStream,
+    Row,
+    field,
+    tag,
+)
 
 _GRID = 8
 _EDGE = 2.0
 """Gray levels by which a step exceeds both of its neighbours."""
-_FLAT = 0.003
+_CHANCE_SHARE = 0.003
 """Share of edges that a picture may have by chance."""
-_LEAST = 0.015
-"""Share of edges at the highest place below which nothing can be said."""
+_MIN_EDGE_SHARE = 0.015
+"""Share of edges at the highest offset below which nothing can be said."""
 _OUTLIERS = 0.05
-"""Share of the lines at each place that does not count: those with most edges."""
-_BLOCKY = 2.35
+"""Share of the lines at each offset that does not count: those with most edges."""
+_BLOCKY_RATIO = 2.35
 
 CODINGS = {
     "clean": "No blocks of compression can be made out.",
@@ -52,7 +60,7 @@ class BlockinessScores:
         "How much the edges of coding blocks stand out.",
         high=("blocky", "Strong compression shows as blocks."),
     )
-    """Edges on the grid of 8 pixels, for one that lies elsewhere; 1 where there is no grid."""
+    """Edges on the grid of 8 pixels for each one elsewhere; 1 where there is no grid."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +69,31 @@ class Blockiness(FrameScore):
 
     group: ClassVar[str] = "blockiness"
     record: ClassVar[type[BlockinessScores]] = BlockinessScores
-    frames: ClassVar[Which] = "lines"
+    stream: ClassVar[FrameStream] = "columns"
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
-        """The share of edges at each of the eight places of the grid; NaN for a low picture."""
-        if look.luma.shape[0] < 4 * _GRID:
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
+        """The share of edges at each of the eight offsets; NaN for fewer than 32 lines."""
+        if frame.luma.shape[0] < 4 * _GRID:
             return (float("nan"),) * _GRID
-        steps = np.abs(np.diff(look.luma, axis=0))
+        steps = np.abs(np.diff(frame.luma, axis=0))
         edges = steps[1:-1] > np.maximum(steps[:-2], steps[2:]) + _EDGE
         shares = edges.mean(axis=1)
-        return tuple(_usual(shares[place::_GRID]) for place in range(_GRID))
+        return tuple(_trimmed_mean(shares[offset::_GRID]) for offset in range(_GRID))
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """The highest of the eight places against the usual one, over all frames."""
-        known = measures[~np.isnan(measures[:, 0])]
-        *rest, highest = np.sort(known.mean(axis=0)).tolist() if len(known) else [0.0] * _GRID
-        if highest < _LEAST:
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
+        """The highest of the eight offsets against the median of the others, over all frames."""
+        valid = measures[~np.isnan(measures[:, 0])]
+        *rest, highest = np.sort(valid.mean(axis=0)).tolist() if len(valid) else [0.0] * _GRID
+        if highest < _MIN_EDGE_SHARE:
             return {"coding": None, "blockiness": None}
-        ratio = (highest + _FLAT) / (float(np.median(rest)) + _FLAT)
-        return {"coding": "blocky" if ratio > _BLOCKY else "clean", "blockiness": round(ratio, 4)}
+        ratio = (highest + _CHANCE_SHARE) / (float(np.median(rest)) + _CHANCE_SHARE)
+        return {
+            "coding": "blocky" if ratio > _BLOCKY_RATIO else "clean",
+            "blockiness": round(ratio, 4),
+        }
 
 
-def _usual(shares: Floats) -> float:
-    """Mean of what is left without the largest."""
+def _trimmed_mean(shares: Float64Array) -> float:
+    """Mean without the largest."""
     outliers = max(1, round(_OUTLIERS * len(shares)))
     return float(np.sort(shares)[:-outliers].mean())

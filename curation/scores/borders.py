@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field
 
 _BAR_LEVEL = 26.0
-_LEAST_SIDE = 0.2
-_LEAST_LIT = 0.1
+_MIN_SIDE = 0.2
+_MIN_LIT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,18 @@ class BorderScores:
 
 @dataclass(frozen=True)
 class Borders(FrameScore):
-    """Finds bars that stay throughout the clip; cost about 0.1 ms a frame."""
+    """Detects bars that stay throughout the clip; cost about 0.1 ms a frame."""
 
     group: ClassVar[str] = "borders"
     record: ClassVar[type[BorderScores]] = BorderScores
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
         """The four bars of one frame; NaN if it is too dark to tell."""
-        return bars(look.luma)
+        return bar_shares(frame.luma)
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """The part of each bar that is there in every frame that is not too dark to tell."""
-        top, bottom, left, right = steady_bars(measures)
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
+        """The part of each bar that every frame has which is not too dark to tell."""
+        top, bottom, left, right = common_bars(measures)
         names = ("bar_top", "bar_bottom", "bar_left", "bar_right")
         if np.isnan(top):
             return dict.fromkeys((*names, "bars"))
@@ -60,25 +60,25 @@ class Borders(FrameScore):
         return {n: round(v, 5) for n, v in zip((*names, "bars"), values, strict=True)}
 
 
-def bars(luma: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:
+def bar_shares(luma: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:
     """Top, bottom, left and right bar of a frame as shares; NaN if it is too dark to tell.
 
-    It is where no row or column is lit, and also where only a small part is, or hardly any of it:
-    lamps in the dark are no picture between bars.
+    A frame is too dark where no row or column is lit, only a small part is, or little of that
+    part: lamps in the dark are not a picture between bars.
     """
     lit = np.asarray(luma > _BAR_LEVEL)
-    down, across = (np.flatnonzero(lit.any(axis=axis)) for axis in (1, 0))
-    if not len(down):
+    rows, columns = (np.flatnonzero(lit.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
         return (float("nan"),) * 4
     height, width = luma.shape
-    top, bottom, left, right = int(down[0]), int(down[-1]) + 1, int(across[0]), int(across[-1]) + 1
-    small = bottom - top < _LEAST_SIDE * height or right - left < _LEAST_SIDE * width
-    if small or lit[top:bottom, left:right].mean() < _LEAST_LIT:
+    top, bottom, left, right = map(int, (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
+    small = bottom - top < _MIN_SIDE * height or right - left < _MIN_SIDE * width
+    if small or lit[top:bottom, left:right].mean() < _MIN_LIT:
         return (float("nan"),) * 4
     return (top / height, 1 - bottom / height, left / width, 1 - right / width)
 
 
-def steady_bars(measures: Floats) -> tuple[float, float, float, float]:
+def common_bars(measures: Float64Array) -> tuple[float, float, float, float]:
     """The smallest of each bar over the frames [n, 4] that are not too dark; NaN if all are."""
     lit = measures[~np.isnan(measures[:, 0])]
     if not len(lit):

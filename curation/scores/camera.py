@@ -1,11 +1,11 @@
-"""How the camera moves, told apart from what moves before it.
+"""Camera motion, separated from the motion of objects.
 
 Every pair of analysis frames gives one similarity transform that most of the picture follows
 (`curation.scores.global_motion`). Shift, growth and turn are compared as speeds at the picture's
-mean distance from its middle, so that the tag names what moves the picture most. A lens that zooms
-and a camera that goes forward look alike here: both are `zoom_in`. A clip has no word where its
-camera neither stands nor clearly moves, and where too little of the picture agrees on a shake: what
-shakes may be a figure that fills the picture.
+mean distance from its middle, so that the tag names the largest motion. Zooming in and going
+forward look alike here: both are `zoom_in`. The tag is null where the camera is neither static nor
+clearly moving, and where too little of the picture agrees on a shake, which a figure that fills the
+picture may make.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, tag
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 from curation.scores.global_motion import global_motion
 
-_STILL = 0.007
+_STILL_SPEED = 0.007
 """Longest sides a second, below which nothing moves."""
 _SHAKE = 0.0075
 """Root mean square of the change of motion from pair to pair, from which the picture shakes."""
-_STANDS, _WANDERS = 0.025, 0.05
-"""Longest sides that a picture may drift to and fro in all and still stand; from which it moves."""
-_AGREED = 0.5
+_STATIC_DRIFT, _MOVING_DRIFT = 0.025, 0.05
+"""Longest sides of drift in all up to which a picture is static; from which it moves."""
+_MIN_SHAKE_INLIERS = 0.5
 """Share of the textured picture that has to follow a shake."""
-_TEXTURED = 0.85
-"""Share of the picture with something to follow, below which only standing can be told."""
+_MIN_TEXTURED = 0.85
+"""Share of the picture with texture, below which only `static` can be told."""
 _RADIUS = 0.33
 """Root mean square distance of a 16:9 picture's pixels from its middle, in longest sides."""
-_LEAST_KNOWN = 0.34
+_MIN_MATCHED = 0.34
 _INTERVAL_S = 0.25
 
 CAMERAS = {
@@ -90,72 +90,75 @@ class CameraScores:
 
 @dataclass(frozen=True)
 class Camera(FrameScore):
-    """Tells how the camera moves; cost about 4 to 9 ms a frame."""
+    """Classifies the camera's motion; cost about 4 to 9 ms a frame."""
 
     group: ClassVar[str] = "camera"
     version: ClassVar[int] = 2
     record: ClassVar[type[CameraScores]] = CameraScores
-    compares: ClassVar[bool] = True
+    compares_frames: ClassVar[bool] = True
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
-        """Shift right and down, growth, turn in radians; shares that do not follow, do, and can."""
-        motion = None if before is None else global_motion(before.luma, look.luma)
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
+        """dx, dy, log scale, rotation in radians; shares of outliers, inliers and texture."""
+        motion = None if previous is None else global_motion(previous.luma, frame.luma)
         if motion is None:
             return (float("nan"),) * 7
-        shares = (motion.apart, motion.agree, motion.textured)
-        return (motion.right, motion.down, motion.grow, motion.turn, *shares)
+        shares = (motion.outlier_share, motion.inlier_share, motion.textured_share)
+        return (motion.dx, motion.dy, motion.log_scale, motion.rotation_rad, *shares)
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """Mean speeds over the clip, and the word for them."""
-        known = ~np.isnan(measures[1:, 0])
-        if known.sum() < max(1.0, _LEAST_KNOWN * len(known)):
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
+        """Mean speeds over the clip, and the tag."""
+        pairs = measures[1:]
+        matched = ~np.isnan(pairs[:, 0])
+        if matched.sum() < max(1.0, _MIN_MATCHED * len(matched)):
             return dict.fromkeys(
                 ("camera", "pan", "tilt", "zoom", "roll", "camera_speed", "shake", "object_motion")
             )
-        steps = measures[1:, :4] * (-1, 1, 1, -1)  # of the camera: its picture goes the other way
-        felt = steps * (1, 1, _RADIUS, _RADIUS)
-        speeds = felt[known] / np.diff(times_s)[known, None]
-        agree, textured = np.median(measures[1:][known, 5:], axis=0)
-        shake = _unevenness(felt)
-        mean = speeds.mean(axis=0)
-        pan, tilt, zoom, roll = mean / (1, 1, _RADIUS, _RADIUS)
+        to_distance = (1, 1, _RADIUS, _RADIUS)
+        # The camera moves opposite to its picture.
+        steps = pairs[:, :4] * (-1, 1, 1, -1) * to_distance
+        speeds = steps[matched] / np.diff(times_s)[matched, None]
+        inliers, textured = np.median(pairs[matched, 5:], axis=0)
+        shake = _shake(steps)
+        pan, tilt, zoom, roll = speeds.mean(axis=0) / to_distance
         return {
-            "camera": _word(felt[known], speeds, shake, float(agree), float(textured)),
+            "camera": _classify(steps[matched], speeds, shake, float(inliers), float(textured)),
             "pan": round(float(pan), 5),
             "tilt": round(float(tilt), 5),
             "zoom": round(float(zoom), 5),
             "roll": round(float(np.degrees(roll)), 4),
             "camera_speed": round(float(np.linalg.norm(speeds, axis=1).mean()), 5),
             "shake": round(shake, 5),
-            "object_motion": round(float(measures[1:][known, 4].mean()), 5),
+            "object_motion": round(float(pairs[matched, 4].mean()), 5),
         }
 
 
-def _unevenness(felt: Floats) -> float:
+def _shake(steps: Float64Array) -> float:
     """Root mean square change from one pair of frames to the next, [n, 4] with NaN; 0 if n < 2."""
-    changes = np.diff(felt, axis=0)
+    changes = np.diff(steps, axis=0)
     squares = np.sort((changes[~np.isnan(changes[:, 0])] ** 2).sum(axis=1))
     # A single jerk is no shaking: the largest tenth is left out.
-    kept = squares[: max(1, len(squares) - len(squares) // 10)]
-    return float(np.sqrt(kept.mean())) if len(kept) else 0.0
+    squares = squares[: max(1, len(squares) - len(squares) // 10)]
+    return float(np.sqrt(squares.mean())) if len(squares) else 0.0
 
 
-def _word(felt: Floats, speeds: Floats, shake: float, agree: float, textured: float) -> str | None:
-    """The word for what pan, tilt, zoom and roll did from pair to pair, and how fast, [n, 4]."""
-    mean, typical = speeds.mean(axis=0), float(np.median(np.linalg.norm(speeds, axis=1)))
+def _classify(
+    steps: Float64Array, speeds: Float64Array, shake: float, inliers: float, textured: float
+) -> str | None:
+    """The tag for pan, tilt, zoom and roll from pair to pair, and their speeds, [n, 4]."""
+    norms, mean = np.linalg.norm(speeds, axis=1), speeds.mean(axis=0)
     main = int(np.abs(mean).argmax())
-    drift, usual = float(abs(mean[main])), float(abs(np.median(speeds[:, main])))
-    wandered = float(np.ptp(np.vstack([np.zeros(4), felt.cumsum(axis=0)]), axis=0).max())
-    shakes = shake > _SHAKE and shake > 1.2 * drift * _INTERVAL_S
-    slow = typical < 1.5 * _STILL
-    if slow and not shakes and drift < _STILL and wandered < _STANDS:
+    mean_speed, median_speed = float(abs(mean[main])), float(abs(np.median(speeds[:, main])))
+    drift = float(np.ptp(np.vstack([np.zeros(4), steps.cumsum(axis=0)]), axis=0).max())
+    shakes = shake > _SHAKE and shake > 1.2 * mean_speed * _INTERVAL_S
+    slow = float(np.median(norms)) < 1.5 * _STILL_SPEED
+    if slow and not shakes and mean_speed < _STILL_SPEED and drift < _STATIC_DRIFT:
         return "static"
-    if textured < _TEXTURED or (shakes and agree < _AGREED) or (slow and wandered < _WANDERS):
+    unsure = (shakes and inliers < _MIN_SHAKE_INLIERS) or (slow and drift < _MOVING_DRIFT)
+    if textured < _MIN_TEXTURED or unsure:
         return None
     if shakes:
         return "shaky"
-    overall = float(np.linalg.norm(speeds, axis=1).mean())
-    if drift < max(_STILL, 0.3 * overall) or usual < 0.5 * drift:
+    if mean_speed < max(_STILL_SPEED, 0.3 * norms.mean()) or median_speed < 0.5 * mean_speed:
         return "mixed"
     names = (("pan_left", "pan_right"), ("tilt_down", "tilt_up"), ("zoom_out", "zoom_in"))
     return "roll" if main == 3 else names[main][int(mean[main] > 0)]

@@ -1,4 +1,4 @@
-"""Running a detector in ONNX form: loading it once a process, and thinning out its boxes."""
+"""Detectors in ONNX form: loading one once a process, running it, and suppressing overlaps."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import InfrastructureError
+from curation.errors import InfrastructureError, ReelmillError
 
 Boxes = npt.NDArray[np.float32]
 """Left, top, right and bottom of each box, as shares of the picture's width and height; [n, 4]."""
 
 
-def check(weights: str) -> None:
-    """`ValueError` if the file of weights or the package that runs it is not here."""
+class MissingModelError(ReelmillError, ValueError):
+    """A score's package or file of weights is not installed here."""
+
+
+def check_weights(weights: str) -> None:
+    """Raises `MissingModelError` without the file of weights or the package that runs it."""
     if importlib.util.find_spec("onnxruntime") is None:
-        raise ValueError("onnxruntime is not installed: pip install 'reelmill[detect]'")
+        raise MissingModelError("onnxruntime is not installed: pip install 'reelmill[detect]'")
     if not Path(weights).expanduser().is_file():
-        raise ValueError(
+        raise MissingModelError(
             f"there are no weights at {weights!r}; docs/scores.md says where to get them"
         )
 
 
 @cache
 def session(weights: str) -> Any:
-    """The loaded model, on one thread; `EnvironmentFaultError` where this machine has it not."""
+    """The loaded model, on one thread; `InfrastructureError` where it cannot be loaded."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -37,9 +41,9 @@ def session(weights: str) -> Any:
     path = str(Path(weights).expanduser())
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of a class that onnxruntime keeps to itself
-        words = " ".join(str(error).split())[:300]
-        raise InfrastructureError(f"{weights} cannot be loaded: {words}") from error
+    except Exception as error:  # of a class that is private to onnxruntime
+        message = " ".join(str(error).split())[:300]
+        raise InfrastructureError(f"{weights} cannot be loaded: {message}") from error
 
 
 def run(weights: str, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
@@ -49,17 +53,20 @@ def run(weights: str, planes: npt.NDArray[np.float32]) -> list[npt.NDArray[np.fl
     return outputs
 
 
-def thinned(boxes: Boxes, scores: npt.NDArray[np.float32], overlap: float = 0.45) -> list[int]:
-    """Indices of the boxes to keep, best first: none covers a better one by more than `overlap`.
+def non_max_suppression(
+    boxes: Boxes, scores: npt.NDArray[np.float32], max_iou: float = 0.45
+) -> list[int]:
+    """Indices of the boxes to keep, by falling score (greedy non-maximum suppression).
 
-    Overlap is area in common over area together, 0–1 (greedy non-maximum suppression).
+    A box is dropped if its intersection over union with a better one exceeds `max_iou`, 0–1.
     """
     kept: list[int] = []
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     for index in np.argsort(-scores, kind="stable").tolist():
         low = np.maximum(boxes[index, :2], boxes[kept, :2])
         high = np.minimum(boxes[index, 2:], boxes[kept, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        if not (shared > overlap * (areas[index] + areas[kept] - shared)).any():
+        intersection = np.prod(np.maximum(high - low, 0), axis=1)
+        union = areas[index] + areas[kept] - intersection
+        if not (intersection > max_iou * union).any():
             kept.append(index)
     return kept

@@ -1,13 +1,11 @@
-"""How light the picture is."""
+"""Exposure: how light the picture is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, mean_or_none
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, mean_or_none
 
 _BLACK = 20.0
 _WHITE = 248.0
@@ -52,9 +50,9 @@ class Exposure(FrameScore):
     group: ClassVar[str] = "exposure"
     record: ClassVar[type[ExposureScores]] = ExposureScores
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
-        """The shares of black and white, mean, and spread."""
-        luma = look.luma
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
+        """The shares of black and white, mean, and standard deviation."""
+        luma = frame.luma
         return (
             float((luma < _BLACK).mean()),
             float((luma > _WHITE).mean()),
@@ -62,8 +60,7 @@ class Exposure(FrameScore):
             float(luma.std()) / 255,
         )
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
         """Means over the clip."""
         names = ("black_share", "white_share", "brightness", "contrast")
-        columns = np.hsplit(measures, 4)
-        return {n: mean_or_none(c[:, 0]) for n, c in zip(names, columns, strict=True)}
+        return {n: mean_or_none(column) for n, column in zip(names, measures.T, strict=True)}

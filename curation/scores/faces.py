@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from curation.scores import detector
-from curation.scores.frame import AnalysisFrame, ClipScore, Floats, Row, field
+from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class FaceScores:
         low=("few_faces", "Fewer faces are seen than the policy asks for."),
         high=("faces", "More faces are seen than the policy allows."),
     )
-    """Most faces in one of the frames that were looked at."""
+    """Most faces in one of the sampled frames."""
     face_share: float | None = field(
         "How much of the picture the largest face takes up.",
         high=("large_face", "A face takes up too much of the picture."),
@@ -41,37 +41,36 @@ class Faces(ClipScore):
     weights: str
     """The ONNX file, such as version-RFB-320.onnx."""
     threshold: float = 0.9
-    """How sure the detector has to be, 0–1."""
+    """Least confidence of the detector, 0–1."""
     group: ClassVar[str] = "faces"
     record: ClassVar[type[FaceScores]] = FaceScores
 
     def __post_init__(self) -> None:
-        """`ValueError` if the weights are not here."""
-        detector.check(self.weights)
+        """Raises `MissingModelError` without the weights."""
+        detector.check_weights(self.weights)
 
     def load(self) -> None:
         """Loads the detector."""
         detector.session(self.weights)
 
-    def boxes(self, look: AnalysisFrame) -> detector.Boxes:
-        """Where the faces are, the surest first."""
-        height, width = (
-            int(size) for size in detector.session(self.weights).get_inputs()[0].shape[2:]
-        )
-        picture = Image.fromarray(look.rgb).resize((width, height), Image.Resampling.BILINEAR)
+    def detect(self, frame: AnalysisFrame) -> detector.Boxes:
+        """Boxes of the faces, by falling confidence."""
+        height, width = map(int, detector.session(self.weights).get_inputs()[0].shape[2:])
+        picture = Image.fromarray(frame.rgb).resize((width, height), Image.Resampling.BILINEAR)
         planes = np.asarray(
             (np.asarray(picture).transpose(2, 0, 1)[None] - 127.0) / 128, np.float32
         )
         scores, boxes = (output[0] for output in detector.run(self.weights, planes))
-        sure = scores[:, 1] > self.threshold
-        found = np.clip(boxes[sure], 0, 1)
-        return np.asarray(found[detector.thinned(found, scores[sure, 1], 0.3)], np.float32)
+        confident = scores[:, 1] > self.threshold
+        boxes = np.clip(boxes[confident], 0, 1)
+        best = detector.non_max_suppression(boxes, scores[confident, 1], 0.3)
+        return np.asarray(boxes[best], np.float32)
 
-    def describe(self, looks: Sequence[AnalysisFrame], times_s: Floats) -> Row:
-        """The most of the frames."""
-        found = [self.boxes(look) for look in looks]
-        areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).max(initial=0.0) for boxes in found]
+    def describe(self, frames: Sequence[AnalysisFrame], times_s: Float64Array) -> Row:
+        """The most faces and the largest face of any of the frames."""
+        detections = [self.detect(frame) for frame in frames]
+        areas = [np.prod(b[:, 2:] - b[:, :2], axis=1).max(initial=0.0) for b in detections]
         return {
-            "faces": float(max(len(boxes) for boxes in found)),
+            "faces": float(max(map(len, detections))),
             "face_share": round(float(max(areas)), 5),
         }

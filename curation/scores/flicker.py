@@ -1,9 +1,9 @@
-"""Light that flickers, and frames that repeat: seen in every frame, at 48×27.
+"""Flickering light and repeated frames, from every frame at 48×27.
 
-Lamps on mains power, old film and strobe lights change how light the whole picture is from frame to
-frame, faster than four frames a second can show. The common change is the median, over a grid, of
-the change of log luma, so that things which move do not count; flicker is how far a frame lies from
-the line between its neighbours. Cost about 0.05 ms a frame.
+Lamps on mains power, old film and strobe lights change the brightness of the whole picture from
+frame to frame, faster than four frames a second can show. The common change is the median, over a
+grid, of the change of log luma, so that moving things do not count; flicker is how far a frame is
+from the line between its neighbours. Cost: about 0.05 ms a frame.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, Which, field
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, FrameStream, Row, field
 
 _GRID = 3
 """Pixels of 48×27 on a side of a cell: 16×9 cells."""
-_DARKEST = 8.0
+_MIN_LUMA = 8.0
 _REPEATS, _MOVES = 0.35, 1.0
 """Mean change in gray levels below which a frame repeats the one before; above which it moves."""
 _NEARBY_S = 0.34
@@ -49,41 +50,42 @@ class Flicker(FrameScore):
 
     group: ClassVar[str] = "flicker"
     record: ClassVar[type[FlickerScores]] = FlickerScores
-    compares: ClassVar[bool] = True
-    frames: ClassVar[Which] = "all"
+    compares_frames: ClassVar[bool] = True
+    stream: ClassVar[FrameStream] = "lowres"
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
         """The common change of log luma since the frame before, and the mean change in levels."""
-        if before is None:
+        if previous is None:
             return (float("nan"),) * 2
-        now, then = (_cells(each.luma) for each in (look, before))
-        lit = np.minimum(now, then) > _DARKEST
-        common = float(np.median(np.log(now[lit] / then[lit]))) if lit.sum() > 8 else 0.0
-        return (common, float(np.abs(look.luma - before.luma).mean()))
+        cells, previous_cells = _cell_means(frame.luma), _cell_means(previous.luma)
+        lit = np.minimum(cells, previous_cells) > _MIN_LUMA
+        change = np.log(cells[lit] / previous_cells[lit])
+        common = float(np.median(change)) if lit.sum() > 8 else 0.0
+        return (common, float(np.abs(frame.luma - previous.luma).mean()))
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """The upper quartile of the flicker, so that a lone flash is none; and the repeats."""
-        known = measures[~np.isnan(measures[:, 0])]
-        if not len(known):
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
+        """The upper quartile of the flicker, so that one flash does not count; and the repeats."""
+        valid = measures[~np.isnan(measures[:, 0])]
+        if not len(valid):
             return {"flicker": None, "stutter": None}
-        bends = np.abs(np.diff(known[:, 0])) / 2
+        bends = np.abs(np.diff(valid[:, 0])) / 2
         flicker = float(np.percentile(bends, 75)) if len(bends) else 0.0
         return {
             "flicker": round(flicker, 5),
-            "stutter": round(_stutter(known[:, 1], times_s[-len(known) :]), 5),
+            "stutter": round(_stutter(valid[:, 1], times_s[-len(valid) :]), 5),
         }
 
 
-def _stutter(changes: Floats, times_s: Floats) -> float:
+def _stutter(changes: Float64Array, times_s: Float64Array) -> float:
     """Share of the frames that repeat though something moves shortly before or after."""
     moves = times_s[changes > _MOVES]
     nearest = np.searchsorted(moves, times_s)
     padded = np.concatenate([[-np.inf], moves, [np.inf]])
-    away = np.minimum(times_s - padded[nearest], padded[nearest + 1] - times_s)
-    return float(((changes < _REPEATS) & (away < _NEARBY_S)).mean())
+    distance_s = np.minimum(times_s - padded[nearest], padded[nearest + 1] - times_s)
+    return float(((changes < _REPEATS) & (distance_s < _NEARBY_S)).mean())
 
 
-def _cells(luma: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Floats:
+def _cell_means(luma: npt.NDArray[np.float32]) -> Float64Array:
     rows, columns = (size // _GRID for size in luma.shape)
-    cut = luma[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID)
-    return np.asarray(cut.mean(axis=(1, 3)), np.float64)
+    cells = luma[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID)
+    return np.asarray(cells.mean(axis=(1, 3)), np.float64)

@@ -1,11 +1,11 @@
-"""How the whole picture moved between two analysis frames: shift, growth and turn.
+"""Global motion between two analysis frames: shift, scale and rotation.
 
-A quarter of a second lies between two frames, so motion may be large. Two pictures of at most 160
+Two frames are a quarter of a second apart, so motion may be large. Two pictures of at most 160
 pixels are compared by phase correlation (Kuglin and Hines 1975): once as a whole, which proposes
 large shifts, and then in overlapping blocks of 32×32, which gives each textured block a shift of
 its own to a fraction of a pixel. A similarity transform that most blocks agree on is found by
 sample consensus (Fischler and Bolles 1981) over fixed pairs of blocks, so that it repeats, and then
-fitted to those that agree. The rest, what moves by itself, is told apart. Cost about 3 ms a pair.
+fitted to its inliers. Outliers are what moves by itself. Cost: about 3 ms a pair.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.borders import bars
+from curation.scores.borders import bar_shares
+from curation.scores.frame import Float64Array
 
 Plane = npt.NDArray[np.float32]
-Complex = npt.NDArray[np.complex128]
+Points = npt.NDArray[np.complex128]
+"""Points or shifts as x + yi, in pixels; x to the right, y down."""
 
 _SIDE = 160
 _BLOCK = 32
 _STRIDE = 16
 _SOFTNESS = 0.16
 """Width of the low pass on the correlation, in cycles a pixel."""
-_TEXTURE = 2.5
+_MIN_TEXTURE = 2.5
 """Standard deviation in gray levels from which a block is textured."""
-_CLEAR = 0.2
+_MIN_PEAK = 0.2
 """Height of a correlation peak, of 1, from which it counts."""
-_NEAR = 0.8
-"""Pixels by which a block may miss the transform that it follows."""
-_LEAST_BLOCKS = 4
-_LEAST_AGREE = 0.25
-_ENOUGH = 0.7
+_TOLERANCE = 0.8
+"""Pixels by which an inlier may miss the transform."""
+_MIN_BLOCKS = 4
+_MIN_INLIERS = 0.25
+_ENOUGH_INLIERS = 0.7
 """Share of the blocks from which no other start is tried."""
 _SURROUNDED = 0.03
 """Share of the picture from which black on all four sides leaves no background to follow."""
@@ -46,37 +48,51 @@ _SURROUNDED = 0.03
 class GlobalMotion:
     """A similarity transform from one frame to the next, in shares of the longest side."""
 
-    right: float
+    dx: float
     """How far the content moved to the right."""
-    down: float
+    dy: float
     """How far it moved down."""
-    grow: float
+    log_scale: float
     """Natural logarithm of the factor by which it grew."""
-    turn: float
+    rotation_rad: float
     """Angle by which it turned clockwise, in radians."""
-    agree: float
+    inlier_share: float
     """Share of the textured blocks that follow, 0–1."""
-    apart: float
+    outlier_share: float
     """Share of the textured blocks that clearly move otherwise, 0–1."""
-    textured: float
+    textured_share: float
     """Share of the blocks that are textured, 0–1."""
 
 
-def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
-    """The motion from one frame to the next, luma [height, width]; None where none can be told.
+@dataclass(frozen=True)
+class _Fit:
+    """z → factor · z + shift, with z from the picture's middle."""
 
-    What is seen before black on all four sides may move by itself.
+    factor: complex
+    shift: complex
+    support: float
+    inlier_share: float
+    outlier_share: float
+
+
+_NO_FIT = _Fit(1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
+    """The motion between two frames of luma [height, width]; None where it cannot be told.
+
+    It cannot before black on all four sides, where the content may move by itself.
     """
-    shares = np.nan_to_num(np.fmin(bars(before), bars(after)))
-    if shares.min() > _SURROUNDED:
+    bars = np.nan_to_num(np.fmin(bar_shares(before), bar_shares(after)))
+    if bars.min() > _SURROUNDED:
         return None
-    first, second = (_small(_inside(luma, shares)) for luma in (before, after))
+    first, second = (_shrink(_crop(luma, bars)) for luma in (before, after))
     if min(first.shape) < _BLOCK:
         return None
-    best = _NOTHING
+    best = _NO_FIT
     for shift in _proposals(first, second):
         best = max(best, _fit(first, second, shift), key=lambda fit: fit.support)
-        if best.agree > _ENOUGH:
+        if best.inlier_share > _ENOUGH_INLIERS:
             break
     if best.support == 0:
         return None
@@ -86,60 +102,46 @@ def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
         best.shift.imag / side,
         float(np.log(abs(best.factor))),
         float(np.angle(best.factor)),
-        best.agree,
-        best.apart,
-        float(_textured(_blocks(first)[0]).mean()),
+        best.inlier_share,
+        best.outlier_share,
+        float(_is_textured(_blocks(first)[0]).mean()),
     )
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """z → factor · z + shift, with z from the picture's middle, x right and y down."""
-
-    factor: complex
-    shift: complex
-    support: float
-    agree: float
-    apart: float
-
-
-_NOTHING = _Fit(1.0, 0.0, 0.0, 0.0, 0.0)
-
-
-def _inside(luma: Plane, shares: npt.NDArray[np.float64]) -> Plane:
-    """What lies inside the bars that both frames have: their edge stands still whatever moves."""
+def _crop(luma: Plane, bars: Float64Array) -> Plane:
+    """The picture inside the bars that both frames have: their edges never move."""
     height, width = luma.shape
-    top, bottom, left, right = (shares * (height, height, width, width)).round().astype(int)
+    top, bottom, left, right = (bars * (height, height, width, width)).round().astype(int)
     return luma[top : height - bottom, left : width - right]
 
 
-def _small(luma: Plane) -> Plane:
-    """The mean over squares, so that the longest side has about 160 pixels."""
+def _shrink(luma: Plane) -> Plane:
+    """Means over squares, so that the longest side has about 160 pixels."""
     step = max(1, round(max(luma.shape) / _SIDE))
     height, width = (size // step for size in luma.shape)
-    cut = luma[: height * step, : width * step].reshape(height, step, width, step)
-    return np.asarray(cut.mean(axis=(1, 3)), np.float32)
+    squares = luma[: height * step, : width * step].reshape(height, step, width, step)
+    return np.asarray(squares.mean(axis=(1, 3)), np.float32)
 
 
 def _proposals(first: Plane, second: Plane) -> Iterator[tuple[int, int]]:
-    """Shifts (right, down) to start from: none, and the two that the pictures as a whole suggest.
+    """Shifts (dx, dy) to start from: none, and the two highest peaks of the whole pictures.
 
-    Blocks find what remains up to a third of their size, so only far ones are worth a start.
+    Blocks find what remains up to a third of their size, so only distant ones are worth a start.
     """
     yield 0, 0
     surface = _correlation(first[None], second[None])[0]
     height, width = surface.shape
-    found = [(0, 0)]
+    shifts = [(0, 0)]
     for _ in range(2):
         row, column = divmod(int(surface.argmax()), width)
-        down = row if row < height / 2 else row - height
-        right = column if column < width / 2 else column - width
+        dy = row if row < height / 2 else row - height
+        dx = column if column < width / 2 else column - width
         rows, columns = np.arange(row - 4, row + 5), np.arange(column - 4, column + 5)
         surface[np.ix_(rows % height, columns % width)] = -1
-        far = min(max(abs(right - x), abs(down - y)) for x, y in found) > 3
-        if far and height - abs(down) >= _BLOCK and width - abs(right) >= _BLOCK:
-            found.append((right, down))
-            yield right, down
+        distant = min(max(abs(dx - x), abs(dy - y)) for x, y in shifts) > 3
+        if distant and height - abs(dy) >= _BLOCK and width - abs(dx) >= _BLOCK:
+            shifts.append((dx, dy))
+            yield dx, dy
 
 
 def _correlation(first: Plane, second: Plane) -> Plane:
@@ -166,107 +168,109 @@ def _window(shape: tuple[int, int]) -> Plane:
 
 @cache
 def _low_pass(shape: tuple[int, int]) -> Plane:
-    down, right = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
-    passed = np.exp(-(down**2 + right**2) / (2 * _SOFTNESS**2))
-    return np.asarray(passed / np.fft.irfft2(passed, s=shape).max(), np.float32)
+    fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
+    gain = np.exp(-(fy**2 + fx**2) / (2 * _SOFTNESS**2))
+    return np.asarray(gain / np.fft.irfft2(gain, s=shape).max(), np.float32)
 
 
 def _fit(first: Plane, second: Plane, start: tuple[int, int]) -> _Fit:
     """The transform that most blocks follow, if their contents moved by about `start`."""
-    right, down = start
+    dx, dy = start
     height, width = first.shape
-    here = first[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
-    there = second[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
-    blocks, places = _blocks(here)
-    textured = _textured(blocks)
-    if textured.sum() < _LEAST_BLOCKS:
-        return _NOTHING
-    corner = complex(max(0, -right), max(0, -down))
-    places = places[textured] + corner - complex(width - 1, height - 1) / 2
-    moved, clear = _peaks(_correlation(blocks[textured], _blocks(there)[0][textured]))
-    known = clear > _CLEAR
-    if known.sum() < _LEAST_BLOCKS:
-        return _NOTHING
-    count = int(textured.sum())
-    return _agreed(places[known], moved[known] + complex(right, down), clear[known], count)
+    source = first[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
+    target = second[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
+    blocks, centres = _blocks(source)
+    textured = _is_textured(blocks)
+    if textured.sum() < _MIN_BLOCKS:
+        return _NO_FIT
+    corner = complex(max(0, -dx), max(0, -dy))
+    centres = centres[textured] + corner - complex(width - 1, height - 1) / 2
+    shifts, heights = _peaks(_correlation(blocks[textured], _blocks(target)[0][textured]))
+    clear = heights > _MIN_PEAK
+    if clear.sum() < _MIN_BLOCKS:
+        return _NO_FIT
+    shifts = shifts[clear] + complex(dx, dy)
+    return _consensus(centres[clear], shifts, heights[clear], int(textured.sum()))
 
 
-def _blocks(picture: Plane) -> tuple[Plane, Complex]:
-    """Blocks [n, 32, 32] that overlap by half, and their middles as x + yi."""
+def _blocks(picture: Plane) -> tuple[Plane, Points]:
+    """Blocks [n, 32, 32] that overlap by half, and their centres."""
     windows = np.lib.stride_tricks.sliding_window_view(picture, (_BLOCK, _BLOCK))
-    taken = windows[::_STRIDE, ::_STRIDE]
-    rows, columns = taken.shape[:2]
-    middle = (_BLOCK - 1) / 2
-    y, x = np.mgrid[0:rows, 0:columns] * _STRIDE + middle
-    return taken.reshape(-1, _BLOCK, _BLOCK), (x + 1j * y).ravel()
+    blocks = windows[::_STRIDE, ::_STRIDE]
+    rows, columns = blocks.shape[:2]
+    y, x = np.mgrid[0:rows, 0:columns] * _STRIDE + (_BLOCK - 1) / 2
+    return blocks.reshape(-1, _BLOCK, _BLOCK), (x + 1j * y).ravel()
 
 
-def _textured(blocks: Plane) -> npt.NDArray[np.bool_]:
-    """Which blocks [n, 32, 32] have something to follow."""
-    return np.asarray(blocks.std(axis=(1, 2)) > _TEXTURE)
+def _is_textured(blocks: Plane) -> npt.NDArray[np.bool_]:
+    """Which blocks [n, 32, 32] have texture to follow."""
+    return np.asarray(blocks.std(axis=(1, 2)) > _MIN_TEXTURE)
 
 
-def _peaks(surfaces: Plane) -> tuple[Complex, npt.NDArray[np.float64]]:
-    """Where each correlation surface [n, 32, 32] peaks, as x + yi, and how high."""
-    every = np.arange(len(surfaces))
+def _peaks(surfaces: Plane) -> tuple[Points, Float64Array]:
+    """Position and height of the peak of each correlation surface [n, 32, 32]."""
+    indices = np.arange(len(surfaces))
     rows, columns = np.divmod(surfaces.reshape(len(surfaces), -1).argmax(axis=1), _BLOCK)
 
-    def at(down: int, right: int) -> npt.NDArray[np.float64]:
-        value = surfaces[every, (rows + down) % _BLOCK, (columns + right) % _BLOCK]
+    def value_at(dy: int, dx: int) -> Float64Array:
+        value = surfaces[indices, (rows + dy) % _BLOCK, (columns + dx) % _BLOCK]
         return np.asarray(np.maximum(value, 1e-4), np.float64)
 
-    def finer(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Any:
-        below, above = np.log(at(0, 0) / low), np.log(at(0, 0) / high)
+    def subpixel(low: Float64Array, high: Float64Array) -> Any:
+        below, above = np.log(heights / low), np.log(heights / high)
         return np.clip((below - above) / (2 * np.maximum(below + above, 1e-6)), -0.5, 0.5)
 
+    heights = value_at(0, 0)
     signed_rows, signed_columns = (
         (p + _BLOCK // 2) % _BLOCK - _BLOCK // 2 for p in (rows, columns)
     )
-    x = signed_columns + finer(at(0, -1), at(0, 1))
-    y = signed_rows + finer(at(-1, 0), at(1, 0))
-    return x + 1j * y, at(0, 0)
+    x = signed_columns + subpixel(value_at(0, -1), value_at(0, 1))
+    y = signed_rows + subpixel(value_at(-1, 0), value_at(1, 0))
+    return x + 1j * y, heights
 
 
-def _agreed(places: Complex, moved: Complex, clear: npt.NDArray[np.float64], count: int) -> _Fit:
-    """Sample consensus over pairs of blocks, then least squares over those that agree."""
-    targets = places + moved
-    one, two = _pairs(len(places))
-    apart = places[one] - places[two]
-    factors = np.where(np.abs(apart) > _BLOCK, (targets[one] - targets[two]) / (apart + 1e-9), 1.0)
+def _consensus(centres: Points, shifts: Points, heights: Float64Array, count: int) -> _Fit:
+    """Sample consensus over pairs of blocks, then least squares over the inliers."""
+    targets = centres + shifts
+    one, two = _pairs(len(centres))
+    base = centres[one] - centres[two]
+    factors = np.where(np.abs(base) > _BLOCK, (targets[one] - targets[two]) / (base + 1e-9), 1.0)
     factors = np.where(np.abs(np.abs(factors) - 1) < 0.3, factors, 1.0)
-    shifts = targets[one] - factors * places[one]
-    missed = np.abs(factors[:, None] * places + shifts[:, None] - targets)
-    best = int(((missed < _NEAR) * clear).sum(axis=1).argmax())
-    factor, shift, follows = factors[best], shifts[best], missed[best] < _NEAR
+    offsets = targets[one] - factors * centres[one]
+    residuals = np.abs(factors[:, None] * centres + offsets[:, None] - targets)
+    best = int(((residuals < _TOLERANCE) * heights).sum(axis=1).argmax())
+    factor, shift, inliers = factors[best], offsets[best], residuals[best] < _TOLERANCE
     for _ in range(3):
-        if follows.sum() < 2:
+        if inliers.sum() < 2:
             break
-        factor, shift = _least_squares(places[follows], targets[follows], clear[follows])
-        follows = np.abs(factor * places + shift - targets) < _NEAR
-    agree = float(follows.sum()) / count
-    if follows.sum() < _LEAST_BLOCKS or agree < _LEAST_AGREE:
-        return _NOTHING
-    away = (np.abs(factor * places + shift - targets) > 2 * _NEAR) & (clear > 1.5 * _CLEAR)
-    support = float((follows * clear).sum())
-    return _Fit(complex(factor), complex(shift), support, agree, float(away.sum()) / count)
+        factor, shift = _least_squares(centres[inliers], targets[inliers], heights[inliers])
+        inliers = np.abs(factor * centres + shift - targets) < _TOLERANCE
+    inlier_share = float(inliers.sum()) / count
+    if inliers.sum() < _MIN_BLOCKS or inlier_share < _MIN_INLIERS:
+        return _NO_FIT
+    residual = np.abs(factor * centres + shift - targets)
+    outliers = (residual > 2 * _TOLERANCE) & (heights > 1.5 * _MIN_PEAK)
+    support = float((inliers * heights).sum())
+    outlier_share = float(outliers.sum()) / count
+    return _Fit(complex(factor), complex(shift), support, inlier_share, outlier_share)
 
 
 @cache
 def _pairs(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """At most 300 pairs of different blocks, spread evenly over all of them."""
     one, two = np.triu_indices(count, 1)
-    taken = np.unique(np.linspace(0, len(one) - 1, min(300, len(one))).astype(int))
-    return one[taken], two[taken]
+    chosen = np.unique(np.linspace(0, len(one) - 1, min(300, len(one))).astype(int))
+    return one[chosen], two[chosen]
 
 
 def _least_squares(
-    places: Complex, targets: Complex, weights: npt.NDArray[np.float64]
+    points: Points, targets: Points, weights: Float64Array
 ) -> tuple[complex, complex]:
-    """The similarity transform that takes places to targets with the least squared error."""
+    """Factor and shift of the similarity transform with the least squared error."""
     total = weights.sum()
-    middle, goal = (places * weights).sum() / total, (targets * weights).sum() / total
-    spread = (weights * np.abs(places - middle) ** 2).sum()
+    centre, target = (points * weights).sum() / total, (targets * weights).sum() / total
+    spread = (weights * np.abs(points - centre) ** 2).sum()
     if spread < 1e-6:
-        return 1.0, complex(goal - middle)
-    factor = (weights * np.conj(places - middle) * (targets - goal)).sum() / spread
-    return complex(factor), complex(goal - factor * middle)
+        return 1.0, complex(target - centre)
+    factor = (weights * np.conj(points - centre) * (targets - target)).sum() / spread
+    return complex(factor), complex(target - factor * centre)

@@ -1,10 +1,10 @@
 """How bright the picture is, in words: dark, dim or bright.
 
-The words say nothing of the hour, the weather or the place: a night street under lamps can be as
-bright as a room by day. A frame is judged by its median pixel and by its lightest fifth, without
-black bars, so that a few lamps do not make a dark picture bright. A clip has a word if three
-quarters of its frames have it; what lies between dim and bright, as most pictures do, and what
-changes midway, has none.
+The tag does not depend on the time of day, the weather or the place: a night street under lamps can
+be as bright as a room by day. A frame is classified by its median pixel and by its lightest fifth,
+without black bars, so that a few lamps do not make a dark picture bright. A clip has a tag if three
+quarters of its frames have it; most pictures are between dim and bright and have none, nor have
+clips that change midway.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.scores.borders import bars
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, tag
+from curation.scores.borders import bar_shares
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 
 LIGHTS = {
     "dark": "Nearly all of the picture is dark.",
@@ -26,7 +26,7 @@ _DARK, _DARK_HIGH = 0.12, 0.4
 """Median and 80th percentile of luma below which a frame is dark."""
 _DIM, _DIM_HIGH = 0.27, 0.45
 _BRIGHT = 0.55
-_MOST = 0.75
+_MIN_FRAMES = 0.75
 """Share of the frames that a word has to hold for."""
 
 
@@ -50,26 +50,26 @@ class LightScores:
 
 @dataclass(frozen=True)
 class Light(FrameScore):
-    """Tells dark, dim and bright pictures; cost about 0.3 ms a frame."""
+    """Classifies dark, dim and bright pictures; cost about 0.3 ms a frame."""
 
     group: ClassVar[str] = "light"
     version: ClassVar[int] = 2
     record: ClassVar[type[LightScores]] = LightScores
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
         """Median and 80th percentile of luma inside the bars, 0–1."""
-        shares = np.nan_to_num(bars(look.luma))
-        height, width = look.luma.shape
+        shares = np.nan_to_num(bar_shares(frame.luma))
+        height, width = frame.luma.shape
         top, bottom, left, right = np.multiply(shares, (height, height, width, width)).astype(int)
-        inside = look.luma[top : height - bottom : 2, left : width - right : 2]
-        middle, high = np.percentile(inside, (50, 80)) / 255
-        return (float(middle), float(high))
+        inside = frame.luma[top : height - bottom : 2, left : width - right : 2]
+        median, high = np.percentile(inside, (50, 80)) / 255
+        return (float(median), float(high))
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
-        """The word for most frames, and the median of their medians."""
-        middle, high = measures.T
-        dark = (middle < _DARK) & (high < _DARK_HIGH)
-        dim = dark | ((middle < _DIM) & (high < _DIM_HIGH))
-        holds = {"dark": dark, "dim": dim, "bright": middle > _BRIGHT}
-        word = next((word for word, frames in holds.items() if frames.mean() >= _MOST), None)
-        return {"light": word, "median_luma": round(float(np.median(middle)), 5)}
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
+        """The tag of most frames, and the median of their medians."""
+        median, high = measures.T
+        dark = (median < _DARK) & (high < _DARK_HIGH)
+        dim = dark | ((median < _DIM) & (high < _DIM_HIGH))
+        tags = {"dark": dark, "dim": dim, "bright": median > _BRIGHT}
+        word = next((word for word, frames in tags.items() if frames.mean() >= _MIN_FRAMES), None)
+        return {"light": word, "median_luma": round(float(np.median(median)), 5)}

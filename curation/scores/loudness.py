@@ -1,4 +1,4 @@
-"""How loud the sound is, and how much of the clip is silent.
+"""Loudness of the sound, and the share of silence.
 
 Integrated loudness of EBU R128 (ITU-R BS.1770-5): blocks of 0.4 s, one each tenth of a second, of
 K-weighted sound on all channels; blocks below −70 LUFS do not count, nor those more than 10 LU
@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import Floats, Row, SoundScore, field, tag
+from curation.scores.frame import Float64Array, Row, SoundScore, field, tag
 
 _RATE = 16_000
 _STEP = 1_600
@@ -63,32 +63,30 @@ class Loudness(SoundScore):
     record: ClassVar[type[LoudnessScores]] = LoudnessScores
     step_s: ClassVar[float] = _STEP / _RATE
 
-    def measure(self, samples: npt.NDArray[np.float32]) -> Floats:
+    def measure(self, samples: npt.NDArray[np.float32]) -> Float64Array:
         """Level of each tenth of a second in dB of full scale."""
-        steps = -(-len(samples) // _STEP)
-        padded = np.pad(samples.astype(np.float64), (0, steps * _STEP - len(samples)))
-        power = (padded.reshape(steps, _STEP) ** 2).mean(axis=1)
+        padded = np.pad(samples.astype(np.float64), (0, -len(samples) % _STEP))
+        power = (padded.reshape(-1, _STEP) ** 2).mean(axis=1)
         return np.asarray(10 * np.log10(np.maximum(power, 1e-12)))[:, None]
 
-    def summarise(self, measures: Floats, loudness: Floats) -> Row:
+    def summarise(self, measures: Float64Array, loudness: Float64Array) -> Row:
         """Gated mean of the loudness, and the share of silence."""
         silence = float((measures[:, 0] < _SILENT_DB).mean())
         return {
             "sound": "silent" if silence >= _SILENT_SHARE else "audible",
-            "loudness": integrated(loudness),
+            "loudness": integrated_loudness(loudness),
             "silence_share": round(silence, 5),
         }
 
 
-def integrated(momentary: Floats) -> float | None:
+def integrated_loudness(momentary: Float64Array) -> float | None:
     """Integrated loudness in LUFS of momentary values [n]; None where all are below the gate."""
     loud = momentary[momentary > _GATE]  # NaN is not
     if not len(loud):
         return None
-    loud = loud[loud > _mean(loud) + _RELATIVE]
-    return round(_mean(loud), 2)
+    loud = loud[loud > _mean_power_lufs(loud) + _RELATIVE]
+    return round(_mean_power_lufs(loud), 2)
 
 
-def _mean(loudness: Floats) -> float:
-    """The loudness of the mean power."""
+def _mean_power_lufs(loudness: Float64Array) -> float:
     return float(10 * np.log10((10 ** (loudness / 10)).mean()))

@@ -1,4 +1,4 @@
-"""How much moves.
+"""Motion: how much of the picture changes.
 
 Luma is averaged over blocks of 8×8 pixels, so that noise and grain cancel, and compared with the
 frame a quarter of a second earlier. A block moves when it changed by more than 2.5 levels of 255.
@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field, mean_or_none
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, mean_or_none
 
 _BLOCK = 8
-_MOVED = 2.5
-_STILL = 0.002
+_MOVING_LEVELS = 2.5
+_STILL_SHARE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +51,34 @@ class Motion(FrameScore):
 
     group: ClassVar[str] = "motion"
     record: ClassVar[type[MotionScores]] = MotionScores
-    compares: ClassVar[bool] = True
+    compares_frames: ClassVar[bool] = True
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
-        """The share of blocks that changed since the frame before."""
-        if before is None:
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
+        """The share of blocks that changed since the previous frame."""
+        if previous is None:
             return (float("nan"),)
-        change = np.abs(_blocks(look.luma) - _blocks(before.luma))
-        return (float((change > _MOVED).mean()),)
+        change = np.abs(_block_means(frame.luma) - _block_means(previous.luma))
+        return (float((change > _MOVING_LEVELS).mean()),)
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
         """Means over the clip, and the longest still stretch."""
         changed = measures[:, 0]
-        still = changed < _STILL
-        longest = since = 0.0
-        for index in range(1, len(changed)):
-            since = since + float(times_s[index] - times_s[index - 1]) if still[index] else 0.0
-            longest = max(longest, since)
-        known = ~np.isnan(changed)
+        still = changed < _STILL_SHARE
+        longest_s = current_s = 0.0
+        for index, step_s in enumerate(np.diff(times_s).tolist(), 1):
+            current_s = current_s + step_s if still[index] else 0.0
+            longest_s = max(longest_s, current_s)
+        valid = ~np.isnan(changed)
         return {
-            "still_share": mean_or_none(still[known].astype(np.float64)),
-            "longest_still_s": round(longest, 3) if known.any() else None,
+            "still_share": mean_or_none(still[valid].astype(np.float64)),
+            "longest_still_s": round(longest_s, 3) if valid.any() else None,
             "motion": mean_or_none(changed),
         }
 
 
-def _blocks(luma: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _block_means(luma: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Means over 8×8 blocks; a picture smaller than one block is one block."""
     rows, columns = (max(1, size // _BLOCK) for size in luma.shape)
     height, width = min(luma.shape[0], rows * _BLOCK), min(luma.shape[1], columns * _BLOCK)
-    cut = luma[:height, :width].reshape(rows, height // rows, columns, width // columns)
-    return np.asarray(cut.mean(axis=(1, 3)), np.float32)
+    blocks = luma[:height, :width].reshape(rows, height // rows, columns, width // columns)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)

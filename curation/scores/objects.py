@@ -1,8 +1,8 @@
 """People, vehicles, animals and other things, by a YOLOX detector (Ge et al. 2021) in ONNX form.
 
-It knows the 80 classes of COCO (Lin et al. 2014). Its raw output is one row for each place of three
-grids of 8, 16 and 32 pixels: a box relative to the place, how surely a thing is there, and how
-surely it is of each class.
+It knows the 80 classes of COCO (Lin et al. 2014). Its raw output is one row for each cell of three
+grids of 8, 16 and 32 pixels: a box relative to the cell, the confidence that there is an object,
+and that it is of each class.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores import detector
-from curation.scores.frame import AnalysisFrame, ClipScore, Floats, Row, field
+from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
 
 CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
@@ -49,7 +49,7 @@ class ObjectScores:
         low=("few_people", "Fewer people are seen than the policy asks for."),
         high=("people", "More people are seen than the policy allows."),
     )
-    """In half of the frames that were looked at there are at least so many."""
+    """In half of the sampled frames there are at least so many."""
     vehicles: float | None = field(
         "How many vehicles are seen.",
         low=("few_vehicles", "Fewer vehicles are seen than the policy asks for."),
@@ -74,52 +74,53 @@ class Objects(ClipScore):
     weights: str
     """The ONNX file, such as yolox_nano.onnx."""
     threshold: float = 0.4
-    """How sure the detector has to be, 0–1."""
+    """Least confidence of the detector, 0–1."""
     group: ClassVar[str] = "objects"
     record: ClassVar[type[ObjectScores]] = ObjectScores
 
     def __post_init__(self) -> None:
-        """`ValueError` if the weights are not here."""
-        detector.check(self.weights)
+        """Raises `MissingModelError` without the weights."""
+        detector.check_weights(self.weights)
 
     def load(self) -> None:
         """Loads the detector."""
         detector.session(self.weights)
 
-    def found(self, look: AnalysisFrame) -> tuple[detector.Boxes, npt.NDArray[np.int64]]:
-        """The things' boxes and classes, the surest first."""
+    def detect(self, frame: AnalysisFrame) -> tuple[detector.Boxes, npt.NDArray[np.int64]]:
+        """Boxes and classes of the objects, by falling confidence."""
         side = int(detector.session(self.weights).get_inputs()[0].shape[2])
-        planes, share = _padded(look.rgb, side)
+        planes, share = _padded(frame.rgb, side)
         rows = detector.run(self.weights, planes)[0][0]
-        sure = rows[:, 4:5] * rows[:, 5:]
-        classes, best = sure.argmax(axis=1), sure.max(axis=1)
-        kept = best > self.threshold
-        places, steps = _grid(side)
-        middle = (rows[kept, :2] + places[kept]) * steps[kept] / side
-        half = np.exp(rows[kept, 2:4]) * steps[kept] / side / 2
-        boxes = np.concatenate([middle - half, middle + half], axis=1) / np.tile(share, 2)
+        confidence = rows[:, 4:5] * rows[:, 5:]
+        confident = confidence.max(axis=1) > self.threshold
+        rows, confidence = rows[confident], confidence[confident]
+        classes = confidence.argmax(axis=1)
+        cells, strides = (array[confident] for array in _grid(side))
+        centre = (rows[:, :2] + cells) * strides / side
+        half = np.exp(rows[:, 2:4]) * strides / side / 2
+        boxes = np.concatenate([centre - half, centre + half], axis=1) / np.tile(share, 2)
         boxes = np.asarray(np.clip(boxes, 0, 1), np.float32)
-        # Classes lie apart, so that a rider does not hide the bicycle.
-        order = detector.thinned(boxes + 2.0 * classes[kept, None].astype(np.float32), best[kept])
-        return np.asarray(boxes[order], np.float32), np.asarray(classes[kept][order], np.int64)
+        # An offset for each class, so that a rider does not suppress the bicycle.
+        offset_boxes = boxes + 2.0 * classes[:, None].astype(np.float32)
+        order = detector.non_max_suppression(offset_boxes, confidence.max(axis=1))
+        return np.asarray(boxes[order], np.float32), np.asarray(classes[order], np.int64)
 
-    def describe(self, looks: Sequence[AnalysisFrame], times_s: Floats) -> Row:
-        """Counts of the middle frame, and the names of what stays."""
-        seen = [np.bincount(self.found(look)[1], minlength=len(CLASSES)) for look in looks]
-        counts = np.stack(seen)
+    def describe(self, frames: Sequence[AnalysisFrame], times_s: Float64Array) -> Row:
+        """Upper median of the counts, and the classes in half of the frames."""
+        counts = np.stack([np.bincount(self.detect(f)[1], minlength=len(CLASSES)) for f in frames])
         groups = {
-            name: float(np.percentile(counts[:, part].sum(axis=1), 50, method="higher"))
-            for name, part in _GROUPS.items()
+            name: float(np.percentile(counts[:, classes].sum(axis=1), 50, method="higher"))
+            for name, classes in _GROUPS.items()
         }
-        often = (counts > 0).mean(axis=0)
-        names = [CLASSES[i] for i in np.argsort(-often, kind="stable") if often[i] >= 0.5]
+        presence = (counts > 0).mean(axis=0)
+        names = [CLASSES[i] for i in np.argsort(-presence, kind="stable") if presence[i] >= 0.5]
         return {**groups, "objects": ", ".join(names)}
 
 
 def _padded(
     rgb: npt.NDArray[np.uint8], side: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The picture in the upper left of a gray square, BGR [1, 3, side, side]; its share of it."""
+    """The picture in the upper left of a gray square, BGR [1, 3, side, side], and its shares."""
     height, width = rgb.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -132,11 +133,11 @@ def _padded(
 
 @cache
 def _grid(side: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """For each row of the output its place as (x, y) in its grid, and the grid's step in pixels."""
-    places, steps = [], []
-    for step in (8, 16, 32):
-        count = side // step
+    """For each row of the output its cell (x, y) in its grid, and the grid's stride in pixels."""
+    cells, strides = [], []
+    for stride in (8, 16, 32):
+        count = side // stride
         y, x = np.mgrid[0:count, 0:count]
-        places.append(np.stack([x.ravel(), y.ravel()], axis=1))
-        steps.append(np.full((count * count, 1), step, np.float32))
-    return np.asarray(np.concatenate(places), np.float32), np.concatenate(steps)
+        cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
+        strides.append(np.full((count * count, 1), stride, np.float32))
+    return np.asarray(np.concatenate(cells), np.float32), np.concatenate(strides)

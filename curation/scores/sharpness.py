@@ -1,10 +1,9 @@
-"""How sharp the picture is.
+"""Sharpness: how crisp edges are.
 
-The no-reference blur measure of Crété-Roffet et al. (2007): blur the picture once more and see how
-much of the variation between neighbouring pixels goes away. A sharp picture loses most of it, a
-blurred one little. It hardly depends on contrast, and flat areas do not count. Half a
-gray level of each loss is rounding: if it counted, the steps of a very smooth slope would look
-sharp.
+The no-reference blur measure of Crété-Roffet et al. (2007): blur the picture once more and measure
+how much of the variation between neighbouring pixels is lost. A sharp picture loses most of it, a
+blurred one little. It hardly depends on contrast, and flat areas do not count. Half a gray level of
+each loss is rounding: if it counted, the steps of a very smooth slope would look sharp.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Floats, FrameScore, Row, field
+from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field
 
 _TAPS = 9
 _ROUNDING = 0.5
@@ -44,20 +43,19 @@ class Sharpness(FrameScore):
     group: ClassVar[str] = "sharpness"
     record: ClassVar[type[SharpnessScores]] = SharpnessScores
 
-    def measure(self, look: AnalysisFrame, before: AnalysisFrame | None) -> tuple[float, ...]:
+    def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
         """1 − blur of one frame; NaN if it is flat or smaller than the blur."""
-        if min(look.luma.shape) <= _TAPS:
+        if min(frame.luma.shape) <= _TAPS:
             return (float("nan"),)
-        lost = [_kept_variation(look.luma), _kept_variation(look.luma.T)]
-        return (1.0 - max(lost),)
+        return (1.0 - max(_remaining_variation(frame.luma), _remaining_variation(frame.luma.T)),)
 
-    def summarise(self, measures: Floats, times_s: Floats) -> Row:
+    def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
         """The median frame."""
-        known = measures[~np.isnan(measures[:, 0]), 0]
-        return {"sharpness": round(float(np.median(known)), 5) if len(known) else None}
+        valid = measures[~np.isnan(measures[:, 0]), 0]
+        return {"sharpness": round(float(np.median(valid)), 5) if len(valid) else None}
 
 
-def _kept_variation(luma: npt.NDArray[np.float32]) -> float:
+def _remaining_variation(luma: npt.NDArray[np.float32]) -> float:
     """Share of the variation along the rows that a 9-tap box blur leaves; NaN if there is none."""
     sums = np.cumsum(np.pad(luma, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
     blurred = (sums[:, _TAPS:] - sums[:, :-_TAPS]) / _TAPS

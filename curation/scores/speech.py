@@ -1,7 +1,7 @@
 """Speech, by Silero's voice activity detector (github.com/snakers4/silero-vad, MIT, ONNX form).
 
-Its package carries the weights. It hears 32 ms of 16 kHz mono at a time and says how likely there
-is speech. Cost: about 5 ms of CPU for a second of sound.
+Its package carries the weights. It classifies 32 ms of 16 kHz mono at a time. Cost: about 5 ms of
+CPU for a second of sound.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from curation.errors import InfrastructureError
 from curation.scores import detector
-from curation.scores.frame import Floats, Row, SoundScore, field, tag
+from curation.scores.detector import MissingModelError
+from curation.scores.frame import Float64Array, Row, SoundScore, field, tag
 
 _FRAME, _CONTEXT = 512, 64
-_LEAST_S = 0.5
+_MIN_SPEECH_S = 0.5
 
 VOICES = {
     "speech": "Somebody speaks.",
@@ -52,48 +53,50 @@ class SpeechScores:
 
 @dataclass(frozen=True)
 class Speech(SoundScore):
-    """Finds speech."""
+    """Detects speech."""
 
     threshold: float = 0.5
-    """How sure the detector has to be, 0–1."""
+    """Least probability of speech, 0–1."""
     group: ClassVar[str] = "speech"
     record: ClassVar[type[SpeechScores]] = SpeechScores
     step_s: ClassVar[float] = _FRAME / 16_000
 
     def __post_init__(self) -> None:
-        """`ValueError` without the packages."""
+        """Raises `MissingModelError` without the packages."""
         for package in ("onnxruntime", "silero_vad"):
             if importlib.util.find_spec(package) is None:
-                raise ValueError(f"{package} is not installed: pip install 'reelmill[speech]'")
+                raise MissingModelError(
+                    f"{package} is not installed: pip install 'reelmill[speech]'"
+                )
 
     def load(self) -> None:
-        """Loads the detector; `EnvironmentFaultError` where this machine has it not."""
+        """Loads the detector; `InfrastructureError` where this machine has none."""
         _session()
 
-    def measure(self, samples: npt.NDArray[np.float32]) -> Floats:
-        """How likely each 32 ms are speech, 0–1."""
+    def measure(self, samples: npt.NDArray[np.float32]) -> Float64Array:
+        """Probability of speech in each 32 ms, 0–1."""
         frames = -(-len(samples) // _FRAME)
         padded = np.pad(samples, (_CONTEXT, frames * _FRAME - len(samples)))
         state = np.zeros((2, 1, 128), np.float32)
-        rate, session, likely = np.array(16_000, np.int64), _session(), np.empty((frames, 1))
+        rate, session, speech = np.array(16_000, np.int64), _session(), np.empty((frames, 1))
         for index in range(frames):
-            heard = padded[None, index * _FRAME : (index + 1) * _FRAME + _CONTEXT]
-            sure, state = session.run(None, {"input": heard, "state": state, "sr": rate})
-            likely[index] = sure[0, 0]
-        return likely
+            chunk = padded[None, index * _FRAME : (index + 1) * _FRAME + _CONTEXT]
+            probability, state = session.run(None, {"input": chunk, "state": state, "sr": rate})
+            speech[index] = probability[0, 0]
+        return speech
 
-    def summarise(self, measures: Floats, loudness: Floats) -> Row:
+    def summarise(self, measures: Float64Array, loudness: Float64Array) -> Row:
         """The share of the frames that are speech."""
-        spoken = measures[:, 0] > self.threshold
-        share = float(spoken.mean())
-        speaks = spoken.sum() * self.step_s >= _LEAST_S and share >= 0.1
-        return {"voice": "speech" if speaks else "none", "speech_share": round(share, 5)}
+        speech = measures[:, 0] > self.threshold
+        share = float(speech.mean())
+        enough = speech.sum() * self.step_s >= _MIN_SPEECH_S and share >= 0.1
+        return {"voice": "speech" if enough else "none", "speech_share": round(share, 5)}
 
 
 @cache
 def _session() -> Any:
     """The loaded model, found without importing its package, which would load torch."""
-    found = importlib.util.find_spec("silero_vad")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or spec.origin is None:
         raise InfrastructureError("silero_vad is missing: pip install 'reelmill[speech]'")
-    return detector.session(str(Path(found.origin).parent / "data" / "silero_vad.onnx"))
+    return detector.session(str(Path(spec.origin).parent / "data" / "silero_vad.onnx"))
