@@ -1,7 +1,7 @@
 """Captions of clips, from measured facts or by a model, each captioner in a table of its own.
 
 `FactsCaption` needs no model; `VlmCaption` loads one here; `ApiCaption` asks a server. The last two
-can also write another table's captions anew. To add a captioner: one file with a class as in
+can also rewrite another table's captions. To add a captioner: one file with a class as in
 `curation.caption.base`, and a line in `CAPTIONERS`.
 """
 

@@ -1,8 +1,8 @@
-"""What a captioner is: a stage that takes clips, as much of each as it reads, and gives captions.
+"""The contract of a captioner: a stage that turns clips into captions.
 
 A captioner is a frozen dataclass whose fields are its settings. It names its table by what decides
-the words, so that other settings fill another table, and says what it wants to know of a clip: its
-measured facts, its frames, or captions that another captioner wrote.
+the text, so that other settings fill another table, and declares what it reads of a clip: the
+measured facts, the frames, or captions by another captioner.
 """
 
 from __future__ import annotations
@@ -13,36 +13,38 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from curation.catalog import Catalog
-from curation.lineage import MadeFrom
+from curation.errors import ReelmillError
+from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip
-from curation.render.rendered_clip import ClipFile
+from curation.render.rendered_clip import RenderedClip
 from curation.stage import Failed, Needs
 
 Reads = Literal["facts", "frames", "captions"]
 
 
+class CaptionerError(ReelmillError, ValueError):
+    """A setting that cannot be used, or a model or package that is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaptionClip:
-    """A clip, and as much of it as its captioner reads."""
+    """A clip, with as much of it as its captioner reads."""
 
     clip_id: str
-    """The clip."""
     source_id: str
-    """Its source."""
     start_frame: int
     """First frame, counted in the source."""
     end_frame: int
     """End frame, exclusive."""
-    seconds: float
-    """How long it is."""
+    duration_s: float
     facts: Mapping[str, Any] | None = None
     """Its row with all scores, for a captioner that reads facts."""
-    file: ClipFile | None = None
+    file: RenderedClip | None = None
     """Its rendered file, for one that reads frames."""
     captions: tuple[str, ...] = ()
-    """What another captioner says of its windows, in order, for one that reads captions."""
-    made_from: MadeFrom = field(default_factory=MadeFrom)
+    """Captions of its windows in order, for one that reads captions."""
+    origin: RenderOrigin = field(default_factory=RenderOrigin)
     """Which render the file is, for one that reads frames."""
 
     @property
@@ -60,19 +62,19 @@ class CaptionBatch:
     clips: tuple[CaptionClip, ...]
     """In a fixed order."""
     limits: Limits = field(default_factory=Limits)
-    """What the decoder of clips that are no files of their own may use."""
+    """Of the sandboxed decoder, for clips without a file of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionedBatch:
-    """What one batch gave."""
+    """The result of one batch."""
 
     clips: list[CaptionedClip] = field(default_factory=list)
-    """The outcome of each clip about which something is decided."""
+    """One outcome for each decided clip."""
     captions: list[Caption] = field(default_factory=list)
-    """Their captions, without model, prompt and render, which the table's owner adds."""
-    waiting: list[str] = field(default_factory=list)
-    """What kept each clip about which nothing is decided; it waits for another run."""
+    """Their captions, without model, prompt and render, which the ledger adds."""
+    deferred: list[str] = field(default_factory=list)
+    """For each undecided clip, why it is left for another run."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,11 @@ class Identity:
     """What wrote a table's captions; the same in each of its rows."""
 
     model: str | None = None
-    """The model, as it was asked for."""
+    """The model's name as configured."""
     model_digest: str | None = None
     """sha256 over its files."""
     prompt_digest: str | None = None
-    """Of everything that it was told beside the clip."""
+    """Of all prompt templates."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +98,27 @@ class Budget:
     tokens: int | None = None
     """Tokens read and written; null for any number."""
 
-    def pays_for(self, spent: tuple[int, int], price: tuple[int, int], count: int) -> int:
-        """How many more items it pays for when so much is spent, requests and tokens.
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether it bounds nothing."""
+        return self.requests is None and self.tokens is None
 
-        `count` items before them have cost `price`; at least one is paid for by whatever is left
-        where nothing is known of the price yet.
+    def affordable(self, spent: tuple[int, int], price: tuple[int, int], count: int) -> int:
+        """How many more items the rest pays for, at the mean price so far.
+
+        `spent` and `price` are requests and tokens: `spent` of all runs, `price` of the last
+        `count` items. Where these cost nothing, the whole rest is the number of items.
         """
-        paid = []
-        for limit, gone, cost in zip((self.requests, self.tokens), spent, price, strict=True):
+        counts = []
+        for limit, used, cost in zip((self.requests, self.tokens), spent, price, strict=True):
             if limit is not None:
-                left = max(0, limit - gone)
-                paid.append(left * count // cost if cost else left)
-        return min(paid, default=sys.maxsize)
+                remaining = max(0, limit - used)
+                counts.append(remaining * count // cost if cost else remaining)
+        return min(counts, default=sys.maxsize)
 
 
 class Captioner(Protocol):
-    """The stage of captioning, with what its step has to know of it."""
+    """The captioning stage, with what its step needs to know of it."""
 
     version: ClassVar[int]
 
@@ -121,15 +128,15 @@ class Captioner(Protocol):
 
     @property
     def reads(self) -> Reads:
-        """What it wants to know of a clip."""
+        """What it reads of a clip."""
 
     @property
     def rewrite(self) -> str:
-        """For one that reads captions: the table that they are in."""
+        """For one that reads captions: their table."""
 
     @property
-    def together(self) -> int:
-        """Clips to a batch."""
+    def batch_size(self) -> int:
+        """Clips per batch."""
 
     @property
     def budget(self) -> Budget:
@@ -137,31 +144,27 @@ class Captioner(Protocol):
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """By question, from which certainty on the answer counts as yes; 0.5 where none is said."""
+        """By question, the confidence from which the answer counts as yes; 0.5 by default."""
 
     @property
     def questions(self) -> Mapping[str, str]:
         """Yes-or-no questions by name."""
 
     def table(self, catalog: Catalog) -> str:
-        """Names the captions by what decides them, but for the renders that it reads frames of.
+        """Names the captions by all that decides them, except the renders.
 
-        `curation.caption.step.table_name` makes the table's name of it. Raises `ValueError` for
-        settings that cannot be used.
+        `curation.caption.step.table_name` makes the table's name of it. Raises `CaptionerError`.
         """
 
     def identity(self) -> Identity:
         """What writes the captions."""
 
     def setup(self) -> Callable[[CaptionBatch], CaptionedBatch]:
-        """Loads what it needs, and returns the work."""
+        """Loads what the work needs, and returns the work."""
 
 
-def captioned(
-    clip: CaptionClip,
-    captions: list[Caption],
-    *,
-    requests: int = 0,
+def captioned_row(
+    clip: CaptionClip, captions: list[Caption], *, requests: int = 0
 ) -> CaptionedClip:
     """The outcome of a clip that has captions."""
     return CaptionedClip(
@@ -172,11 +175,11 @@ def captioned(
         requests=requests,
         tokens_in=sum(caption.tokens_in or 0 for caption in captions),
         tokens_out=sum(caption.tokens_out or 0 for caption in captions),
-        **asdict(clip.made_from),
+        **asdict(clip.origin),
     )
 
 
-def failed(
+def failed_row(
     clip: CaptionClip,
     outcome: Failed,
     *,
@@ -194,5 +197,5 @@ def failed(
         requests=requests,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
-        **asdict(clip.made_from),
+        **asdict(clip.origin),
     )

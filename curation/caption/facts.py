@@ -1,10 +1,9 @@
 """A caption made of measured facts: plain words for what the scores say, no model.
 
-What was not measured is not spoken of, and what was measured is not said where the measure is often
-wrong: docs/captions.md counts how often each word is. Brightness says nothing of the hour or the
-place, and a camera that turns looks like one that moves aside, so that neither is claimed. The same
-facts stand beside the sentence as fields, so that
-nobody has to read them out of the words again.
+A fact without a measurement is left out, and so is one whose measure is often wrong:
+docs/captions.md counts how often each word is. Brightness says nothing of the time of day or the
+place, and a camera that turns looks like one that moves aside, so neither is claimed. The facts are
+also stored as fields, so that nobody has to parse the sentence.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from curation.caption.base import (
     CaptionedBatch,
     Identity,
     Reads,
-    captioned,
+    captioned_row,
 )
 from curation.catalog import Catalog
 from curation.records import Caption
@@ -42,32 +41,32 @@ _CAMERA = {
 }
 _KIND = {"screen": "recorded screen or slide", "still": "still picture"}
 _LIGHT = {"dark": "dark", "dim": "dim", "bright": "bright"}
-_COUNTED = {"people": ("person", "people"), "vehicles": ("vehicle", "vehicles"),
-            "animals": ("animal", "animals"), "faces": ("face", "faces")}  # fmt: skip
-_MOST_WORDS = 12
+_COUNTS = {"people": ("person", "people"), "vehicles": ("vehicle", "vehicles"),
+           "animals": ("animal", "animals"), "faces": ("face", "faces")}  # fmt: skip
+_MAX_SCREEN_WORDS = 12
 
 
 @dataclass(frozen=True)
 class FactsCaption:
-    """Says in one sentence what was measured of a clip."""
+    """States in one sentence what was measured of a clip."""
 
     version: ClassVar[int] = 2
     reads: ClassVar[Reads] = "facts"
     rewrite: ClassVar[str] = ""
-    together: ClassVar[int] = 1000
+    batch_size: ClassVar[int] = 1000
     budget: ClassVar[Budget] = Budget()
     questions: ClassVar[Mapping[str, str]] = {}
     thresholds: ClassVar[Mapping[str, float]] = {}
 
     @property
     def needs(self) -> Needs:
-        """Next to nothing."""
+        """A core and little memory."""
         return Needs(cpus=1.0, memory_mb=256)
 
     def table(self, catalog: Catalog) -> str:
-        """By the scores that there are: one that is added later says more, in another table."""
-        decides = json.dumps([self.version, catalog.names("scores")])
-        return f"facts-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
+        """By the tables of scores: a score that is added later fills another table."""
+        content = json.dumps([self.version, catalog.names("scores")])
+        return f"facts-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def identity(self) -> Identity:
         """No model."""
@@ -75,11 +74,11 @@ class FactsCaption:
 
     def setup(self) -> Callable[[CaptionBatch], CaptionedBatch]:
         """Nothing to load."""
-        return _captioned
+        return _caption_batch
 
 
-def _captioned(batch: CaptionBatch) -> CaptionedBatch:
-    made = CaptionedBatch()
+def _caption_batch(batch: CaptionBatch) -> CaptionedBatch:
+    result = CaptionedBatch()
     for clip in batch.clips:
         facts = clip_facts(clip.facts or {})
         caption = Caption(
@@ -90,41 +89,44 @@ def _captioned(batch: CaptionBatch) -> CaptionedBatch:
             end_frame=clip.end_frame,
             answers=json.dumps(facts, ensure_ascii=False),
         )
-        made.captions.append(caption)
-        made.clips.append(captioned(clip, [caption]))
-    return made
+        result.captions.append(caption)
+        result.clips.append(captioned_row(clip, [caption]))
+    return result
 
 
 def facts_caption(clip: Mapping[str, Any]) -> str:
-    """One sentence from a clip's row with its scores; says nothing of what was not measured."""
+    """One sentence from a clip's row with its scores."""
     return sentence(clip_facts(clip))
 
 
 def clip_facts(clip: Mapping[str, Any]) -> dict[str, Any]:
-    """What the row of a clip with its scores says, in the words of a caption; only what it says."""
+    """The facts in a clip's row with its scores, in words; those without a value are left out."""
+    width, height = clip["width"], clip["height"]
     facts: dict[str, Any] = {
         "duration_s": round(clip["end_s"] - clip["start_s"], 1),
-        "format": _format(clip["width"], clip["height"]),
+        "format": "portrait" if height > width else "square" if height == width else "landscape",
     }
-    for name, words in _WORDS.items():
-        value = clip.get(name[1])
-        if value is not None and (said := words(value)):
-            facts[name[0]] = said
+    for fact, (column, phrase_for) in _PHRASES.items():
+        value = clip.get(column)
+        if value is not None and (phrase := phrase_for(value)):
+            facts[fact] = phrase
     if "kind" in facts:  # no camera filmed it
         facts.pop("camera", None)
-    counts = {n: round(clip[n]) for n in _COUNTED if clip.get(n) is not None}
+    counts = {name: round(clip[name]) for name in _COUNTS if clip.get(name) is not None}
     return facts | counts
 
 
 def sentence(facts: Mapping[str, Any]) -> str:
     """Facts as one sentence."""
-    looks = " and ".join(facts[name] for name in ("brightness", "focus") if name in facts)
-    text = " ".join(filter(None, ["A", looks, facts.get("kind", "clip")]))
+    look = " and ".join(facts[name] for name in ("brightness", "focus") if name in facts)
+    text = " ".join(filter(None, ["A", look, facts.get("kind", "clip")]))
     text += f" of {facts['duration_s']:.1f} seconds"
     parts = [facts[name] for name in ("motion", "camera", "corner") if name in facts]
-    parts += [_number(facts[name], *words) for name, words in _COUNTED.items() if facts.get(name)]
+    for name, (singular, plural) in _COUNTS.items():
+        if count := facts.get(name):
+            parts.append(f"one {singular}" if count == 1 else f"{count} {plural}")
     if parts:
-        text += f" with {_listed(parts)}"
+        text += " with " + " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
     text += f", in {facts['format']} format"
     if "objects" in facts:
         text += f", in view: {facts['objects']}"
@@ -133,39 +135,26 @@ def sentence(facts: Mapping[str, Any]) -> str:
     return text + "."
 
 
-def _number(count: int, one: str, many: str) -> str:
-    return f"one {one}" if count == 1 else f"{count} {many}"
+def _level(levels: tuple[tuple[float, str | None], ...], highest: str, value: float) -> str | None:
+    return next((phrase for bound, phrase in levels if value < bound), highest)
 
 
-def _listed(parts: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-
-
-def _step(levels: tuple[tuple[float, str | None], ...], above: str, value: float) -> str | None:
-    return next((word for bound, word in levels if value < bound), above)
-
-
-def _shown(text: str) -> str:
+def _screen_text(text: str) -> str:
     words = text.split()
-    return " ".join(words[:_MOST_WORDS]) + (" …" if len(words) > _MOST_WORDS else "")
-
-
-def _format(width: int, height: int) -> str:
-    return "portrait" if height > width else ("square" if height == width else "landscape")
+    return " ".join(words[:_MAX_SCREEN_WORDS]) + (" …" if len(words) > _MAX_SCREEN_WORDS else "")
 
 
 # A picture whose subject alone is in focus lies between the two.
 _FOCUS = ((0.25, "blurred"), (0.65, None))
 _MOTION = ((0.01, "hardly any motion"), (0.15, "a little motion"), (0.5, "motion"))
-_WORDS: dict[tuple[str, str], Callable[[Any], str | None]] = {
-    ("brightness", "light"): _LIGHT.get,
-    ("focus", "sharpness"): functools.partial(_step, _FOCUS, "sharp"),
-    ("motion", "motion"): functools.partial(_step, _MOTION, "motion all over the picture"),
-    ("camera", "camera"): _CAMERA.get,
-    ("kind", "kind"): _KIND.get,
-    ("objects", "objects"): str,
-    ("corner", "corner_text"): lambda there: "writing that stays in a corner" if there else None,
-    ("text", "screen_words"): _shown,
+_PHRASES: dict[str, tuple[str, Callable[[Any], str | None]]] = {
+    "brightness": ("light", _LIGHT.get),
+    "focus": ("sharpness", functools.partial(_level, _FOCUS, "sharp")),
+    "motion": ("motion", functools.partial(_level, _MOTION, "motion all over the picture")),
+    "camera": ("camera", _CAMERA.get),
+    "kind": ("kind", _KIND.get),
+    "objects": ("objects", str),
+    "corner": ("corner_text", lambda value: "writing that stays in a corner" if value else None),
+    "text": ("screen_words", _screen_text),
 }
-"""By the name of the fact and of the column that it is taken from, the words for a value."""
+"""By fact, the column that it is taken from and the phrase for a value."""

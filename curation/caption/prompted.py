@@ -1,4 +1,4 @@
-"""What all captioners that ask a model have in common: what is shown, what is asked, how much."""
+"""What all captioners that prompt a model share: settings, prompts, table name, caption rows."""
 
 from __future__ import annotations
 
@@ -9,127 +9,132 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from curation.caption.base import CaptionClip, Reads
-from curation.caption.prompt import Prompt
-from curation.caption.windows import Seen, seen
+from curation.caption.base import CaptionClip, CaptionerError, Reads
+from curation.caption.prompt import PromptTemplates
+from curation.caption.windows import FrameWindow, frame_windows
 from curation.media.sandbox import Limits
 from curation.records import Caption
 
-_CLOSING = re.compile(r"(?<=[.!?…])[\"”’)\]]*(?=\s|$)")
-_THOUGHT = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”’)\]]*(?=\s|$)")
+_THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
+_QUESTION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Describing:
-    """Settings of a captioner that asks a model."""
+class PromptedCaptioner:
+    """Settings of a captioner that prompts a model."""
 
     version: ClassVar[int] = 1
 
     model: str = ""
     """Which model: a folder or a name on the hub, or a name that the server knows."""
-    use: str = "general"
-    """Which template of words: general, driving, robotics."""
+    domain: str = "general"
+    """Which prompt template: general, driving, robotics."""
     length: str = "medium"
-    """How much it is to say: short, medium, long."""
+    """Length of the caption: short, medium, long."""
     prompt: str = ""
-    """Words of one's own in place of the template, with `{pictures}`, `{seconds}`, `{captions}`."""
+    """Prompt in place of the template, with `{pictures}`, `{seconds}`, `{captions}`."""
     questions: dict[str, str] = field(default_factory=dict)
     """Yes-or-no questions by name, answered beside each caption."""
     thresholds: dict[str, float] = field(default_factory=dict)
-    """From which certainty on an answer counts as yes, by question; 0.5 where none is said."""
+    """By question, the confidence from which an answer counts as yes; 0.5 by default."""
     frames: int = 8
-    """Pictures of a window, at most."""
+    """Frames of a window, at most."""
     window_s: float | None = None
     """Longest window in seconds; null for one window a clip."""
     longest_side: int = 448
-    """Pictures shrink to this many pixels; none is enlarged."""
+    """Frames shrink to this many pixels; none is enlarged."""
     rewrite: str = ""
-    """Table of captions to write anew, such as `facts-1a2b3c4d`; empty to look at the frames."""
+    """Table of captions to rewrite, such as `facts-1a2b3c4d`; empty to read the frames."""
     max_tokens: int = 512
     """Longest caption, in tokens."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be asked."""
-        self.words  # noqa: B018  which checks its own
+        """Raises `CaptionerError` for settings that cannot be used."""
+        self.templates  # noqa: B018  which checks its own
         if self.frames < 1 or self.longest_side < 16 or self.max_tokens < 1:
-            raise ValueError("needs a frame, a longest side of 16 pixels and a token, or more")
+            raise CaptionerError("needs a frame, a longest side of 16 pixels and a token, or more")
         if self.rewrite and self.questions:
-            raise ValueError("questions are about frames; ask them where captions are first made")
+            raise CaptionerError(
+                "questions are about frames; ask them where captions are first made"
+            )
         for name in self.questions:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"question {name!r} needs a name of small letters, digits and _")
+            if not _QUESTION_NAME.fullmatch(name):
+                raise CaptionerError(
+                    f"question {name!r} needs a name of small letters, digits and _"
+                )
         for name, bound in self.thresholds.items():
             if name not in self.questions or not 0 <= bound <= 1:
-                raise ValueError(f"threshold {name!r}: {bound} needs a question and to be 0–1")
+                raise CaptionerError(f"threshold {name!r}: {bound} needs a question and to be 0–1")
 
     @property
-    def words(self) -> Prompt:
-        """What the model is told."""
-        return Prompt.of(
-            self.use, self.length, self.prompt, self.questions, rewrites=bool(self.rewrite)
+    def templates(self) -> PromptTemplates:
+        """The prompts."""
+        return PromptTemplates.of(
+            self.domain, self.length, self.prompt, self.questions, rewrite=bool(self.rewrite)
         )
 
     @property
     def reads(self) -> Reads:
-        """Frames, or the captions that are to be written anew."""
+        """Frames, or the captions to rewrite."""
         return "captions" if self.rewrite else "frames"
 
-    def named(self, model: str | None, *more: Any) -> str:
-        """The table's name: the model's, and a digest of all that decides the words.
+    def model_table(self, model_key: str | None, *settings: Any) -> str:
+        """Names the table by the model, and a digest of all that decides the text.
 
-        `model` is what tells the model from others: a digest of its files, or its name.
+        `model_key` identifies the model: a digest of its files, or its name. `settings` are those
+        of a subclass.
         """
         if not self.model:
-            raise ValueError(f"{type(self).__name__} needs to be told which model")
-        if self.rewrite:
-            shown: list[Any] = [self.rewrite]
-        else:
-            shown = [self.frames, self.window_s, self.longest_side]
-        decides = [self.version, model, self.words.digest, shown, self.max_tokens, *more]
-        told = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
+            raise CaptionerError(
+                f"{type(self).__name__} needs a model: set {type(self).__name__}.model"
+            )
+        inputs = [self.rewrite] if self.rewrite else [self.frames, self.window_s, self.longest_side]
+        prompts = self.templates.digest
+        content = [self.version, model_key, prompts, inputs, self.max_tokens, *settings]
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
         name = re.sub(r"[^a-z0-9.]+", "-", self.model.rstrip("/").rsplit("/", 1)[-1].lower())
-        return f"{name.strip('-.') or 'model'}-{told}"
+        return f"{name.strip('-.') or 'model'}-{digest}"
 
-    def shown(self, clip: CaptionClip, limits: Limits) -> Iterator[Seen]:
-        """What the model is shown of a clip, window by window."""
-        return seen(clip, self.frames, self.window_s, self.longest_side, limits)
+    def windows(self, clip: CaptionClip, limits: Limits) -> Iterator[FrameWindow]:
+        """The model's inputs for a clip, window by window."""
+        return frame_windows(clip, self.frames, self.window_s, self.longest_side, limits)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model said of one window."""
+class WindowCaption:
+    """A model's caption of one window."""
 
     text: str
     answers: dict[str, float] = field(default_factory=dict)
-    """How sure it is of yes, 0–1, by question."""
+    """Confidence of yes, 0–1, by question."""
     tokens_in: int | None = None
     tokens_out: int | None = None
     requests: int = 1
 
 
-def caption_of(window: Seen, reply: Reply) -> Caption:
-    """A reply as a row."""
+def caption_row(window: FrameWindow, caption: WindowCaption) -> Caption:
+    """The row of a window's caption."""
     clip = window.clip
     return Caption(
         clip.clip_id,
         clip.source_id,
-        reply.text,
+        caption.text,
         window=window.number,
         start_frame=window.start_frame,
         end_frame=window.end_frame,
-        tokens_in=reply.tokens_in,
-        tokens_out=reply.tokens_out,
-        answers=json.dumps(reply.answers, sort_keys=True) if reply.answers else None,
+        tokens_in=caption.tokens_in,
+        tokens_out=caption.tokens_out,
+        answers=json.dumps(caption.answers, sort_keys=True) if caption.answers else None,
     )
 
 
-def cleaned(text: str, *, cut_short: bool) -> str:
-    """A model's words as a caption: without its thoughts, in one line.
+def clean_text(text: str, *, truncated: bool) -> str:
+    """A model's output as a caption: on one line, without `<think>` blocks.
 
-    Where it was cut short by the limit on tokens, only whole sentences stay, if there is one.
+    Text that the token limit truncated ends with its last complete sentence, if it has one.
     """
-    line = " ".join(_THOUGHT.sub("", text).replace("\x00", "").split())
-    if cut_short and (ends := [found.end() for found in _CLOSING.finditer(line)]):
+    line = " ".join(_THINKING.sub("", text).replace("\x00", "").split())
+    if truncated and (ends := [match.end() for match in _SENTENCE_END.finditer(line)]):
         line = line[: ends[-1]]
     return line

@@ -1,4 +1,4 @@
-"""The caption step: which kept clips its captioner has not described yet, and committing."""
+"""The caption step: kept clips without captions of this captioner, and committing its results."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from curation.caption.base import (
     CaptionClip,
     CaptionedBatch,
     Captioner,
-    failed,
+    failed_row,
 )
-from curation.caption_tables import announced, captions, named
+from curation.caption_tables import captioned_clip_ids, find_caption_table, read_captions
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset, source_rows
-from curation.lineage import MadeFrom
+from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip, Clip, Render
-from curation.render.rendered_clip import clip_file
+from curation.render.rendered_clip import rendered_clip
 from curation.stage import Done, Failed
 
-_WAITING = "out_of_reach"
-"""What a run calls items about which nothing is decided."""
+_DEFERRED = "unavailable"
+"""What a run calls undecided items."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class CaptionStep:
     renders: str
     """The table of renders to read, such as `renders/encode-1a2b3c4d`."""
     limits: Limits = field(default_factory=Limits)
-    """What the decoder of clips that are no files of their own may use."""
+    """Of the sandboxed decoder, for clips without a file of their own."""
     retry: frozenset[str] = frozenset()
-    """Reasons for which a clip failed that give it another chance."""
-    waiting: list[str] = field(default_factory=list)
-    """What kept clips about which nothing was decided."""
+    """Reasons of failures to retry."""
+    deferred: list[str] = field(default_factory=list)
+    """For each undecided clip, why it is left for another run."""
     name: str = "caption"
 
     @cached_property
@@ -57,8 +57,8 @@ class CaptionStep:
 
     @property
     def result(self) -> str:
-        """The table that says which clips are done."""
-        return lineage.marker(self.captions)
+        """The table of the clips that are done."""
+        return lineage.marker_table(self.captions)
 
     @property
     def catalog(self) -> Catalog:
@@ -69,9 +69,9 @@ class CaptionStep:
         """Raises `ValueError` for a captioner that cannot work here, and for missing renders."""
         self.captions  # noqa: B018  which asks for its model
         if self.stage.reads == "captions":
-            named(self.catalog, self.stage.rewrite)
+            find_caption_table(self.catalog, self.stage.rewrite)
         if self.stage.reads == "frames":
-            kept = self.dataset.kept(self.selection_id)
+            kept = self.dataset.kept_clip_ids(self.selection_id)
             lineage.check_rendered(self.catalog, self.renders, kept)
 
     def todo(self) -> list[CaptionBatch]:
@@ -79,50 +79,51 @@ class CaptionStep:
 
         By source and time.
         """
-        done = self.catalog.values(self.result, CaptionedClip, "clip_id") - self._again()
-        kept = self.dataset.clips("kept", self.selection_id)
-        known = pa.array(sorted(done), pa.string())
-        kept = kept.filter(pc.invert(pc.is_in(kept["clip_id"], known)))
-        kept = kept.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
-        clips = self._readable(kept)
-        size = self.stage.together
+        done = self.catalog.values(self.result, CaptionedClip, "clip_id") - self._retried_ids()
+        rows = self.dataset.clips("kept", self.selection_id)
+        done_ids = pa.array(sorted(done), pa.string())
+        rows = rows.filter(pc.invert(pc.is_in(rows["clip_id"], done_ids)))
+        rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
+        clips = self._readable(rows)
+        size = self.stage.batch_size
         return [self._batch(clips[at : at + size]) for at in range(0, len(clips), size)]
 
     def spent(self) -> tuple[int, int]:
         """Requests and tokens that the table has cost so far."""
         columns = ["requests", "tokens_in", "tokens_out"]
         rows = self.catalog.read(self.result, CaptionedClip, columns)
-        requests, read, written = (pc.sum(rows[name]).as_py() or 0 for name in columns)
-        return requests, read + written
+        requests, tokens_in, tokens_out = (pc.sum(rows[name]).as_py() or 0 for name in columns)
+        return requests, tokens_in + tokens_out
 
-    def _again(self) -> set[str]:
-        """Clips that failed for a reason that gives them another chance."""
+    def _retried_ids(self) -> set[str]:
+        """Clips that failed for a reason to retry."""
         if not self.retry:
             return set()
-        where = (pc.field("outcome") == "failed") & pc.field("reason").isin(sorted(self.retry))
-        rows = self.catalog.read(self.result, CaptionedClip, ["clip_id"], where)
+        condition = (pc.field("outcome") == "failed") & pc.field("reason").isin(sorted(self.retry))
+        rows = self.catalog.read(self.result, CaptionedClip, ["clip_id"], condition)
         return set(rows["clip_id"].to_pylist())
 
-    def _readable(self, kept: pa.Table) -> list[CaptionClip]:
+    def _readable(self, rows: pa.Table) -> list[CaptionClip]:
         """The clips that have what the captioner reads."""
-        clips: list[Clip] = records.records(Clip, kept)
+        clips: list[Clip] = records.from_table(Clip, rows)
         if self.stage.reads == "facts":
-            facts = kept.to_pylist()
-            return [_plain(c, facts=f) for c, f in zip(clips, facts, strict=True)]
+            facts = rows.to_pylist()
+            return [_caption_clip(c, facts=f) for c, f in zip(clips, facts, strict=True)]
         if self.stage.reads == "captions":
-            table = named(self.catalog, self.stage.rewrite)
-            rows = captions(self.dataset.catalog, table).select(["clip_id", "text"]).to_pylist()
-            texts = {row["clip_id"]: tuple(row["text"].splitlines()) for row in rows}
-            return [_plain(c, captions=texts[c.clip_id]) for c in clips if c.clip_id in texts]
+            table = read_captions(self.catalog, self.stage.rewrite).select(["clip_id", "text"])
+            texts = {row["clip_id"]: tuple(row["text"].splitlines()) for row in table.to_pylist()}
+            return [
+                _caption_clip(c, captions=texts[c.clip_id]) for c in clips if c.clip_id in texts
+            ]
         rendered = pc.field("outcome") == "rendered"
-        rows = self.catalog.read(self.renders, Render, where=rendered)
-        renders = {render.clip_id: render for render in records.records(Render, rows)}
+        render_rows = self.catalog.read(self.renders, Render, where=rendered)
+        renders = {render.clip_id: render for render in records.from_table(Render, render_rows)}
         sources, storage = source_rows(self.catalog), self.catalog.storage
         return [
-            _plain(
+            _caption_clip(
                 c,
-                file=clip_file(renders[c.clip_id], c, sources[c.source_id], storage),
-                made_from=MadeFrom.of(self.renders, renders[c.clip_id]),
+                file=rendered_clip(renders[c.clip_id], c, sources[c.source_id], storage),
+                origin=RenderOrigin.of(self.renders, renders[c.clip_id]),
             )
             for c in clips
             if c.clip_id in renders
@@ -141,23 +142,25 @@ class CaptionStep:
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[CaptionLedger]:
-        """Takes the tables; `captioned/…` is written last and announces the captions."""
+        """Acquires the tables; `captioned/…` is written last, the captions' commit marker."""
         tables = {self.captions: Caption, self.result: CaptionedClip}
         with self.catalog.writer(self.name, tables) as writer:
-            writer.drop(self.result, "clip_id", self._again(), also="outcome = 'failed'")
-            found = self.catalog.values(self.captions, Caption, "clip_id")
-            known = announced(self.catalog, self.captions) or set()
-            writer.drop(self.captions, "clip_id", found - known)
+            writer.drop(self.result, "clip_id", self._retried_ids(), also="outcome = 'failed'")
+            written = self.catalog.values(self.captions, Caption, "clip_id")
+            committed = captioned_clip_ids(self.catalog, self.captions) or set()
+            writer.drop(self.captions, "clip_id", written - committed)
             yield CaptionLedger(self, writer)
 
 
 def table_name(captioner: Captioner, catalog: Catalog, renders: str) -> str:
-    """The table that a captioner fills; one that reads frames fills one for each renders' profile.
+    """The table that a captioner fills; one that reads frames has one per profile of renders.
 
     Raises `ValueError` for settings that cannot be used.
     """
     name = captioner.table(catalog)
-    return f"captions/{lineage.named_by(name, renders) if captioner.reads == 'frames' else name}"
+    if captioner.reads == "frames":
+        name = lineage.name_with_profile(name, renders)
+    return f"captions/{name}"
 
 
 class CaptionLedger:
@@ -169,39 +172,40 @@ class CaptionLedger:
         self._identity = dataclasses.asdict(step.stage.identity())
 
     def commit(self, results: Sequence[tuple[CaptionBatch, Done | Failed]]) -> Counter[str]:
-        """See `Ledger`. Clips about which nothing is decided count as out of reach."""
-        rows: list[Caption] = []
+        """See `Ledger`. Undecided clips count as unavailable."""
+        captions: list[Caption] = []
         clips: list[CaptionedClip] = []
         counts: Counter[str] = Counter()
         for batch, outcome in results:
             if isinstance(outcome, Failed):
-                clips += [failed(clip, outcome) for clip in batch.clips]
+                clips += [failed_row(clip, outcome) for clip in batch.clips]
                 continue
-            made: CaptionedBatch = outcome.value
-            origins = {clip.clip_id: clip.made_from for clip in batch.clips}
-            rows += [self._signed(row, origins[row.clip_id]) for row in made.captions]
-            clips += made.clips
-            self._step.waiting.extend(made.waiting)
-            counts.update({_WAITING: len(made.waiting)} if made.waiting else {})
-        self._writer.append(self._step.captions, records.table(Caption, rows))
-        self._writer.append(self._step.result, records.table(CaptionedClip, clips))
+            result: CaptionedBatch = outcome.value
+            origins = {clip.clip_id: clip.origin for clip in batch.clips}
+            captions += [self._with_origin(row, origins[row.clip_id]) for row in result.captions]
+            clips += result.clips
+            self._step.deferred.extend(result.deferred)
+            counts.update({_DEFERRED: len(result.deferred)} if result.deferred else {})
+        self._writer.append(self._step.captions, records.to_table(Caption, captions))
+        self._writer.append(self._step.result, records.to_table(CaptionedClip, clips))
         return counts + Counter(clip.reason or "captioned" for clip in clips)
 
-    def _signed(self, row: Caption, render: MadeFrom) -> Caption:
-        """With who wrote it, and of which render."""
-        profile, sha256 = render.render_profile, render.render_sha256
+    def _with_origin(self, row: Caption, origin: RenderOrigin) -> Caption:
+        """The row with its captioner and its render."""
         return dataclasses.replace(
-            row, **self._identity, render_profile=profile, render_sha256=sha256
+            row,
+            **self._identity,
+            render_profile=origin.render_profile,
+            render_sha256=origin.render_sha256,
         )
 
 
-def _plain(clip: Clip, **reads: object) -> CaptionClip:
-    seconds = clip.end_s - clip.start_s
+def _caption_clip(clip: Clip, **contents: object) -> CaptionClip:
     return CaptionClip(
         clip.clip_id,
         clip.source_id,
         clip.start_frame,
         clip.end_frame,
-        seconds,
-        **reads,  # type: ignore[arg-type]
+        clip.end_s - clip.start_s,
+        **contents,  # type: ignore[arg-type]
     )

@@ -1,12 +1,11 @@
 """Captions by a vision-language model that runs here: any of transformers' image-text-to-text.
 
 Windows of several clips go through the model together, `batch` at a time. A clip that cannot be
-read fails alone; where a batch fails, each of its clips is tried again alone.
+read fails alone; where a batch fails, each of its clips is retried alone.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,23 +16,22 @@ from curation.caption.base import (
     CaptionBatch,
     CaptionClip,
     CaptionedBatch,
+    CaptionerError,
     Identity,
-    captioned,
-    failed,
+    captioned_row,
+    failed_row,
 )
-from curation.caption.prompted import Describing, Reply, caption_of, cleaned
-from curation.caption.vlm_model import Asked, VisionLanguageModel, model_digest
-from curation.caption.windows import Seen
+from curation.caption.prompted import PromptedCaptioner, WindowCaption, caption_row, clean_text
+from curation.caption.vlm_model import VisionLanguageModel, VlmPrompt, model_digest
+from curation.caption.windows import FrameWindow
 from curation.catalog import Catalog
 from curation.errors import InfrastructureError, MediaError
-from curation.stage import Away, Done, Failed, Fault, Needs, Outcome, attempt
-
-_Windows = tuple[CaptionClip, list[Seen]]
+from curation.stage import Done, Failed, Fault, Needs, Unavailable, attempt
 
 
 @dataclass(frozen=True)
-class VlmCaption(Describing):
-    """Describes clips with a model that is loaded here."""
+class VlmCaption(PromptedCaptioner):
+    """Captions by a model that is loaded here."""
 
     budget: ClassVar[Budget] = Budget()
 
@@ -42,19 +40,19 @@ class VlmCaption(Describing):
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the model computes in; fills a table of its own."""
     batch: int = 1
-    """Windows that the model describes at once; on a GPU as many as fit."""
+    """Windows that the model captions at once; on a GPU as many as fit."""
     gpus: float = 1.0
-    """Share of a GPU that a worker takes, where the device is one."""
+    """Share of a GPU that a worker reserves, where the device is one."""
     memory_mb: int = 8192
-    """Memory that a worker takes."""
+    """Memory that a worker reserves."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be loaded anywhere."""
+        """Raises `CaptionerError` for settings that cannot be used."""
         super().__post_init__()
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise ValueError(f"device {self.device!r} is neither cpu nor cuda, such as cuda:0")
+            raise CaptionerError(f"device {self.device!r} is neither cpu nor cuda, such as cuda:0")
         if self.batch < 1:
-            raise ValueError(f"a batch holds at least one window, not {self.batch}")
+            raise CaptionerError(f"a batch holds at least one window, not {self.batch}")
 
     @property
     def needs(self) -> Needs:
@@ -62,55 +60,65 @@ class VlmCaption(Describing):
         return Needs(1.0, 0.0 if self.device == "cpu" else self.gpus, self.memory_mb)
 
     @property
-    def together(self) -> int:
-        """Clips to a batch: a few times what the model takes at once."""
+    def batch_size(self) -> int:
+        """Clips per batch: a few times the model's batch."""
         return max(8, 4 * self.batch)
 
     def table(self, catalog: Catalog) -> str:
-        """By the model's files and all that it is told; device and batch move last bits only."""
-        return self.named(model_digest(self.model) if self.model else None, self.precision)
+        """By the model's files and its prompts; device and batch change last bits only."""
+        return self.model_table(model_digest(self.model) if self.model else None, self.precision)
 
     def identity(self) -> Identity:
-        """The model and its words."""
-        return Identity(self.model, model_digest(self.model), self.words.digest)
+        """The model and its prompts."""
+        return Identity(self.model, model_digest(self.model), self.templates.digest)
 
     def setup(self) -> Callable[[CaptionBatch], CaptionedBatch]:
-        """Loads the model; `ValueError` for one that is not there."""
+        """Loads the model; raises `CaptionerError` for one that cannot be loaded."""
         model = VisionLanguageModel(
             self.model, device=self.device, precision=self.precision, vision=not self.rewrite
         )
-        return _Describer(self, model).captioned
+        return _VlmWorker(self, model).caption_batch
 
 
 @dataclass(frozen=True)
-class _Describer:
+class _VlmWorker:
     """The work of one worker."""
 
     stage: VlmCaption
     model: VisionLanguageModel
 
-    def captioned(self, batch: CaptionBatch) -> CaptionedBatch:
-        """Describes the clips of a batch."""
-        made = CaptionedBatch()
-        for group in self._groups(batch, made):
-            windows = [window for _, listed in group for window in listed]
-            replies = iter(self._tried(windows))
-            for clip, listed in group:
-                self._add(made, clip, listed, [next(replies) for _ in listed])
-        return made
+    def caption_batch(self, batch: CaptionBatch) -> CaptionedBatch:
+        """Captions the clips of a batch."""
+        result = CaptionedBatch()
+        for group in self._groups(batch, result):
+            windows = [window for _, clip_windows in group for window in clip_windows]
+            try:
+                captions: list[WindowCaption] | None = list(self._captions(windows))
+            except InfrastructureError:
+                raise
+            except Exception:  # which clip is at fault shows when each is retried alone
+                captions = None
+            start = 0
+            for clip, clip_windows in group:
+                end = start + len(clip_windows)
+                self._add(result, clip, clip_windows, captions and captions[start:end])
+                start = end
+        return result
 
-    def _groups(self, batch: CaptionBatch, made: CaptionedBatch) -> Iterator[list[_Windows]]:
-        """Clips with their windows, so many that a batch is full.
+    def _groups(
+        self, batch: CaptionBatch, result: CaptionedBatch
+    ) -> Iterator[list[tuple[CaptionClip, list[FrameWindow]]]]:
+        """Clips with their windows, enough of them to fill a batch of the model.
 
-        What becomes of those that cannot be read goes into `made`.
+        The outcomes of clips that cannot be read go into `result`.
         """
-        group: list[_Windows] = []
+        group: list[tuple[CaptionClip, list[FrameWindow]]] = []
         for clip in batch.clips:
-            outcome = _decided(attempt(lambda c: list(self.stage.shown(c, batch.limits)), clip))
+            outcome = _attempt(lambda c: list(self.stage.windows(c, batch.limits)), clip)
             if isinstance(outcome, Failed):
-                made.clips.append(failed(clip, outcome))
-            elif isinstance(outcome, Away):
-                made.waiting.append(outcome.detail)
+                result.clips.append(failed_row(clip, outcome))
+            elif isinstance(outcome, Unavailable):
+                result.deferred.append(outcome.detail)
             else:
                 group.append((clip, outcome.value))
             if sum(len(windows) for _, windows in group) >= self.stage.batch:
@@ -119,71 +127,62 @@ class _Describer:
         if group:
             yield group
 
-    def _tried(self, windows: Sequence[Seen]) -> list[Reply | None]:
-        """A reply a window; none at all if any brings the model down."""
-        try:
-            return list(self._replies(windows))
-        except InfrastructureError:
-            raise
-        except Exception:  # whose fault it is, each clip tells alone
-            return [None] * len(windows)
-
     def _add(
         self,
-        made: CaptionedBatch,
+        result: CaptionedBatch,
         clip: CaptionClip,
-        windows: Sequence[Seen],
-        replies: Sequence[Reply | None],
+        windows: Sequence[FrameWindow],
+        captions: Sequence[WindowCaption] | None,
     ) -> None:
-        """Adds what became of one clip."""
-        known = [reply for reply in replies if reply is not None]
+        """Adds the outcome of one clip; without `captions` it is captioned alone."""
 
-        def work(_: CaptionClip) -> list[Reply]:
-            found = known or list(self._replies(windows))
-            if not all(reply.text for reply in found):
+        def work(_: CaptionClip) -> list[WindowCaption]:
+            texts = list(captions or self._captions(windows))
+            if not all(caption.text for caption in texts):
                 raise MediaError("no_caption", "the model wrote nothing")
-            return found
+            return texts
 
-        outcome = _decided(attempt(work, clip))
+        outcome = _attempt(work, clip)
         if isinstance(outcome, Failed):
-            made.clips.append(failed(clip, outcome, requests=len(windows)))
+            result.clips.append(failed_row(clip, outcome, requests=len(windows)))
         elif isinstance(outcome, Done):
-            replied: list[Reply] = outcome.value
-            rows = [caption_of(window, r) for window, r in zip(windows, replied, strict=True)]
-            made.captions.extend(rows)
-            requests = sum(reply.requests for reply in replied)
-            made.clips.append(captioned(clip, rows, requests=requests))
+            rows = [caption_row(w, c) for w, c in zip(windows, outcome.value, strict=True)]
+            result.captions.extend(rows)
+            requests = sum(caption.requests for caption in outcome.value)
+            result.clips.append(captioned_row(clip, rows, requests=requests))
 
-    def _replies(self, windows: Sequence[Seen]) -> Iterator[Reply]:
-        """A reply a window, `batch` windows at a time."""
-        for at in range(0, len(windows), self.stage.batch):
-            yield from self._together(windows[at : at + self.stage.batch])
+    def _captions(self, windows: Sequence[FrameWindow]) -> Iterator[WindowCaption]:
+        """A caption for each window, `batch` windows at a time."""
+        for start in range(0, len(windows), self.stage.batch):
+            yield from self._model_batch(windows[start : start + self.stage.batch])
 
-    def _together(self, windows: Sequence[Seen]) -> Iterator[Reply]:
-        words = self.stage.words
-        said = self.model.say(
-            _asked(windows, lambda w, n: words.description(n, w.seconds, w.captions)),
-            self.stage.max_tokens,
-        )
+    def _model_batch(self, windows: Sequence[FrameWindow]) -> Iterator[WindowCaption]:
+        templates = self.stage.templates
+        prompts = [
+            VlmPrompt(w.frames, templates.caption_prompt(len(w.frames), w.duration_s, w.captions))
+            for w in windows
+        ]
+        generations = self.model.generate(prompts, self.stage.max_tokens)
         answers: list[dict[str, float]] = [{} for _ in windows]
-        read = [each.tokens_in for each in said]
-        for name in words.questions:
-            told = functools.partial(words.question, name)
-            asked = _asked(windows, lambda w, n, told=told: told(n, w.seconds))  # type: ignore[misc]
-            for place, (sure, tokens) in enumerate(self.model.sureness(asked)):
-                answers[place][name] = sure
-                read[place] += tokens
-        for each, found, tokens_in in zip(said, answers, read, strict=True):
-            text = cleaned(each.text, cut_short=each.cut_short)
-            yield Reply(text, found, tokens_in, each.tokens_out, 1 + len(found))
+        tokens_in = [generation.tokens_in for generation in generations]
+        for name in templates.questions:
+            prompts = [
+                VlmPrompt(w.frames, templates.question_prompt(name, len(w.frames), w.duration_s))
+                for w in windows
+            ]
+            for index, (confidence, tokens) in enumerate(self.model.yes_confidence(prompts)):
+                answers[index][name] = confidence
+                tokens_in[index] += tokens
+        for generation, answer, tokens in zip(generations, answers, tokens_in, strict=True):
+            text = clean_text(generation.text, truncated=generation.truncated)
+            yield WindowCaption(text, answer, tokens, generation.tokens_out, 1 + len(answer))
 
 
-def _asked(windows: Sequence[Seen], words: Callable[[Seen, int], str]) -> list[Asked]:
-    return [Asked(window.pictures, words(window, len(window.pictures))) for window in windows]
-
-
-def _decided(outcome: Outcome) -> Done | Failed | Away:
-    """What is said of the clip; raises what is said of the surroundings."""
+def _attempt(
+    work: Callable[[CaptionClip], object], clip: CaptionClip
+) -> Done | Failed | Unavailable:
+    """The outcome of a clip; raises `InfrastructureError`."""
+    outcome = attempt(work, clip)
     if isinstance(outcome, Fault):
         raise InfrastructureError(outcome.detail)
     return outcome

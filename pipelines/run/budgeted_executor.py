@@ -16,7 +16,7 @@ from pipelines.run.executor import Executor
 
 
 @dataclass(frozen=True)
-class Budgeted:
+class BudgetedExecutor:
     """Runs batches of captions on another executor until their budget is spent."""
 
     executor: Executor
@@ -27,24 +27,24 @@ class Budgeted:
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         """See `Executor`; ends with a `Fault` where items are left that nothing is left for."""
         requests, tokens = before = self.spent
-        left = list(items)
+        remaining = list(items)
         done = 0
-        while left:
+        while remaining:
             price = (requests - before[0], tokens - before[1])
-            count = min(max(1, done), self.budget.pays_for((requests, tokens), price, done))
+            count = min(max(1, done), self.budget.affordable((requests, tokens), price, done))
             if count < 1:
-                yield Fault(left[0].key, self._words(requests, tokens))
+                yield Fault(remaining[0].key, self._message(requests, tokens))
                 return
-            group, left = left[:count], left[count:]
+            group, remaining = remaining[:count], remaining[count:]
             for outcome in self.executor.run(stage, group):
                 if isinstance(outcome, Done):
-                    made: CaptionedBatch = outcome.value
-                    requests += sum(clip.requests for clip in made.clips)
-                    tokens += sum(clip.tokens_in + clip.tokens_out for clip in made.clips)
+                    batch: CaptionedBatch = outcome.value
+                    requests += sum(clip.requests for clip in batch.clips)
+                    tokens += sum(clip.tokens_in + clip.tokens_out for clip in batch.clips)
                 yield outcome
             done += len(group)
 
-    def _words(self, requests: int, tokens: int) -> str:
+    def _message(self, requests: int, tokens: int) -> str:
         limits = [
             f"{name}_limit {limit:,}"
             for name, limit in (("request", self.budget.requests), ("token", self.budget.tokens))

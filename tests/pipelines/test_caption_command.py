@@ -80,7 +80,7 @@ def test_a_server_that_is_down_stops_the_run_which_goes_on_later(caption, copied
     server.plan("good", *["503"] * 3)
     ended = caption()
     assert ended.code == 4
-    assert f"{server.url} answers 503: told to say 503" in ended.err
+    assert f"{server.url} answers 503: planned status 503" in ended.err
     assert "Run the same command again to go on." in ended.err
     server.plan()
     assert caption().code == 3
@@ -145,11 +145,11 @@ def test_a_model_on_disk_describes_clips(reelmill, copied, tmp_path):
     ("changes", "words"),
     [
         (["captioner=Poet"], "unknown key 'Poet' in caption.captioner"),
-        (["captioner=ApiCaption"], "caption.captioner: ApiCaption needs to be told which model"),
+        (["captioner=ApiCaption"], "caption.captioner: ApiCaption needs a model"),
         (["captioner=VlmCaption", "VlmCaption.model=/none"], "no model at '/none'"),
         ([WHERE[1], WHERE[3], "rewrite=haiku"], "no captions 'haiku'; there are captions/facts-"),
         ([WHERE[1], WHERE[3], "url=here"], "is no http:// or https:// address"),
-        ([WHERE[1], WHERE[3], "use=cooking"], "use 'cooking' is none of driving"),
+        ([WHERE[1], WHERE[3], "domain=cooking"], "domain 'cooking' is none of driving"),
         ([WHERE[1], WHERE[3], "temperature=-1"], "temperature: has to be 0 or more"),
         ([WHERE[1], WHERE[3], "ApiCaption.frame=3"], "did you mean"),
     ],

@@ -1,16 +1,16 @@
-"""Clips to describe."""
+"""Clips to caption."""
 
 from pathlib import Path
 
 from curation.caption.base import CaptionBatch, CaptionClip
-from curation.render.rendered_clip import ClipFile
+from curation.render.rendered_clip import RenderedClip
 
 
 def clip_of(path: Path, name: str, frames: int, size=(96, 64), **more) -> CaptionClip:
     """A clip of 24 frames a second that starts at frame 100 of its source."""
     width, height = size
-    file = ClipFile(name, "s", str(path), frames, width, height, 24.0, 100, 4.0)
-    facts = {"seconds": frames / 24, "file": file, **more}
+    file = RenderedClip(name, "s", str(path), frames, width, height, 24.0, 100, 4.0)
+    facts = {"duration_s": frames / 24, "file": file, **more}
     return CaptionClip(name, "s", 100, 100 + frames, **facts)
 
 

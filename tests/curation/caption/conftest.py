@@ -1,4 +1,4 @@
-"""Rendered clips to describe, tiny models on disk, and a server in a process of its own."""
+"""Rendered clips to caption, tiny models on disk, and a server in a process of its own."""
 
 from pathlib import Path
 
@@ -52,16 +52,16 @@ def llama(tmp_path_factory) -> Path:
 def clips(tmp_path_factory) -> list[CaptionClip]:
     """Four clips of 48 frames in one gray each, but for a corner that flickers."""
     folder = tmp_path_factory.mktemp("clips")
-    made = []
-    for at, gray in enumerate((40, 90, 150, 220)):
+    clips = []
+    for index, gray in enumerate((40, 90, 150, 220)):
         video = np.full((48, 64, 96, 3), gray, np.uint8)
         video[::2, :8, :8] = 255 - gray
-        write_video(folder / f"{at}.mp4", video, 24.0)
-        made.append(clip_of(folder / f"{at}.mp4", f"c{at}", 48))
-    return made
+        write_video(folder / f"{index}.mp4", video, 24.0)
+        clips.append(clip_of(folder / f"{index}.mp4", f"c{index}", 48))
+    return clips
 
 
 @pytest.fixture
-def gone(tmp_path) -> CaptionClip:
-    """A clip whose file is not there."""
-    return clip_of(tmp_path / "gone.mp4", "gone", 48)
+def missing_clip(tmp_path) -> CaptionClip:
+    """A clip without its file."""
+    return clip_of(tmp_path / "missing.mp4", "missing", 48)

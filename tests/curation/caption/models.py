@@ -30,12 +30,12 @@ def tokenizer(*pictures: str) -> transformers.PreTrainedTokenizerFast:
     """A token a byte, and whole words for yes and no."""
     special = ["<pad>", "<s>", "</s>", *pictures]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: at for at, token in enumerate([*special, *letters])}
-    built = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    built.decoder = decoders.ByteLevel()
+    vocabulary = {token: index for index, token in enumerate([*special, *letters])}
+    byte_tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    byte_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_tokenizer.decoder = decoders.ByteLevel()
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=built, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
+        tokenizer_object=byte_tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
         additional_special_tokens=list(pictures),
     )  # fmt: skip
 
@@ -49,7 +49,7 @@ def llama(size: int) -> transformers.LlamaConfig:
 
 
 def wild(model: torch.nn.Module) -> torch.nn.Module:
-    """Weights so large that every token and pixel changes what is said."""
+    """Weights so large that every token and pixel changes the output."""
     for weights in model.parameters():
         if weights.ndim > 1:
             weights.data *= 15

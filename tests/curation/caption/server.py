@@ -1,8 +1,8 @@
-"""An OpenAI-compatible server of its own process, which looks at the pictures it is sent.
+"""An OpenAI-compatible server in a process of its own, which decodes the images it is sent.
 
-What it says of them is their number, size and mean gray level, so that a test sees what arrived. It
-can be told to misbehave: `POST /plan` takes a list of manners, one for each request to come; after
-them it behaves. `GET /log` tells what it was asked. The port is printed when it listens.
+It answers with their number, size and mean gray level, so that a test sees what arrived. `POST
+/plan` takes a list of behaviours, one for each request to come; after them it behaves well. `GET
+/log` returns the requests. The port is printed when it listens.
 """
 
 import base64
@@ -22,13 +22,13 @@ LOG: list[dict] = []
 
 
 def pictures_of(content: list[dict]) -> list[np.ndarray]:
-    found = []
+    images = []
     for part in content:
         if part["type"] == "image_url":
             head, data = part["image_url"]["url"].split(",", 1)
             assert head == "data:image/jpeg;base64"
-            found.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))))
-    return found
+            images.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))))
+    return images
 
 
 def words_of(content: list[dict]) -> str:
@@ -50,36 +50,36 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {})
             return
         with LOCK:
-            manner = PLAN.pop(0) if PLAN else "good"
+            behaviour = PLAN.pop(0) if PLAN else "good"
         content = body["messages"][0]["content"]
-        told = {key: value for key, value in body.items() if key != "messages"}
-        log = {"path": self.path, "key": self.headers["Authorization"], "manner": manner}
-        log |= {"words": words_of(content), "told": told, "at": time.monotonic()}
+        settings = {key: value for key, value in body.items() if key != "messages"}
+        log = {"path": self.path, "key": self.headers["Authorization"], "behaviour": behaviour}
+        log |= {"words": words_of(content), "settings": settings, "at": time.monotonic()}
         with LOCK:
             LOG.append(log)
-        self.behave(manner, body, pictures_of(content))
+        self.behave(behaviour, body, pictures_of(content))
 
-    def behave(self, manner: str, body: dict, pictures: list[np.ndarray]) -> None:
-        name, _, value = manner.partition(":")
+    def behave(self, behaviour: str, body: dict, pictures: list[np.ndarray]) -> None:
+        name, _, value = behaviour.partition(":")
         if name.isdigit():
             headers = {"Retry-After": value} if value else {}
-            self.answer(int(name), {"error": {"message": f"told to say {name}"}}, headers)
+            self.answer(int(name), {"error": {"message": f"planned status {name}"}}, headers)
         elif name == "redirect":
             self.answer(307, {}, {"Location": value})
         elif name == "coloured":  # refuses pictures that are not grey
             grey = all(picture.std() < 1 for picture in pictures)
-            self.answer(200 if grey else 400, self.said(body, pictures))
+            self.answer(200 if grey else 400, self.completion(body, pictures))
         elif name == "slow":
             time.sleep(float(value))
-            self.answer(200, self.said(body, pictures))
+            self.answer(200, self.completion(body, pictures))
         elif name == "cut":
-            self.answer(200, self.said(body, pictures), cut=20)
+            self.answer(200, self.completion(body, pictures), cut=20)
         elif name == "broken":
             self.answer(200, None, text=value or '{"choices": [{"mess')
         else:
-            self.answer(200, self.said(body, pictures, name, value))
+            self.answer(200, self.completion(body, pictures, name, value))
 
-    def said(self, body, pictures, manner="good", value=""):
+    def completion(self, body, pictures, behaviour="good", value=""):
         light = float(np.mean([picture.mean() for picture in pictures])) if pictures else 0.0
         if "response_format" in body:
             schema = body["response_format"]["json_schema"]["schema"]
@@ -89,17 +89,20 @@ class Handler(BaseHTTPRequestHandler):
             text = f"{len(pictures)} pictures, {width} x {height}, gray {light:.0f}."
         else:
             text = f"Anew: {words_of(body['messages'][0]['content']).splitlines()[2]}"
-        reason = {"length": "length", "filter": "content_filter"}.get(manner, "stop")
-        if manner in ("says", "length"):
+        reason = {"length": "length", "filter": "content_filter"}.get(behaviour, "stop")
+        if behaviour in ("says", "length"):
             text = value
-        held = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text},
+        completion = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text},
                              "finish_reason": reason}]}  # fmt: skip
-        if manner != "uncounted":
-            held["usage"] = {"prompt_tokens": 100 * len(pictures) + 10, "completion_tokens": 7}
-        return held
+        if behaviour != "uncounted":
+            completion["usage"] = {
+                "prompt_tokens": 100 * len(pictures) + 10,
+                "completion_tokens": 7,
+            }
+        return completion
 
-    def answer(self, status, held, headers=None, *, cut=0, text=None):
-        body = (json.dumps(held) if text is None else text).encode()
+    def answer(self, status, completion, headers=None, *, cut=0, text=None):
+        body = (json.dumps(completion) if text is None else text).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

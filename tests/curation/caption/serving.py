@@ -1,4 +1,4 @@
-"""Starting the server of `server.py`, and talking to it as a test."""
+"""Starts the server of `server.py` for tests."""
 
 import contextlib
 import json
@@ -20,12 +20,12 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def plan(self, *manners: str) -> None:
-        """How to behave, request by request; forgets what it was asked so far."""
-        self._fetch("/plan", json.dumps(manners).encode())
+    def plan(self, *behaviours: str) -> None:
+        """How to behave, request by request; clears the log."""
+        self._fetch("/plan", json.dumps(behaviours).encode())
 
     def log(self) -> list[dict]:
-        """What it was asked since the last plan."""
+        """The requests since the last plan."""
         return self._fetch("/log")
 
     def _fetch(self, path, body=None):

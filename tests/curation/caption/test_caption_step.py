@@ -1,4 +1,4 @@
-"""What captioning has to do, and what it commits."""
+"""The work list of captioning, and what it commits."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import pytest
 
 from curation import records
 from curation.caption import ApiCaption, FactsCaption, facts_caption
-from curation.caption.base import CaptionedBatch, captioned, failed
+from curation.caption.base import CaptionedBatch, captioned_row, failed_row
 from curation.caption.step import CaptionStep
 from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
@@ -21,13 +21,13 @@ CLIPS = [rows.clip_of(SOURCE, 24 * at, 24 * at + 24) for at in range(4)]
 @pytest.fixture
 def dataset(tmp_path) -> Dataset:
     """Four clips, of which three are kept and two of those rendered."""
-    made = Dataset(tmp_path / "out")
+    dataset = Dataset(tmp_path / "out")
     looks = [rows.Looks(clip, scores={"motion": at / 8}) for at, clip in enumerate(CLIPS)]
-    rows.scanned(made, "/v/a.mp4", looks)
+    rows.scanned(dataset, "/v/a.mp4", looks)
     words = ["kept", "filtered", "kept", "kept"]
     verdicts = [Verdict("s", c.clip_id, SOURCE, w) for c, w in zip(CLIPS, words, strict=True)]
-    made.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
-    rows.ran(made, "select", "s")
+    dataset.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
+    rows.ran(dataset, "select", "s")
     facts = {"width": 96, "height": 64, "frames": 24, "fps": 24.0, "mode": "encode"}
     renders = [
         Render(CLIPS[0].clip_id, SOURCE, "rendered", path="0.mp4", **facts),
@@ -35,8 +35,8 @@ def dataset(tmp_path) -> Dataset:
         Render(CLIPS[2].clip_id, SOURCE, "rendered", path="2.mp4", **facts),
         Render(CLIPS[3].clip_id, SOURCE, "failed", "corrupt", "?"),
     ]
-    made.catalog.append(RENDERS, Render, records.table(Render, renders))
-    return made
+    dataset.catalog.append(RENDERS, Render, records.to_table(Render, renders))
+    return dataset
 
 
 def step_of(dataset: Dataset, stage=None, **more) -> CaptionStep:
@@ -44,17 +44,17 @@ def step_of(dataset: Dataset, stage=None, **more) -> CaptionStep:
     return CaptionStep(dataset, stage, "s", RENDERS, **more)
 
 
-def made_of(batch, *, outcome="captioned") -> Done:
-    """As a worker gives it; the odd words of captions are not the point here."""
-    made = CaptionedBatch()
+def done_with_captions(batch, *, outcome="captioned") -> Done:
+    """As a worker returns it, with two captions a clip."""
+    result = CaptionedBatch()
     for clip in batch.clips:
         if outcome != "captioned":
-            made.clips.append(failed(clip, Failed("", outcome, "?"), requests=3, tokens_in=5))
+            result.clips.append(failed_row(clip, Failed("", outcome, "?"), requests=3, tokens_in=5))
             continue
         texts = [Caption(clip.clip_id, SOURCE, f"w{n}", n, tokens_in=10) for n in range(2)]
-        made.captions.extend(texts)
-        made.clips.append(captioned(clip, texts, requests=2))
-    return Done(batch.key, made, 0.0)
+        result.captions.extend(texts)
+        result.clips.append(captioned_row(clip, texts, requests=2))
+    return Done(batch.key, result, 0.0)
 
 
 def commit(step: CaptionStep, *outcomes) -> dict[str, int]:
@@ -89,7 +89,7 @@ def test_frames_are_read_of_every_rendered_kept_clip(dataset):
     assert [clip.clip_id for clip in batch.clips] == [CLIPS[0].clip_id, CLIPS[2].clip_id]
     first, last = batch.clips
     assert first.file.uri == dataset.catalog.storage.uri("0.mp4")
-    assert (last.start_frame, last.end_frame, last.seconds) == (48, 72, 1.0)
+    assert (last.start_frame, last.end_frame, last.duration_s) == (48, 72, 1.0)
     assert (batch.key, step.weight(batch)) == (f"{first.clip_id}+2", 2)
     assert [part.key for part in step.split(batch)] == [f"{c.clip_id}+1" for c in batch.clips]
 
@@ -102,14 +102,14 @@ def test_a_batch_holds_as_many_clips_as_the_captioner_says(dataset):
 def test_what_is_done_is_done_and_says_who_said_it(dataset):
     step = step_of(dataset)
     (batch,) = step.todo()
-    assert commit(step, (batch, made_of(batch))) == {"captioned": 2}
+    assert commit(step, (batch, done_with_captions(batch))) == {"captioned": 2}
     assert step.todo() == []
     identity = step.stage.identity()
-    for row in records.records(Caption, dataset.catalog.read(step.captions, Caption)):
-        told = (row.model, row.model_digest, row.prompt_digest)
-        assert told == ("tiny", None, identity.prompt_digest)
+    for row in records.from_table(Caption, dataset.catalog.read(step.captions, Caption)):
+        identity_columns = (row.model, row.model_digest, row.prompt_digest)
+        assert identity_columns == ("tiny", None, identity.prompt_digest)
     assert step.spent() == (4, 40)
-    other = step_of(dataset, dataclasses.replace(step.stage, use="driving"))
+    other = step_of(dataset, dataclasses.replace(step.stage, domain="driving"))
     assert len(ids(other)) == 2
     assert other.captions != step.captions
 
@@ -117,18 +117,18 @@ def test_what_is_done_is_done_and_says_who_said_it(dataset):
 def test_other_renders_fill_another_table_of_what_looked_at_them(dataset):
     rows_of = [Render(CLIPS[0].clip_id, SOURCE, "rendered", path="0.mp4", mode="encode",
                       sha256="b" * 64, width=96, height=64, frames=10, fps=10.0)]  # fmt: skip
-    dataset.catalog.append("renders/encode-2", Render, records.table(Render, rows_of))
+    dataset.catalog.append("renders/encode-2", Render, records.to_table(Render, rows_of))
     first = step_of(dataset)
-    commit(first, *((batch, made_of(batch)) for batch in first.todo()))
+    commit(first, *((batch, done_with_captions(batch)) for batch in first.todo()))
     blurred = dataclasses.replace(step_of(dataset), renders="renders/encode-2")
     assert blurred.captions != first.captions
     assert ids(blurred) == [CLIPS[0].clip_id]
-    commit(blurred, *((batch, made_of(batch)) for batch in blurred.todo()))
-    found = records.records(Caption, dataset.catalog.read(blurred.captions, Caption))
+    commit(blurred, *((batch, done_with_captions(batch)) for batch in blurred.todo()))
+    found = records.from_table(Caption, dataset.catalog.read(blurred.captions, Caption))
     assert {(c.render_profile, c.render_sha256) for c in found} == {("encode-2", "b" * 64)}
-    (done,) = records.records(CaptionedClip, dataset.catalog.read(blurred.result, CaptionedClip))
-    told = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
-    assert told == ("encode-2", "b" * 64, 10, 10.0)
+    (done,) = records.from_table(CaptionedClip, dataset.catalog.read(blurred.result, CaptionedClip))
+    origin = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
+    assert origin == ("encode-2", "b" * 64, 10, 10.0)
     assert len(dataset.catalog.read(first.result, CaptionedClip)) == 2
 
 
@@ -148,7 +148,7 @@ def test_renders_that_were_never_made_are_told(dataset):
 def test_failures_stay_failed_unless_they_get_another_chance(dataset):
     step = step_of(dataset)
     parts = step.split(step.todo()[0])
-    assert commit(step, (parts[0], made_of(parts[0], outcome="no_caption")),
+    assert commit(step, (parts[0], done_with_captions(parts[0], outcome="no_caption")),
                   (parts[1], Failed(parts[1].key, "internal", "?"))) == {
         "no_caption": 1, "internal": 1,
     }  # fmt: skip
@@ -157,8 +157,8 @@ def test_failures_stay_failed_unless_they_get_another_chance(dataset):
     again = step_of(dataset, retry=frozenset({"no_caption", "missing"}))
     (batch,) = again.todo()
     assert batch.key == parts[0].key
-    assert commit(again, (batch, made_of(batch))) == {"captioned": 1}
-    found = records.records(CaptionedClip, dataset.catalog.read(step.result, CaptionedClip))
+    assert commit(again, (batch, done_with_captions(batch))) == {"captioned": 1}
+    found = records.from_table(CaptionedClip, dataset.catalog.read(step.result, CaptionedClip))
     assert {row.clip_id: row.reason for row in found} == {
         CLIPS[0].clip_id: None, CLIPS[2].clip_id: "internal",
     }  # fmt: skip
@@ -167,21 +167,21 @@ def test_failures_stay_failed_unless_they_get_another_chance(dataset):
 def test_clips_that_wait_are_counted_and_not_committed(dataset):
     step = step_of(dataset)
     (batch,) = step.todo()
-    done = made_of(step.split(batch)[0])
-    done.value.waiting.append("the server is busy")
-    assert commit(step, (batch, done)) == {"captioned": 1, "out_of_reach": 1}
-    assert step.waiting == ["the server is busy"]
+    done = done_with_captions(step.split(batch)[0])
+    done.value.deferred.append("the server is busy")
+    assert commit(step, (batch, done)) == {"captioned": 1, "unavailable": 1}
+    assert step.deferred == ["the server is busy"]
     assert ids(step) == [CLIPS[2].clip_id]
 
 
 def test_captions_that_nothing_announces_are_unseen_and_dropped(dataset):
     step = step_of(dataset)
     first, second = step.split(step.todo()[0])
-    commit(step, (first, made_of(first)))
+    commit(step, (first, done_with_captions(first)))
     cut_off = [Caption(CLIPS[2].clip_id, SOURCE, "half")]
-    dataset.catalog.append(step.captions, Caption, records.table(Caption, cut_off))
+    dataset.catalog.append(step.captions, Caption, records.to_table(Caption, cut_off))
     assert dataset.captions(step.captions)["clip_id"].to_pylist() == [CLIPS[0].clip_id]
-    commit(step, (second, made_of(second)))
+    commit(step, (second, done_with_captions(second)))
     texts = dataset.catalog.read(step.captions, Caption)["text"].to_pylist()
     assert sorted(texts) == ["w0", "w0", "w1", "w1"]
 
@@ -191,7 +191,7 @@ def test_captions_are_rewritten_where_there_are_some(dataset):
     with pytest.raises(NoCaptionsError, match="no captions 'facts-1'; there are none"):
         step_of(dataset, stage).check()
     texts = [Caption(CLIPS[2].clip_id, SOURCE, f"w{n}", n) for n in range(2)]
-    dataset.catalog.append("captions/facts-1", Caption, records.table(Caption, texts))
+    dataset.catalog.append("captions/facts-1", Caption, records.to_table(Caption, texts))
     step = step_of(dataset, stage)
     step.check()
     (batch,) = step.todo()

@@ -12,13 +12,13 @@ from curation.storage import Storage
 CLIP = {"start_s": 1.0, "end_s": 3.54, "width": 640, "height": 360}
 
 
-def test_a_caption_says_what_was_measured():
+def test_a_caption_states_what_was_measured():
     measured = {"light": "bright", "sharpness": 0.7, "motion": 0.3}
     words = "A bright and sharp clip of 2.5 seconds with motion, in landscape format."
     assert facts_caption(CLIP | measured) == words
 
 
-def test_a_caption_is_silent_on_what_was_not_measured():
+def test_a_caption_leaves_out_what_was_not_measured():
     assert facts_caption(CLIP) == "A clip of 2.5 seconds, in landscape format."
     assert facts_caption(CLIP | {"light": None, "sharpness": 0.2}) == (
         "A blurred clip of 2.5 seconds, in landscape format."
@@ -52,11 +52,11 @@ def test_a_caption_is_silent_on_what_was_not_measured():
         ({"width": 360}, "in square format."),
     ],
 )  # fmt: skip
-def test_each_measure_has_its_words(measured, word):
+def test_each_measure_has_its_phrase(measured, word):
     assert word in facts_caption(CLIP | measured)
 
 
-def test_facts_are_fields_too():
+def test_facts_are_stored_as_fields():
     measured = {"light": "dark", "camera": "roll", "people": 2.4, "motion": None}
     assert clip_facts(CLIP | measured) == {
         "duration_s": 2.5, "format": "landscape", "brightness": "dark",
@@ -64,29 +64,29 @@ def test_facts_are_fields_too():
     }  # fmt: skip
 
 
-def test_the_stage_gives_a_row_a_clip():
+def test_the_stage_gives_one_row_per_clip():
     row = CLIP | {"light": "dim"}
     clip = CaptionClip("c", "s", 24, 85, 2.54, facts=row)
-    made = FactsCaption().setup()(CaptionBatch("b", (clip,)))
-    (caption,) = made.captions
+    result = FactsCaption().setup()(CaptionBatch("b", (clip,)))
+    (caption,) = result.captions
     assert (caption.clip_id, caption.source_id, caption.window) == ("c", "s", 0)
     assert (caption.start_frame, caption.end_frame) == (24, 85)
     assert caption.text == facts_caption(row)
     assert json.loads(caption.answers) == clip_facts(row)
-    assert [(c.clip_id, c.outcome, c.windows, c.requests) for c in made.clips] == [
+    assert [(c.clip_id, c.outcome, c.windows, c.requests) for c in result.clips] == [
         ("c", "captioned", 1, 0)
     ]
     assert FactsCaption().identity() == Identity()
 
 
-def test_a_score_more_is_another_table(tmp_path):
+def test_another_score_is_another_table(tmp_path):
     catalog = Catalog(Storage.at(tmp_path))
     stage = FactsCaption()
     names = [stage.table(catalog)]
     for score in list(SCORES.values())[:2]:
-        catalog.make(table_name(score), score.record)
+        catalog.create(table_name(score), score.record)
         names.append(stage.table(catalog))
     assert len(set(names)) == 3
     assert all(name.startswith("facts-") for name in names)
-    catalog.make("captions/other", Caption)
+    catalog.create("captions/other", Caption)
     assert stage.table(catalog) == names[-1]

@@ -9,23 +9,23 @@ import pytest
 import torch
 
 from curation.caption.vlm_model import (
-    Asked,
     VisionLanguageModel,
+    VlmPrompt,
     model_digest,
     model_folder,
 )
 from curation.errors import InfrastructureError
 
 RANDOM = np.random.default_rng(0)
-TEXT = np.zeros((0, 1, 1, 3), np.uint8)
+NO_IMAGES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
-def pictures(count: int) -> np.ndarray:
+def images(count: int) -> np.ndarray:
     return RANDOM.integers(0, 256, (count, 40, 60, 3)).astype(np.uint8)
 
 
-def load(folder, **more) -> VisionLanguageModel:
-    settings = {"device": "cpu", "precision": "fp32", **more}
+def load(folder, **overrides) -> VisionLanguageModel:
+    settings = {"device": "cpu", "precision": "fp32", **overrides}
     return VisionLanguageModel(str(folder), **settings)
 
 
@@ -40,47 +40,50 @@ def copy(llava, tmp_path):
     return tmp_path / "copy"
 
 
-def test_words_depend_on_pictures_and_prompt_and_repeat(model):
-    first, second = pictures(2), pictures(2)
-    told = [(first, "What?"), (second, "What?"), (first, "Where?")]
-    said = [model.say([Asked(*each)], 12)[0] for each in told]
-    assert len({each.text for each in said}) == 3
-    assert model.say([Asked(*told[0])], 12)[0] == said[0]
+def test_output_depends_on_images_and_prompt_and_repeats(model):
+    first, second = images(2), images(2)
+    inputs = [(first, "What?"), (second, "What?"), (first, "Where?")]
+    generations = [model.generate([VlmPrompt(*prompt)], 12)[0] for prompt in inputs]
+    assert len({generation.text for generation in generations}) == 3
+    assert model.generate([VlmPrompt(*inputs[0])], 12)[0] == generations[0]
 
 
-def test_every_picture_is_read(model):
-    one, three = (model.say([Asked(pictures(n), "What?")], 1)[0] for n in (1, 3))
+def test_every_image_is_read(model):
+    one, three = (model.generate([VlmPrompt(images(n), "What?")], 1)[0] for n in (1, 3))
     assert three.tokens_in - one.tokens_in == 2 * 16  # 4 × 4 patches each
 
 
-def test_a_batch_says_what_each_would_say_alone(model):
-    asked = [Asked(pictures(2), "What?"), Asked(pictures(3), "What is it that is seen there?")]
-    together = model.say(asked, 10)
-    assert together == [model.say([each], 10)[0] for each in asked]
-    assert together[0].tokens_in < together[1].tokens_in
-    for alone, (sure, tokens) in zip(asked, model.sureness(asked), strict=True):
-        assert model.sureness([alone])[0] == (pytest.approx(sure, abs=1e-4), tokens)
+def test_output_is_independent_of_batch_composition(model):
+    prompts = [
+        VlmPrompt(images(2), "What?"),
+        VlmPrompt(images(3), "What is it that is seen there?"),
+    ]
+    batched = model.generate(prompts, 10)
+    assert batched == [model.generate([prompt], 10)[0] for prompt in prompts]
+    assert batched[0].tokens_in < batched[1].tokens_in
+    for prompt, (confidence, tokens) in zip(prompts, model.yes_confidence(prompts), strict=True):
+        assert model.yes_confidence([prompt])[0] == (pytest.approx(confidence, abs=1e-4), tokens)
 
 
-def test_the_limit_on_tokens_is_kept_and_told(model):
-    (said,) = model.say([Asked(pictures(1), "What?")], 5)
-    assert (said.tokens_out, said.cut_short) == (5, True)
+def test_the_limit_on_tokens_truncates(model):
+    (generation,) = model.generate([VlmPrompt(images(1), "What?")], 5)
+    assert (generation.tokens_out, generation.truncated) == (5, True)
 
 
-def test_the_end_is_where_the_model_says_so(copy):
+def test_output_ends_at_the_eos_token(copy):
     model = load(copy)
-    ((_, *_),) = model.sureness([Asked(pictures(1), "?")])
+    ((_, *_),) = model.yes_confidence([VlmPrompt(images(1), "?")])
     head = model._model.lm_head.weight
     head.zero_()
     end = model._tokenizer.eos_token_id
     model._model.lm_head.bias = torch.nn.Parameter(
         torch.nn.functional.one_hot(torch.tensor(end), len(head)) * 9.0, requires_grad=False
     )
-    (said,) = model.say([Asked(pictures(1), "?")], 5)
-    assert (said.text, said.tokens_out, said.cut_short) == ("", 1, False)
+    (generation,) = model.generate([VlmPrompt(images(1), "?")], 5)
+    assert (generation.text, generation.tokens_out, generation.truncated) == ("", 1, False)
 
 
-def test_sureness_is_the_share_of_yes(copy):
+def test_confidence_is_the_share_of_yes(copy):
     model = load(copy)
     head = model._model.lm_head.weight
     head.zero_()
@@ -90,41 +93,41 @@ def test_sureness_is_the_share_of_yes(copy):
     bias[[model._tokenizer.encode(word)[0] for word in "YN"]] = -30.0
     bias[model._tokenizer.encode(" ")[0]] = -30.0
     model._model.lm_head.bias = torch.nn.Parameter(bias, requires_grad=False)
-    ((sure, _),) = model.sureness([Asked(pictures(1), "?")])
-    assert sure == pytest.approx(0.75, abs=1e-4)
+    ((confidence, _),) = model.yes_confidence([VlmPrompt(images(1), "?")])
+    assert confidence == pytest.approx(0.75, abs=1e-4)
 
 
 def test_half_precision_computes(llava):
-    (said,) = load(llava, precision="bf16").say([Asked(pictures(2), "What?")], 4)
-    assert said.tokens_out == 4
+    (generation,) = load(llava, precision="bf16").generate([VlmPrompt(images(2), "What?")], 4)
+    assert generation.tokens_out == 4
 
 
-def test_a_model_of_text_writes_anew(llama, llava):
+def test_a_language_model_rewrites(llama, llava):
     for folder in (llama, llava):
         model = load(folder, vision=False)
-        asked = [Asked(TEXT, "A dog."), Asked(TEXT, "A cat that sleeps.")]
-        assert [said.tokens_out for said in model.say(asked, 6)] == [6, 6]
-    with pytest.raises(ValueError, match="cannot be loaded: a llama takes no pictures"):
+        prompts = [VlmPrompt(NO_IMAGES, "A dog."), VlmPrompt(NO_IMAGES, "A cat that sleeps.")]
+        assert [text.tokens_out for text in model.generate(prompts, 6)] == [6, 6]
+    with pytest.raises(ValueError, match="cannot be loaded: a llama takes no images"):
         load(llama)
 
 
-def test_pictures_of_any_size_go_into_a_model_that_takes_them(tmp_path):
+def test_a_model_takes_images_of_any_size(tmp_path):
     from tests.curation.caption.models import write_qwen
 
     model = load(write_qwen(tmp_path))
-    asked = [Asked(pictures(2), "What?"), Asked(pictures(1)[:, :16, :16], "What is it?")]
-    together = model.say(asked, 4)
-    assert together == [model.say([each], 4)[0] for each in asked]
-    assert together[0].text != model.say([Asked(pictures(2), "What?")], 4)[0].text
+    prompts = [VlmPrompt(images(2), "What?"), VlmPrompt(images(1)[:, :16, :16], "What is it?")]
+    generations = model.generate(prompts, 4)
+    assert generations == [model.generate([prompt], 4)[0] for prompt in prompts]
+    assert generations[0].text != model.generate([VlmPrompt(images(2), "What?")], 4)[0].text
 
 
-def test_a_full_device_is_a_fault_of_the_surroundings(model, monkeypatch):
+def test_a_full_device_is_an_infrastructure_error(model, monkeypatch):
     def full(**_):
         raise torch.OutOfMemoryError("none left")
 
     monkeypatch.setattr(model._model, "generate", full)
     with pytest.raises(InfrastructureError, match="lower batch, frames or longest_side"):
-        model.say([Asked(pictures(1), "?")], 1)
+        model.generate([VlmPrompt(images(1), "?")], 1)
 
 
 def test_the_digest_is_that_of_the_files(copy):
@@ -139,15 +142,15 @@ def test_the_digest_is_that_of_the_files(copy):
 def test_weights_that_lack_tensors_are_refused(copy):
     from safetensors.torch import load_file, save_file
 
-    held = load_file(copy / "model.safetensors")
-    name = next(name for name in held if "multi_modal_projector" in name)
-    del held[name]
-    save_file(held, copy / "model.safetensors", {"format": "pt"})
+    tensors = load_file(copy / "model.safetensors")
+    name = next(name for name in tensors if "multi_modal_projector" in name)
+    del tensors[name]
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"1 tensors are missing, such as .*projector"):
         load(copy)
 
 
-def test_what_is_no_model_says_why(copy, tmp_path, monkeypatch):
+def test_a_model_that_cannot_be_loaded_says_why(copy, tmp_path, monkeypatch):
     for place in ("", str(tmp_path / "none"), "./none", "a/b/c"):
         with pytest.raises(ValueError, match="give a folder, or a name on the hub"):
             model_folder(place)
@@ -172,24 +175,24 @@ def test_code_that_comes_with_a_model_is_not_run(copy, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_name_on_the_hub_is_fetched_or_found(copy, tmp_path, monkeypatch):
+def test_a_name_on_the_hub_is_downloaded_or_cached(copy, tmp_path, monkeypatch):
     """The hub's cache as it lies on disk after a download; nothing is fetched here."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match="org/tiny is no folder here and cannot be fetched"):
+    with pytest.raises(ValueError, match="org/tiny is no local folder and cannot be downloaded"):
         model_folder("org/tiny")
-    held = tmp_path / "hub" / "models--org--tiny"
-    shutil.copytree(copy, held / "snapshots" / "0")
-    (held / "refs").mkdir()
-    (held / "refs" / "main").write_text("0")
+    cached = tmp_path / "hub" / "models--org--tiny"
+    shutil.copytree(copy, cached / "snapshots" / "0")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0")
     assert model_digest("org/tiny") == model_digest(str(copy))
 
 
-def test_a_device_that_is_not_there_is_named(llava):
+def test_an_unavailable_device_is_named(llava):
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    words = r"device cuda is not there: torch .* sees no CUDA device"
-    with pytest.raises(ValueError, match=words):
+    message = r"device cuda is unavailable: torch .* sees no CUDA device"
+    with pytest.raises(ValueError, match=message):
         load(llava, device="cuda")
