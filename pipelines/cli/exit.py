@@ -1,4 +1,4 @@
-"""How a command ends that did not end well: words, what to do next, and the exit code."""
+"""Reports the error that ended a command: what happened, what to do next, and the exit code."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ import traceback
 import typer
 from rich.markup import escape
 
-from curation.caption_tables import NoCaptionsError
-from curation.embed.open_clip import ModelError
-from curation.errors import InfrastructureError
-from curation.listing import ListingError
-from curation.scan.step import SettingsError
-from curation.select.selection import NotEmbeddedError
-from curation.storage import PlaceError
-from pipelines import config
+from curation.errors import InfrastructureError, ReelmillError
 from pipelines.cli import terminal
-from pipelines.run.executor import ClusterError
-from pipelines.run.pipeline import NothingToDoError
-from tokenizer.tokenize.decode import TokensNotFoundError
 
 FAILED_INPUTS, STOPPED = 3, 4
 GO_ON = "What was done is kept. Run the same command again to go on."
@@ -38,14 +28,14 @@ _ADVICE = (
     ),
     (
         r"Read-only file system|ReadOnlyFilesystem|os error 30\b|Errno 30\b",
-        "The place is read-only, and running again will not change that: make it writable, or give"
+        "The output is read-only, and running again will not change that: make it writable, or name"
         " another output.",
     ),
     (
         r"Permission denied|Operation not permitted|os error 1[3]?\b|ACCESS_DENIED|AccessDenied"
         r"|Forbidden|status: 403",
-        "This user may not read or write there, and running again will not change that: give the"
-        " permission, or another place.",
+        "This user may not read or write there, and running again will not change that: grant the"
+        " permission, or name another output.",
     ),
     (
         r"Too many open files",
@@ -54,47 +44,43 @@ _ADVICE = (
     ),
     (
         r"NoSuchBucket|bucket does not exist|[Bb]ucket .*not found",
-        "There is no such bucket: make it, or give another address.",
+        "There is no such bucket: create it, or name another address.",
     ),
     (
         r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|credentials|INVALID_CLIENT_TOKEN_ID",
-        "Storage does not take these credentials: see to the AWS_* variables, then run the same"
-        " command again.",
+        "Storage rejects these credentials: check the AWS_* variables, then run the same command"
+        " again.",
     ),
 )
-"""What is seen in an error's words, the most telling first."""
-_FAULTS = frozenset((
+"""Patterns of error messages with advice, the most specific first."""
+_INFRASTRUCTURE_ERRNOS = frozenset((
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
     errno.EIO, errno.ESTALE,
 ))  # fmt: skip
-"""Numbers of an `OSError` that are no fault of the program's."""
-_USAGE = (
-    config.ConfigError, ListingError, SettingsError, NothingToDoError, NotEmbeddedError,
-    ClusterError, ModelError, NoCaptionsError, PlaceError, TokensNotFoundError,
-)  # fmt: skip
+"""Of an `OSError` that is not the program's fault."""
 
 
-def said(error: BaseException) -> int:
-    """Says what went wrong, and returns the exit code."""
+def report_error(error: BaseException) -> int:
+    """Prints what went wrong and returns the exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return _said(f"stopped. {GO_ON}", STOPPED)
+        return _fail(f"stopped. {GO_ON}", STOPPED)
     if isinstance(error, InfrastructureError):
-        return _said(f"stopped: {error}\n{error.advice or advice(str(error))}", STOPPED)
-    if isinstance(error, _USAGE):
-        return _said(str(error), 2)
+        return _fail(f"stopped: {error}\n{error.advice or advice(str(error))}", STOPPED)
+    if isinstance(error, ReelmillError) and isinstance(error, ValueError | LookupError):
+        return _fail(str(error), 2)
     if isinstance(error, typer.TyperException):
-        return _said(error.format_message(), 2)
-    if isinstance(error, OSError) and error.errno in _FAULTS:
-        return _said(f"stopped: {error}\n{advice(str(error))}", STOPPED)
+        return _fail(error.format_message(), 2)
+    if isinstance(error, OSError) and error.errno in _INFRASTRUCTURE_ERRNOS:
+        return _fail(f"stopped: {error}\n{advice(str(error))}", STOPPED)
     traceback.print_exception(error)
     return 1
 
 
-def advice(words: str) -> str:
-    """What to do about a fault that was told in these words."""
-    return next((advised for seen, advised in _ADVICE if re.search(seen, words)), GO_ON)
+def advice(message: str) -> str:
+    """What to do about an infrastructure error with this message."""
+    return next((text for pattern, text in _ADVICE if re.search(pattern, message)), GO_ON)
 
 
-def _said(words: str, code: int) -> int:
-    terminal.errors.print(f"[red]reelmill:[/] {escape(words)}")
+def _fail(message: str, code: int) -> int:
+    terminal.errors.print(f"[red]reelmill:[/] {escape(message)}")
     return code

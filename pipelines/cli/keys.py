@@ -1,4 +1,4 @@
-"""`reelmill token`: who may ask a server for what."""
+"""`reelmill key`: the API keys of a server."""
 
 from __future__ import annotations
 
@@ -9,73 +9,76 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.media.sandbox import plain
+from curation.errors import PrerequisiteError
+from curation.media.sandbox import printable
 from curation.storage import Storage
 from pipelines.cli import terminal
-from pipelines.run.pipeline import NothingToDoError
 
 if TYPE_CHECKING:
-    from pipelines.service.database import Database
+    from pipelines.service.api_keys import ApiKeys
 
-app = typer.Typer(no_args_is_help=True, help="Who may ask a server for what.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke the API keys of a server.")
 
-Root = Annotated[str, typer.Argument(help="Folder or s3:// address whose folders are outputs.")]
+Root = Annotated[
+    str, typer.Argument(help="The folder or s3:// address whose folders are the outputs.")
+]
 State = Annotated[
-    Path | None, typer.Option(help="Folder for the server's own state; ROOT/.reelmill")
+    Path | None,
+    typer.Option(help="The folder of the server's own state; ROOT/.reelmill if left out."),
 ]
 
 
-def state_folder(root: str, given: Path | None) -> Path:
-    """Where a server's own state lies."""
+def state_folder(root: str, state: Path | None) -> Path:
+    """The folder of a server's own state, which is local even where ROOT is not."""
     from pipelines.service.settings import default_state
 
-    found = given.expanduser().absolute() if given else default_state(Storage.at(root).root)
-    if found is None:
-        raise typer.BadParameter("with ROOT on S3, say with --state where the server's own lies")
-    return found
+    folder = state.expanduser().absolute() if state else default_state(Storage.at(root).root)
+    if folder is None:
+        raise typer.BadParameter("with ROOT on S3, name a local folder for the state with --state")
+    return folder
 
 
-def _database(root: str, state: Path | None) -> Database:
+def _api_keys(root: str, state: Path | None) -> ApiKeys:
+    from pipelines.service.api_keys import ApiKeys
     from pipelines.service.database import Database
     from pipelines.service.service import database_file
 
-    return Database(database_file(state_folder(root, state)))
+    return ApiKeys(Database(database_file(state_folder(root, state))))
 
 
-@app.command(epilog="Example: reelmill token create outputs --scope search --name web --days 30")
+@app.command(epilog="Example: reelmill key create outputs --scope search --name web --days 30")
 def create(
     root: Root,
     scope: Annotated[
-        Literal["read", "search", "submit", "admin"], typer.Option(help="Each has those before it.")
+        Literal["read", "search", "submit", "admin"],
+        typer.Option(help="What it permits; each scope includes those before it."),
     ],
-    name: Annotated[str, typer.Option(help="Whose it is, for you to remember.")] = "",
-    days: Annotated[float | None, typer.Option(min=0, help="Days that it holds.")] = None,
+    name: Annotated[str, typer.Option(help="A name for your reference.")] = "",
+    days: Annotated[
+        float | None, typer.Option(min=0, help="Days until it expires; never if left out.")
+    ] = None,
     state: State = None,
 ) -> None:
-    """Make a token and show it, this once. From then on every caller needs one."""
-    from pipelines.service.api_keys import Tokens
-
-    typer.echo(Tokens(_database(root, state)).create(scope, name, days))
+    """Create an API key and show it once; from then on every caller needs one."""
+    typer.echo(_api_keys(root, state).create(scope, name, days))
 
 
-@app.command("list", epilog="Example: reelmill token list outputs")
-def list_tokens(root: Root, state: State = None) -> None:
-    """List tokens, without their secrets."""
-    from pipelines.service.api_keys import Tokens
-
-    table = Table("id", "name", "scope", "made", "until", "revoked", box=None, pad_edge=False)
-    for each in Tokens(_database(root, state)).all():
-        cells = (each.token_id, each.name, each.scope, each.created, each.expires, each.revoked)
-        table.add_row(*(escape(plain(cell or "–")) for cell in cells))
+@app.command("list", epilog="Example: reelmill key list outputs")
+def list_keys(root: Root, state: State = None) -> None:
+    """List the API keys, without their secrets."""
+    table = Table("id", "name", "scope", "created", "expires", "revoked", box=None, pad_edge=False)
+    for key in _api_keys(root, state).all():
+        cells = (key.key_id, key.name, key.scope, key.created, key.expires, key.revoked)
+        table.add_row(*(escape(printable(cell or "–")) for cell in cells))
     terminal.console.print(table)
 
 
-@app.command(epilog="Example: reelmill token revoke outputs 1f0a33c0ffee")
+@app.command(epilog="Example: reelmill key revoke outputs 1f0a33c0ffee")
 def revoke(
-    root: Root, token_id: Annotated[str, typer.Argument(help="Its id.")], state: State = None
+    root: Root,
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as `list` shows it.")],
+    state: State = None,
 ) -> None:
-    """End a token."""
-    from pipelines.service.api_keys import Tokens
-
-    if not Tokens(_database(root, state)).revoke(token_id):
-        raise NothingToDoError(f"there is no token {token_id} that lives")
+    """Revoke an API key."""
+    if not _api_keys(root, state).revoke(key_id):
+        raise PrerequisiteError(f"there is no valid key {key_id}")

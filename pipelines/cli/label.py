@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from curation.label.label_file import read_labels
-from curation.label.zero_shot import label as label_clips
+from curation.label.zero_shot import label_clips
 from curation.output_location import check_writable
 from pipelines.cli import terminal
 
@@ -18,13 +18,14 @@ def label(
     out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
     labels: Annotated[Path, typer.Argument(help="A YAML file of prompts and thresholds.")],
     model: Annotated[
-        str | None, typer.Option(help="The model whose vectors to read; the file's unless given.")
+        str | None,
+        typer.Option(help="The model whose vectors to read; that of the file if left out."),
     ] = None,
 ) -> None:
-    """Label clips from their stored open_clip vectors: classes, safety, aesthetics; no video."""
-    dataset = terminal.opened(out)
+    """Label clips from stored open_clip vectors, without video: classes, safety, aesthetics."""
+    dataset = terminal.open_output(out)
     check_writable(dataset.catalog.storage)
-    table, held = label_clips(dataset, read_labels(labels, model))
-    for name, count in sorted(held.items(), key=lambda each: (-each[1], each[0])):
+    table, counts = label_clips(dataset, read_labels(labels, model))
+    for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         terminal.console.print(f"{count:8d}  {escape(name)}")
     terminal.console.print(f"labels: {escape(table)}")

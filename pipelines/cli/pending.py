@@ -1,4 +1,4 @@
-"""`reelmill pending`: inputs that were listed and never watched."""
+"""`reelmill pending`: inputs that were listed and never scanned."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from rich.markup import escape
 from curation import pending_inputs
 from pipelines.cli import terminal
 
-_MOST_SHOWN = 20
+_MAX_ROWS = 20
 
 
 def pending(
     out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
-    everything: Annotated[bool, typer.Option("--all", help="List all, not the first 20.")] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="List all of them, not only the first 20.")
+    ] = False,
     withdraw: Annotated[
         bool,
-        typer.Option("--withdraw", help="Take them off the list: they are not wanted any more."),
+        typer.Option("--withdraw", help="Remove them from the list."),
     ] = False,
 ) -> None:
-    """List the inputs that were listed and never watched, and the command that goes on."""
-    catalog = terminal.opened(out).catalog
-    rows = pending_inputs.pending(catalog)
+    """List the inputs that were listed and never scanned, and the command that scans them."""
+    catalog = terminal.open_output(out).catalog
+    rows = pending_inputs.pending_inputs(catalog)
     if not rows.num_rows:
         terminal.console.print("every listed input has an outcome")
     else:
-        done = "were taken off the list" if withdraw else "were listed and never watched"
-        terminal.console.print(f"{rows.num_rows:,} inputs {done}:")
-        shown = rows.num_rows if everything else _MOST_SHOWN
+        state = "were removed from the list" if withdraw else "were listed and never scanned"
+        terminal.console.print(f"{rows.num_rows:,} inputs {state}:")
+        shown = rows.num_rows if show_all else _MAX_ROWS
         for uri in rows["uri"].slice(0, shown).to_pylist():
             terminal.console.print(f"  {escape(uri)}")
         if rows.num_rows > shown:
@@ -39,12 +41,10 @@ def pending(
             pending_inputs.withdraw(catalog, rows)
         else:
             places = sorted(set(rows["place"].to_pylist()))
-            words = shlex.join(["reelmill", "scan", *places, "--out", out])
-            terminal.console.print(
-                f"go on:  {escape(words)}  (or curate; with the options of before)"
-            )
-    for place, counts in pending_inputs.passed_over(catalog).items():
+            command = shlex.join(["reelmill", "scan", *places, "--out", out])
+            terminal.console.print(f"go on:  {escape(command)}  (or curate; with the same options)")
+    for place, counts in pending_inputs.skipped_counts(catalog).items():
         if counts:
             terminal.console.print(
-                f"passed over in {escape(place)}: {escape(terminal.passed_over(counts))}"
+                f"passed over in {escape(place)}: {escape(terminal.format_skipped(counts))}"
             )

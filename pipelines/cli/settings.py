@@ -1,4 +1,4 @@
-"""`reelmill settings`: with which settings the steps of an output last ran."""
+"""`reelmill settings`: the settings with which the steps of an output last ran."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from curation.steps import STEPS
 from pipelines.cli import terminal
-from pipelines.config.merge import profiles_folder, read
-from pipelines.run.applied_settings import SECTION, applied, changes
-from pipelines.run.pipeline import Job
+from pipelines.config.merge import profiles_folder, read_profile
+from pipelines.run.applied_settings import applied_settings, setting_changes
+from pipelines.run.pipeline import Pipeline
 
 
 def settings(
@@ -18,32 +19,33 @@ def settings(
 ) -> None:
     """Show the settings that each step of an output last ran with, where they are no defaults.
 
-    An output remembers them, but the next command does not use them: give them again.
+    They are a record: the next command does not use them unless they are given again.
     """
-    default = read(profiles_folder() / "default.yaml")
-    for step, last in applied(terminal.opened(out).catalog).items():
-        terminal.console.print(f"[bold]{step}[/], {when(last.started)}:")
-        found = changes(step, default[SECTION[step]], last.settings)
-        for each in found:
-            terminal.console.print(f"  {escape(each.key)}={escape(each.after)}", end="")
-            terminal.console.print(f"  (default {escape(each.before)})")
-        if not found:
+    default = read_profile(profiles_folder() / "default.yaml")
+    for step, last in applied_settings(terminal.open_output(out).catalog).items():
+        terminal.console.print(f"[bold]{step}[/], {_minute(last.started)}:")
+        differences = setting_changes(step, default[STEPS[step].section], last.settings)
+        for change in differences:
+            key, value, before = escape(change.key), escape(change.new), escape(change.old)
+            terminal.console.print(f"  {key}={value}  (default {before})")
+        if not differences:
             terminal.console.print("  all defaults")
 
 
-def say_changes(job: Job, step: str) -> None:
-    """Prints a line for each setting that the step's last run had otherwise."""
-    last = applied(job.dataset.catalog).get(step)
+def print_changes(job: Pipeline, step: str) -> None:
+    """Prints a line for each setting that differs from the step's last run."""
+    last = applied_settings(job.dataset.catalog).get(step)
     if last is None:
         return
-    now: Any = job.profile.resolved[SECTION[step]]
-    for each in changes(step, last.settings, now):
+    settings: Any = job.profile.resolved[STEPS[step].section]
+    for change in setting_changes(step, last.settings, settings):
+        before = escape(change.old)
         terminal.console.print(
-            f"[yellow]{step}[/]: {escape(each.key)} {escape(each.before)} → {escape(each.after)}"
-            f" ({escape(each.before)} was given on {when(last.started)})"
+            f"[yellow]{step}[/]: {escape(change.key)} {before} → {escape(change.new)}"
+            f" ({before} was given on {_minute(last.started)})"
         )
 
 
-def when(started: str) -> str:
-    """A run's start, for people."""
+def _minute(started: str) -> str:
+    """A run's start, to the minute."""
     return started[:16].replace("T", " ") + " UTC"

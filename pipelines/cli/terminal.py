@@ -1,4 +1,4 @@
-"""What people see in a terminal: live progress, or quiet lines where there is no terminal."""
+"""Output to the terminal: live progress, or occasional lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from curation import pending_inputs
 from curation.dataset import Dataset
+from curation.errors import PrerequisiteError
 from curation.listing import LINKED, NO_ENDING, OTHER
-from curation.storage import PlaceError, Storage
-from pipelines.run.pipeline import NothingToDoError
-from pipelines.run.progress import recorded
-from pipelines.run.step_runner import Tally, Watch
-from pipelines.verify import Promise
+from curation.storage import AddressError, Storage
+from pipelines.run.progress import with_progress_file
+from pipelines.run.step_runner import Progress, ProgressCallback
+from pipelines.verify import CheckResult
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _QUIET_SECONDS = 10.0
-_MOST_SHOWN = 20
-_MOST_KINDS = 8
-_KINDS = {
+_MAX_VIOLATIONS = 20
+_MAX_KINDS = 8
+_KIND_NAMES = {
     NO_ENDING: "without an ending",
     OTHER: "with other endings",
-    LINKED: "linked folders (point at one to have what it holds)",
+    LINKED: "linked folders (name one as an input to scan it)",
 }
 
 
-def opened(out: str) -> Dataset:
-    """The output at a place; `NothingToDoError` if there is none, so that a typo makes none."""
+def open_output(out: str) -> Dataset:
+    """The output at an address; `PrerequisiteError` if there is none, so a typo creates none."""
     dataset = Dataset(out)
     if all(dataset.catalog.open(name) is None for name in ("sources", pending_inputs.LISTED)):
-        raise NothingToDoError(
+        raise PrerequisiteError(
             f"no output at {out}; `reelmill curate` or `reelmill scan` makes one"
         )
     return dataset
 
 
-def path(given: str | Path) -> Path:
-    """A local path that was given; other addresses would become folders of that name."""
-    text = os.fspath(given)
+def local_path(value: str | Path) -> Path:
+    """Parses a local path; `typer.BadParameter` for another address."""
+    text = os.fspath(value)
     try:
         storage = Storage.at(text)
-    except PlaceError as error:
+    except AddressError as error:
         raise typer.BadParameter(str(error)) from error
     if storage.is_s3:
         raise typer.BadParameter(f"{text}: has to be a local path")
@@ -68,96 +68,90 @@ def path(given: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def progress(step: str, things: str) -> Iterator[Watch]:
-    """Shows how a step comes along."""
+def progress(step: str, things: str) -> Iterator[ProgressCallback]:
+    """Shows the progress of a step."""
     started = time.monotonic()
     if console.is_terminal:
-        with _bar() as bar:
-            task = bar.add_task(step, total=None, rate="", said="")
+        with ProgressBar(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description:<9}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[counts]}"),
+            console=console,
+        ) as bar:
+            task = bar.add_task(step, total=None, rate="", counts="")
 
-            def move(done: int, total: int, tally: Tally) -> None:
-                rate = _rate(done, started)
-                bar.update(task, completed=done, total=total, rate=rate, said=said(tally.counts))
+            def update_bar(done: int, total: int, progress: Progress) -> None:
+                rate, counts = _rate(done, started), format_counts(progress.counts)
+                bar.update(task, completed=done, total=total, rate=rate, counts=counts)
 
-            yield recorded(step, things, move)
+            yield with_progress_file(step, things, update_bar)
         return
-    last = started
+    last_print = started
 
-    def line(done: int, total: int, tally: Tally) -> None:
-        nonlocal last
+    def print_line(done: int, total: int, progress: Progress) -> None:
+        nonlocal last_print
         now = time.monotonic()
-        if done == 0 or now - last >= _QUIET_SECONDS:
-            last = now
+        if done == 0 or now - last_print >= _QUIET_SECONDS:
+            last_print = now
             console.print(f"{step}: {done}/{total} {things} {_rate(done, started)}".rstrip())
 
-    yield recorded(step, things, line)
+    yield with_progress_file(step, things, print_line)
 
 
 def _rate(done: int, started: float) -> str:
     return f"{done / max(time.monotonic() - started, 1e-3):.1f}/s" if done else ""
 
 
-def _bar() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description:<9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[said]}"),
-        console=console,
-    )
-
-
-def said(counts: Mapping[str, int]) -> str:
-    """Counts as words, the most frequent first."""
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Counts in words, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in ordered)
 
 
-def passed_over(counts: Mapping[str, int]) -> str:
+def format_skipped(counts: Mapping[str, int]) -> str:
     """What a listing passed over, in words, the most frequent first."""
-    first = dict(Counter(counts).most_common(_MOST_KINDS))
-    words = [f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in first.items()]
+    first = dict(Counter(counts).most_common(_MAX_KINDS))
+    words = [f"{count:,} {_KIND_NAMES.get(kind, kind)}" for kind, count in first.items()]
     if more := sum(counts.values()) - sum(first.values()):
         words.append(f"{more:,} more")
     return ", ".join(words)
 
 
-def funnel(now: Counter[str], before: Counter[str] | None) -> Table:
-    """Clips by verdict and reason, with the selection before beside it if there is one."""
+def funnel_table(current: Counter[str], previous: Counter[str] | None) -> Table:
+    """Clips by verdict and reason, with those of the previous selection if there is one."""
     table = Table(box=None, pad_edge=False)
     table.add_column("clips")
     table.add_column("now", justify="right")
-    if before is not None:
+    if previous is not None:
         table.add_column("before", justify="right")
-    both = now | (before or Counter())
-    filtered = sorted(both.keys() - {"kept", "duplicate"}, key=lambda name: (-now[name], name))
-    total = sum(now.values())
-    for name in ("kept", "duplicate", *filtered):
-        style = "green" if name == "kept" else None
+    names = (current | (previous or Counter())).keys() - {"kept", "duplicate"}
+    total = current.total()
+    for name in ("kept", "duplicate", *sorted(names, key=lambda name: (-current[name], name))):
         label = {"kept": "kept", "duplicate": "duplicates"}.get(name, f"filtered: {name}")
-        cells = [label, f"{now[name]:,}  {now[name] / max(total, 1):4.0%}"]
-        if before is not None:
-            cells.append(f"{before[name]:,}")
-        table.add_row(*cells, style=style)
-    table.add_row("all", f"{total:,}      ", *([f"{sum(before.values()):,}"] if before else []))
+        cells = [label, f"{current[name]:,}  {current[name] / max(total, 1):4.0%}"]
+        if previous is not None:
+            cells.append(f"{previous[name]:,}")
+        table.add_row(*cells, style="green" if name == "kept" else None)
+    table.add_row("all", f"{total:,}      ", *([f"{previous.total():,}"] if previous else []))
     return table
 
 
-def promises(found: list[Promise]) -> None:
-    """Prints one line a promise, and then what broke which."""
+def print_check_results(results: list[CheckResult]) -> None:
+    """Prints one line per invariant, and then the violations."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    for promise in found:
-        mark = "[green]holds[/]" if promise.holds else "[red]broken[/]"
-        table.add_row(mark, escape(promise.words), f"{promise.checked:,} checked")
+    for result in results:
+        mark = "[green]holds[/]" if result.holds else "[red]broken[/]"
+        table.add_row(mark, escape(result.statement), f"{result.checked:,} checked")
     console.print(table)
-    for promise in found:
-        if not promise.holds:
-            console.print(f"[red]broken[/]: {escape(promise.words)}")
-        for words in promise.broken[:_MOST_SHOWN]:
-            console.print(f"  {escape(words)}")
-        if len(promise.broken) > _MOST_SHOWN:
-            console.print(f"  and {len(promise.broken) - _MOST_SHOWN:,} more")
+    for result in results:
+        if not result.holds:
+            console.print(f"[red]broken[/]: {escape(result.statement)}")
+        for violation in result.violations[:_MAX_VIOLATIONS]:
+            console.print(f"  {escape(violation)}")
+        if len(result.violations) > _MAX_VIOLATIONS:
+            console.print(f"  and {len(result.violations) - _MAX_VIOLATIONS:,} more")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipelines.report.comparison import UnknownSelectionError
 from pipelines.report.page import write_report
 
-__all__ = ["UnknownSelectionError", "write_report"]
+__all__ = ["write_report"]

@@ -1,4 +1,4 @@
-"""Two selections side by side: counts, what their policies differ in, and clips gained and lost."""
+"""Two selections side by side: counts, differences of their policies, clips gained and lost."""
 
 from __future__ import annotations
 
@@ -6,65 +6,58 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-
-from curation.errors import ReelmillError
+from curation.errors import UnknownSelectionError
 from curation.records import Verdict
 from curation.select.policy import FILTER_REASONS
-from pipelines.config.flatten import leaves
+from pipelines.config.merge import flatten
+from pipelines.report.contact_sheets import ContactSheet, Tile, evenly_spread, read_tiles
 from pipelines.report.formatting import thousands
-from pipelines.report.pictures import Sheet, Tile, tiles_of
-from pipelines.report.snapshot import Output, parsed
+from pipelines.report.snapshot import Output, recorded_settings
 
-BEFORE = "before"
+PREVIOUS = "before"
 """Names the selection before the newest."""
-MOST_SHOWN = 60
-_NEW = "newer than the selection"
-
-
-class UnknownSelectionError(ReelmillError, ValueError):
-    """There is no such selection to compare with."""
+_MAX_TILES = 60
+_NEWER = "newer than the selection"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeChange:
     """How many clips have one verdict or reason in each selection."""
 
     name: str
-    words: str
-    now: int
-    before: int
+    meaning: str
+    current: int
+    previous: int
 
     @property
     def change(self) -> str:
         """The difference, with its sign; empty if there is none."""
-        return f"{self.now - self.before:+,}" if self.now != self.before else ""
+        difference = self.current - self.previous
+        return f"{difference:+,}" if difference else ""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A setting of the policy that differs."""
+class PolicyChange:
+    """A setting in which the policies differ."""
 
     name: str
-    now: str
-    before: str
+    current: str
+    previous: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The newest selection and another one."""
+    """The newest selection and another one, here the previous one."""
 
-    before_id: str
-    outcomes: list[Outcome]
-    """Kept, duplicates, then reasons, those that changed most first."""
-    rules: list[Rule]
-    both: int
-    """Clips that both keep."""
-    gained: Sheet
+    previous_id: str
+    outcomes: list[OutcomeChange]
+    """Kept, then duplicates and reasons, the largest changes first."""
+    policy: list[PolicyChange]
+    both_keep: int
+    gained: ContactSheet
     """Clips that only the newest keeps."""
-    lost: Sheet
+    lost: ContactSheet
     """Clips that only the other one keeps."""
 
 
@@ -73,87 +66,88 @@ def compare(output: Output, other: str) -> Comparison:
 
     Raises `UnknownSelectionError`.
     """
-    before_id = _resolved(output, other)
-    rows = output.dataset.selection(before_id)
+    previous_id = _selection_id(output, other)
+    rows = output.dataset.selection(previous_id)
     columns = (rows[name].to_pylist() for name in ("clip_id", "verdict", "reason"))
-    was = {clip: _word(verdict, reason) for clip, verdict, reason in zip(*columns, strict=True)}
-    ids = output.clips["clip_id"].to_pylist()
+    outcome_of = {
+        clip: _outcome(verdict, reason) for clip, verdict, reason in zip(*columns, strict=True)
+    }
     reasons = output.clips["reason"].to_pylist()
-    now = [_word(v, r) for v, r in zip(output.verdicts.tolist(), reasons, strict=True)]
-    before = [was.get(clip, _NEW) for clip in ids]
-    pairs = list(zip(now, before, strict=True))
-    gained = [at for at, (n, b) in enumerate(pairs) if n == "kept" and b != "kept"]
-    lost = [at for at, (n, b) in enumerate(pairs) if n != "kept" and b == "kept"]
-    shown = [*_spread(gained), *_spread(lost)]
-    tiles = tiles_of(output, sorted(shown))
+    current = [_outcome(v, r) for v, r in zip(output.verdicts.tolist(), reasons, strict=True)]
+    previous = [outcome_of.get(clip, _NEWER) for clip in output.clips["clip_id"].to_pylist()]
+    pairs = list(zip(current, previous, strict=True))
+    gained = [row for row, (now, then) in enumerate(pairs) if now == "kept" != then]
+    lost = [row for row, (now, then) in enumerate(pairs) if now != "kept" == then]
+    tiles = read_tiles(
+        output, sorted([*evenly_spread(gained, _MAX_TILES), *evenly_spread(lost, _MAX_TILES)])
+    )
     return Comparison(
-        before_id=before_id,
-        outcomes=_outcomes(Counter(now), Counter(before)),
-        rules=list(_rules(output, before_id)),
-        both=sum(n == b == "kept" for n, b in pairs),
-        gained=_sheet("gained", gained, {at: replace(tiles[at], note=before[at]) for at in shown}),
-        lost=_sheet("lost", lost, {at: replace(tiles[at], note=now[at]) for at in shown}),
+        previous_id=previous_id,
+        outcomes=_outcome_changes(Counter(current), Counter(previous)),
+        policy=list(_policy_changes(output, previous_id)),
+        both_keep=pairs.count(("kept", "kept")),
+        gained=_sheet("gained", gained, tiles, previous),
+        lost=_sheet("lost", lost, tiles, current),
     )
 
 
-def _resolved(output: Output, other: str) -> str:
-    """The id of the selection that is meant."""
+def _selection_id(output: Output, other: str) -> str:
     if output.selection_id is None:
         raise UnknownSelectionError("there is no selection yet; run `reelmill select` first")
-    runs = [run["result"] for run in output.runs if run["step"] == "select"]
-    if other == BEFORE:
-        earlier = [run for run in runs if run != output.selection_id]
+    if other == PREVIOUS:
+        results = [run["result"] for run in output.runs if run["step"] == "select"]
+        earlier = [result for result in results if result != output.selection_id]
         if not earlier:
             raise UnknownSelectionError("there is no other selection to compare with yet")
         return str(earlier[-1])
-    known = sorted(output.dataset.catalog.values("selection", Verdict, "selection_id"))
-    fitting = [name for name in known if other and name.startswith(other)]
-    if len(fitting) == 1:
-        return str(fitting[0])
-    if not fitting and output.dataset.selection(other).num_rows:
+    names = sorted(output.dataset.catalog.values("selection", Verdict, "selection_id"))
+    matches = [name for name in names if other and name.startswith(other)]
+    if len(matches) == 1:
+        return str(matches[0])
+    if not matches and output.dataset.selection(other).num_rows:
         return other
-    some = ", ".join(fitting or known)
-    raise UnknownSelectionError(f"{other!r} names {len(fitting)} selections; there are {some}")
+    choices = ", ".join(matches or names)
+    raise UnknownSelectionError(f"{other!r} names {len(matches)} selections; there are {choices}")
 
 
-def _word(verdict: str | None, reason: str | None) -> str:
-    return _NEW if verdict is None else (reason or verdict) if verdict != "kept" else "kept"
+def _outcome(verdict: str | None, reason: str | None) -> str:
+    if verdict is None:
+        return _NEWER
+    return verdict if verdict == "kept" else reason or verdict
 
 
-def _outcomes(now: Counter[str], before: Counter[str]) -> list[Outcome]:
-    names = sorted(now | before, key=lambda name: (-abs(now[name] - before[name]), name))
-    names.sort(key=lambda name: name != "kept")
-    return [Outcome(n, FILTER_REASONS.get(n, ""), now[n], before[n]) for n in names]
+def _outcome_changes(current: Counter[str], previous: Counter[str]) -> list[OutcomeChange]:
+    names = sorted(
+        current | previous,
+        key=lambda name: (name != "kept", -abs(current[name] - previous[name]), name),
+    )
+    return [
+        OutcomeChange(name, FILTER_REASONS.get(name, ""), current[name], previous[name])
+        for name in names
+    ]
 
 
-def _spread(places: list[int]) -> list[int]:
-    """At most `MOST_SHOWN` of the places, evenly spread."""
-    picked = np.linspace(0, len(places) - 1, min(MOST_SHOWN, len(places))).round().astype(int)
-    return [places[index] for index in picked]
+def _sheet(name: str, rows: list[int], tiles: Mapping[int, Tile], notes: list[str]) -> ContactSheet:
+    shown = [replace(tiles[row], note=notes[row]) for row in evenly_spread(rows, _MAX_TILES)]
+    total = len(rows)
+    extent = "" if len(shown) == total else f"{len(shown)} of {thousands(total)}"
+    return ContactSheet(name, "", shown, total, extent)
 
 
-def _sheet(name: str, places: list[int], tiles: Mapping[int, Tile]) -> Sheet:
-    shown, total = _spread(places), len(places)
-    said = "" if len(shown) == total else f"{len(shown)} of {thousands(total)}"
-    return Sheet(name, "", [tiles[at] for at in shown], total, said)
-
-
-def _rules(output: Output, before_id: str) -> Iterator[Rule]:
-    """The settings that the recorded policies differ in; one that is empty is as good as none."""
-    found = []
-    for selection in (output.selection_id, before_id):
-        runs = [
-            run for run in output.runs if run["result"] == selection and run["step"] == "select"
-        ]
-        policy = parsed(runs[-1]["config"]).get("policy") if runs else None
+def _policy_changes(output: Output, previous_id: str) -> Iterator[PolicyChange]:
+    """Settings in which the recorded policies differ; an empty one equals a missing one."""
+    policies = []
+    for selection_id in (output.selection_id, previous_id):
+        policy = recorded_settings(output.runs, selection_id).get("policy")
         if not isinstance(policy, Mapping):
             return
-        found.append({key: _shown(value) for key, value in leaves(policy).items()})
-    now, before = found
-    for name in sorted(now.keys() | before.keys()):
-        if now.get(name) != before.get(name):
-            yield Rule(name, now.get(name, "–"), before.get(name, "–"))
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)[:200]
+        policies.append(
+            {
+                key: json.dumps(value, ensure_ascii=False)[:200]
+                for key, value in flatten(policy).items()
+            }
+        )
+    current, previous = policies
+    for name in sorted(current.keys() | previous.keys()):
+        if current.get(name) != previous.get(name):
+            yield PolicyChange(name, current.get(name, "–"), previous.get(name, "–"))

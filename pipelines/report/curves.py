@@ -1,4 +1,4 @@
-"""The curves of a training run as one SVG file: loss, and what both heads keep."""
+"""The curves of a training run as one SVG file: loss, and PSNR of both heads."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from pipelines.report.formatting import number
-from pipelines.report.histogram import axis
+from pipelines.report.histogram import rounded_axis
+from pipelines.report.templates import template
 
 _WIDTH, _HEIGHT = 360.0, 160.0
 """Size of a panel's plotting area, in units of the picture."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """One curve."""
+class Curve:
+    """One curve, with its label at the right end."""
 
     name: str
     colour: str
     path: str
     """An SVG path."""
     end_y: float
-    """Where the curve ends, for its name."""
-    last: str
-    """Its last value."""
+    last_value: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Panel:
     """One set of axes."""
 
     title: str
-    lines: list[Line]
+    curves: list[Curve]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     width: float = _WIDTH
@@ -55,37 +52,39 @@ def draw_curves(log: Path, picture: Path) -> None:
             {"psnr_latents_db": ("latents", "#1f6f8b"), "psnr_codes_db": ("codes", "#b0413e")},
         ),
     ]
-    here = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines", "report"), autoescape=True, trim_blocks=True
-    )
     drawn = [panel for panel in panels if panel is not None]
-    picture.write_text(here.get_template("curves.svg").render(panels=drawn))
+    picture.write_text(template("curves.svg").render(panels=drawn), encoding="utf-8")
 
 
 def _panel(
-    title: str, rows: Sequence[dict[str, float]], curves: dict[str, tuple[str, str]]
+    title: str, rows: Sequence[dict[str, float]], columns: dict[str, tuple[str, str]]
 ) -> Panel | None:
-    values = [row[key] for row in rows for key in curves if math.isfinite(row[key])]
+    """Curves of some columns, given with their names and colours; None without a finite value."""
+    values = [row[key] for row in rows for key in columns if math.isfinite(row[key])]
     if not values:
         return None
-    low, high, y_step = axis(min(values), max(values))
-    _, last, x_step = axis(0, rows[-1]["step"])
+    low, high, y_step = rounded_axis(min(values), max(values))
+    _, last_step, x_step = rounded_axis(0, rows[-1]["step"])
 
-    def place(step: float, value: float) -> tuple[float, float]:
-        return step / last * _WIDTH, (high - value) / (high - low) * _HEIGHT
+    def x_position(step: float) -> float:
+        return step / last_step * _WIDTH
 
-    lines = []
-    for key, (name, colour) in curves.items():
-        points = [place(row["step"], row[key]) for row in rows if math.isfinite(row[key])]
+    def y_position(value: float) -> float:
+        return (high - value) / (high - low) * _HEIGHT
+
+    curves = []
+    for key, (name, colour) in columns.items():
+        finite = [row for row in rows if math.isfinite(row[key])]
+        points = [(x_position(row["step"]), y_position(row[key])) for row in finite]
         path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-        lines.append(Line(name, colour, path, points[-1][1], number(rows[-1][key])))
+        curves.append(Curve(name, colour, path, points[-1][1], number(rows[-1][key])))
     return Panel(
         title,
-        lines,
-        [(place(step, low)[0], number(step)) for step in _steps(0, last, x_step)],
-        [(place(0, value)[1], number(value)) for value in _steps(low, high, y_step)],
+        curves,
+        [(x_position(step), number(step)) for step in _ticks(0, last_step, x_step)],
+        [(y_position(value), number(value)) for value in _ticks(low, high, y_step)],
     )
 
 
-def _steps(low: float, high: float, step: float) -> list[float]:
-    return [low + place * step for place in range(round((high - low) / step) + 1)]
+def _ticks(low: float, high: float, step: float) -> list[float]:
+    return [low + index * step for index in range(round((high - low) / step) + 1)]

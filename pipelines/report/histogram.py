@@ -1,35 +1,76 @@
-"""Histograms as geometry: where bars, bounds and ticks lie. The template makes inline SVG of it."""
+"""Histograms: values in equal bins, and the geometry from which the template makes inline SVG."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from curation.select.policy import Range
 from pipelines.report.formatting import number, thousands
-from pipelines.report.snapshot import Floats
+from pipelines.report.snapshot import Float64s
 
 WIDTH, HEIGHT = 320.0, 104.0
 """Size of the plotting area, in units of the picture."""
-_BINS = 32
+_NUM_BINS = 32
 _LABEL_EDGE = 24.0
 
 
 @dataclass(frozen=True)
-class Layer:
-    """Values of one kind; layers are stacked in their order."""
+class BinnedValues:
+    """Counts of one value in equal bins, over an axis that ends on round numbers."""
 
-    kind: str
-    """Name of the colour in the style sheet."""
-    values: Floats
+    edges: Float64s
+    """Of the bins [bins + 1]."""
+    tick_step: float
+    counts: dict[str, npt.NDArray[np.int64]]
+    """By series [bins]; values that are not finite do not count."""
+    measured: int
+    missing: int
+    minimum: float
+    maximum: float
+    median: float
+
+    @property
+    def low(self) -> float:
+        """Where the axis begins."""
+        return float(self.edges[0])
+
+    @property
+    def high(self) -> float:
+        """Where the axis ends."""
+        return float(self.edges[-1])
+
+
+def bin_values(
+    series: Mapping[str, Float64s], num_bins: int, include: Iterable[float] = ()
+) -> BinnedValues | None:
+    """Bins all series over one axis that also holds `include`; None if nothing was measured."""
+    values = np.concatenate(list(series.values()))
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    axis_values = np.concatenate([finite, np.fromiter(include, np.float64)])
+    low, high, tick_step = rounded_axis(axis_values.min(), axis_values.max())
+    edges = np.linspace(low, high, num_bins + 1)
+    return BinnedValues(
+        edges=edges,
+        tick_step=tick_step,
+        counts={name: np.histogram(v[np.isfinite(v)], edges)[0] for name, v in series.items()},
+        measured=len(finite),
+        missing=len(values) - len(finite),
+        minimum=float(finite.min()),
+        maximum=float(finite.max()),
+        median=float(np.median(finite)),
+    )
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One layer of one bin."""
+    """One series of one bin."""
 
     kind: str
     x: float
@@ -61,11 +102,11 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """A finished picture."""
+class HistogramPlot:
+    """The geometry of one histogram."""
 
     name: str
-    words: str
+    about: str
     bars: list[Bar]
     bounds: list[Bound]
     ticks: list[Tick]
@@ -78,48 +119,46 @@ class Histogram:
     height: float = HEIGHT
 
 
-def draw(
+def plot_histogram(
     name: str,
-    words: str,
-    layers: Sequence[Layer],
+    about: str,
+    series: Mapping[str, Float64s],
     limits: Range | None = None,
-    span: Floats | None = None,
-) -> Histogram | None:
-    """A histogram of stacked layers, or None if nothing was measured.
+    include: Iterable[float] = (),
+) -> HistogramPlot | None:
+    """Stacks the series, each named as its colour; None if nothing was measured.
 
-    The axis holds the values, the bounds and, so that pictures can share one, all of `span`.
+    The axis holds the values, the limits and, so that pictures can share one, all of `include`.
     """
     limits = limits or Range()
-    everything = np.concatenate([layer.values for layer in layers])
-    known = everything[np.isfinite(everything)]
-    if not len(known):
+    bounds = [bound for bound in (limits.min, limits.max) if bound is not None]
+    binned = bin_values(series, _NUM_BINS, [*bounds, *include])
+    if binned is None:
         return None
-    given = [bound for bound in (limits.min, limits.max) if bound is not None]
-    held = np.concatenate([known, given, known[:0] if span is None else span])
-    low, high, step = axis(held.min(), held.max())
-    median = number(float(np.median(known)))
+    low, high = binned.low, binned.high
+    median = number(binned.median)
     alt = (
-        f"Histogram of {name}: {thousands(len(known))} values from {number(float(known.min()))} to "
-        f"{number(float(known.max()))}, median {median}."
+        f"Histogram of {name}: {thousands(binned.measured)} values from {number(binned.minimum)} to"
+        f" {number(binned.maximum)}, median {median}."
     )
     if limits.min is not None:
         alt += f" Excluded below {number(limits.min)}."
     if limits.max is not None:
         alt += f" Excluded above {number(limits.max)}."
-    return Histogram(
+    return HistogramPlot(
         name=name,
-        words=words,
-        bars=_bars(layers, low, high),
+        about=about,
+        bars=_bars(binned),
         bounds=_bounds(limits, low, high),
-        ticks=_ticks(low, high, step),
-        measured=len(known),
-        missing=len(everything) - len(known),
+        ticks=_ticks(low, high, binned.tick_step),
+        measured=binned.measured,
+        missing=binned.missing,
         median=median,
         alt=alt,
     )
 
 
-def axis(low: float, high: float) -> tuple[float, float, float]:
+def rounded_axis(low: float, high: float) -> tuple[float, float, float]:
     """The axis that holds a range: its ends on round numbers, and the step between ticks."""
     low, high = float(low), float(high)
     if high - low < 1e-9 * max(1.0, abs(high)):
@@ -131,22 +170,21 @@ def axis(low: float, high: float) -> tuple[float, float, float]:
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step
 
 
-def _bars(layers: Sequence[Layer], low: float, high: float) -> list[Bar]:
-    edges = np.linspace(low, high, _BINS + 1)
-    heights = [np.histogram(la.values[np.isfinite(la.values)], edges)[0] for la in layers]
-    scale = HEIGHT / max(1, int(np.sum(heights, axis=0).max()))
-    slot = WIDTH / _BINS
+def _bars(binned: BinnedValues) -> list[Bar]:
+    scale = HEIGHT / max(1, int(np.sum(list(binned.counts.values()), axis=0).max()))
+    slot = WIDTH / _NUM_BINS
+    width = round(slot - 1.2, 2)
     bars = []
-    for index in range(_BINS):
-        floor = HEIGHT
-        for layer, found in zip(layers, heights, strict=True):
-            if clips := int(found[index]):
-                tall = max(1.5, clips * scale)
-                floor -= tall
-                where = f"{number(edges[index])} to {number(edges[index + 1])}"
-                title = f"{where}: {thousands(clips)} {layer.kind}"
-                x, width = round(index * slot + 0.6, 2), round(slot - 1.2, 2)
-                bars.append(Bar(layer.kind, x, round(floor, 2), width, round(tall, 2), title))
+    for index in range(_NUM_BINS):
+        top = HEIGHT
+        interval = f"{number(binned.edges[index])} to {number(binned.edges[index + 1])}"
+        for kind, counts in binned.counts.items():
+            if count := int(counts[index]):
+                height = max(1.5, count * scale)
+                top -= height
+                title = f"{interval}: {thousands(count)} {kind}"
+                x = round(index * slot + 0.6, 2)
+                bars.append(Bar(kind, x, round(top, 2), width, round(height, 2), title))
     return bars
 
 
@@ -154,25 +192,25 @@ def _bounds(limits: Range, low: float, high: float) -> list[Bound]:
     bounds = []
     for value, sign in ((limits.min, "≥"), (limits.max, "≤")):
         if value is not None:
-            x = _place(value, low, high)
-            shade = (0.0, x) if sign == "≥" else (x, WIDTH - x)
+            x = _x_position(value, low, high)
+            shade_x, shade_width = (0.0, x) if sign == "≥" else (x, round(WIDTH - x, 2))
             label = f"{sign} {number(value)}"
-            bounds.append(Bound(x, label, _anchor(x), round(shade[0], 2), round(shade[1], 2)))
+            bounds.append(Bound(x, label, _anchor(x, _LABEL_EDGE), shade_x, shade_width))
     return bounds
 
 
 def _ticks(low: float, high: float, step: float) -> list[Tick]:
-    values = [low + step * index for index in range(round((high - low) / step) + 1)]
-    places = [_place(value, low, high) for value in values]
-    return [
-        Tick(x, number(round(value, 9)), _anchor(x, 1))
-        for x, value in zip(places, values, strict=True)
-    ]
+    ticks = []
+    for index in range(round((high - low) / step) + 1):
+        value = low + step * index
+        x = _x_position(value, low, high)
+        ticks.append(Tick(x, number(round(value, 9)), _anchor(x, 1)))
+    return ticks
 
 
-def _place(value: float, low: float, high: float) -> float:
+def _x_position(value: float, low: float, high: float) -> float:
     return round(WIDTH * (value - low) / (high - low), 2)
 
 
-def _anchor(x: float, edge: float = _LABEL_EDGE) -> str:
+def _anchor(x: float, edge: float) -> str:
     return "start" if x < edge else ("end" if x > WIDTH - edge else "middle")

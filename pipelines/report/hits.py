@@ -1,4 +1,4 @@
-"""What a search found as one page of pictures: a file that stands alone, as the report does."""
+"""Search hits as one self-contained page of pictures."""
 
 from __future__ import annotations
 
@@ -6,43 +6,22 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curation.dataset import Dataset
 from curation.records import Thumbnail
 from curation.scan.collector import THUMBNAILS
-from curation.storage import Storage
-from pipelines.report.formatting import base_name, clock, duration
-from pipelines.report.pictures import Tile, shrunk
+from pipelines.report.contact_sheets import clip_tile
+from pipelines.report.templates import template, write_text
 
 
 def write_hits(dataset: Dataset, hits: pa.Table, title: str, path: Path) -> Path:
     """Writes the page of some hits, as `Search.query` returns them, and returns where it is."""
-    wanted = hits["clip_id"].combine_chunks()
-    rows = dataset.catalog.read(
-        THUMBNAILS, Thumbnail, ["clip_id", "jpeg"], pc.field("clip_id").isin(wanted)
-    )
-    pictures = dict(zip(rows["clip_id"].to_pylist(), rows["jpeg"].to_pylist(), strict=True))
-    tiles = [(_tile(hit, pictures.get(hit["clip_id"])), hit["score"]) for hit in hits.to_pylist()]
-    environment = Environment(
-        loader=PackageLoader("pipelines", "report"), autoescape=True, undefined=StrictUndefined
-    )
-    place = dataset.catalog.storage.root
-    text = environment.get_template("hits.html").render(title=title, place=place, tiles=tiles)
-    target = path.expanduser().absolute()
-    with Storage.at(target.parent).writing(target.name) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
-    return target
-
-
-def _tile(hit: dict[str, object], jpeg: bytes | None) -> Tile:
-    start_s, end_s = float(str(hit["start_s"])), float(str(hit["end_s"]))
-    return Tile(
-        clip_id=str(hit["clip_id"]),
-        picture=None if jpeg is None else shrunk(jpeg),
-        name=base_name(str(hit["uri"])),
-        uri=str(hit["uri"]),
-        span=f"{clock(start_s)}–{clock(end_s)}",
-        duration=duration(end_s - start_s),
-        caption=str(hit["caption"] or ""),
-    )
+    is_hit = pc.field("clip_id").isin(hits["clip_id"].combine_chunks())
+    rows = dataset.catalog.read(THUMBNAILS, Thumbnail, ["clip_id", "jpeg"], is_hit)
+    jpegs = dict(zip(rows["clip_id"].to_pylist(), rows["jpeg"].to_pylist(), strict=True))
+    tiles = [
+        (clip_tile(hit, jpegs.get(hit["clip_id"]), hit["caption"] or ""), hit["score"])
+        for hit in hits.to_pylist()
+    ]
+    output = dataset.catalog.storage.root
+    return write_text(path, template("hits.html").render(title=title, output=output, tiles=tiles))

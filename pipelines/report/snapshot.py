@@ -1,4 +1,4 @@
-"""What the report reads once and all its parts use: sources, clips with verdicts, runs, policy."""
+"""The tables that the report reads once: sources, clips with verdicts, runs, policy."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ import pyarrow.compute as pc
 
 from curation import lineage
 from curation.dataset import Dataset
-from curation.select.filter import numbers
+from curation.select.filter import filter_values
 from curation.select.policy import LIMITS, Policy, Range, Semantic
 
-Floats = npt.NDArray[np.float64]
+Float64s = npt.NDArray[np.float64]
+_VERDICTS = ("kept", "duplicate", "filtered")
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output folder as it is now, seen through its newest selection."""
+    """One output folder as it is now, with its newest selection."""
 
     dataset: Dataset
     sources: pa.Table
@@ -40,24 +41,30 @@ class Output:
 
     @classmethod
     def at(cls, dataset: Dataset, policy: Policy | None = None) -> Output:
-        """Reads an output; `policy` stands in for the one that its runs record."""
+        """Reads an output; `policy` replaces the one that its runs record."""
         runs = dataset.runs().to_pylist()
-        chosen = dataset.latest_selection()
-        clips = dataset.clips(selection_id=chosen)
-        recorded = _policy(runs, chosen)
-        return cls(dataset, dataset.sources(), clips, runs, chosen, policy or recorded)
+        selection_id = dataset.latest_selection()
+        clips = dataset.clips(selection_id=selection_id)
+        policy = policy or _policy(recorded_settings(runs, selection_id).get("policy"))
+        return cls(dataset, dataset.sources(), clips, runs, selection_id, policy)
 
     @cached_property
-    def values(self) -> dict[str, Floats]:
+    def values(self) -> dict[str, Float64s]:
         """Every value that a policy may bound, one array [clips] each; NaN is not measured."""
-        return numbers(self.clips)
+        return filter_values(self.clips)
 
     @cached_property
     def verdicts(self) -> npt.NDArray[np.object_]:
-        """`kept`, `filtered`, `duplicate`, or None for a clip newer than the selection."""
+        """`kept`, `filtered`, `duplicate`, or None for a clip newer than the selection [clips]."""
         if self.selection_id is None:
             return np.full(self.clips.num_rows, None, object)
         return np.array(self.clips["verdict"].to_pylist(), object)
+
+    def by_verdict(self, name: str) -> dict[str, Float64s]:
+        """One value [clips of the verdict] for each verdict; `waiting` are clips without one."""
+        masks = {verdict: self.verdicts == verdict for verdict in _VERDICTS}
+        masks["waiting"] = np.array([verdict is None for verdict in self.verdicts], bool)
+        return {verdict: self.values[name][mask] for verdict, mask in masks.items()}
 
     @cached_property
     def kept_ids(self) -> pa.Array:
@@ -65,80 +72,90 @@ class Output:
         kept = self.clips["clip_id"].to_numpy()[self.verdicts == "kept"]
         return pa.array(kept.tolist(), pa.string())
 
-    def of_kept(self, name: str, record: type, columns: list[str]) -> pa.Table:
-        """Rows of a side table that speak of kept clips."""
+    def kept_rows(self, name: str, record: type, columns: list[str]) -> pa.Table:
+        """Rows of a side table about kept clips: the columns and `clip_id`."""
         rows = self.dataset.catalog.read(name, record, [*columns, "clip_id"])
         return rows.filter(pc.is_in(rows["clip_id"], self.kept_ids))
 
     @cached_property
     def renders(self) -> str | None:
-        """The table of renders that counts: the one that was last asked for."""
+        """The current table of renders: the one that was requested last."""
         catalog = self.dataset.catalog
-        if found := lineage.renders(catalog, self.selection_id):
-            return found
-        there = catalog.names("renders")
-        return there[-1] if there else None
+        if current := lineage.current_renders(catalog, self.selection_id):
+            return current
+        names = catalog.names("renders")
+        return names[-1] if names else None
 
     @cached_property
     def captions(self) -> list[str]:
-        """Tables of captions that count: measured facts, then what models said, the newest last."""
+        """Current tables of captions: measured facts, then those of models, the newest last."""
         catalog = self.dataset.catalog
-        names = lineage.belonging(catalog, "captions", self.selection_id, of=self.renders)
-        age = {name: -at for at, name in enumerate(names)}
-        return sorted(names, key=lambda name: ("/facts" not in name, age[name]))
+        names = lineage.tables_of_renders(catalog, "captions", self.selection_id, of=self.renders)
+        names.reverse()
+        return sorted(names, key=lambda name: "/facts" not in name)
 
     @cached_property
     def tokenized(self) -> str | None:
-        """The table of tokenized clips that counts: of these renders, the one last asked for."""
-        names = lineage.belonging(
+        """The current table of tokenized clips: of these renders, the one requested last."""
+        names = lineage.tables_of_renders(
             self.dataset.catalog, "tokens", self.selection_id, of=self.renders
         )
-        return lineage.marker(names[0]) if names else None
+        return lineage.marker_table(names[0]) if names else None
 
 
-def tally(table: pa.Table, column: str) -> Counter[str]:
+def count_values(table: pa.Table, column: str) -> Counter[str]:
     """How often each value of a column occurs; null does not count."""
     pairs = pc.value_counts(table[column].drop_null()).to_pylist()
     return Counter({pair["values"]: pair["counts"] for pair in pairs})
 
 
 def parsed(text: str | None) -> dict[str, Any]:
-    """A JSON object of a run's row; empty if it is none, since a report is no place to fail."""
+    """A JSON object of a run's row; empty if it is none, as the report shows the rest."""
     try:
-        found = json.loads(text or "{}")
+        value = json.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _policy(runs: list[dict[str, Any]], selection_id: str | None) -> Policy | None:
-    for run in reversed(runs):
-        if run["step"] == "select" and run["result"] == selection_id:
-            return _read(parsed(run["config"]).get("policy"))
-    return None
+def selection_run(runs: list[dict[str, Any]], selection_id: str | None) -> dict[str, Any]:
+    """The newest run that made a selection; empty if none did."""
+    runs = [run for run in runs if run["step"] == "select" and run["result"] == selection_id]
+    return runs[-1] if runs else {}
 
 
-def _read(found: object) -> Policy | None:
-    """A policy as a run recorded it; what this version does not know is left out."""
-    if not isinstance(found, Mapping):
+def recorded_settings(runs: list[dict[str, Any]], selection_id: str | None) -> dict[str, Any]:
+    """The configuration with which a selection was made; empty if that is not recorded."""
+    return parsed(selection_run(runs, selection_id).get("config"))
+
+
+def _policy(record: object) -> Policy | None:
+    """A policy as a run recorded it, without what this version does not know."""
+    if not isinstance(record, Mapping):
         return None
-    limits = found.get("limits")
-    known = {}
-    for name, bounds in (limits if isinstance(limits, Mapping) else {}).items():
-        if name in LIMITS and isinstance(bounds, Mapping):
-            known[name] = Range(_bound(bounds.get("min")), _bound(bounds.get("max")))
-    semantic = found.get("semantic")
-    said = semantic if isinstance(semantic, Mapping) else {}
-    table = said.get("embedding")
-    meaning = Semantic(
-        table if isinstance(table, str) else None,
-        _bound(said.get("similarity")) or Semantic.similarity,
-    )
+    limits = {
+        name: Range(_number(bounds.get("min")), _number(bounds.get("max")))
+        for name, bounds in _mapping(record.get("limits")).items()
+        if name in LIMITS and isinstance(bounds, Mapping)
+    }
+    semantic = _mapping(record.get("semantic"))
+    embedding = semantic.get("embedding")
     try:
-        return Policy(known, _bound(found.get("copies")), meaning)
+        return Policy(
+            limits,
+            _number(record.get("near_duplicates", record.get("copies"))),
+            Semantic(
+                embedding if isinstance(embedding, str) else None,
+                _number(semantic.get("similarity")) or Semantic.similarity,
+            ),
+        )
     except ValueError:
         return None
 
 
-def _bound(value: object) -> float | None:
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None

@@ -6,24 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.select.tags import TAGS
-from pipelines.report.pictures import Tile, tiles_of
+from curation.select.policy import TAGS
+from pipelines.report.contact_sheets import Tile, evenly_spread, read_tiles
 from pipelines.report.snapshot import Output
 
-MOST_OF_A_WORD = 12
+MAX_PER_WORD = 12
 
 
 @dataclass(frozen=True)
-class Word:
+class TagWord:
     """The clips with one word."""
 
     word: str
-    words: str
-    """What it means."""
-    total: int
+    meaning: str
+    clips: int
     kept: int
     tiles: list[Tile]
-    """A few of them, spread evenly over all."""
+    """A few of them, evenly spread over all."""
 
 
 @dataclass(frozen=True)
@@ -32,45 +31,31 @@ class TagGallery:
 
     name: str
     about: str
-    words: list[Word]
-    unknown: int
+    words: list[TagWord]
+    untagged: int
     """Clips without a word."""
 
 
 def gather(output: Output) -> list[TagGallery]:
     """One gallery for each tag that some clip has."""
-    chosen: dict[tuple[str, str], list[int]] = {}
     columns = {name: np.array(output.clips[name].to_pylist(), object) for name in TAGS}
+    samples = {
+        (name, word): evenly_spread(np.flatnonzero(columns[name] == word).tolist(), MAX_PER_WORD)
+        for name, tag in TAGS.items()
+        for word in tag.categories
+    }
+    tiles = read_tiles(output, sorted({row for rows in samples.values() for row in rows}))
+    is_kept = output.verdicts == "kept"
+    galleries = []
     for name, tag in TAGS.items():
-        for word in tag.words:
-            at = np.flatnonzero(columns[name] == word)
-            if len(at):
-                count = min(MOST_OF_A_WORD, len(at))
-                spread = np.linspace(0, len(at) - 1, count).round().astype(int)
-                chosen[name, word] = at[spread].tolist()
-    tiles = tiles_of(output, sorted({place for places in chosen.values() for place in places}))
-    found = [_gallery(output, name, columns[name], chosen, tiles) for name in TAGS]
-    return [gallery for gallery in found if gallery.words]
-
-
-def _gallery(
-    output: Output,
-    name: str,
-    column: np.ndarray[tuple[int, ...], np.dtype[np.object_]],
-    chosen: dict[tuple[str, str], list[int]],
-    tiles: dict[int, Tile],
-) -> TagGallery:
-    tag = TAGS[name]
-    words = [
-        Word(
-            word,
-            meaning,
-            int((column == word).sum()),
-            int(((column == word) & (output.verdicts == "kept")).sum()),
-            [tiles[place] for place in chosen[name, word]],
-        )
-        for word, meaning in tag.words.items()
-        if (name, word) in chosen
-    ]
-    words.sort(key=lambda each: -each.total)
-    return TagGallery(name, tag.about, words, int((column == None).sum()))  # noqa: E711
+        words = []
+        for word, meaning in tag.categories.items():
+            if rows := samples[name, word]:
+                has_word = columns[name] == word
+                clips, kept = int(has_word.sum()), int((has_word & is_kept).sum())
+                words.append(TagWord(word, meaning, clips, kept, [tiles[row] for row in rows]))
+        words.sort(key=lambda word: -word.clips)
+        if words:
+            untagged = sum(value is None for value in columns[name])
+            galleries.append(TagGallery(name, tag.about, words, untagged))
+    return galleries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,69 +10,67 @@ import numpy as np
 
 from curation.records import Render
 from pipelines.report.snapshot import Output, parsed
-from pipelines.report.totals import Counts
+from pipelines.report.totals import FunnelCounts
 from tokenizer.tokenize.stage import TokenizedClip
 
 _STEPS = ("scan", "select", "render", "tokenize")
 
 
 @dataclass(frozen=True)
-class Stage:
+class StepTiming:
     """All runs of one step that filled one table."""
 
     step: str
-    made: str
+    result: str
     """The table, or the selection."""
     runs: int
-    seconds: float
-    """Wall time of all runs."""
+    wall_s: float
+    """Of all runs."""
     cpu: list[tuple[str, float]]
     """CPU seconds by part of the work, largest first."""
     video_s: float
-    """Seconds of video that the step worked on."""
+    """Seconds of video that the step processed."""
 
     @property
-    def cpu_seconds(self) -> float:
+    def cpu_s(self) -> float:
         """CPU seconds of all parts."""
         return sum(seconds for _, seconds in self.cpu)
 
     @property
     def speed(self) -> float | None:
-        """Seconds of video a wall second."""
-        return self.video_s / self.seconds if self.seconds > 0 and self.video_s else None
+        """Seconds of video per wall second."""
+        return self.video_s / self.wall_s if self.wall_s > 0 and self.video_s else None
 
 
-def gather(output: Output, counts: Counts) -> list[Stage]:
-    """One entry a step and table, in the order of the work; of selections the newest alone."""
+def gather(output: Output, counts: FunnelCounts) -> list[StepTiming]:
+    """One entry per step and table, in the order of the work; of selections the newest alone."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in output.runs:
         if run["step"] != "select" or run["result"] == output.selection_id:
             groups.setdefault((run["step"], run["result"]), []).append(run)
-    stages = []
-    for (step, made), runs in groups.items():
-        cpu: dict[str, float] = {}
+    timings = []
+    for (step, result), runs in groups.items():
+        cpu: defaultdict[str, float] = defaultdict(float)
         for run in runs:
-            parts = parsed(run["cpu_seconds"])
-            for part, seconds in parts.items():
+            for part, seconds in parsed(run["cpu_seconds"]).items():
                 if isinstance(seconds, int | float):
-                    cpu[part] = cpu.get(part, 0.0) + seconds
+                    cpu[part] += seconds
         ranked = sorted(cpu.items(), key=lambda item: -item[1])
-        wall = sum(run["seconds"] for run in runs)
-        video_s = _video_s(output, counts, step, made)
-        stages.append(Stage(step, made, len(runs), wall, ranked, video_s))
-    return sorted(stages, key=lambda s: _STEPS.index(s.step) if s.step in _STEPS else len(_STEPS))
+        wall_s = sum(run["seconds"] for run in runs)
+        video_s = _video_s(output, counts, step, result)
+        timings.append(StepTiming(step, result, len(runs), wall_s, ranked, video_s))
+    return sorted(timings, key=lambda t: _STEPS.index(t.step) if t.step in _STEPS else len(_STEPS))
 
 
-def _video_s(output: Output, counts: Counts, step: str, made: str) -> float:
+def _video_s(output: Output, counts: FunnelCounts, step: str, result: str) -> float:
     if step == "scan":
         return counts.source_s
     if step == "select":
         return counts.clips_s
     if step not in ("render", "tokenize"):
         return 0.0
-    done = output.dataset.catalog.values(
-        made, Render if step == "render" else TokenizedClip, "clip_id"
-    )
+    record = Render if step == "render" else TokenizedClip
+    processed = output.dataset.catalog.values(result, record, "clip_id")
     ids = output.clips["clip_id"].to_pylist()
-    worked = np.fromiter((clip in done for clip in ids), bool, len(ids))
-    return float(output.values["duration_s"][worked].sum())
+    mask = np.fromiter((clip in processed for clip in ids), bool, len(ids))
+    return float(output.values["duration_s"][mask].sum())

@@ -1,9 +1,8 @@
-"""What the tokenizers kept of the clips, and what the tokens weigh."""
+"""What the tokenizers preserve of the clips, and the size of the tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +10,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import lineage
-from curation.lineage import profile_of
-from curation.records import TokenizedClip
+from curation.lineage import profile_name
+from pipelines.report.formatting import large, thousands
+from pipelines.report.histogram import HistogramPlot, plot_histogram
 from pipelines.report.snapshot import Float64s, Output
 from tokenizer.models.interface import Head
 from tokenizer.tokenize.shards import TokenWindow
+from tokenizer.tokenize.stage import TokenizedClip
 
-_WINDOW = ["frames", "pixel_height", "pixel_width", "latent_frames", "latent_height"]
-_WINDOW += ["latent_width", "channels"]
-_BYTES = 2
+_SHAPE = [
+    "frames", "pixel_height", "pixel_width", "latent_frames", "latent_height", "latent_width",
+    "channels",
+]  # fmt: skip
+_VALUE_BYTES = 2
 """Of a code, and of one channel of a latent."""
+_ADJECTIVES: dict[Head, str] = {"codes": "discrete", "latents": "continuous"}
 
 
 @dataclass(frozen=True)
-class HeadTokens:
-    """What one head of a tokenizer made."""
+class HeadSummary:
+    """The tokens of one head of a tokenizer."""
 
     name: Head
     dtype: str
-    count: int
+    num_tokens: int
     """Discrete tokens, or latent vectors."""
     size_bytes: int
     psnr_db: Float64s
-    """One number for each clip whose tokens were decoded again [clips]."""
+    """For each clip whose tokens were decoded again [clips]."""
+
+    @property
+    def kind(self) -> str:
+        """`discrete tokens` or `continuous tokens`."""
+        return f"{_ADJECTIVES[self.name]} tokens"
 
     @property
     def mean_db(self) -> float | None:
@@ -42,73 +51,105 @@ class HeadTokens:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenizerSummary:
     """The tokens of the kept clips by one tokenizer."""
 
     name: str
     """The table's name without its folder."""
     renders: str | None
-    """The profile of the renders that were read; None where that is not known."""
+    """The profile of the renders that were read; None where that is not recorded."""
     is_current: bool
-    """Whether these are the renders that count."""
+    """Whether these are the current renders."""
     clips: int
     windows: int
     pixel_bytes: int
-    """The real frames that were encoded, at 3 bytes a pixel."""
-    heads: tuple[HeadTokens, ...]
+    """The frames that were encoded, without padding, at 3 bytes a pixel."""
+    heads: tuple[HeadSummary, ...]
     """One or two, the discrete one first."""
 
     @property
-    def amount(self) -> tuple[str, int]:
-        """What the first head's tokens are called, and how many there are."""
-        words = {"codes": "discrete tokens", "latents": "continuous tokens"}
-        return (words[self.heads[0].name], self.heads[0].count) if self.heads else ("tokens", 0)
+    def kind(self) -> str:
+        """What the first head's tokens are called."""
+        return self.heads[0].kind if self.heads else "tokens"
+
+    @property
+    def num_tokens(self) -> int:
+        """Those of the first head."""
+        return self.heads[0].num_tokens if self.heads else 0
+
+    @property
+    def histograms(self) -> list[HistogramPlot]:
+        """PSNR over clips, one picture per head on one axis."""
+        every_db = np.concatenate([np.zeros(0), *(head.psnr_db for head in self.heads)])
+        plots = [
+            plot_histogram(
+                f"PSNR of {head.name}, dB",
+                f"Decoded from the {head.kind}.",
+                {head.name: head.psnr_db},
+                include=every_db,
+            )
+            for head in self.heads
+        ]
+        return [plot for plot in plots if plot is not None]
 
 
-def gather(output: Output) -> list[Tokens]:
-    """One entry a table; the one that counts comes first."""
+def gather(output: Output) -> list[TokenizerSummary]:
+    """One entry per table; the current one comes first."""
     names = output.dataset.catalog.names("tokenized")
     names.sort(key=lambda name: (name != output.tokenized, name))
-    found = [_tokens(output, name) for name in names]
-    return [tokens for tokens in found if tokens.clips]
+    summaries = [_summary(output, name) for name in names]
+    return [summary for summary in summaries if summary.clips]
 
 
-def _tokens(output: Output, name: str) -> Tokens:
-    rows = output.of_kept(name, TokenizedClip, ["outcome", "psnr_codes_db", "psnr_latents_db"])
+def amount(summaries: list[TokenizerSummary]) -> str:
+    """Windows and tokens of the current table in words; empty without one."""
+    if not summaries or not summaries[0].is_current:
+        return ""
+    current = summaries[0]
+    return f"{thousands(current.windows)} windows, {large(current.num_tokens)} {current.kind}"
+
+
+def _summary(output: Output, name: str) -> TokenizerSummary:
+    rows = output.kept_rows(name, TokenizedClip, ["outcome", "psnr_codes_db", "psnr_latents_db"])
     rows = rows.filter(pc.field("outcome") == "tokenized")
-    short = name.removeprefix("tokenized/")
-    profile = lineage.profile(output.dataset.catalog, f"tokens/{short}")
-    columns = [*_WINDOW, "codes_dtype", "latents_dtype"]
-    windows = output.of_kept(f"tokens/{short}", TokenWindow, columns)
+    short_name = name.removeprefix("tokenized/")
+    table = f"tokens/{short_name}"
+    windows = output.kept_rows(table, TokenWindow, [*_SHAPE, "codes_dtype", "latents_dtype"])
     windows = windows.filter(pc.is_in(windows["clip_id"], rows["clip_id"].combine_chunks()))
-    ints = {column: windows[column].to_numpy() for column in _WINDOW}
-    latents = ints["latent_frames"] * ints["latent_height"] * ints["latent_width"]
-    pixels = ints["frames"] * ints["pixel_height"] * ints["pixel_width"]
-    each: dict[Head, Any] = {"codes": 1, "latents": ints["channels"]}
-    heads = [_head(head, rows, windows, latents, numbers) for head, numbers in each.items()]
-    return Tokens(
-        name=short,
+    shape = {column: windows[column].to_numpy() for column in _SHAPE}
+    latents = shape["latent_frames"] * shape["latent_height"] * shape["latent_width"]
+    pixels = shape["frames"] * shape["pixel_height"] * shape["pixel_width"]
+    heads = (
+        _head("codes", rows, windows, latents, latents),
+        _head("latents", rows, windows, latents, latents * shape["channels"]),
+    )
+    profile = lineage.render_profile(output.dataset.catalog, table)
+    return TokenizerSummary(
+        name=short_name,
         renders=profile,
-        is_current=profile in (None, profile_of(output.renders or "")),
+        is_current=profile in (None, profile_name(output.renders or "")),
         clips=rows.num_rows,
         windows=windows.num_rows,
         pixel_bytes=3 * int(pixels.sum()),
-        heads=tuple(head for head in heads if head.count),
+        heads=tuple(head for head in heads if head.num_tokens),
     )
 
 
 def _head(
-    head: Head, rows: pa.Table, windows: pa.Table, latents: npt.NDArray[np.int64], each: Any
-) -> HeadTokens:
-    """What a head made in the windows that have it; `each` are its numbers for every latent."""
+    head: Head,
+    rows: pa.Table,
+    windows: pa.Table,
+    tokens: npt.NDArray[np.int64],
+    values: npt.NDArray[np.int64],
+) -> HeadSummary:
+    """Sums the tokens and values per window [windows] over the windows that have this head."""
     dtypes = windows[f"{head}_dtype"]
-    there = dtypes.is_valid().to_numpy()
-    dtype = pc.unique(dtypes.drop_null()).to_pylist()
+    has_head = dtypes.is_valid().to_numpy()
     psnr = rows[f"psnr_{head}_db"].drop_null().to_numpy()
-    return HeadTokens(
+    return HeadSummary(
         name=head,
-        dtype=", ".join(dtype),
-        count=int(latents[there].sum()),
-        size_bytes=_BYTES * int((latents * each)[there].sum()),
+        dtype=", ".join(pc.unique(dtypes.drop_null()).to_pylist()),
+        num_tokens=int(tokens[has_head].sum()),
+        size_bytes=_VALUE_BYTES * int(values[has_head].sum()),
         psnr_db=np.asarray(psnr, np.float64),
     )

@@ -1,4 +1,4 @@
-"""The counts that the report states, from the tables: inputs, clips, what became of them."""
+"""The counts that the report states, from the tables: inputs, clips and their outcomes."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.pending_inputs import passed_over, pending
+from curation.pending_inputs import pending_inputs, skipped_counts
 from curation.reasons import INPUT_REASONS
 from curation.records import Render
 from curation.select.policy import FILTER_REASONS
-from pipelines.report.snapshot import Output, tally
+from pipelines.report.snapshot import Output, count_values
 from tokenizer.tokenize.stage import TokenizedClip
 
-MOST_FAILURES = 500
+MAX_FAILURES = 500
 """Rows of a table of failures; the rest is counted."""
 
 
 @dataclass(frozen=True)
-class Counts:
+class FunnelCounts:
     """Everything that the funnel counts."""
 
     inputs: int
     scanned: int
     failed: Counter[str]
     """Inputs that failed, by reason."""
-    unwatched: list[str]
-    """Places with inputs that were listed and never watched, one for each input."""
+    pending_places: list[str]
+    """Place of each input that was listed and never scanned."""
     passed_over: Counter[str]
     """What listings did not take for videos, by kind."""
-    copies: int
-    """Scanned inputs whose bytes are those of another one."""
+    identical_inputs: int
+    """Scanned inputs with the same bytes as another one."""
     source_s: float
     """Seconds of distinct source video."""
     clips: int
@@ -55,33 +55,34 @@ class Counts:
 class Failure:
     """One input, render or tokenization that failed."""
 
-    what: str
-    """Address of the input, or id of the clip."""
+    subject: str
+    """Address of the input, or step, source and id of the clip."""
     reason: str
-    words: str
-    """What the reason means."""
+    meaning: str
     detail: str
 
 
-def gather(output: Output) -> Counts:
-    """Counts what is there."""
+def gather(output: Output) -> FunnelCounts:
+    """Counts inputs and clips by outcome."""
     sources, clips = output.sources, output.clips
     scanned = sources.filter(pc.field("outcome") == "scanned")
     distinct = scanned.group_by("source_id").aggregate([("duration_s", "max")])
     seconds = output.values["duration_s"]
     verdicts = Counter(output.verdicts.tolist())
-    selected = output.selection_id is not None
-    reasons = tally(clips.filter(pc.field("verdict") == "filtered"), "reason") if selected else {}
+    is_selected = output.selection_id is not None
+    reasons: Counter[str] = Counter()
+    if is_selected:
+        reasons = count_values(clips.filter(pc.field("verdict") == "filtered"), "reason")
     ranked = [*FILTER_REASONS, *sorted(set(reasons) - set(FILTER_REASONS))]
-    rendered = outcomes(output, output.renders, Render)
-    tokenized = outcomes(output, output.tokenized, TokenizedClip)
-    return Counts(
+    rendered = _outcomes(output, output.renders, Render)
+    tokenized = _outcomes(output, output.tokenized, TokenizedClip)
+    return FunnelCounts(
         inputs=sources.num_rows,
         scanned=scanned.num_rows,
-        failed=tally(sources.filter(pc.field("outcome") == "failed"), "reason"),
-        unwatched=pending(output.dataset.catalog)["place"].to_pylist(),
-        passed_over=sum(passed_over(output.dataset.catalog).values(), Counter()),
-        copies=scanned.num_rows - distinct.num_rows,
+        failed=count_values(sources.filter(pc.field("outcome") == "failed"), "reason"),
+        pending_places=pending_inputs(output.dataset.catalog)["place"].to_pylist(),
+        passed_over=sum(skipped_counts(output.dataset.catalog).values(), Counter()),
+        identical_inputs=scanned.num_rows - distinct.num_rows,
         source_s=pc.sum(distinct["duration_s_max"]).as_py() or 0.0,
         clips=clips.num_rows,
         clips_s=float(seconds.sum()),
@@ -89,7 +90,7 @@ def gather(output: Output) -> Counts:
         kept_s=float(seconds[output.verdicts == "kept"].sum()),
         filtered=Counter({reason: reasons[reason] for reason in ranked if reason in reasons}),
         duplicates=verdicts["duplicate"],
-        newer=verdicts[None] if selected else 0,
+        newer=verdicts[None] if is_selected else 0,
         rendered=rendered.pop("rendered", 0),
         render_failed=rendered,
         tokenized=tokenized.pop("tokenized", 0),
@@ -97,44 +98,45 @@ def gather(output: Output) -> Counts:
     )
 
 
-def outcomes(output: Output, name: str | None, record: type) -> Counter[str]:
+def _outcomes(output: Output, name: str | None, record: type) -> Counter[str]:
     """Kept clips of a side table by outcome or, where failed, by reason."""
     if name is None:
         return Counter()
-    rows = output.of_kept(name, record, ["outcome", "reason"])
-    found = tally(rows.filter(pc.field("outcome") != "failed"), "outcome")
-    return found + tally(rows.filter(pc.field("outcome") == "failed"), "reason")
+    rows = output.kept_rows(name, record, ["outcome", "reason"])
+    failed = rows.filter(pc.field("outcome") == "failed")
+    others = rows.filter(pc.field("outcome") != "failed")
+    return count_values(others, "outcome") + count_values(failed, "reason")
 
 
 def failed_inputs(output: Output) -> list[Failure]:
-    """Inputs that failed, by reason and address; at most `MOST_FAILURES`."""
+    """Inputs that failed, by reason and address; at most `MAX_FAILURES`."""
     rows = output.sources.filter(pc.field("outcome") == "failed")
-    rows = rows.sort_by([("reason", "ascending"), ("uri", "ascending")]).slice(0, MOST_FAILURES)
+    rows = rows.sort_by([("reason", "ascending"), ("uri", "ascending")]).slice(0, MAX_FAILURES)
     return [_failure(row["uri"], row) for row in rows.to_pylist()]
 
 
 def remarks(output: Output) -> list[tuple[str, str]]:
-    """Sources with something unusual and what it is, by address."""
+    """Addresses of unusual sources, and what is unusual about them."""
     rows = output.sources.filter(pc.is_valid(pc.field("remarks"))).sort_by("uri")
     return list(zip(rows["uri"].to_pylist(), rows["remarks"].to_pylist(), strict=True))
 
 
 def failed_clips(output: Output) -> list[Failure]:
-    """Kept clips whose render or tokens failed; at most `MOST_FAILURES`."""
-    found: list[Failure] = []
+    """Kept clips whose render or tokens failed; at most `MAX_FAILURES`."""
+    failures: list[Failure] = []
     for name, step, record in (
         (output.renders, "render", Render),
         (output.tokenized, "tokenize", TokenizedClip),
     ):
         if name is not None:
-            rows = output.of_kept(name, record, ["outcome", "reason", "detail"])
+            rows = output.kept_rows(name, record, ["outcome", "reason", "detail"])
             rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
-            rows = rows.slice(0, MOST_FAILURES - len(found))
+            rows = rows.slice(0, MAX_FAILURES - len(failures))
             uris = _uris(output, rows["clip_id"])
             for row in rows.to_pylist():
                 clip = row["clip_id"]
-                found.append(_failure(f"{step}: {uris[clip]}, clip {clip}", row))
-    return found
+                failures.append(_failure(f"{step}: {uris[clip]}, clip {clip}", row))
+    return failures
 
 
 def _uris(output: Output, clip_ids: pa.ChunkedArray) -> dict[str, str]:
@@ -142,6 +144,6 @@ def _uris(output: Output, clip_ids: pa.ChunkedArray) -> dict[str, str]:
     return dict(zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(), strict=True))
 
 
-def _failure(what: str, row: dict[str, Any]) -> Failure:
+def _failure(subject: str, row: dict[str, Any]) -> Failure:
     reason = row["reason"] or "unknown"
-    return Failure(what, reason, INPUT_REASONS.get(reason, ""), row["detail"] or "")
+    return Failure(subject, reason, INPUT_REASONS.get(reason, ""), row["detail"] or "")

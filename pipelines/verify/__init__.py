@@ -1,4 +1,4 @@
-"""Checks the promises of an output from storage alone: no source video, no configuration needed."""
+"""Checks the invariants of an output from storage alone: no source video, no configuration."""
 
 from __future__ import annotations
 
@@ -7,34 +7,41 @@ from collections.abc import Callable
 from curation.dataset import Dataset
 from curation.errors import InfrastructureError
 from pipelines.verify import clip_tables, files, outcomes, selections
-from pipelines.verify.invariant import Promise
+from pipelines.verify.invariant import CheckResult, Invariant
 
-__all__ = ["Promise", "verify"]
+__all__ = ["INVARIANTS", "CheckResult", "Invariant", "verify"]
 
-_CHECKS: dict[str, Callable[[Dataset, Promise], None]] = {
-    "Every listed input has exactly one outcome": outcomes.inputs,
-    "Every clip is accounted for: kept, filtered, duplicate or failed": selections.accounted,
-    "Every file exists with its recorded size and digest": files.intact,
-    "Every clip is named by its content, so a rerun finds the same": selections.identities,
-    "Every finished clip has all its token windows and captions, once": clip_tables.finished,
-    "Every source is there wholly or not at all": clip_tables.whole,
-}
+INVARIANTS = (
+    Invariant("Every listed input has exactly one outcome", outcomes.check_inputs),
+    Invariant(
+        "Every clip is accounted for: kept, filtered, duplicate or failed", selections.check_clips
+    ),
+    Invariant("Every file exists with its recorded size and digest", files.check_files),
+    Invariant(
+        "Every clip is named by its content, so a rerun gives the same", selections.check_clip_ids
+    ),
+    Invariant(
+        "Every finished clip has all its token windows and captions, once",
+        clip_tables.check_finished_clips,
+    ),
+    Invariant("Every source is complete or absent", clip_tables.check_side_tables),
+)
 
 
-def verify(dataset: Dataset, watch: Callable[[str], None] = lambda _: None) -> list[Promise]:
-    """Checks all promises; `watch` is told which one is being looked at.
+def verify(dataset: Dataset, on_start: Callable[[str], None] = lambda _: None) -> list[CheckResult]:
+    """Checks all invariants; `on_start` receives the statement of each before its check.
 
-    A table that cannot be read breaks the promises that rest on it; `EnvironmentFaultError` is
+    A table that cannot be read violates the invariants that need it; `InfrastructureError` is
     raised only where the storage itself does not answer.
     """
-    promises = []
-    for words, check in _CHECKS.items():
-        watch(words)
-        promise = Promise(words)
+    results = []
+    for invariant in INVARIANTS:
+        on_start(invariant.statement)
+        result = CheckResult(invariant.statement)
         try:
-            check(dataset, promise)
+            invariant.check(dataset, result)
         except InfrastructureError as error:
             dataset.catalog.storage.size("")
-            promise.expect(False, f"cannot be read: {error}")
-        promises.append(promise)
-    return promises
+            result.expect(False, f"cannot be read: {error}")
+        results.append(result)
+    return results

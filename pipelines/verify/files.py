@@ -1,4 +1,4 @@
-"""Every file is there with its size and digest."""
+"""Every file exists with its recorded size and digest."""
 
 from __future__ import annotations
 
@@ -10,53 +10,57 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.records import Render
-from pipelines.verify.invariant import Promise
+from pipelines.verify.invariant import CheckResult
 
 _TABLES = ("listed", "passed_over", "sources", "clips", "signatures", "thumbnails", "selection",
            "subsets", "runs")  # fmt: skip
-_GROUPS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours", "renders",
-           "tokens", "tokenized")  # fmt: skip
-_DIGEST_NAME = len("0" * 32 + ".parquet")
+_TABLE_FOLDERS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours",
+                  "renders", "tokens", "tokenized")  # fmt: skip
+_DIGEST_NAME_LENGTH = len("0" * 32 + ".parquet")
 
 
-def intact(dataset: Dataset, promise: Promise) -> None:
+def check_files(dataset: Dataset, result: CheckResult) -> None:
     """Every file has its recorded size and digest."""
     catalog = dataset.catalog
-    for name in _all_tables(catalog):
-        for path, size in _table_files(catalog, name):
-            _file(dataset, f"{name}/{path}", size, promise)
+    names = [name for name in _TABLES if catalog.open(name) is not None]
+    names += [name for folder in _TABLE_FOLDERS for name in catalog.names(folder)]
+    for name in names:
+        for path, size_bytes in _table_files(catalog, name):
+            _check_file(dataset, f"{name}/{path}", size_bytes, result)
     for name in catalog.names("renders"):
-        for render in records.records(Render, catalog.read(name, Render)):
+        for render in records.from_table(Render, catalog.read(name, Render)):
             if render.path is not None:
-                _file(dataset, render.path, render.size_bytes, promise, render.sha256)
+                _check_file(dataset, render.path, render.size_bytes, result, render.sha256)
             elif render.outcome == "rendered":
-                words = f"{name}: clip {render.clip_id} has no file"
-                promise.expect(render.mode == "span", words)
+                message = f"{name}: clip {render.clip_id} has no file"
+                result.expect(render.mode == "span", message)
 
 
-def _file(
-    dataset: Dataset, path: str, size: int | None, promise: Promise, sha256: str | None = None
+def _check_file(
+    dataset: Dataset,
+    path: str,
+    size_bytes: int | None,
+    result: CheckResult,
+    sha256: str | None = None,
 ) -> None:
-    """Expects a file of this size and digest; shards carry the digest in their names."""
+    """Expects a file of this size and digest; shards have the digest in their names."""
     storage = dataset.catalog.storage
-    found = storage.size(path)
-    if found != size:
-        words = "is missing" if found is None else f"has {found} bytes, not {size}"
-        promise.expect(False, f"{path} {words}")
+    actual_bytes = storage.size(path)
+    if actual_bytes is None:
+        result.expect(False, f"{path} is missing")
+        return
+    if actual_bytes != size_bytes:
+        result.expect(False, f"{path} has {actual_bytes} bytes, not {size_bytes}")
         return
     name = path.rsplit("/", 1)[1]
-    if sha256 is None and len(name) == _DIGEST_NAME:
+    if sha256 is None and len(name) == _DIGEST_NAME_LENGTH:
         sha256 = name.split(".")[0]
-    same = sha256 is None or storage.sha256(path).startswith(sha256)
-    promise.expect(same, f"{path}: its bytes changed")
-
-
-def _all_tables(catalog: Catalog) -> list[str]:
-    single = [name for name in _TABLES if catalog.open(name) is not None]
-    return single + [name for group in _GROUPS for name in catalog.names(group)]
+    intact = sha256 is None or storage.sha256(path).startswith(sha256)
+    result.expect(intact, f"{path}: its bytes changed")
 
 
 def _table_files(catalog: Catalog, name: str) -> Iterator[tuple[str, int]]:
+    """Paths and sizes of a table's files."""
     table = catalog.open(name)
     if table is not None:
         actions = pa.table(table.get_add_actions(flatten=True))

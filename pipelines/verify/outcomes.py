@@ -1,4 +1,4 @@
-"""One outcome for each thing, good or failed for a known reason, and as many as runs told of."""
+"""One outcome for each input or clip, a success or a known reason, and as many as runs recorded."""
 
 from __future__ import annotations
 
@@ -6,51 +6,54 @@ import json
 
 from curation import records
 from curation.dataset import Dataset
-from curation.pending_inputs import pending
+from curation.pending_inputs import pending_inputs
 from curation.reasons import INPUT_REASONS
-from curation.records import CaptionedClip, Render, Run, Source
-from pipelines.run.step_runner import AWAY
-from pipelines.verify.invariant import Promise
-from tokenizer.tokenize.stage import TokenizedClip
+from curation.records import CaptionedClip, Render, Run, Source, TokenizedClip
+from pipelines.run.step_runner import UNAVAILABLE
+from pipelines.verify.invariant import CheckResult
 
-_NO_ROWS = (AWAY, "filled", "not_filled")
-"""Counts of what has no outcome yet, and of sources that had theirs before."""
+_COUNTS_WITHOUT_ROW = (UNAVAILABLE, "filled", "not_filled")
+"""Inputs without an outcome yet, and sources that had theirs before."""
 
 
-def inputs(dataset: Dataset, promise: Promise) -> None:
+def check_inputs(dataset: Dataset, result: CheckResult) -> None:
     """Every listed input has exactly one outcome."""
-    sources = records.records(Source, dataset.sources())
-    promise.once([(s.uri, s.size_bytes, s.modified) for s in sources], "the outcome of")
+    sources = records.from_table(Source, dataset.sources())
+    result.expect_unique([(s.uri, s.size_bytes, s.modified) for s in sources], "the outcome of")
     for source in sources:
-        reasoned(source, "scanned", source.uri, promise)
-    recorded(dataset, "sources", len(sources), promise)
-    waiting = pending(dataset.catalog).num_rows
-    words = (
-        f"{waiting:,} of {waiting + len(sources):,} were never watched: `reelmill pending` lists"
-        " them and says what goes on"
+        expect_outcome(source, "scanned", source.uri, result)
+    expect_committed_rows(dataset, "sources", len(sources), result)
+    num_pending = pending_inputs(dataset.catalog).num_rows
+    result.expect(
+        not num_pending,
+        f"{num_pending:,} of {num_pending + len(sources):,} were never scanned:"
+        " `reelmill pending` lists them and the command that scans them",
     )
-    promise.expect(not waiting, words)
-    promise.once([row.run_id for row in records.records(Run, dataset.runs())], "run")
+    result.expect_unique([run.run_id for run in records.from_table(Run, dataset.runs())], "run")
 
 
-def reasoned(
-    row: Source | Render | CaptionedClip | TokenizedClip, good: str, what: str, promise: Promise
+def expect_outcome(
+    row: Source | Render | CaptionedClip | TokenizedClip,
+    success: str,
+    subject: str,
+    result: CheckResult,
 ) -> None:
-    """Expects the good outcome, or a failure for a reason of the list."""
+    """Expects a success, or a failure for a known reason."""
     failed = row.outcome == "failed" and row.reason in INPUT_REASONS
-    fine = failed or (row.outcome == good and row.reason is None)
-    promise.expect(fine, f"{what}: {row.outcome} for {row.reason}, which is no known reason")
+    valid = failed or (row.outcome == success and row.reason is None)
+    result.expect(valid, f"{subject}: {row.outcome} for {row.reason}, which is no known reason")
 
 
-def recorded(dataset: Dataset, table: str, rows: int, promise: Promise) -> None:
-    """Expects at least the rows that runs told of; one killed before it told adds more.
+def expect_committed_rows(dataset: Dataset, table: str, num_rows: int, result: CheckResult) -> None:
+    """Expects at least the rows that runs recorded; a run killed before its record adds more.
 
-    Failures that got another chance are no longer there.
+    Rows that a retry removed are subtracted.
     """
-    told = 0
-    for run in records.records(Run, dataset.runs()):
+    committed = 0
+    for run in records.from_table(Run, dataset.runs()):
         if run.result == table:
             counts = json.loads(run.counts)
-            rows_told = sum(n for what, n in counts.items() if what not in _NO_ROWS)
-            told += -rows_told if run.step == "retry" else rows_told
-    promise.expect(rows >= told, f"{table}: runs committed {told} rows, {rows} are there")
+            rows = sum(n for outcome, n in counts.items() if outcome not in _COUNTS_WITHOUT_ROW)
+            committed += -rows if run.step == "retry" else rows
+    message = f"{table}: runs committed {committed} rows, the table has {num_rows}"
+    result.expect(num_rows >= committed, message)

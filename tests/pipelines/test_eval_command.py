@@ -15,51 +15,51 @@ QUICK = ("--short-side", 64, "--max-frames", 17)
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Pictures are small here, and tests run beside each other."""
+    """Frames are small here, and tests run in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def lines(text, title):
+def table_cells(text, title):
     """Cells of a printed table, by tokenizer and head."""
     block = text.split(title, 1)[1].split("\n\n", 1)[0]
     rows = [line.split() for line in block.splitlines()[2:]]
     return {(row[0], row[1]): row[2:] for row in rows if row}
 
 
-def test_tokenizers_stand_side_by_side(reelmill, curated, tmp_path):
+def test_tokenizers_are_compared(reelmill, curated, tmp_path):
     files = {name: tmp_path / f"e.{name}" for name in ("json", "csv")}
     ended = reelmill(
         "tokenizer", "eval", curated.out, *QUICK, "-t", "pca-8x8x8", "-t", "pca-8x16x16",
         "--json", files["json"], "--csv", files["csv"], "--video", tmp_path / "e.mp4",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
-    found = json.loads(files["json"].read_text())
+    report = json.loads(files["json"].read_text())
     heads = [(name, h) for name in ("pca-8x8x8", "pca-8x16x16") for h in ("codes", "latents")]
-    assert [(s["tokenizer"], s["head"]) for s in found["summaries"]] == heads
-    quality, codes = lines(ended.out, "quality"), lines(ended.out, "codes and seams")
-    speed = lines(ended.out, "frames a second")
+    assert [(s["tokenizer"], s["head"]) for s in report["summaries"]] == heads
+    quality, codes = table_cells(ended.out, "quality"), table_cells(ended.out, "codes and seams")
+    speed = table_cells(ended.out, "frames a second")
     assert list(quality) == list(codes) == list(speed) == heads
-    for summary in found["summaries"]:
-        shown = quality[summary["tokenizer"], summary["head"]]
-        assert shown == [
+    for summary in report["summaries"]:
+        cells = quality[summary["tokenizer"], summary["head"]]
+        assert cells == [
             f"{summary['psnr_db']:.2f}", f"{summary['pooled_psnr_db']:.2f}",
             f"{summary['ssim']:.4f}", f"{summary['bits_per_pixel']:.4f}",
         ]  # fmt: skip
     assert quality["pca-8x8x8", "latents"][0] > quality["pca-8x8x8", "codes"][0]
     assert speed["pca-8x8x8", "codes"][2:] == ["cpu", "fp64"]
-    frames = sum(row["frames"] for row in found["clips"]) // 4
+    frames = sum(row["frames"] for row in report["clips"]) // 4
     assert f"2 clips, {frames} frames" in ended.out
-    assert (found["settings"]["short_side"], found["settings"]["placement"]["batch"]) == (64, 1)
+    assert (report["settings"]["short_side"], report["settings"]["placement"]["batch"]) == (64, 1)
     with open(files["csv"], newline="") as file:
         assert len(list(csv.DictReader(file))) == 2 * 4
     with av.open(str(tmp_path / "e.mp4")) as container:
         assert container.streams.video[0].frames == frames
 
 
-def test_a_split_chooses_the_sources(reelmill, curated, tmp_path):
+def test_a_split_selects_the_sources(reelmill, curated, tmp_path):
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"validation": ["a", "copy"]}))
     arguments = ("tokenizer", "eval", curated.out, *QUICK, "-t", "pca-8x8x8", "--split", split)
@@ -71,7 +71,7 @@ def test_a_split_chooses_the_sources(reelmill, curated, tmp_path):
     assert "no rendered clip is of the groups held out (a, copy); by source_id" in ended.err
 
 
-def test_bad_clips_are_named_and_the_rest_is_shown(reelmill, copied):
+def test_bad_clips_are_named_and_the_others_are_evaluated(reelmill, copied):
     clips = sorted(copied.out.glob("renders/*/media/*/*.mp4"))
     clips[0].unlink()
     ended = reelmill("tokenizer", "eval", copied.out, *QUICK, "-t", "pca-8x8x8")

@@ -1,4 +1,4 @@
-"""`reelmill export` on an output that the command line made."""
+"""`reelmill export` on a curated output."""
 
 import json
 import tarfile
@@ -17,12 +17,12 @@ def test_a_curated_output_becomes_tars(reelmill, curated, tmp_path):
     kept = Dataset(curated.out).clips("kept")["clip_id"].to_pylist()
     with tarfile.open(tmp_path / "shards" / "shard-000000.tar") as tar:
         names = tar.getnames()
-        facts = [json.load(tar.extractfile(name)) for name in names if name.endswith(".json")]
+        metadata = [json.load(tar.extractfile(name)) for name in names if name.endswith(".json")]
     suffixes = ("json", "mp4", "txt", "codes.npy", "latents.npy")
     assert sorted(names) == sorted(f"{clip}.{suffix}" for clip in kept for suffix in suffixes)
-    assert {fact["uri"] for fact in facts} == {str(curated.videos / "a.mp4")}
+    assert {clip["uri"] for clip in metadata} == {str(curated.videos / "a.mp4")}
     again = reelmill("export", curated.out, tmp_path / "shards")
-    assert "; 1 of them were there already" in again.out
+    assert "; 1 of them existed already" in again.out
 
 
 def test_a_curated_output_becomes_parquet(reelmill, curated, tmp_path):
@@ -33,7 +33,7 @@ def test_a_curated_output_becomes_parquet(reelmill, curated, tmp_path):
     assert all(row["mp4"][4:8] == b"ftyp" and "caption" not in row for row in rows)
 
 
-def test_what_cannot_be_exported_is_said(reelmill, curated, tmp_path):
+def test_usage_errors(reelmill, curated, tmp_path):
     ended = reelmill("export", curated.out, tmp_path, "--selection", "ff")
     assert ended.code == 2
     assert "reelmill: there is no selection 'ff'; there are" in ended.err

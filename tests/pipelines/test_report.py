@@ -17,16 +17,15 @@ from curation import records
 from curation.dataset import Dataset
 from curation.records import Caption, Clip, Render, Run, Source, Thumbnail, TokenizedClip, Verdict
 from curation.scores.motion import MotionScores
-from curation.select.policy import Policy, Range
+from curation.select.policy import CategoryRule, Policy, Range
 from curation.select.selection import select
-from curation.select.tags import CategoryRule
-from pipelines.report import formatting, histogram, pictures, totals, write_report
+from pipelines.report import contact_sheets, formatting, histogram, totals, write_report
 from pipelines.report.snapshot import Output
-from tests.rows import Looks, clip_of, scanned
+from tests.rows import MeasuredClip, add_source, make_clip
 from tokenizer.tokenize.shards import TokenWindow
 
 HOSTILE = "<script>alert('x')</script>\"onload=\"y&amp;</title>.mp4"
-POLICY = {"limits": {"motion": {"min": 0.125}, "duration_s": {"max": 9.0}}, "copies": 0.9}
+POLICY = {"limits": {"motion": {"min": 0.125}, "duration_s": {"max": 9.0}}, "near_duplicates": 0.9}
 
 
 class Page(HTMLParser):
@@ -48,22 +47,22 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
     def total(self, label):
-        found = re.search(rf"<dt>{label}</dt><dd class=\"num\">([^<]*?)\s*<", self.raw)
-        return found[1]
+        match = re.search(rf"<dt>{label}</dt><dd class=\"num\">([^<]*?)\s*<", self.raw)
+        return match[1]
 
     def pictures(self):
-        return [found["src"] for tag, found in self.tags if tag == "img"]
+        return [attrs["src"] for tag, attrs in self.tags if tag == "img"]
 
 
 def jpeg(shade=128):
-    held = io.BytesIO()
-    Image.new("RGB", (320, 180), (shade, 90, 60)).save(held, "JPEG")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (320, 180), (shade, 90, 60)).save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def append(dataset, app, name, record, rows):
     with dataset.catalog.writer(app, {name: record}) as writer:
-        writer.append(name, records.table(record, rows))
+        writer.append(name, records.to_table(record, rows))
 
 
 def clip(name, start_s, end_s, source="s0"):
@@ -151,8 +150,8 @@ def finished(selected):
 
 @pytest.fixture
 def read(tmp_path):
-    def report(dataset, **named) -> Page:
-        path = write_report(dataset, tmp_path / "report.html", **named)
+    def report(dataset, **options) -> Page:
+        path = write_report(dataset, tmp_path / "report.html", **options)
         assert path == tmp_path / "report.html"
         return Page(path.read_text(encoding="utf-8"))
 
@@ -169,7 +168,7 @@ def test_headline_counts_equal_the_tables(finished, read):
 
 def test_counts_follow_every_clip_to_its_end(finished):
     counts = totals.gather(Output.at(finished))
-    assert (counts.scanned, counts.copies, dict(counts.failed)) == (
+    assert (counts.scanned, counts.identical_inputs, dict(counts.failed)) == (
         3,
         1,
         {"corrupt": 1, "empty": 1},
@@ -181,7 +180,7 @@ def test_counts_follow_every_clip_to_its_end(finished):
 
 
 def test_funnel_names_every_part(finished, read):
-    labels = [named.get("aria-label", "") for tag, named in read(finished).tags if tag == "svg"]
+    labels = [attrs.get("aria-label", "") for tag, attrs in read(finished).tags if tag == "svg"]
     assert "Inputs: 5; scanned 3 · 60.0 %, failed 2 · 40.0 %" in labels
     assert (
         "Clips: 5; kept 2 · 40.0 %, duplicates 1 · 20.0 %, too_long 1 · 20.0 %, "
@@ -205,10 +204,11 @@ def test_policy_argument_replaces_the_recorded_one(finished, read):
     assert "≥ 0.125" not in page.raw
 
 
-@pytest.mark.parametrize("config", ["", "no json", "[]", '{"policy": 3}', '{"policy": {"limits": '
-                                    '{"gone": {"min": 1}, "motion": 3}, "copies": "x"}}',
-                                    '{"policy": {"limits": {}, "copies": 7}}'])  # fmt: skip
-def test_a_policy_that_cannot_be_read_is_no_fault(dataset, read, config):
+@pytest.mark.parametrize("config", [
+    "", "no json", "[]", '{"policy": 3}', '{"policy": {"limits": {}, "near_duplicates": 7}}',
+    '{"policy": {"limits": {"gone": {"min": 1}, "motion": 3}, "near_duplicates": "x"}}',
+])  # fmt: skip
+def test_a_malformed_policy_is_ignored(dataset, read, config):
     append(dataset, "t", "selection", Verdict, [Verdict("old", "c0", "s0", "kept")])
     append(dataset, "t", "runs", Run, [Run("r", "select", "", 1.0, config, "", "", "x", "old")])
     page = read(dataset)
@@ -216,7 +216,7 @@ def test_a_policy_that_cannot_be_read_is_no_fault(dataset, read, config):
     assert "4 clips are newer than the selection" in page.text
 
 
-def test_clips_of_each_kind_have_their_tile(finished, read):
+def test_clips_of_each_verdict_have_a_tile(finished, read):
     page = read(finished)
     assert page.text.count("no picture") == 1, "the thumbnail of c4 is damaged"
     assert len(page.pictures()) == 5, "c0 as kept and in the pair, c1, c2, c3"
@@ -227,21 +227,21 @@ def test_clips_of_each_kind_have_their_tile(finished, read):
 
 
 def test_pictures_are_small_jpegs(finished):
-    address = pictures.gather(Output.at(finished)).kept.tiles[0].picture
+    address = contact_sheets.gather(Output.at(finished)).kept.tiles[0].picture
     kind, coded = address.split(",")
     assert kind == "data:image/jpeg;base64"
     assert Image.open(io.BytesIO(base64.b64decode(coded))).size == (240, 135)
 
 
 def test_galleries_are_capped_and_say_so(finished, monkeypatch, read):
-    monkeypatch.setattr(pictures, "MOST_KEPT", 1)
-    monkeypatch.setattr(totals, "MOST_FAILURES", 1)
+    monkeypatch.setattr(contact_sheets, "MAX_KEPT", 1)
+    monkeypatch.setattr(totals, "MAX_FAILURES", 1)
     page = read(finished)
     assert "First 1 of 2, spread evenly over all." in page.text
     assert "First 1 of 2." in page.text
 
 
-def test_names_are_inert_text(finished, read):
+def test_names_are_escaped(finished, read):
     page = read(finished)
     assert "<script>alert" not in page.raw
     assert "onerror=alert(1)>" not in page.raw
@@ -252,7 +252,7 @@ def test_names_are_inert_text(finished, read):
         "&#39;", "'").replace("&#34;", '"').replace("&amp;", "&")  # fmt: skip
 
 
-def outside(page) -> Iterator[str]:
+def external_addresses(page) -> Iterator[str]:
     for tag, attrs in page.tags:
         for name in ("src", "href", "srcset", "poster", "data", "action", "xlink:href"):
             value = attrs.get(name)
@@ -260,9 +260,9 @@ def outside(page) -> Iterator[str]:
                 yield f"{tag} {name}={value}"
 
 
-def test_the_file_stands_alone(finished, read):
+def test_the_file_is_self_contained(finished, read):
     page = read(finished)
-    assert list(outside(page)) == []
+    assert list(external_addresses(page)) == []
     style = page.raw[page.raw.index("<style>") : page.raw.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
@@ -270,7 +270,7 @@ def test_the_file_stands_alone(finished, read):
     assert policy.startswith("default-src 'none'; img-src data:;")
 
 
-def test_the_script_is_the_one_that_the_content_policy_allows(finished, read):
+def test_the_content_policy_allows_the_script(finished, read):
     import hashlib
 
     raw = read(finished).raw
@@ -326,7 +326,7 @@ def test_an_output_without_failures_says_so(tmp_path, read):
     assert "The policy of this selection is not recorded" in text
 
 
-def test_tokens_are_weighed_against_pixels(finished, read):
+def test_token_sizes_are_compared_with_pixels(finished, read):
     page = read(finished)
     # two windows of 16 frames of 32 × 16 pixels; 24 codes and 5 × 24 latents each
     assert "49.2 kB" in page.text
@@ -336,48 +336,48 @@ def test_tokens_are_weighed_against_pixels(finished, read):
     assert "PSNR, latents 30.5 dB, mean" in page.text
 
 
-def test_timing_tells_speed_and_parts(finished, read):
+def test_timing_shows_speed_and_parts(finished, read):
     text = read(finished).text
     assert "scan sources 1 45.0 s 36.0 s 2 decode 30.0 s shots 6.0 s" in text
     assert "select sel 1 0.5 s – 70" in text
 
 
-def test_a_folder_is_no_target(dataset, tmp_path):
+def test_a_folder_as_target_is_refused(dataset, tmp_path):
     with pytest.raises(IsADirectoryError, match="name a file in it"):
         write_report(dataset, tmp_path)
 
 
 def test_nothing_in_the_output_changes(finished, tmp_path, read):
-    def seen():
+    def modified():
         files = (tmp_path / "out").rglob("*")
         return {f: f.stat().st_mtime_ns for f in files if f.is_file()}
 
-    before = seen()
+    before = modified()
     read(finished)
-    assert seen() == before
+    assert modified() == before
 
 
 @pytest.mark.parametrize(("low", "high", "ends"), [
     (0.0, 1.0, (0.0, 1.0)), (0.4, 19.2, (0.0, 20.0)), (-3.0, 3.0, (-4.0, 4.0)),
     (0.0, 0.0, (0, 0.06)),
 ])  # fmt: skip
-def test_axes_hold_their_range_and_end_on_round_numbers(low, high, ends):
-    first, last, step = histogram.axis(low, high)
+def test_axes_contain_their_range_and_end_on_round_numbers(low, high, ends):
+    first, last, tick_step = histogram.rounded_axis(low, high)
     assert (first, last) == pytest.approx(ends)
     assert first <= low <= high <= last
-    assert 3 <= round((last - first) / step) <= 6
+    assert 3 <= round((last - first) / tick_step) <= 6
 
 
 def test_bars_of_a_histogram_add_up():
     values = np.array([0.0, 0.1, 0.1, 0.9, np.nan, 1.0])
-    drawn = histogram.plot_histogram("x", "", [histogram.Layer("kept", values)])
-    numbers = [int(re.search(r": (\d+) kept", bar.title)[1]) for bar in drawn.bars]
-    assert (sum(numbers), drawn.measured, drawn.missing) == (5, 5, 1)
-    assert max(bar.height for bar in drawn.bars) == histogram.HEIGHT
-    assert histogram.plot_histogram("x", "", [histogram.Layer("kept", values[4:5])]) is None
+    plot = histogram.plot_histogram("x", "", {"kept": values})
+    numbers = [int(re.search(r": (\d+) kept", bar.title)[1]) for bar in plot.bars]
+    assert (sum(numbers), plot.measured, plot.missing) == (5, 5, 1)
+    assert max(bar.height for bar in plot.bars) == histogram.HEIGHT
+    assert histogram.plot_histogram("x", "", {"kept": values[4:5]}) is None
 
 
-@pytest.mark.parametrize(("read_as", "text"), [
+@pytest.mark.parametrize(("formatted", "text"), [
     (formatting.share(1, 8), "12.5 %"), (formatting.share(1, 10**6), "<0.1 %"),
     (formatting.share(999_999, 10**6), ">99.9 %"), (formatting.share(3, 3), "100 %"),
     (formatting.share(0, 0), "–"), (formatting.clock(83.46), "01:23.5"),
@@ -388,56 +388,56 @@ def test_bars_of_a_histogram_add_up():
     (formatting.duration(5430), "90.5 min"), (formatting.duration(90_000), "25.0 h"),
     (formatting.base_name("s3://b/k/x.mp4"), "x.mp4"),
 ])  # fmt: skip
-def test_numbers_read_well(read_as, text):
-    assert read_as == text
+def test_number_formats(formatted, text):
+    assert formatted == text
 
 
-def tokenized_again(dataset, name, windows, clips):
+def copy_tokens(dataset, name, windows, clips):
     """Another table of tokens, with other values in the rows of `tokens/pca`."""
     for folder, record, changes in (
         ("tokens", TokenWindow, windows),
         ("tokenized", TokenizedClip, clips),
     ):
         table = dataset.catalog.read(f"{folder}/pca", record)
-        changed = [dataclasses.replace(row, **changes) for row in records.records(record, table)]
+        changed = [dataclasses.replace(row, **changes) for row in records.from_table(record, table)]
         append(dataset, "t", f"{folder}/{name}", record, changed)
     run = Run("z", "tokenize", "2027-01-01", 1.0, "", "", "", "", f"tokenized/{name}")
     append(dataset, "t", "runs", Run, [run])
 
 
 @pytest.mark.parametrize(
-    ("head", "other", "shows"),
+    ("head", "other", "texts"),
     [
         ("codes", "latents", ("Discrete tokens", "512 : 1")),
         ("latents", "codes", ("Continuous tokens", "102.4 : 1")),
     ],
 )
-def test_a_tokenizer_with_one_head_shows_that_one(finished, read, head, other, shows):
-    words, weight = shows
+def test_a_tokenizer_with_one_head_shows_that_one(finished, read, head, other, texts):
+    words, ratio = texts
     null = {f"psnr_{other}_db": None}
-    tokenized_again(finished, "one", {other: None, f"{other}_dtype": None, **null}, null)
+    copy_tokens(finished, "one", {other: None, f"{other}_dtype": None, **null}, null)
     page = read(finished)
     assert page.total(words) == "48"
-    shown = page.text.split("one Kept clips")[1].split("pca Kept clips")[0]
-    assert f"{words} 48 PSNR, {head}" in shown
-    assert weight in shown
-    assert f"PSNR, {other}" not in shown
-    assert f"{other}, " not in shown
+    section = page.text.split("one Kept clips")[1].split("pca Kept clips")[0]
+    assert f"{words} 48 PSNR, {head}" in section
+    assert ratio in section
+    assert f"PSNR, {other}" not in section
+    assert f"{other}, " not in section
 
 
 def test_tokens_that_were_not_measured_say_so(finished, read):
     null = {"psnr_codes_db": None, "psnr_latents_db": None}
-    tokenized_again(finished, "fast", null, null)
+    copy_tokens(finished, "fast", null, null)
     page = read(finished)
-    shown = page.text.split("fast Kept clips")[1].split("pca Kept clips")[0]
-    assert shown.count("– not measured") == 2
-    assert "512 : 1" in shown
+    section = page.text.split("fast Kept clips")[1].split("pca Kept clips")[0]
+    assert section.count("– not measured") == 2
+    assert "512 : 1" in section
 
 
-def test_tokens_of_other_renders_than_the_newest_are_told_and_not_counted(finished, read):
+def test_tokens_of_outdated_renders_are_marked_and_not_counted(finished, read):
     """As between blurring faces in the renders and tokenizing those."""
     row = {"render_profile": "a"}
-    tokenized_again(finished, "plain", row, row)
+    copy_tokens(finished, "plain", row, row)
     page = read(finished)
     assert page.total("Token windows") == "2"
     assert "plain Made from renders/a . Kept clips" in page.text
@@ -455,11 +455,11 @@ def test_tokens_of_other_renders_than_the_newest_are_told_and_not_counted(finish
 def test_tags_are_counted_and_shown_with_a_gallery_of_each_word(tmp_path):
     dataset = Dataset(tmp_path)
     words = ["static", "static", "pan_left", None]
-    looks = [
-        Looks(clip_of("a" * 64, 48 * n, 48 * n + 48), scores={"camera": word})
+    clips = [
+        MeasuredClip(make_clip("a" * 64, 48 * n, 48 * n + 48), scores={"camera": word})
         for n, word in enumerate(words)
     ]
-    scanned(dataset, "/v/film.mp4", looks)
+    add_source(dataset, "/v/film.mp4", clips)
     select(dataset, Policy(near_duplicates=None, tags={"camera": CategoryRule(deny=("pan_left",))}))
     page = Page(write_report(dataset, tmp_path / "report.html").read_text())
     assert "How the camera moves. 1 clips have no word." in page.text

@@ -1,4 +1,4 @@
-"""`reelmill index` and `search` on a small output, and what becomes of an exported subset."""
+"""`reelmill index` and `search` on a small output, and the use of an exported subset."""
 
 import json
 
@@ -10,10 +10,10 @@ from curation.dataset import Dataset
 from curation.media.clip_reader import ClipReader
 from curation.records import Render, Run
 from curation.search import Search, SearchError
-from tokenizer.feed import Choice, TokenFeed, Tokens
+from tokenizer.feed import ClipQuery, TokenFeed, TokenTable
 
 
-def test_index_shows_what_it_holds(reelmill, copied):
+def test_index_shows_its_contents(reelmill, copied):
     ended = reelmill("index", copied.out)
     assert ended.code == 0, ended
     assert "5 clips, 5 of them new" in ended.out
@@ -46,13 +46,13 @@ def test_hits_by_words_condition_and_page(reelmill, copied):
         (["words", "--export", "a/b"], "a subset's name"),
     ],
 )
-def test_what_cannot_be_asked_is_usage(reelmill, copied, options, words):
+def test_usage_errors(reelmill, copied, options, words):
     ended = reelmill("search", copied.out, *options)
     assert ended.code == 2
     assert words in ended.err
 
 
-def test_an_output_that_is_none_stays_none(reelmill, tmp_path):
+def test_search_creates_no_output(reelmill, tmp_path):
     assert reelmill("search", tmp_path / "none", "x").code == 2
     assert not (tmp_path / "none").exists()
 
@@ -78,13 +78,13 @@ def test_a_video_and_its_span_and_a_picture_of_it_find_their_clips(copied, tmp_p
             search.query(like=like)
 
 
-def test_the_contact_sheet_stands_alone_and_escapes(reelmill, copied, monkeypatch):
-    opened = []
-    monkeypatch.setattr("typer.launch", opened.append)
+def test_the_contact_sheet_is_self_contained_and_escaped(reelmill, copied, monkeypatch):
+    launched = []
+    monkeypatch.setattr("typer.launch", launched.append)
     ended = reelmill("search", copied.out, "--where", "1 < 2 and uri like '%.mp4'", "--open")
     assert ended.code == 0, ended
     page = (copied.out / "search" / "hits.html").read_text()
-    assert opened == [(copied.out / "search" / "hits.html").as_uri()]
+    assert launched == [(copied.out / "search" / "hits.html").as_uri()]
     assert page.count("data:image/jpeg;base64,") == 3
     assert "1 &lt; 2" in page
     assert "http" not in page.replace("http-equiv", "")
@@ -97,30 +97,31 @@ def test_a_subset_is_rendered_tokenized_and_fed_and_verified(reelmill, copied, t
     assert ended.code == 0, ended
     rows = pq.read_table(file)
     (clip,) = rows["clip_id"].to_pylist()
-    said = json.loads(rows.schema.metadata[b"reelmill"])
-    assert said["question"]["where"] == where
-    assert said["index"].endswith("/1")
+    metadata = json.loads(rows.schema.metadata[b"reelmill"])
+    assert metadata["question"]["where"] == where
+    assert metadata["index"].endswith("/1")
     dataset = Dataset(copied.out)
     (run,) = [r for r in dataset.runs().to_pylist() if r["step"] == "search"]
-    assert run["result"] == said["subset_id"]
+    assert run["result"] == metadata["subset_id"]
     (renders,) = dataset.catalog.names("renders")
-    before = dataset.catalog.values(renders, Render, "clip_id")
-    assert clip not in before
-    for command, chosen in (("render", "copies"), ("tokenize", file)):
-        ended = reelmill(command, copied.out, *copied.options, "--selection", chosen)
+    rendered = dataset.catalog.values(renders, Render, "clip_id")
+    assert clip not in rendered
+    for command, selection in (("render", "copies"), ("tokenize", file)):
+        ended = reelmill(command, copied.out, *copied.options, "--selection", selection)
         assert ended.code in (0, 3), ended
-    assert dataset.catalog.values(renders, Render, "clip_id") == {*before, clip}
-    for chosen in ("copies", said["subset_id"], str(file)):
-        tokens = Tokens(copied.out, columns=["codes", "clip_id"], choice=Choice(selection=chosen))
+    assert dataset.catalog.values(renders, Render, "clip_id") == {*rendered, clip}
+    for selection in ("copies", metadata["subset_id"], str(file)):
+        query = ClipQuery(selection=selection)
+        tokens = TokenTable(copied.out, columns=["codes", "clip_id"], clips=query)
         batches = list(TokenFeed(tokens, batch_size=4))
         assert {c for batch in batches for c in batch["clip_id"]} == {clip}
     ended = reelmill("verify", copied.out)
     assert ended.code == 0, ended
-    assert dataset.latest_selection() not in (None, said["subset_id"])
+    assert dataset.latest_selection() not in (None, metadata["subset_id"])
     assert dataset.catalog.read("runs", Run).num_rows > 0
 
 
-def test_a_name_stands_for_its_newest_subset(reelmill, copied):
+def test_a_name_means_its_newest_subset(reelmill, copied):
     for where in ("uri like '%/a.mp4'", "uri like '%/copy.mkv'"):
         ended = reelmill("search", copied.out, "--where", where, "--duplicates", "--export", "mine")
         assert ended.code == 0, ended

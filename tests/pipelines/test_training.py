@@ -1,4 +1,4 @@
-"""Training through the command line, and the picture that it leaves."""
+"""Training through the command line, and the plot of its curves."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def test_curves_show_loss_and_both_heads(tmp_path):
     assert codes == sorted(codes, reverse=True)
 
 
-def test_a_first_row_without_a_loss_draws_what_there_is(tmp_path):
+def test_a_first_row_without_a_loss_draws_the_psnr(tmp_path):
     write_log(tmp_path / "log.csv", [(0, 0, float("nan"), 20, 24)])
     draw_curves(tmp_path / "log.csv", tmp_path / "curves.svg")
     root = ElementTree.parse(tmp_path / "curves.svg").getroot()
@@ -61,7 +61,7 @@ def test_from_clips_to_weights(reelmill, tmp_path):
     assert "trained with another seed" in again.err
 
 
-def test_a_file_that_holds_no_crops_is_named(reelmill, tmp_path):
+def test_a_file_without_crops_is_named(reelmill, tmp_path):
     (tmp_path / "crops.safetensors").write_bytes(b"no")
     ended = reelmill("tokenizer", "train", tmp_path / "crops.safetensors", tmp_path / "run")
     assert ended.code != 0
