@@ -1,14 +1,14 @@
-"""What clips look like as vectors, and words and pictures as vectors of the same kind.
+"""Embeddings of clips and captions, and queries as vectors of the same kind.
 
-An embedder fills a table `embeddings/<name>` from the one decode of a scan; `query_encoder` makes
-what can be compared with it; `embed_captions` fills the table of captions. To add an embedder: one
-file with a class as in `curation.embed.base`, a line in `EMBEDDERS`, and a branch in
+An embedder fills a table `embeddings/<name>` from the one decode of a scan; `query_encoder` returns
+the encoder of queries for a table; `embed_captions` fills the table of captions. To add an
+embedder: one file with a class as in `curation.embed.base`, a line in `EMBEDDERS`, and a branch in
 `curation.embed.queries` if it is to be searched by.
 """
 
 from typing import Any
 
-from curation.embed.base import Embedder, EmbeddingWatcher, QueryEncoder, table_name
+from curation.embed.base import Embedder, EmbeddingCollector, QueryEncoder, table_name
 from curation.embed.clip_embedder import OpenClip
 from curation.embed.descriptor import FrameDct
 from curation.embed.queries import query_encoder, recorded_model
@@ -21,7 +21,7 @@ __all__ = [
     "CAPTION_VECTORS",
     "EMBEDDERS",
     "Embedder",
-    "EmbeddingWatcher",
+    "EmbeddingCollector",
     "OpenClip",
     "QueryEncoder",
     "embed_captions",

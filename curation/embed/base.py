@@ -1,9 +1,9 @@
-"""Embedders: each turns the analysis frames of a clip into one vector, in a table of its own.
+"""The contract of embedders: each turns the analysis frames of a clip into one vector.
 
 An embedder is a frozen dataclass whose fields are its settings. `load` runs once in each worker and
-may load a model; what it returns makes a watcher for one source. A watcher sees every analysis
-frame once, in order and before the clips are known, and keeps little of each. A query encoder makes
-vectors of the same kind from words or pictures, for search.
+may load a model; it returns a factory of collectors, one for each source. A collector gets every
+analysis frame once, in order and before the clips are known, and keeps little of each. A query
+encoder makes vectors of the same kind from words or pictures, for search.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Floats
+from curation.scores.frame import AnalysisFrame, Float64Array
 
 Vector = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 """RGB, shape [height, width, 3]."""
 
 
-class EmbeddingWatcher(Protocol):
-    """Takes the analysis frames of one source."""
+class EmbeddingCollector(Protocol):
+    """Collects the analysis frames of one source."""
 
-    def see(self, look: AnalysisFrame) -> None:
+    def add(self, frame: AnalysisFrame) -> None:
         """Takes the next frame."""
 
-    def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:
+    def vector(
+        self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]
+    ) -> bytes:
         """The vector of the clip whose analysis frames are `first` to `last` (exclusive).
 
         `times_s` are those frames' times, `span_s` the clip's start and end. Little-endian
-        float16 of unit length, or zeros where there is nothing to see.
+        float16 of unit length, or zeros where there is nothing to embed.
         """
 
 
@@ -50,12 +52,12 @@ class Embedder(Protocol):
     def gpus(self) -> float:
         """Share of a GPU that a worker reserves for it."""
 
-    def load(self) -> Callable[[], EmbeddingWatcher]:
-        """Loads what it needs, and returns what makes a watcher for one source."""
+    def load(self) -> Callable[[], EmbeddingCollector]:
+        """Loads what it needs, and returns a factory of collectors."""
 
 
 class QueryEncoder(Protocol):
-    """Makes vectors that can be compared with those of one table."""
+    """Encodes queries as vectors that can be compared with those of one table."""
 
     @property
     def dim(self) -> int:
@@ -65,22 +67,22 @@ class QueryEncoder(Protocol):
     def digest(self) -> str:
         """Names the model; vectors of two models that differ in it must not be compared."""
 
-    def text(self, words: str) -> Vector:
+    def encode_text(self, words: str) -> Vector:
         """The words as float32 [dim] of unit length.
 
-        `ValueError` where the model knows no words, and for words that are none.
+        `ValueError` where the model does not encode words, and without words.
         """
 
-    def frames(
-        self, rgb: Iterable[Picture], times_s: Floats, span_s: tuple[float, float]
+    def encode_frames(
+        self, rgb: Iterable[Picture], times_s: Float64Array, span_s: tuple[float, float]
     ) -> Vector:
-        """A clip's frames as float32 [dim], of unit length or zeros where nothing is seen.
+        """A clip's frames as float32 [dim], of unit length, or zeros where they show nothing.
 
         `times_s` are the frames' times, `span_s` the clip's start and end. `ValueError` where the
-        model knows no pictures, and without a frame.
+        model does not encode pictures, and without a frame.
         """
 
 
 def table_name(embedder: Embedder) -> str:
-    """Where an embedder's vectors lie."""
+    """The table of an embedder's vectors."""
     return f"embeddings/{embedder.name}"

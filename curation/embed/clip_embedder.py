@@ -1,8 +1,8 @@
-"""OpenClip: clips by meaning, with a model that sees words and pictures alike.
+"""OpenClip: clips by meaning, with a model of words and pictures.
 
 CLIP (Radford et al., 2021) learned from captioned pictures to give a picture and its caption nearly
 the same vector. A clip's vector is the mean of its frames' unit vectors, of unit length again, as
-in CLIP4Clip's parameter-free pooling (Luo et al., 2021). It knows what is seen, not in which order.
+in CLIP4Clip's parameter-free pooling (Luo et al., 2021). It is independent of their order.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from curation.embed.base import Vector
-from curation.embed.open_clip import Checkpoint, Features, Model, Precision, find
+from curation.embed.open_clip import Checkpoint, ClipModel, Features, Precision, find_checkpoint
 from curation.errors import InfrastructureError
-from curation.scores.frame import AnalysisFrame, Floats
+from curation.scores.frame import AnalysisFrame, Float64Array
 
-TABLES = "open-clip-"
-"""How the names of its tables begin, before the model's digest."""
+TABLE_PREFIX = "open-clip-"
+"""Prefix of the names of its tables, before the model's digest."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class OpenClip:
     device: str = "cpu"
     """Where the model runs: `cpu`, `cuda`, or one of several such as `cuda:1`."""
     precision: Precision = "fp32"
-    """What it computes in; another one fills another table."""
+    """Number format of the computation; another one fills another table."""
     batch: int = 32
     """Frames that go through the model at once."""
     gpu_share: float = 0.25
@@ -42,15 +42,15 @@ class OpenClip:
 
     @functools.cached_property
     def checkpoint(self) -> Checkpoint:
-        """The model's weights as the process that started the run found them; see `find`."""
-        return find(self.model)
+        """The model's weights where the run was started; see `find_checkpoint`."""
+        return find_checkpoint(self.model)
 
     @property
     def name(self) -> str:
         """Ends in the model's digest, and in settings that move vectors where they are changed."""
         every = f"-every{self.every}" if self.every != 2 else ""
         precision = f"-{self.precision}" if self.precision != "fp32" else ""
-        return f"{TABLES}{self.checkpoint.digest}{every}{precision}"
+        return f"{TABLE_PREFIX}{self.checkpoint.digest}{every}{precision}"
 
     @property
     def dim(self) -> int:
@@ -62,58 +62,60 @@ class OpenClip:
         """None on a CPU."""
         return 0.0 if self.device == "cpu" else self.gpu_share
 
-    def load(self) -> Callable[[], ClipWatcher]:
-        """Loads the model, and returns what makes a watcher for one source.
+    def load(self) -> Callable[[], OpenClipCollector]:
+        """Loads the model, and returns a factory of collectors.
 
-        Raises as `find` does, and `EnvironmentFaultError` where another machine holds other weights
-        under the name than the one that started the run.
+        Raises as `find_checkpoint` does, and `InfrastructureError` where this machine has other
+        weights under the name than the one that started the run.
         """
-        found = find(self.model)
-        if found.digest != self.checkpoint.digest:
+        checkpoint = find_checkpoint(self.model)
+        if checkpoint.digest != self.checkpoint.digest:
             raise InfrastructureError(
-                f"{found.weights} holds other weights here ({found.digest}) than where the run "
-                f"was started ({self.checkpoint.digest}); copy the same file to every machine"
+                f"{checkpoint.weights} holds other weights here ({checkpoint.digest}) than where "
+                f"the run was started ({self.checkpoint.digest}); copy the same file to every "
+                "machine"
             )
-        model = Model(found, self.device, self.precision)
-        return lambda: ClipWatcher(model, self.every, self.batch)
+        model = ClipModel(checkpoint, self.device, self.precision)
+        return lambda: OpenClipCollector(model, self.every, self.batch)
 
 
 @dataclass
-class ClipWatcher:
-    """Keeps the vectors of every so many frames, and a batch of frames at most."""
+class OpenClipCollector:
+    """Collects the vectors of every so many frames; buffers one batch of frames at most."""
 
-    model: Model
+    model: ClipModel
     every: int
     batch: int
-    _seen: int = 0
-    _waiting: list[Any] = field(default_factory=list)
+    _num_frames: int = 0
+    _pending: list[Any] = field(default_factory=list)
     _parts: list[Features] = field(default_factory=list)
 
-    def see(self, look: AnalysisFrame) -> None:
+    def add(self, frame: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
-        if self._seen % self.every == 0:
-            self._waiting.append(self.model.prepared(look.rgb))
-        self._seen += 1
-        if len(self._waiting) == self.batch:
-            self._run()
+        if self._num_frames % self.every == 0:
+            self._pending.append(self.model.preprocess(frame.rgb))
+        self._num_frames += 1
+        if len(self._pending) == self.batch:
+            self._encode_pending()
 
-    def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:
-        """See `EmbeddingWatcher`; zeros for a clip too short to hold one of its frames."""
-        self._run()
-        frames = self._parts[0] if self._parts else np.zeros((0, self.model.dim), np.float32)
-        own = frames[-(-first // self.every) : -(-last // self.every)]
-        return pooled(own).astype("<f2").tobytes()
+    def vector(
+        self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]
+    ) -> bytes:
+        """See `EmbeddingCollector`; zeros for a clip too short to hold one of its frames."""
+        self._encode_pending()
+        features = self._parts[0] if self._parts else np.zeros((0, self.model.dim), np.float32)
+        inside = slice(-(-first // self.every), -(-last // self.every))
+        return mean_pool(features[inside]).astype("<f2").tobytes()
 
-    def _run(self) -> None:
-        """Runs what waits, and joins what was run."""
-        if self._waiting:
-            self._parts.append(self.model.pictures(self._waiting))
-            self._waiting.clear()
+    def _encode_pending(self) -> None:
+        if self._pending:
+            self._parts.append(self.model.encode_images(self._pending))
+            self._pending.clear()
         if len(self._parts) > 1:
             self._parts[:] = [np.concatenate(self._parts)]
 
 
-def pooled(frames: Features) -> Vector:
+def mean_pool(frames: Features) -> Vector:
     """The mean of unit vectors [n, dim] as a unit vector; zeros where there are none."""
     if not len(frames):
         return np.zeros(frames.shape[1], np.float32)

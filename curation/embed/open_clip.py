@@ -1,4 +1,4 @@
-"""The open_clip library, imported here alone: finding a model's weights, loading it, running it.
+"""Models of open_clip, imported only here: finding the weights, loading and running a model.
 
 A model is named as
 
@@ -37,17 +37,17 @@ _HUB, _LOCAL = "hf-hub:", "local-dir:"
 
 
 class ModelError(ReelmillError, ValueError):
-    """A model that is not to be had, or cannot be loaded; the message says what to do."""
+    """A model is unavailable or cannot be loaded; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model whose weights lie on this machine."""
+    """A model whose weights are on this machine."""
 
     architecture: str
     """As `open_clip.create_model` takes it."""
     pretrained: str | None
-    """Tag or file of weights; None where the architecture's place holds them."""
+    """Tag or file of weights; None where the architecture is a folder or repository with them."""
     weights: Path
     """The file of weights."""
     config: Mapping[str, Any]
@@ -60,87 +60,86 @@ class Checkpoint:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Names architecture, preprocessing and weights: 12 hexadecimal digits."""
+        """Digest of architecture, preprocessing and weights: 12 hexadecimal digits."""
         stat = self.weights.stat()
         weights = _sha256(str(self.weights), stat.st_size, stat.st_mtime_ns)
-        said = json.dumps(self.config, sort_keys=True) + weights
-        return hashlib.sha256(said.encode()).hexdigest()[:12]
+        content = json.dumps(self.config, sort_keys=True) + weights
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @functools.lru_cache(maxsize=16)
-def _sha256(path: str, size: int, modified: int) -> str:
-    """Reads a file once as long as it stays as it is."""
+def _sha256(path: str, size_bytes: int, mtime_ns: int) -> str:
+    """Reads a file only once while it is unchanged."""
     return file_sha256(path)
 
 
-def find(name: str) -> Checkpoint:
-    """The checkpoint of that name, fetched if the name is one of the hub's.
+def find_checkpoint(name: str) -> Checkpoint:
+    """The checkpoint of that name, downloaded if the name is one of the hub's.
 
-    `ModelError` for a name that is none of the forms above, weights that are not to be had, a
-    damaged configuration, or without the package.
+    Raises `ModelError` for a name of no known form, unavailable weights, a damaged configuration,
+    and without the package.
     """
     if name.startswith(_HUB):
-        return _on_the_hub(name)
+        return _from_hub(name)
     if Path(name).expanduser().is_dir():
-        return _in_folder(Path(name).expanduser())
-    architecture, _, rest = name.partition(":")
-    known = library().list_models()
-    if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, 1, 0.6)
-        hint = f"did you mean {near[0]!r}?" if near else "see `open_clip.list_models()`"
+        return _from_folder(Path(name).expanduser())
+    architecture, _, tag_or_file = name.partition(":")
+    architectures = import_open_clip().list_models()
+    if architecture not in architectures:
+        similar = difflib.get_close_matches(architecture, architectures, 1, 0.6)
+        hint = f"did you mean {similar[0]!r}?" if similar else "see `open_clip.list_models()`"
         raise ModelError(
             f"{name!r} is no folder, and open_clip has no model {architecture!r}; {hint}"
         )
-    return _known(architecture, rest)
+    return _from_architecture(architecture, tag_or_file)
 
 
-def _known(architecture: str, rest: str) -> Checkpoint:
-    """Of an architecture that open_clip knows, with a tag or a file."""
-    clip = library()
-    config: dict[str, Any] = {"model_cfg": clip.get_model_config(architecture)}
-    if Path(rest).expanduser().is_file():
-        weights = Path(rest).expanduser()
+def _from_architecture(architecture: str, tag_or_file: str) -> Checkpoint:
+    open_clip = import_open_clip()
+    config: dict[str, Any] = {"model_cfg": open_clip.get_model_config(architecture)}
+    if Path(tag_or_file).expanduser().is_file():
+        weights = Path(tag_or_file).expanduser()
         return Checkpoint(architecture, str(weights), weights, config)
-    tag = clip.get_pretrained_cfg(architecture, rest)
-    if not tag:
-        tags = ", ".join(clip.list_pretrained_tags_by_model(architecture)) or "none"
+    pretrained = open_clip.get_pretrained_cfg(architecture, tag_or_file)
+    if not pretrained:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
         raise ModelError(
-            f"{architecture}:{rest}: {rest!r} is neither a file of weights nor a checkpoint that "
-            f"open_clip knows for {architecture}; those are: {tags}"
+            f"{architecture}:{tag_or_file}: {tag_or_file!r} is neither a file of weights nor a "
+            f"checkpoint that open_clip knows for {architecture}; those are: {tags}"
         )
     try:
-        weights = Path(clip.download_pretrained(tag))
-    except Exception as error:  # whatever the hub's client raises
-        raise ModelError(_unreached(f"{architecture}:{rest}", error)) from error
+        weights = Path(open_clip.download_pretrained(pretrained))
+    except Exception as error:  # of the hub's client
+        raise _download_error(f"{architecture}:{tag_or_file}", error) from error
     keys = ("mean", "std", "interpolation", "resize_mode")
-    config["preprocess_cfg"] = {key: tag[key] for key in keys if key in tag}
-    return Checkpoint(architecture, rest, weights, config)
+    config["preprocess_cfg"] = {key: pretrained[key] for key in keys if key in pretrained}
+    return Checkpoint(architecture, tag_or_file, weights, config)
 
 
-def _on_the_hub(name: str) -> Checkpoint:
-    fetch = library().pretrained.download_pretrained_from_hf
-    place = name.removeprefix(_HUB)
+def _from_hub(name: str) -> Checkpoint:
+    download = import_open_clip().pretrained.download_pretrained_from_hf
+    repository = name.removeprefix(_HUB)
     try:
-        config = _read(Path(fetch(place, filename=_CONFIG)))
-        return Checkpoint(name, None, Path(fetch(place)), config)
+        config = _read_config(Path(download(repository, filename=_CONFIG)))
+        return Checkpoint(name, None, Path(download(repository)), config)
     except OSError as error:
-        raise ModelError(_unreached(name, error)) from error
+        raise _download_error(name, error) from error
 
 
-def _in_folder(folder: Path) -> Checkpoint:
+def _from_folder(folder: Path) -> Checkpoint:
     if not (folder / _CONFIG).is_file():
         raise ModelError(
             f"{folder} holds no {_CONFIG}; for bare weights name the architecture too, as "
             "NAME:FILE, such as ViT-B-32:weights.safetensors"
         )
-    config = _read(folder / _CONFIG)
-    weights = library().factory._find_checkpoint_in_dir(folder)
+    config = _read_config(folder / _CONFIG)
+    weights = import_open_clip().factory._find_checkpoint_in_dir(folder)
     if weights is None:
         raise ModelError(f"{folder} holds no weights (.safetensors, .bin or .pth)")
     return Checkpoint(f"{_LOCAL}{folder}", None, Path(weights), config)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text())
         config["model_cfg"]["embed_dim"] + 0
@@ -149,16 +148,16 @@ def _read(file: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _unreached(name: str, error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return (
-        f"the weights of {name} are not cached here and the hub did not give them ({words}); fetch "
-        "them on a machine that reaches it, and name the folder, or NAME:FILE"
+def _download_error(name: str, error: Exception) -> ModelError:
+    message = " ".join(str(error).split())
+    return ModelError(
+        f"the weights of {name} are not cached here and the hub did not give them ({message}); "
+        "fetch them on a machine that reaches it, and name the folder, or NAME:FILE"
     )
 
 
-def library() -> Any:
-    """The library itself, to train a model of its kind with; `ModelError` if not installed."""
+def import_open_clip() -> Any:
+    """The package `open_clip`; `ModelError` if it is not installed."""
     try:
         mend_torchvision()
         import open_clip
@@ -169,52 +168,54 @@ def library() -> Any:
     return open_clip
 
 
-class Model:
-    """A loaded model: pictures and words to vectors of unit length."""
+class ClipModel:
+    """A loaded model: encodes pictures and words as vectors of unit length."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, precision: Precision) -> None:
         """`ModelError` for weights that do not fit the architecture."""
         import torch
 
-        clip = library()
+        open_clip = import_open_clip()
         try:
-            self._model, self._preprocess = clip.create_model_from_pretrained(
+            self._model, self._preprocess = open_clip.create_model_from_pretrained(
                 checkpoint.architecture, checkpoint.pretrained, precision=precision, device=device
             )
-        except Exception as error:  # whatever damaged weights or a foreign pickle raise
-            words = " ".join(str(error).split())[:300]
-            raise ModelError(f"{checkpoint.weights} cannot be loaded: {words}") from error
+        except Exception as error:  # of damaged weights or a foreign pickle
+            message = " ".join(str(error).split())[:300]
+            raise ModelError(f"{checkpoint.weights} cannot be loaded: {message}") from error
         self._model.eval().requires_grad_(False)
-        self._tokenizer = clip.get_tokenizer(checkpoint.architecture)
+        self._tokenizer = open_clip.get_tokenizer(checkpoint.architecture)
         self._device = torch.device(device)
-        self._dtype = clip.get_input_dtype(precision) or torch.float32
+        self._dtype = open_clip.get_input_dtype(precision) or torch.float32
         self.dim = checkpoint.dim
         self.scale = float(self._model.logit_scale.exp())
-        """What the model multiplies similarities by before it compares them."""
+        """Factor of similarities before a softmax (the inverse temperature)."""
 
-    def prepared(self, rgb: Picture) -> Any:
-        """One picture, resized, cropped and normalised as the model was trained: a tensor."""
+    def preprocess(self, rgb: Picture) -> Any:
+        """One picture resized, cropped and normalised as in training: a tensor."""
         from PIL import Image
 
         return self._preprocess(Image.fromarray(rgb))
 
-    def pictures(self, prepared: Sequence[Any]) -> Features:
-        """Vectors [n, dim] of prepared pictures, in one batch."""
+    def encode_images(self, pictures: Sequence[Any]) -> Features:
+        """Vectors [n, dim] of preprocessed pictures, in one batch."""
         import torch
 
-        batch = torch.stack(list(prepared)).to(self._device, self._dtype)
+        batch = torch.stack(list(pictures)).to(self._device, self._dtype)
         with torch.inference_mode():
-            return self._plain(self._model.encode_image(batch))
+            return _unit_vectors(self._model.encode_image(batch))
 
-    def texts(self, words: Sequence[str]) -> Features:
+    def encode_texts(self, words: Sequence[str]) -> Features:
         """Vectors [n, dim] of texts, each cut at the model's context length."""
         import torch
 
         with torch.inference_mode():
-            return self._plain(self._model.encode_text(self._tokenizer(words).to(self._device)))
+            tokens = self._tokenizer(words).to(self._device)
+            return _unit_vectors(self._model.encode_text(tokens))
 
-    def _plain(self, features: Any) -> Features:
-        import torch
 
-        unit = torch.nn.functional.normalize(features.float(), dim=-1)
-        return np.asarray(unit.cpu().numpy(), np.float32)
+def _unit_vectors(features: Any) -> Features:
+    import torch
+
+    unit = torch.nn.functional.normalize(features.float(), dim=-1)
+    return np.asarray(unit.cpu().numpy(), np.float32)

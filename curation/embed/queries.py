@@ -1,4 +1,4 @@
-"""Words and pictures as vectors that can be compared with those of one table."""
+"""Encoders of queries: words and pictures as vectors like those of one table."""
 
 from __future__ import annotations
 
@@ -13,48 +13,45 @@ import numpy as np
 
 from curation.dataset import Dataset
 from curation.embed.base import Embedder, Picture, QueryEncoder, Vector, table_name
-from curation.embed.clip_embedder import TABLES, OpenClip, pooled
+from curation.embed.clip_embedder import TABLE_PREFIX, OpenClip, mean_pool
 from curation.embed.descriptor import FrameDct
-from curation.embed.open_clip import Features, Model
-from curation.embed.sentence import CAPTION_VECTORS, CaptionQueries
-from curation.scores.frame import AnalysisFrame, Floats
+from curation.embed.open_clip import ClipModel
+from curation.embed.sentence import CAPTION_VECTORS, CaptionQueryEncoder
+from curation.scores.frame import AnalysisFrame, Float64Array
 
 
 def query_encoder(table: str, model: str | None = None) -> QueryEncoder:
-    """What makes vectors like those of a table `embeddings/<name>`.
+    """The encoder of queries for a table `embeddings/<name>`.
 
-    A table of `OpenClip` needs the model's name, as its configuration does; `recorded_model` knows
-    it where a run was recorded. Raises `ValueError` where the model's vectors are not those of the
-    table, or its weights are not to be had.
+    A table of `OpenClip` needs the model's name as its configuration does; see `recorded_model`.
+    Raises `ValueError` for a table of no known embedder, and where the model's vectors are not
+    those of the table or its weights are unavailable.
     """
     if table == table_name(FrameDct()):
-        return PictureQueries(FrameDct())
+        return PictureQueryEncoder(FrameDct())
     if table.startswith(CAPTION_VECTORS):
-        return CaptionQueries()
-    if table.startswith(f"embeddings/{TABLES}"):
-        if model is None:
-            raise ValueError(f"{table} was made by a model of open_clip: name it")
-        return _clip_queries(table, model)
-    raise ValueError(f"{table}: no embedder of this version makes a table of that name")
-
-
-def _clip_queries(table: str, model: str) -> ClipQueries:
-    queries = ClipQueries(model)
-    if queries.digest != table.removeprefix(f"embeddings/{TABLES}").partition("-")[0]:
+        return CaptionQueryEncoder()
+    prefix = f"embeddings/{TABLE_PREFIX}"
+    if not table.startswith(prefix):
+        raise ValueError(f"{table}: no embedder of this version makes a table of that name")
+    if model is None:
+        raise ValueError(f"{table} was made by a model of open_clip: name it")
+    encoder = OpenClipQueryEncoder(model)
+    if encoder.digest != table.removeprefix(prefix).partition("-")[0]:
         raise ValueError(
-            f"{table} was made by other weights than those of {model}, whose vectors lie in "
-            f"embeddings/{TABLES}{queries.digest}; name the model that made it"
+            f"{table} was made by other weights than those of {model}, whose vectors are in "
+            f"{prefix}{encoder.digest}; name the model that made it"
         )
-    return queries
+    return encoder
 
 
 def recorded_model(dataset: Dataset, table: str) -> str | None:
-    """The name of the model that filled a table, from the newest run that says so, or None.
+    """The name of the model that filled a table, from the newest run that recorded it, or None.
 
-    A path counts only if the weights still lie there.
+    A path counts only if the weights are still there.
     """
     for config in reversed(dataset.runs()["config"].to_pylist()):
-        for embedder in _recorded(json.loads(config)):
+        for embedder in _recorded_embedders(json.loads(config)):
             try:
                 if table_name(embedder) == table:
                     return embedder.model
@@ -63,18 +60,18 @@ def recorded_model(dataset: Dataset, table: str) -> str | None:
     return None
 
 
-def _recorded(config: Mapping[str, Any]) -> Iterable[OpenClip]:
+def _recorded_embedders(config: Mapping[str, Any]) -> Iterable[OpenClip]:
     """The `OpenClip` embedders of a run's resolved configuration."""
-    known = {each.name for each in dataclasses.fields(OpenClip)}
-    for given in config.get("scan", {}).get("embedders") or ():
-        settings = given.get("OpenClip") if isinstance(given, Mapping) else None
+    fields = {field.name for field in dataclasses.fields(OpenClip)}
+    for embedder in config.get("scan", {}).get("embedders") or ():
+        settings = embedder.get("OpenClip") if isinstance(embedder, Mapping) else None
         if settings:
-            yield OpenClip(**{key: settings[key] for key in settings.keys() & known})
+            yield OpenClip(**{key: settings[key] for key in settings.keys() & fields})
 
 
 @dataclass(frozen=True)
-class PictureQueries:
-    """A `QueryEncoder` of an embedder that knows pictures alone."""
+class PictureQueryEncoder:
+    """A `QueryEncoder` of an embedder without a text model."""
 
     embedder: Embedder
 
@@ -88,29 +85,29 @@ class PictureQueries:
         """The embedder's name: it has no weights."""
         return self.embedder.name
 
-    def text(self, words: str) -> Vector:
+    def encode_text(self, words: str) -> Vector:
         """Always raises `ValueError`."""
         raise ValueError(
             f"{self.embedder.name} knows pictures, not words: search by example, by caption, or "
             "embed with OpenClip (docs/embedders.md)"
         )
 
-    def frames(
-        self, rgb: Iterable[Picture], times_s: Floats, span_s: tuple[float, float]
+    def encode_frames(
+        self, rgb: Iterable[Picture], times_s: Float64Array, span_s: tuple[float, float]
     ) -> Vector:
         """See `QueryEncoder`."""
-        watcher, count = self.embedder.load()(), 0
+        collector, count = self.embedder.load()(), 0
         for picture in rgb:
-            watcher.see(AnalysisFrame.at(picture))
+            collector.add(AnalysisFrame.from_rgb(picture))
             count += 1
         if not count:
             raise ValueError("an example needs at least one frame")
-        packed = watcher.vector(0, count, np.asarray(times_s, np.float64), span_s)
+        packed = collector.vector(0, count, np.asarray(times_s, np.float64), span_s)
         return np.frombuffer(packed, "<f2").astype(np.float32)
 
 
 @dataclass(frozen=True)
-class ClipQueries:
+class OpenClipQueryEncoder:
     """A `QueryEncoder` of a model of open_clip, loaded when it is first needed, on the CPU."""
 
     model: str
@@ -121,8 +118,8 @@ class ClipQueries:
         return OpenClip(self.model)
 
     @functools.cached_property
-    def _loaded(self) -> Model:
-        return Model(self._embedder.checkpoint, "cpu", "fp32")
+    def _model(self) -> ClipModel:
+        return ClipModel(self._embedder.checkpoint, "cpu", "fp32")
 
     @property
     def dim(self) -> int:
@@ -134,23 +131,18 @@ class ClipQueries:
         """The digest of the model's weights, as in its tables' names."""
         return self._embedder.checkpoint.digest
 
-    def text(self, words: str) -> Vector:
+    def encode_text(self, words: str) -> Vector:
         """See `QueryEncoder`."""
-        return np.asarray(self.texts([words])[0], np.float32)
-
-    def texts(self, words: Iterable[str]) -> Features:
-        """Several texts at once, float32 [n, dim]."""
-        listed = list(words)
-        if not all(text.strip() for text in listed):
+        if not words.strip():
             raise ValueError("there are no words to look for")
-        return self._loaded.texts(listed)
+        return np.asarray(self._model.encode_texts([words])[0], np.float32)
 
-    def frames(
-        self, rgb: Iterable[Picture], times_s: Floats, span_s: tuple[float, float]
+    def encode_frames(
+        self, rgb: Iterable[Picture], times_s: Float64Array, span_s: tuple[float, float]
     ) -> Vector:
-        """See `QueryEncoder`; every frame that is given counts."""
-        prepared = [self._loaded.prepared(picture) for picture in rgb]
-        if not prepared:
+        """See `QueryEncoder`; all frames count, whatever `every` is."""
+        pictures = [self._model.preprocess(picture) for picture in rgb]
+        if not pictures:
             raise ValueError("an example needs at least one frame")
-        batches = [prepared[i : i + 32] for i in range(0, len(prepared), 32)]
-        return pooled(np.concatenate([self._loaded.pictures(batch) for batch in batches]))
+        batches = [pictures[i : i + 32] for i in range(0, len(pictures), 32)]
+        return mean_pool(np.concatenate([self._model.encode_images(batch) for batch in batches]))

@@ -1,4 +1,4 @@
-"""Vectors of stored captions, for text search without a model that sees pictures.
+"""Vectors of stored captions, for text search without a model of pictures.
 
 MiniLM (Wang et al., 2020; as sentence-transformers tuned it for similarity) gives sentences of like
 meaning like vectors: 384 numbers, some hundred short captions a second on one core. The package of
@@ -18,59 +18,59 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.caption_tables import chosen
+from curation.caption_tables import resolve_table
 from curation.dataset import Dataset
 from curation.embed.base import Picture, Vector
 from curation.embed.open_clip import Features, ModelError
 from curation.records import Embedding
-from curation.scores.frame import Floats
+from curation.scores.frame import Float64Array
 from curation.storage import file_sha256
 from curation.torchvision_ops import mend_torchvision
 
 CAPTION_VECTORS = "embeddings/captions-minilm"
-"""How the names of its tables begin, before the name of the captions."""
+"""Prefix of the names of its tables, before the name of the captions."""
 _DIM = 384
-_AT_ONCE = 4096
+_BATCH_ROWS = 4096
 
 
 def embed_captions(dataset: Dataset, captions: str | None = None) -> str:
     """Embeds the captions of one table that have no vector yet; returns the vectors' table.
 
     `captions` names the table, such as `facts-1a2b3c4d`; the one that was filled last if None. A
-    clip of several windows has one vector, of all that is said of it. Raises `NoCaptionsError`
+    clip of several windows has one vector, of all its captions. Raises `NoCaptionsError`
     without captions, and `ModelError` where the package with the model is not installed.
     """
-    source = chosen(dataset.catalog, captions)
+    source = resolve_table(dataset.catalog, captions)
     table = f"{CAPTION_VECTORS}-{source.removeprefix('captions/')}"
     rows = dataset.captions(source).select(["clip_id", "source_id", "text"])
-    known = dataset.catalog.values(table, Embedding, "clip_id")
-    rows = rows.filter(pc.invert(pc.is_in(rows["clip_id"], pa.array(sorted(known), pa.string()))))
+    done = dataset.catalog.values(table, Embedding, "clip_id")
+    rows = rows.filter(pc.invert(pc.is_in(rows["clip_id"], pa.array(sorted(done), pa.string()))))
     if rows.num_rows:
         with dataset.catalog.writer("embed", {table: Embedding}) as writer:
-            for start in range(0, rows.num_rows, _AT_ONCE):
-                writer.append(table, _embedded(rows.slice(start, _AT_ONCE)))
+            for start in range(0, rows.num_rows, _BATCH_ROWS):
+                writer.append(table, _embed(rows.slice(start, _BATCH_ROWS)))
     return table
 
 
-def _embedded(captions: pa.Table) -> pa.Table:
-    """Rows of vectors; equal captions, which measured facts often are, are computed once."""
+def _embed(captions: pa.Table) -> pa.Table:
+    """Rows of vectors; equal captions, as generated facts often are, are encoded once."""
     texts = captions["text"].to_pylist()
-    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    vectors = encoded(list(places)).astype("<f2")
+    distinct = list(dict.fromkeys(texts))
+    vectors = dict(zip(distinct, encode_sentences(distinct).astype("<f2"), strict=True))
     columns = (captions["clip_id"].to_pylist(), captions["source_id"].to_pylist(), texts)
-    return records.table(
+    return records.to_table(
         Embedding,
-        [Embedding(clip, source, _DIM, vectors[places[text]].tobytes())
+        [Embedding(clip, source, _DIM, vectors[text].tobytes())
          for clip, source, text in zip(*columns, strict=True)],
     )  # fmt: skip
 
 
-def encoded(texts: Sequence[str]) -> Features:
+def encode_sentences(texts: Sequence[str]) -> Features:
     """Vectors [n, 384] of unit length."""
-    found = _model().encode(
+    vectors = _model().encode(
         list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
     )
-    return np.asarray(found, np.float32)
+    return np.asarray(vectors, np.float32)
 
 
 def _package() -> Any:
@@ -91,7 +91,7 @@ def _model() -> Any:
 
 
 @dataclass(frozen=True)
-class CaptionQueries:
+class CaptionQueryEncoder:
     """A `QueryEncoder` for the tables of captions."""
 
     dim: int = _DIM
@@ -101,14 +101,14 @@ class CaptionQueries:
         """The digest of the model's weights."""
         return file_sha256(str(Path(_package().get_model_path()) / "model.safetensors"))[:12]
 
-    def text(self, words: str) -> Vector:
+    def encode_text(self, words: str) -> Vector:
         """See `QueryEncoder`."""
         if not words.strip():
             raise ValueError("there are no words to look for")
-        return np.asarray(encoded([words])[0], np.float32)
+        return np.asarray(encode_sentences([words])[0], np.float32)
 
-    def frames(
-        self, rgb: Iterable[Picture], times_s: Floats, span_s: tuple[float, float]
+    def encode_frames(
+        self, rgb: Iterable[Picture], times_s: Float64Array, span_s: tuple[float, float]
     ) -> Vector:
         """Always raises `ValueError`."""
         raise ValueError("vectors of captions know words, not pictures: search by text")

@@ -1,173 +1,139 @@
-"""What a clip shows from frame to frame, small enough to store and to compare without decoding.
+"""Signatures: a clip frame by frame, small enough to store and to compare without decoding.
 
 Each analysis frame is reduced to 64×64 gray, and its cosine transform is weighted by frequency,
-since natural spectra fall with it and fine structure tells pictures apart. Kept are
+since natural spectra fall with it and fine structure distinguishes pictures. Stored are
 
 - four times a second the 77 coefficients whose two frequencies sum to less than 12, which survive
   re-encoding, scaling, small marks and a shift in time; and
-- once a clip the mean over time of the 24×24 lowest, which tells still pictures apart that differ
-  in little, as title cards do, and how much of it is still throughout.
+- once a clip the mean over time of the 24×24 lowest, which distinguishes still pictures that differ
+  in little, as title cards do, and the share of it that does not change.
 
-A picture with black bars is kept twice, as it is and without them, since a lighter copy or a mark
-on a bar can hide that it is one. Where it is too dark to tell whether there are any, as with words
-on black, the second framing is without those that would be the commonest. Brightness is the
-coefficient left out; contrast cancels where clips are compared. Cost: about 0.2 ms and 79 bytes a
-frame.
+A picture with black bars has two variants, with and without them, since a lighter copy or a mark on
+a bar can hide that it is one. Where it is too dark to detect bars, as with words on black, the
+second variant is without the most common ones. Brightness is the coefficient left out; contrast
+cancels where clips are compared. Cost: about 0.2 ms and 79 bytes a frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from curation.embed.dct import Gray, GrayFrames, dct_basis, low_frequencies
 from curation.records import Signature
-from curation.scores.borders import bars, steady_bars
-from curation.scores.frame import AnalysisFrame, Floats
+from curation.scores.borders import common_bars
+from curation.scores.frame import Float64Array
 
-RATE = 4.0
+SIGNATURE_FPS = 4.0
 """Frames a second of a signature."""
-COARSE = 77
+NUM_COARSE = 77
 """Coefficients of a frame."""
-FINE = 24 * 24 - 1
+NUM_FINE = 24 * 24 - 1
 """Coefficients of a clip's mean."""
-_SIDE, _KEPT = 64, 24
-_LEAST = 0.3
+_SIDE, _NUM_FREQUENCIES = 64, 24
+_MIN_SIDE = 0.3
 """A picture whose sides are less than this share of the frame is more likely words on a card."""
-_COMMONEST = np.array([0.125, 0.125, 0, 0])
+_COMMON_BARS = np.array([0.125, 0.125, 0, 0])
 """Bars of 16:9 in 4:3 and, nearly, of 2.39:1 in 16:9."""
 _BLANK = 100.0
-"""Length of a frame's coefficients below which all that it shows may be noise."""
+"""Length of a frame's coefficients below which all of it may be noise."""
 
 
-@dataclass
-class SignatureWatcher:
-    """Takes the analysis frames of one source; keeps 4 KiB of each."""
+class SignatureCollector(GrayFrames):
+    """Collects the analysis frames of one source."""
 
-    grays: list[npt.NDArray[np.uint8]] = field(default_factory=list)
-    borders: list[tuple[float, float, float, float]] = field(default_factory=list)
-
-    def see(self, look: AnalysisFrame) -> None:
-        """Takes the next analysis frame."""
-        self.grays.append(look.small)
-        self.borders.append(bars(look.luma))
-
-    def signature(self, clip_id: str, source_id: str, inside: slice, times_s: Floats) -> Signature:
+    def signature(
+        self, clip_id: str, source_id: str, inside: slice, times_s: Float64Array
+    ) -> Signature:
         """The row of the clip whose analysis frames are `inside`, at these times [n]."""
-        edges = np.array(steady_bars(np.array(self.borders[inside]).reshape(-1, 4)))
-        made = [_framed(self.grays[inside], cut, times_s) for cut in _cuts(edges)]
-        seen = [each for each in made if each is not None]
-        frames = len(seen[0].coarse) // COARSE if seen else 0
+        bars = np.array(common_bars(np.array(self.bars[inside]).reshape(-1, 4)))
+        variants = [
+            variant
+            for cropped_bars in _variant_bars(bars)
+            if (variant := _variant(self.grays[inside], cropped_bars, times_s)) is not None
+        ]
         return Signature(
             clip_id=clip_id,
             source_id=source_id,
-            frames=frames,
-            framings=len(seen),
-            bars=np.nan_to_num(edges).astype("<f2").tobytes(),
-            scales=b"".join(each.scales for each in seen),
-            coarse=b"".join(each.coarse for each in seen),
-            fine=b"".join(each.fine for each in seen),
-            still=np.array([each.still for each in seen], "<f2").tobytes(),
+            frames=len(variants[0].coarse) // NUM_COARSE if variants else 0,
+            framings=len(variants),
+            bars=np.nan_to_num(bars).astype("<f2").tobytes(),
+            scales=b"".join(variant.scales for variant in variants),
+            coarse=b"".join(variant.coarse for variant in variants),
+            fine=b"".join(variant.fine for variant in variants),
+            still=np.array([variant.still for variant in variants], "<f2").tobytes(),
         )
 
 
-def _cuts(edges: Floats) -> list[Floats]:
-    """What is cut off for each framing: nothing, and the bars that there are or may be."""
-    whole = np.zeros(4)
-    if np.isnan(edges).any():
-        return [whole, _COMMONEST]
-    inside = 1 - edges[:2].sum(), 1 - edges[2:].sum()
-    return [whole, edges] if edges.any() and min(inside) > _LEAST else [whole]
+def _variant_bars(bars: Float64Array) -> list[Float64Array]:
+    """The bars to crop for each variant: none, and those that there are or may be."""
+    none = np.zeros(4)
+    if np.isnan(bars).any():
+        return [none, _COMMON_BARS]
+    sides = 1 - bars[:2].sum(), 1 - bars[2:].sum()
+    return [none, bars] if bars.any() and min(sides) > _MIN_SIDE else [none]
 
 
 @dataclass(frozen=True)
-class _Framed:
+class _Variant:
     scales: bytes
     coarse: bytes
     fine: bytes
     still: float
 
 
-def _framed(
-    grays: Sequence[npt.NDArray[np.uint8]], edges: Floats, times_s: Floats
-) -> _Framed | None:
-    """A clip within some bars; None if it shows nothing."""
-    cosines, coarse_weights, fine_weights = _bases()
-    spectra = _spectra(grays, edges, cosines)
-    coarse = at_rate(spectra[:, :COARSE] * coarse_weights, times_s)
-    if not len(coarse) or np.linalg.norm(coarse, axis=1).max() < _BLANK:
+def _variant(grays: Sequence[Gray], bars: Float64Array, times_s: Float64Array) -> _Variant | None:
+    """The clip inside some bars; None if it shows nothing."""
+    if not grays:
         return None
-    fine = spectra * fine_weights
+    spectra = np.stack([
+        low_frequencies(gray, bars, _SIDE, _NUM_FREQUENCIES).ravel()[_order()] for gray in grays
+    ])  # fmt: skip
+    frequencies = np.hypot(*np.divmod(_order(), _NUM_FREQUENCIES))
+    coarse = resample(spectra[:, :NUM_COARSE] * frequencies[:NUM_COARSE] ** 0.7, times_s)
+    if np.linalg.norm(coarse, axis=1).max() < _BLANK:
+        return None
+    fine = spectra * frequencies**2
     mean = fine.mean(axis=0, keepdims=True)
     still = float(np.square(mean).sum() / np.square(fine).sum(axis=1).mean())
-    return _Framed(*packed_rows(coarse), packed_rows(mean)[1], still)
+    return _Variant(*quantize_rows(coarse), quantize_rows(mean)[1], still)
 
 
-def at_rate(values: Floats, times_s: Floats) -> Floats:
+def resample(values: Float64Array, times_s: Float64Array) -> Float64Array:
     """Values [n, k] at n times as values four times a second from the first time to the last."""
     if not len(values):
         return values
-    count = int((times_s[-1] - times_s[0]) * RATE + 1.5)
-    wanted = np.minimum(times_s[0] + np.arange(count) / RATE, times_s[-1])
-    return np.stack([np.interp(wanted, times_s, column) for column in values.T], axis=1)
+    count = int((times_s[-1] - times_s[0]) * SIGNATURE_FPS + 1.5)
+    steps_s = np.minimum(times_s[0] + np.arange(count) / SIGNATURE_FPS, times_s[-1])
+    return np.stack([np.interp(steps_s, times_s, column) for column in values.T], axis=1)
 
 
-def packed_rows(values: Floats) -> tuple[bytes, bytes]:
+def quantize_rows(values: Float64Array) -> tuple[bytes, bytes]:
     """Rows [n, k] as one float16 scale each and int8 multiples of it."""
     scales = np.maximum(np.abs(values).max(axis=1) / 127, 1e-4).astype("<f2")
     multiples = np.round(values / scales[:, None].astype(np.float64))
     return scales.tobytes(), np.clip(multiples, -127, 127).astype(np.int8).tobytes()
 
 
-def _spectra(grays: Sequence[npt.NDArray[np.uint8]], edges: Floats, cosines: Floats) -> Floats:
-    """The low frequencies of each frame within its bars, by rising frequency, without the mean."""
-    if not grays:
-        return np.empty((0, FINE))
-    top, bottom, left, right = edges
-    box = (left * _SIDE, top * _SIDE, (1 - right) * _SIDE, (1 - bottom) * _SIDE)
-    found = []
-    for gray in grays:
-        picture = Image.fromarray(gray).resize((_SIDE, _SIDE), Image.Resampling.BOX, box=box)
-        spectrum = cosines @ np.asarray(picture, np.float64) @ cosines.T
-        found.append(spectrum.ravel()[_order()])
-    return np.stack(found)
-
-
-@cache
-def _bases() -> tuple[Floats, Floats, Floats]:
-    """Rows of the orthonormal DCT-II; weights of the coarse coefficients and of all."""
-    frequency = np.hypot(*np.divmod(_order(), _KEPT))
-    return _cosines(_KEPT, _SIDE), frequency[:COARSE] ** 0.7, frequency**2
-
-
 @cache
 def _order() -> npt.NDArray[np.int64]:
-    """Places of the coefficients in a 24×24 spectrum, without the mean, by rising frequency."""
-    u, v = np.mgrid[:_KEPT, :_KEPT]
+    """Indices into a flat 24×24 spectrum without the mean, by rising frequency."""
+    u, v = np.mgrid[:_NUM_FREQUENCIES, :_NUM_FREQUENCIES]
     return np.lexsort((u.ravel(), (u + v).ravel()))[1:]
 
 
-def pictures(coefficients: Floats) -> Floats:
+def inverse_dct(coefficients: Float64Array) -> Float64Array:
     """Rows of 77 or 575 coefficients as pictures of 16×16 or 32×32, flattened.
 
-    Lengths and products stay what they are.
+    Lengths and inner products are preserved.
     """
-    side, kept = (32, _KEPT) if coefficients.shape[1] == FINE else (16, 12)
-    spectra = np.zeros((len(coefficients), kept, kept))
-    down, right = np.divmod(_order()[: coefficients.shape[1]], _KEPT)
-    spectra[:, down, right] = coefficients
-    cosines = _cosines(kept, side)
-    return np.asarray(cosines.T @ spectra @ cosines).reshape(-1, side * side)
-
-
-@cache
-def _cosines(kept: int, side: int) -> Floats:
-    """The first rows of the orthonormal DCT-II."""
-    k, n = np.mgrid[:kept, :side]
-    cosines = np.sqrt(2 / side) * np.cos(np.pi * (n + 0.5) * k / side)
-    cosines[0] /= np.sqrt(2)
-    return np.asarray(cosines)
+    side, count = (32, _NUM_FREQUENCIES) if coefficients.shape[1] == NUM_FINE else (16, 12)
+    spectra = np.zeros((len(coefficients), count, count))
+    rows, columns = np.divmod(_order()[: coefficients.shape[1]], _NUM_FREQUENCIES)
+    spectra[:, rows, columns] = coefficients
+    basis = dct_basis(count, side)
+    return np.asarray(basis.T @ spectra @ basis).reshape(-1, side * side)

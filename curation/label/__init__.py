@@ -1,1 +1,1 @@
-"""Labels of clips: zero-shot classes and scores from stored vectors, and where they are read."""
+"""Labels of clips from their stored vectors: groups of prompts, safety, and an aesthetic score."""

@@ -1,9 +1,9 @@
-"""How pleasing a picture is, from its CLIP vector, by a head that people's ratings taught.
+"""The aesthetic score: how pleasing a picture is, from its CLIP vector, trained on ratings.
 
 LAION's heads (Schuhmann et al., 2022) are read as they were published: `sa_0_4_vit_b_32_linear`,
-one linear layer, and `sac+logos+ava1-l14-linearMSE`, five linear layers one after another without
-anything between them. Either is an affine function of a vector of unit length. Each was taught on
-the vectors of one model, whose length shows; take the head of the model that you embed with.
+one linear layer, and `sac+logos+ava1-l14-linearMSE`, five linear layers without activations. Either
+is an affine function of a vector of unit length. Each was trained on the vectors of one model; take
+the head of the model that you embed with.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from curation.storage import file_sha256
 
 @dataclass(frozen=True)
 class AestheticHead:
-    """Linear layers, the first first."""
+    """A chain of linear layers."""
 
     path: str
-    """Where it was read from."""
+    """The file that it was read from."""
     digest: str
     """sha256 of the file."""
     layers: tuple[tuple[Features, Features], ...]
@@ -39,26 +39,26 @@ class AestheticHead:
         """
         if not Path(path).is_file():
             raise ModelError(f"there is no aesthetic head at {path}")
-        return cls(path, file_sha256(path), _chain(path, _state(path)))
+        return cls(path, file_sha256(path), _layers(path, _read_state(path)))
 
     def score(self, vectors: Features) -> Features:
         """Scores float32 [n] of vectors [n, dim] of unit length.
 
-        Raises `ModelError` where the vectors are not as long as the head takes them.
+        Raises `ModelError` where the head was trained on vectors of another length.
         """
-        takes = self.layers[0][0].shape[1]
-        if vectors.shape[1] != takes:
+        dim = self.layers[0][0].shape[1]
+        if vectors.shape[1] != dim:
             raise ModelError(
-                f"{self.path} takes vectors of {takes} numbers, and the model gives "
-                f"{vectors.shape[1]}; take the head that was taught on this model"
+                f"{self.path} takes vectors of {dim} numbers, and the model gives "
+                f"{vectors.shape[1]}; take the head that was trained on this model"
             )
         for weight, bias in self.layers:
             vectors = vectors @ weight.T + bias
         return np.asarray(vectors[:, 0], np.float32)
 
 
-def _state(path: str) -> dict[str, Any]:
-    """Tensors by name, as numpy."""
+def _read_state(path: str) -> dict[str, Any]:
+    """Arrays by name."""
     import torch
     from safetensors.torch import load_file
 
@@ -69,12 +69,12 @@ def _state(path: str) -> dict[str, Any]:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
         return {name: tensor.float().numpy() for name, tensor in state.items()}
-    except Exception as error:  # whatever a damaged archive or a foreign pickle raises
-        words = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path} cannot be read as weights: {words}") from error
+    except Exception as error:  # of a damaged archive or a foreign pickle
+        message = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} cannot be read as weights: {message}") from error
 
 
-def _chain(path: str, state: dict[str, Any]) -> tuple[tuple[Features, Features], ...]:
+def _layers(path: str, state: dict[str, Any]) -> tuple[tuple[Features, Features], ...]:
     names = [name for name in state if name.endswith("weight")]
     names.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
     layers: list[tuple[Features, Features]] = []

@@ -1,4 +1,4 @@
-"""Reading a file of labels: prompts and thresholds in YAML (or JSON, which is YAML).
+"""Files of labels: prompts and thresholds in YAML (or JSON, which is YAML).
 
 model: ViT-B-32:laion2b_s34b_b79k    # whose stored vectors are read
 groups:
@@ -12,70 +12,121 @@ aesthetic: {head: sa_0_4_vit_b_32_linear.pth, threshold: 5.0}
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from curation.label.zero_shot import Aesthetic, Label, Labels, stem
-from pipelines.config import ConfigError
+from curation.errors import ReelmillError
 
-_KEYS = ("model", "groups", "aesthetic")
+
+class LabelsError(ReelmillError, ValueError):
+    """Labels that cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label of a group."""
+
+    prompts: tuple[str, ...]
+    """Phrases that describe its pictures, such as `a photo of a street at night`."""
+    threshold: float = 0.5
+    """Share of the group, 0–1, from which it holds."""
+
+
+@dataclass(frozen=True)
+class Aesthetic:
+    """A model of how pleasing a picture is."""
+
+    head: str
+    """File of a linear head or of LAION's five-layer one (.safetensors, or .pth)."""
+    threshold: float = 5.0
+    """Score from which the label `aesthetic` holds; LAION's heads give about 1–10."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """All labels of one file."""
+
+    name: str
+    """Prefix of the name of their table."""
+    model: str
+    """The model whose vectors are read, as `OpenClip` names it."""
+    groups: Mapping[str, Mapping[str, Label]] = field(default_factory=dict)
+    """Labels by group and name."""
+    aesthetic: Aesthetic | None = None
+    """Scores how pleasing clips are, if given."""
+
+    def __post_init__(self) -> None:
+        for group, labels in self.groups.items():
+            if len(labels) < 2:
+                raise LabelsError(f"group {group!r} needs two labels or more to choose from")
+            for name, label in labels.items():
+                if not label.prompts or not all(prompt.strip() for prompt in label.prompts):
+                    raise LabelsError(f"label {group}/{name} needs prompts with words in them")
+                if not 0 <= label.threshold <= 1:
+                    raise LabelsError(f"{group}/{name}: a threshold lies in 0–1")
 
 
 def read_labels(path: str | Path, model: str | None = None) -> Labels:
-    """The labels of a file; `model` takes the place of the file's. Raises `ConfigError`."""
+    """The labels of a file; `model` replaces the file's. Raises `LabelsError`."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = _read(Path(path), model)
+        return TypeAdapter(Labels).validate_python(data)
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
-    _refuse_others(path, data, _KEYS, "the file")
-    aesthetic = data.get("aesthetic")
-    if aesthetic is not None:
-        _refuse_others(
-            path, aesthetic, [f.name for f in dataclasses.fields(Aesthetic)], "aesthetic"
-        )
-    said = {
-        "name": stem(path),
-        "model": model or data.get("model"),
-        "groups": _groups(path, data.get("groups") or {}),
-        "aesthetic": aesthetic,
-    }
-    if not said["groups"] and aesthetic is None:
-        raise ConfigError(f"{path}: needs groups of labels, or an aesthetic head")
-    try:
-        return TypeAdapter(Labels).validate_python(said)
+        raise LabelsError(f"{path}: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "labels"
-        raise ConfigError(f"{path}: {place}: {first['msg']}, not {first['input']!r}") from error
+        key = ".".join(str(part) for part in first["loc"]) or "labels"
+        raise LabelsError(f"{path}: {key}: {first['msg']}, not {first['input']!r}") from error
+    except LabelsError as error:
+        raise LabelsError(f"{path}: {error}") from error
 
 
-def _groups(path: str | Path, groups: Any) -> dict[str, Any]:
-    """Labels written as a prompt or a list of prompts, as mappings."""
-    made: dict[str, Any] = {}
-    for group, labels in _mapping(path, groups, "groups").items():
-        made[group] = {}
-        for name, given in _mapping(path, labels, f"groups.{group}").items():
-            at = f"groups.{group}.{name}"
-            if isinstance(given, Mapping):
-                _refuse_others(path, given, [f.name for f in dataclasses.fields(Label)], at)
-            label = dict(given) if isinstance(given, Mapping) else {"prompts": given}
+def _read(path: Path, model: str | None) -> dict[str, Any]:
+    """The fields of `Labels`, every label as a mapping with a list of prompts."""
+    data = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), "the file",
+                    ("model", "groups", "aesthetic"))  # fmt: skip
+    aesthetic = data.get("aesthetic")
+    if aesthetic is not None:
+        _mapping(aesthetic, "aesthetic", _fields(Aesthetic))
+    groups: dict[str, dict[str, Any]] = {}
+    for group, labels in _mapping(data.get("groups") or {}, "groups").items():
+        groups[group] = {}
+        for name, value in _mapping(labels, f"groups.{group}").items():
+            label = {"prompts": value}
+            if isinstance(value, Mapping):
+                label = dict(_mapping(value, f"groups.{group}.{name}", _fields(Label)))
             if isinstance(label.get("prompts"), str):
                 label["prompts"] = [label["prompts"]]
-            made[group][name] = label
-    return made
+            groups[group][name] = label
+    if not groups and aesthetic is None:
+        raise LabelsError("needs groups of labels, or an aesthetic head")
+    return {
+        "name": table_stem(path),
+        "model": model or data.get("model"),
+        "groups": groups,
+        "aesthetic": aesthetic,
+    }
 
 
-def _mapping(path: str | Path, data: Any, at: str) -> Mapping[str, Any]:
+def _mapping(data: Any, key: str, known: Collection[str] | None = None) -> Mapping[str, Any]:
+    """The data, if it is a mapping with known keys alone."""
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: {at} needs names and what they mean, not {data!r}")
+        raise LabelsError(f"{key} needs names and what they mean, not {data!r}")
+    for name in data:
+        if known is not None and name not in known:
+            raise LabelsError(f"unknown key {name!r} in {key}; known: {', '.join(known)}")
     return data
 
 
-def _refuse_others(path: str | Path, data: Any, known: Any, at: str) -> None:
-    for key in _mapping(path, data, at):
-        if key not in known:
-            raise ConfigError(f"{path}: unknown key {key!r} in {at}; known: {', '.join(known)}")
+def _fields(record: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(record)]
+
+
+def table_stem(path: str | Path) -> str:
+    """A file's name as the prefix of a table's name."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(path).stem) or "labels"

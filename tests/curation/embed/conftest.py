@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from curation.embed.open_clip import Checkpoint, Model, find, library
-from curation.sample.captioned import Chance, Thing, film
+from curation.embed.open_clip import Checkpoint, ClipModel, find_checkpoint, import_open_clip
+from curation.sample.captioned import Variation, Subject, clip_frames
 
 CONFIG = {
     "model_cfg": {
@@ -30,7 +30,7 @@ def saved(folder: Path, seed: int = 0) -> Path:
     folder.mkdir(parents=True)
     (folder / "open_clip_config.json").write_text(json.dumps(CONFIG))
     torch.manual_seed(seed)
-    network = library().create_model(f"local-dir:{folder}")
+    network = import_open_clip().create_model(f"local-dir:{folder}")
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
 
@@ -42,16 +42,16 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(folder) -> Checkpoint:
-    return find(str(folder))
+    return find_checkpoint(str(folder))
 
 
 @pytest.fixture(scope="session")
-def model(checkpoint) -> Model:
-    return Model(checkpoint, "cpu", "fp32")
+def model(checkpoint) -> ClipModel:
+    return ClipModel(checkpoint, "cpu", "fp32")
 
 
 @pytest.fixture(scope="session")
 def pictures() -> list[np.ndarray]:
     """Two seconds of a red disc at four frames a second."""
-    thing = Thing("red", "disc", "sideways", "grass", "day")
-    return list(film(thing, Chance.drawn(np.random.default_rng(3)), 8, 4))
+    thing = Subject("red", "disc", "sideways", "grass", "day")
+    return list(clip_frames(thing, Variation.random(np.random.default_rng(3)), 8, 4))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.embed.descriptor import FrameDct, pooled
+from curation.embed.descriptor import FrameDct, segment_pool
 from curation.listing import entry_at
 from curation.sample import Coding
 from curation.sample.encode import encode
@@ -26,8 +26,8 @@ def vector_of(pictures):
     """The vector of a clip of 3 s, with 12 analysis frames at 320 pixels."""
     watcher = FrameDct().load()()
     for picture in pictures:
-        watcher.see(
-            AnalysisFrame.at(np.asarray(picture.resize((320, 180), Image.Resampling.BICUBIC)))
+        watcher.add(
+            AnalysisFrame.from_rgb(np.asarray(picture.resize((320, 180), Image.Resampling.BICUBIC)))
         )
     times = np.arange(len(pictures)) / 4
     return unpacked(watcher.vector(0, len(pictures), times, (0.0, len(pictures) / 4)))
@@ -112,7 +112,7 @@ def test_a_coded_copy_is_near(scenes, vectors, tmp_path):
         encode(tmp_path / name, (picture(n / 12) for n in range(36)), fps=12, coding=coding)
         scan = Scan(shots=FixedWindows(), scores=()).setup()
         result = scan(ScanItem(entry_at(str(tmp_path / name), {})))
-        [row] = result.sides[EMBEDDINGS].to_pylist()
+        [row] = result.side_rows[EMBEDDINGS].to_pylist()
         assert row["dim"] == FrameDct.dim
         found.append(unpacked(row["vector"]))
     assert found[0] @ found[1] > 0.95
@@ -123,18 +123,18 @@ def test_a_coded_copy_is_near(scenes, vectors, tmp_path):
 def test_a_clip_without_frames_or_structure_is_zero():
     watcher = FrameDct().load()()
     assert not unpacked(watcher.vector(0, 0, np.empty(0), (0.0, 1.0))).any()
-    watcher.see(AnalysisFrame.at(np.full((180, 320, 3), 90, np.uint8)))
-    watcher.see(AnalysisFrame.at(np.zeros((180, 320, 3), np.uint8)))
+    watcher.add(AnalysisFrame.from_rgb(np.full((180, 320, 3), 90, np.uint8)))
+    watcher.add(AnalysisFrame.from_rgb(np.zeros((180, 320, 3), np.uint8)))
     assert not unpacked(watcher.vector(0, 1, np.zeros(1), (0.0, 1.0))).any()
     assert not unpacked(watcher.vector(1, 2, np.zeros(1), (0.0, 1.0))).any()
 
 
 def test_time_is_cut_into_eight_segments():
     frames = np.eye(8, 143)
-    vector = unpacked(pooled(frames, np.arange(8) + 0.5, (0.0, 8.0))).reshape(8, 143)
+    vector = unpacked(segment_pool(frames, np.arange(8) + 0.5, (0.0, 8.0))).reshape(8, 143)
     assert vector.argmax(axis=1).tolist() == list(range(8))
     assert vector.max(axis=1) == pytest.approx(np.sqrt(1 / 8), abs=1e-3)
-    few = unpacked(pooled(frames[:2], np.array([0.0, 4.0]), (0.0, 8.0))).reshape(8, 143)
+    few = unpacked(segment_pool(frames[:2], np.array([0.0, 4.0]), (0.0, 8.0))).reshape(8, 143)
     assert few.argmax(axis=1).tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
 
 

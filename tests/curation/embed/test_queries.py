@@ -19,30 +19,30 @@ def test_the_descriptor_knows_pictures_alone(pictures):
     queries = query_encoder(table_name(FrameDct()))
     watcher = FrameDct().load()()
     for rgb in pictures:
-        watcher.see(AnalysisFrame.at(rgb))
+        watcher.add(AnalysisFrame.from_rgb(rgb))
     stored = np.frombuffer(watcher.vector(0, 8, TIMES, (0.0, 2.0)), "<f2").astype(np.float32)
-    found = queries.frames(pictures, TIMES, (0.0, 2.0))
+    found = queries.encode_frames(pictures, TIMES, (0.0, 2.0))
     assert found.dtype == np.float32
     assert found.shape == (queries.dim,)
     np.testing.assert_array_equal(found, stored)
     with pytest.raises(ValueError, match="knows pictures, not words"):
-        queries.text("a red disc")
+        queries.encode_text("a red disc")
     with pytest.raises(ValueError, match="at least one frame"):
-        queries.frames([], TIMES[:0], (0.0, 0.0))
+        queries.encode_frames([], TIMES[:0], (0.0, 0.0))
 
 
 def test_a_model_of_open_clip_knows_both(folder, checkpoint, model, pictures):
     queries = query_encoder(table_name(OpenClip(str(folder))), str(folder))
     assert (queries.dim, queries.digest) == (16, checkpoint.digest)
-    np.testing.assert_allclose(queries.text("a disc"), model.texts(["a disc"])[0], atol=1e-6)
-    mean = model.pictures([model.prepared(rgb) for rgb in pictures]).mean(axis=0)
-    found = queries.frames(iter(pictures), TIMES, (0.0, 2.0))
+    np.testing.assert_allclose(queries.encode_text("a disc"), model.encode_texts(["a disc"])[0], atol=1e-6)
+    mean = model.encode_images([model.preprocess(rgb) for rgb in pictures]).mean(axis=0)
+    found = queries.encode_frames(iter(pictures), TIMES, (0.0, 2.0))
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
     for words in ("", "  "):
         with pytest.raises(ValueError, match="no words"):
-            queries.text(words)
+            queries.encode_text(words)
     with pytest.raises(ValueError, match="at least one frame"):
-        queries.frames([], TIMES[:0], (0.0, 0.0))
+        queries.encode_frames([], TIMES[:0], (0.0, 0.0))
 
 
 def test_settings_in_the_tables_name_do_not_matter_to_a_query(folder):
@@ -66,15 +66,15 @@ def test_a_table_of_no_embedder(table):
 def test_captions_know_words_alone(pictures):
     queries = query_encoder(f"{CAPTION_VECTORS}-facts")
     with pytest.raises(ValueError, match="not pictures"):
-        queries.frames(pictures, TIMES, (0.0, 2.0))
+        queries.encode_frames(pictures, TIMES, (0.0, 2.0))
     with pytest.raises(ValueError, match="no words"):
-        queries.text("")
+        queries.encode_text("")
 
 
 def recorded(dataset, *embedders):
     config = json.dumps({"scan": {"embedders": list(embedders)}})
     run = Run(str(len(embedders)), "scan", "", 0.1, config, "{}", "{}", "{}", "sources")
-    dataset.catalog.append("runs", Run, records.table(Run, [run]))
+    dataset.catalog.append("runs", Run, records.to_table(Run, [run]))
 
 
 def test_the_model_of_a_table_is_known_from_its_run(folder, tmp_path):

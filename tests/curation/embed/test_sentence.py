@@ -11,7 +11,7 @@ from curation.embed import embed_captions, query_encoder
 from curation.embed.sentence import encode_sentences
 from curation.records import Caption, Embedding
 from tests.outputs import versions
-from tests.rows import Looks, clip_of, scanned
+from tests.rows import MeasuredClip, make_clip, add_source
 
 SAID = {
     0: "A man walks across a street at night.",
@@ -23,7 +23,7 @@ SAID = {
 
 def captioned(dataset, said, table="captions/facts-1"):
     rows = [
-        Caption(clip_of("a" * 64, at * 24, at * 24 + 24).clip_id, "a" * 64, text)
+        Caption(make_clip("a" * 64, at * 24, at * 24 + 24).clip_id, "a" * 64, text)
         for at, text in said.items()
     ]
     dataset.catalog.append(table, Caption, records.to_table(Caption, rows))
@@ -33,7 +33,7 @@ def captioned(dataset, said, table="captions/facts-1"):
 @pytest.fixture
 def dataset(tmp_path):
     made = Dataset(tmp_path / "out")
-    scanned(made, "a.mp4", [Looks(clip_of("a" * 64, at * 24, at * 24 + 24)) for at in SAID])
+    add_source(made, "a.mp4", [MeasuredClip(make_clip("a" * 64, at * 24, at * 24 + 24)) for at in SAID])
     return made
 
 

@@ -13,10 +13,11 @@ from curation.dataset import Dataset
 from curation.embed.base import table_name
 from curation.embed.clip_embedder import OpenClip
 from curation.embed.open_clip import ModelError
-from curation.label.zero_shot import Aesthetic, Label, Labels, label, stem
+from curation.label.label_file import Aesthetic, Label, Labels, LabelsError
+from curation.label.zero_shot import label_clips
 from curation.records import ClipLabel, Embedding
 from tests.outputs import versions
-from tests.rows import Looks, clip_of, scanned
+from tests.rows import MeasuredClip, add_source, make_clip
 
 DAY, NIGHT = "a picture by day", "a picture at night"
 
@@ -39,12 +40,12 @@ def labels(folder, head):
 
 @pytest.fixture
 def dataset(tmp_path, folder, model):
-    """Clips whose vectors are those of the prompts, and one in which nothing was seen."""
+    """Clips whose vectors are those of the prompts, and one whose vector is zero."""
     made = Dataset(tmp_path / "out")
-    clips = [clip_of("a" * 64, at * 24, at * 24 + 24) for at in range(4)]
-    scanned(made, "a.mp4", [Looks(clip) for clip in clips])
-    embed(made, folder, clips[0], model.texts([DAY, "daylight"]).mean(axis=0))
-    embed(made, folder, clips[1], model.texts([NIGHT])[0])
+    clips = [make_clip("a" * 64, at * 24, at * 24 + 24) for at in range(4)]
+    add_source(made, "a.mp4", [MeasuredClip(clip) for clip in clips])
+    embed(made, folder, clips[0], model.encode_texts([DAY, "daylight"]).mean(axis=0))
+    embed(made, folder, clips[1], model.encode_texts([NIGHT])[0])
     embed(made, folder, clips[2], np.zeros(16))
     return made
 
@@ -53,25 +54,26 @@ def embed(dataset, folder, clip, vector):
     vector = vector / max(np.linalg.norm(vector), 1e-6)
     row = Embedding(clip.clip_id, clip.source_id, 16, vector.astype("<f2").tobytes())
     table = table_name(OpenClip(str(folder), every=1))
-    dataset.catalog.append(table, Embedding, records.table(Embedding, [row]))
+    dataset.catalog.append(table, Embedding, records.to_table(Embedding, [row]))
 
 
-def found(dataset, table):
+def scores_by_clip(dataset, table):
     rows = defaultdict(dict)
-    for row in records.records(ClipLabel, dataset.catalog.read(table, ClipLabel)):
+    for row in records.from_table(ClipLabel, dataset.catalog.read(table, ClipLabel)):
         rows[row.clip_id][row.label] = (row.score, row.holds)
     return [
-        rows.get(clip, {}) for clip in (clip_of("a" * 64, t, t + 24).clip_id for t in (0, 24, 48))
+        rows.get(clip, {}) for clip in (make_clip("a" * 64, t, t + 24).clip_id for t in (0, 24, 48))
     ]
 
 
 def test_each_clip_gets_its_own_label(dataset, labels, model):
-    table, held = label(dataset, labels)
+    table, counts = label_clips(dataset, labels)
     assert table.startswith("labels/mine-")
-    day, night, unseen = found(dataset, table)
-    assert unseen == {}
-    texts = np.stack([t / np.linalg.norm(t) for t in (
-        model.texts([DAY, "daylight"]).mean(axis=0), model.texts([NIGHT])[0])])  # fmt: skip
+    day, night, empty = scores_by_clip(dataset, table)
+    assert empty == {}
+    day_vector = model.encode_texts([DAY, "daylight"]).mean(axis=0)
+    night_vector = model.encode_texts([NIGHT])[0]
+    texts = np.stack([t / np.linalg.norm(t) for t in (day_vector, night_vector)])
     powers = np.exp(model.scale * (texts @ texts.T))
     shares = powers / powers.sum(axis=1, keepdims=True)
     for clip, share in ((day, shares[0]), (night, shares[1])):
@@ -81,25 +83,27 @@ def test_each_clip_gets_its_own_label(dataset, labels, model):
         assert clip["light/night"][1] == (clip["light/night"][0] >= 0.6)
     assert day["light/day"][0] > 0.5 > day["light/night"][0]
     assert night["light/night"][0] > 0.5
-    assert held["light/day"] == 1
+    assert counts["light/day"] == 1
 
 
 def test_the_aesthetic_score_is_the_heads(dataset, labels, model):
-    table, held = label(dataset, labels)
-    _, night, _ = found(dataset, table)
-    expected = 10 * model.texts([NIGHT])[0][0]
+    table, counts = label_clips(dataset, labels)
+    _, night, _ = scores_by_clip(dataset, table)
+    expected = 10 * model.encode_texts([NIGHT])[0][0]
     assert night["aesthetic"][0] == pytest.approx(expected, abs=0.02)
     assert night["aesthetic"][1] == (expected >= 5)
     low = replace(labels, aesthetic=replace(labels.aesthetic, threshold=-100.0))
-    assert label(dataset, low)[1]["aesthetic"] == 2
-    assert held["aesthetic"] == sum(row["aesthetic"][1] for row in found(dataset, table)[:2])
+    assert label_clips(dataset, low)[1]["aesthetic"] == 2
+    assert counts["aesthetic"] == sum(
+        row["aesthetic"][1] for row in scores_by_clip(dataset, table)[:2]
+    )
 
 
 def test_a_second_run_fills_only_what_is_new(dataset, labels, folder, model, tmp_path):
-    table, _ = label(dataset, labels)
+    table, _ = label_clips(dataset, labels)
     rows, before = dataset.catalog.rows(table), versions(tmp_path / "out")[table]
-    embed(dataset, folder, clip_of("a" * 64, 72, 96), model.texts([NIGHT])[0])
-    assert label(dataset, labels)[0] == table
+    embed(dataset, folder, make_clip("a" * 64, 72, 96), model.encode_texts([NIGHT])[0])
+    assert label_clips(dataset, labels)[0] == table
     assert dataset.catalog.rows(table) == rows + 3
     assert versions(tmp_path / "out")[table] > before
 
@@ -109,14 +113,15 @@ def test_other_prompts_or_thresholds_fill_another_table(dataset, labels):
     sharper = {"light": {**group, "day": replace(group["day"], threshold=0.7)}}
     other = {"light": {**group, "day": Label(("noon",))}}
     names = {
-        label(dataset, replace(labels, groups=each))[0] for each in (labels.groups, sharper, other)
+        label_clips(dataset, replace(labels, groups=each))[0]
+        for each in (labels.groups, sharper, other)
     }
     assert len(names) == 3
 
 
 def test_a_model_that_embedded_nothing_says_what_to_do(tmp_path, labels):
     with pytest.raises(ModelError, match=r"add `OpenClip: \{model: .*scan.embedders"):
-        label(Dataset(tmp_path / "empty"), labels)
+        label_clips(Dataset(tmp_path / "empty"), labels)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +134,5 @@ def test_a_model_that_embedded_nothing_says_what_to_do(tmp_path, labels):
     ],
 )
 def test_labels_that_mean_nothing_are_refused(group, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(LabelsError, match=words):
         Labels("mine", "model", {"light": group})
-
-
-def test_a_files_name_becomes_a_tables():
-    assert stem("/a/My labels.v2.yaml") == "My-labels-v2"
-    assert stem(".yaml") == "-yaml"

@@ -1,13 +1,11 @@
-"""Files of labels: what they may say, and what is refused with its place."""
+"""Files of labels: what is valid, and what is refused with its position."""
 
 import pytest
 
-from curation.label.label_file import read_labels
-from curation.label.zero_shot import Aesthetic, Label
-from pipelines.config import ConfigError
+from curation.label.label_file import Aesthetic, Label, LabelsError, read_labels, table_stem
 from tests.outputs import ROOT
 
-GOOD = """
+VALID = """
 model: ViT-B-32:laion2b_s34b_b79k
 groups:
   light:
@@ -19,7 +17,7 @@ aesthetic: {head: head.safetensors, threshold: 4.5}
 
 
 @pytest.fixture
-def said(tmp_path):
+def label_file(tmp_path):
     def write(text):
         path = tmp_path / "my labels.yaml"
         path.write_text(text)
@@ -28,8 +26,8 @@ def said(tmp_path):
     return write
 
 
-def test_prompts_in_each_form(said):
-    labels = read_labels(said(GOOD))
+def test_prompts_in_each_form(label_file):
+    labels = read_labels(label_file(VALID))
     assert (labels.name, labels.model) == ("my-labels", "ViT-B-32:laion2b_s34b_b79k")
     assert labels.groups == {
         "light": {
@@ -41,8 +39,8 @@ def test_prompts_in_each_form(said):
     assert labels.aesthetic == Aesthetic("head.safetensors", 4.5)
 
 
-def test_json_is_read_and_the_model_may_be_told(said):
-    path = said('{"model": "a", "groups": {"g": {"x": "one", "y": ["two"]}}}')
+def test_json_is_read_and_the_model_can_be_replaced(label_file):
+    path = label_file('{"model": "a", "groups": {"g": {"x": "one", "y": ["two"]}}}')
     assert read_labels(path, "b").model == "b"
 
 
@@ -67,12 +65,17 @@ def test_the_shipped_example_is_read():
         ("model: a\naesthetic: {threshold: 1}", "aesthetic.head"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(said, text, words):
-    with pytest.raises(ConfigError, match=words) as caught:
-        read_labels(said(text))
+def test_errors_name_their_position(label_file, text, words):
+    with pytest.raises(LabelsError, match=words) as caught:
+        read_labels(label_file(text))
     assert "my labels.yaml" in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="No such file"):
+def test_a_missing_file(tmp_path):
+    with pytest.raises(LabelsError, match="No such file"):
         read_labels(tmp_path / "none.yaml")
+
+
+def test_a_file_name_becomes_a_table_prefix():
+    assert table_stem("/a/My labels.v2.yaml") == "My-labels-v2"
+    assert table_stem(".yaml") == "-yaml"

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from curation.embed.base import table_name
-from curation.embed.clip_embedder import ClipWatcher, OpenClip, pooled
+from curation.embed.clip_embedder import OpenClipCollector, OpenClip, mean_pool
 from curation.errors import InfrastructureError
 from curation.scores.frame import AnalysisFrame
 from tests.curation.embed.conftest import saved
 
 
 def watched(model, pictures, every, batch=3):
-    watcher = ClipWatcher(model, every, batch)
+    watcher = OpenClipCollector(model, every, batch)
     for rgb in pictures:
-        watcher.see(AnalysisFrame.at(rgb))
+        watcher.add(AnalysisFrame.from_rgb(rgb))
     return watcher
 
 
@@ -26,7 +26,7 @@ def vector(watcher, first, last):
 
 def alone(model, pictures):
     """Each frame's vector, one at a time."""
-    return np.concatenate([model.pictures([model.prepared(rgb)]) for rgb in pictures])
+    return np.concatenate([model.encode_images([model.preprocess(rgb)]) for rgb in pictures])
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
@@ -57,7 +57,7 @@ def test_a_clip_without_a_frame_that_is_looked_at_is_zero(model, pictures):
 
 def test_little_is_kept(model, pictures):
     watcher = watched(model, pictures * 4, every=1, batch=5)
-    assert len(watcher._waiting) < 5
+    assert len(watcher._pending) < 5
     assert [part.shape for part in watcher._parts] == [(30, 16)]
 
 
@@ -90,4 +90,4 @@ def test_a_worker_with_other_weights_stops_the_run(tmp_path):
 
 
 def test_the_mean_of_opposites_does_not_divide_by_zero():
-    assert np.isfinite(pooled(np.array([[1, 0], [-1, 0]], np.float32))).all()
+    assert np.isfinite(mean_pool(np.array([[1, 0], [-1, 0]], np.float32))).all()
