@@ -10,7 +10,7 @@ OUT ?= demo/$(if $(OWN),$(shell v=$(call quoted,$(VIDEOS)); \
 	printf '%s-' "$$(basename -- "$$v" | tr -c 'A-Za-z0-9._\n-' -)"; \
 	printf %s "$$v" | cksum | cut -d' ' -f1),out)
 
-.PHONY: demo test lint check faults docs clean
+.PHONY: demo test test-slow lint check faults docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
@@ -30,8 +30,13 @@ demo: $(VENV)/ready $(if $(OWN),,demo/videos)
 	@$(BIN)/reelmill verify $(call quoted,$(OUT))
 	@$(BIN)/reelmill report $(call quoted,$(OUT))
 
+# The fast tier; its last lines say what it leaves out.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --tier fast
+
+# All other tests: Ray, real videos, browser, networks, kills.
+test-slow: $(VENV)/ready-test
+	$(BIN)/python -m pytest -n 2 --dist loadscope --tier slow
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .

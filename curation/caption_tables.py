@@ -26,34 +26,34 @@ class NoCaptionsError(ReelmillError, ValueError):
     """There is no such table of captions; the message says which there are."""
 
 
-def tables(catalog: Catalog) -> list[str]:
+def list_tables(catalog: Catalog) -> list[str]:
     """Tables of captions, the one that was filled last first, those of unknown age by name.
 
     Those made from other renders than the newest come after all others.
     """
     selection_id = latest_selection(catalog)
-    good = lineage.belonging(catalog, "captions", selection_id)
+    good = lineage.tables_of_renders(catalog, "captions", selection_id)
     there = lineage.newest_first(catalog, "captions", selection_id)
     return good + [name for name in there if name not in good]
 
 
-def named(catalog: Catalog, name: str) -> str:
+def find_caption_table(catalog: Catalog, name: str) -> str:
     """The full name of a table, with or without its `captions/`; raises `NoCaptionsError`."""
     try:
-        return lineage.named(catalog, "captions", name)
+        return lineage.resolve_table(catalog, "captions", name)
     except LineageError as error:
         raise NoCaptionsError(f"{error}: `reelmill caption` makes them") from error
 
 
-def captions(catalog: Catalog, name: str | None = None) -> pa.Table:
+def read_captions(catalog: Catalog, name: str | None = None) -> pa.Table:
     """One row a clip, sorted by id: `clip_id`, `source_id`, `text` and how many `windows`.
 
     Of the table that was filled last unless one is named; raises `NoCaptionsError`.
     """
-    return one_each(catalog, chosen(catalog, name))
+    return read_clip_captions(catalog, resolve_table(catalog, name))
 
 
-def one_each(catalog: Catalog, table: str) -> pa.Table:
+def read_clip_captions(catalog: Catalog, table: str) -> pa.Table:
     """The same of a table by its full name; no rows if it is not there."""
     rows = _rows(catalog, table)
     grouped = rows.group_by("clip_id", use_threads=False).aggregate(
@@ -69,7 +69,7 @@ def one_each(catalog: Catalog, table: str) -> pa.Table:
     return pa.table(columns).sort_by("clip_id")
 
 
-def answers(
+def read_answers(
     catalog: Catalog, name: str | None = None, thresholds: Mapping[str, float] | None = None
 ) -> pa.Table:
     """How sure the model is of each question's yes, one row a clip: `clip_id` and float64 columns.
@@ -77,7 +77,7 @@ def answers(
     Of several windows the surest yes. With `thresholds`, each question that has one is a truth
     value instead: whether the certainty reaches it. Raises `NoCaptionsError`.
     """
-    rows = _rows(catalog, chosen(catalog, name)).filter(pc.is_valid(pc.field("model")))
+    rows = _rows(catalog, resolve_table(catalog, name)).filter(pc.is_valid(pc.field("model")))
     found: dict[str, dict[str, float]] = {}
     for clip, text in zip(rows["clip_id"].to_pylist(), rows["answers"].to_pylist(), strict=True):
         best = found.setdefault(clip, {})
@@ -92,24 +92,24 @@ def answers(
     return pa.table(made)
 
 
-def announced(catalog: Catalog, table: str) -> set[str] | None:
+def captioned_clip_ids(catalog: Catalog, table: str) -> set[str] | None:
     """Clips whose captions count; None if every row of the table stands for itself."""
-    companion = lineage.marker(table)
+    companion = lineage.marker_table(table)
     if catalog.open(companion) is None:
         return None
     where = pc.field("outcome") == "captioned"
     return set(catalog.read(companion, CaptionedClip, ["clip_id"], where)["clip_id"].to_pylist())
 
 
-def chosen(catalog: Catalog, name: str | None = None) -> str:
+def resolve_table(catalog: Catalog, name: str | None = None) -> str:
     """The full name of a table: the one that is named, or the one that counts if None is.
 
     Raises `NoCaptionsError`.
     """
     if name is not None:
-        return named(catalog, name)
+        return find_caption_table(catalog, name)
     try:
-        return lineage.default(catalog, "captions", latest_selection(catalog))
+        return lineage.resolve_table(catalog, "captions", None, latest_selection(catalog))
     except LineageError as error:
         raise NoCaptionsError(str(error)) from error
 
@@ -117,7 +117,7 @@ def chosen(catalog: Catalog, name: str | None = None) -> str:
 def _rows(catalog: Catalog, table: str) -> pa.Table:
     """The rows that count, by clip and window."""
     rows = catalog.read(table, Caption)
-    known = announced(catalog, table)
+    known = captioned_clip_ids(catalog, table)
     if known is not None:
         rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(known), pa.string())))
     return rows.sort_by([("clip_id", "ascending"), ("window", "ascending")])

@@ -1,11 +1,11 @@
 """The tables of one output folder: the only code that commits.
 
-Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer first takes
-each table it will write to: it raises the table's transaction number under its own application id.
-A commit goes through only if nobody has taken the table since, so that of two drivers the stale one
+Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer acquires each
+table that it writes to: it raises the table's transaction number under its own application id. A
+commit goes through only if nobody has acquired the table since, so that of two drivers the stale one
 loses; one that starts while the other lives is refused before that (`curation.lease`). Where one
-result spans several tables, the table whose rows announce it is written last; rows of the others
-without such an announcement are unseen, and dropped when the next writer starts.
+result spans several tables, the table whose rows are the commit marker is written last; rows of the
+others without such a marker are invisible, and dropped when the next writer starts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from pyarrow import fs
 
 from curation import records
 from curation.errors import InfrastructureError
-from curation.lease import leased
-from curation.output_location import check_room, check_tables
-from curation.storage import Storage, plain
+from curation.lease import hold_lease
+from curation.output_location import check_room, check_address
+from curation.storage import Storage, one_line
+
+NOT_FOUND = fs.FileType.NotFound
 
 
 class StaleWriterError(InfrastructureError):
-    """Another run has taken the table over; this one has to stop."""
+    """Another run has acquired the table; this one has to stop."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,25 @@ class Catalog:
 
     def __init__(self, storage: Storage) -> None:
         """Raises `PlaceError` where no tables can lie."""
-        check_tables(storage)
+        check_address(storage)
         self.storage = storage
+        self._snapshot: dict[str, DeltaTable | None] | None = None
+
+    def snapshot(self) -> Catalog:
+        """The same tables, each opened once and kept at that version, but for its own commits."""
+        catalog = Catalog(self.storage)
+        catalog._snapshot = {}
+        return catalog
 
     def open(self, name: str, version: int | None = None) -> DeltaTable | None:
         """The table as it is now, or was at a version, or None if it does not exist."""
+        if version is None and self._snapshot is not None:
+            if name not in self._snapshot:
+                self._snapshot[name] = self._load(name, None)
+            return self._snapshot[name]
+        return self._load(name, version)
+
+    def _load(self, name: str, version: int | None) -> DeltaTable | None:
         with _storage_faults(name):
             try:
                 return DeltaTable(
@@ -80,7 +96,7 @@ class Catalog:
 
         A column that the record got after the table was made is null.
         """
-        form = records.schema(record)
+        form = records.arrow_schema(record)
         wanted = pa.schema([form.field(c) for c in columns]) if columns is not None else form
         table = self.open(name)
         if table is None:
@@ -119,46 +135,62 @@ class Catalog:
 
     def names(self, prefix: str) -> list[str]:
         """Tables whose name starts with the prefix and a slash, such as `scores/…`."""
-        selector = fs.FileSelector(self.storage.path(prefix), allow_not_found=True)
+        filesystem, path = self.storage.filesystem, self.storage.path
         with _storage_faults(prefix):
-            found = self.storage.filesystem.get_file_info(selector)
-        names = sorted(f"{prefix}/{info.base_name}" for info in found)
-        return [name for name in names if self.open(name) is not None]
+            folders = filesystem.get_file_info(fs.FileSelector(path(prefix), allow_not_found=True))
+            names = sorted(f"{prefix}/{folder.base_name}" for folder in folders)
+            logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
+        return [name for name, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
 
     def append(self, name: str, record: type, rows: pa.Table) -> None:
         """Appends rows that stand for themselves, whoever else writes to the table."""
-        self.make(name, record)
         check_room(self.storage, rows.nbytes)
+        table = self.create(name, record)
         with _storage_faults(name):
-            write_deltalake(
-                self.storage.table_uri(name), rows, mode="append",
-                storage_options=self.storage.delta_options,
-            )  # fmt: skip
+            write_deltalake(table, rows, mode="append")
 
-    def make(self, name: str, record: type) -> None:
-        """Makes the table, empty, if it does not exist, and adds columns that it lacks."""
-        form = records.schema(record)
+    def create(
+        self, name: str, record: type, properties: CommitProperties | None = None
+    ) -> DeltaTable:
+        """The table: created, empty, if it does not exist; with the columns that it lacked.
+
+        The properties go with the commit that creates it.
+        """
+        form = records.arrow_schema(record)
         check_room(self.storage)
+        table = self.open(name)
         with _storage_faults(name):
-            table = DeltaTable.create(
-                self.storage.table_uri(name),
-                form,
-                mode="ignore",
-                storage_options=self.storage.delta_options,
-                raise_if_key_not_exists=False,
-            )
-            held = {field.name for field in table.schema().fields}
-            if lacking := [f for f in Schema.from_arrow(form).fields if f.name not in held]:
+            if table is None:
+                table = DeltaTable.create(
+                    self.storage.table_uri(name),
+                    form,
+                    mode="ignore" if properties is None else "error",
+                    storage_options=self.storage.delta_options,
+                    raise_if_key_not_exists=False,
+                    commit_properties=properties,
+                )
+                if self._snapshot is not None:
+                    self._snapshot[name] = table
+            columns = {field.name for field in table.schema().fields}
+            if lacking := [f for f in Schema.from_arrow(form).fields if f.name not in columns]:
                 table.alter.add_columns(lacking)
+        return table
 
     @contextlib.contextmanager
-    def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
-        """Takes the tables (made if need be) for this run of `app`.
+    def lease(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
+        """A writer for this run of `app` that has not acquired its tables yet.
 
         Raises `HeldError` while another run of `app` holds one of them.
         """
-        with leased(self.storage, app, tables):
+        with hold_lease(self.storage, app, tables):
             yield Writer(self, app, tables)
+
+    @contextlib.contextmanager
+    def writer(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
+        """A writer that has acquired its tables, which are created where they do not exist."""
+        with self.lease(app, tables) as writer:
+            writer.acquire()
+            yield writer
 
 
 def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
@@ -172,27 +204,30 @@ def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
 
 
 class Writer:
-    """Appends to tables that it has taken."""
+    """Appends to tables that it has acquired."""
 
     def __init__(self, catalog: Catalog, app: str, tables: Mapping[str, type]) -> None:
         self._catalog = catalog
         self._app = f"reelmill/{app}"
         self._records = dict(tables)
+        self._tables: dict[str, DeltaTable] = {}
         self._numbers: dict[str, int] = {}
-        for name, record in tables.items():
-            self._take(name, record)
 
-    def _take(self, name: str, record: type) -> None:
-        self._catalog.make(name, record)
-        table = self._fresh(name)
-        self._numbers[name] = table.transaction_version(self._app) or 0
-        self.add_files(name, [])
+    def acquire(self) -> None:
+        """Fences off every other writer of `app`: one commit a table, which creates it if need be.
 
-    def _fresh(self, name: str) -> DeltaTable:
-        table = self._catalog.open(name)
-        if table is None:
-            raise InfrastructureError(f"the table {name} went away")
-        return table
+        The commit is to the version that the catalog has read where that is a snapshot. Raises
+        `StaleWriterError` where another run has committed to it since.
+        """
+        for name, record in self._records.items():
+            is_new = self._catalog.open(name) is None
+            if is_new:
+                with self._committing(name) as properties:
+                    self._tables[name] = self._catalog.create(name, record, properties)
+                continue
+            table = self._tables[name] = self._catalog.create(name, record)
+            self._numbers[name] = table.transaction_version(self._app) or 0
+            self._commit_files(name, table, [])
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Commits rows, all or none."""
@@ -203,23 +238,26 @@ class Writer:
                 write_deltalake(table, rows, mode="append", commit_properties=properties)
 
     def add_files(self, name: str, files: Iterable[NewFile]) -> None:
-        """Commits files that workers wrote; none of them just takes the table."""
+        """Commits files that workers wrote."""
         check_room(self._catalog.storage)
-        table = self._checked(name)
+        self._commit_files(name, self._checked(name), files)
+
+    def _commit_files(self, name: str, table: DeltaTable, files: Iterable[NewFile]) -> None:
         actions = [
             AddAction(file.path, file.size_bytes, {}, 0, True, f'{{"numRecords":{file.rows}}}')
             for file in files
         ]
         with self._committing(name) as properties:
             table.create_write_transaction(
-                actions, "append", records.schema(self._records[name]), commit_properties=properties
+                actions, "append", records.arrow_schema(self._records[name]), commit_properties=properties
             )
+            table.update_incremental()
 
     def drop(self, name: str, column: str, values: set[str], *, also: str = "") -> None:
         """Drops rows with these values for which the condition `also` holds.
 
-        For rows that nothing announces, left by a run that was cut short, and for failures that get
-        another chance.
+        For rows without their commit marker, left by a run that was cut short, and for failures
+        that are retried.
         """
         if values:
             table = self._checked(name)
@@ -229,17 +267,20 @@ class Writer:
                 table.delete(where, commit_properties=properties)
 
     def _checked(self, name: str) -> DeltaTable:
-        table = self._fresh(name)
+        """The table at its newest version, which is still this writer's."""
+        table = self._tables[name]
+        with _storage_faults(name):
+            table.update_incremental()
         if (table.transaction_version(self._app) or 0) != self._numbers[name]:
             raise StaleWriterError(
-                f"another run has taken over {self._catalog.storage.uri(name)}; this one stops. "
+                f"another run has acquired {self._catalog.storage.uri(name)}; this one stops. "
                 "Nothing is lost: start it again when the other has ended."
             )
         return table
 
     @contextlib.contextmanager
     def _committing(self, name: str) -> Iterator[CommitProperties]:
-        number = self._numbers[name] + 1
+        number = self._numbers.get(name, 0) + 1
         with _storage_faults(name):
             try:
                 yield CommitProperties(
@@ -247,7 +288,7 @@ class Writer:
                 )
             except CommitFailedError as error:
                 raise StaleWriterError(
-                    f"another run committed to {name} first; this one stops ({plain(error)})"
+                    f"another run committed to {name} first; this one stops ({one_line(error)})"
                 ) from error
         self._numbers[name] = number
 
@@ -257,4 +298,4 @@ def _storage_faults(name: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
-        raise InfrastructureError(f"{name}: {plain(error)}") from error
+        raise InfrastructureError(f"{name}: {one_line(error)}") from error

@@ -8,6 +8,7 @@ Readers see a source wholly or not at all: a source's rows count once its row in
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from curation import caption_tables, records, scores, subset
 from curation.catalog import Catalog
+from curation.errors import PrerequisiteError, UnknownSelectionError
 from curation.records import Clip, Run, Source, Verdict
 from curation.run_history import latest_selection
 from curation.scores import SCORES
@@ -29,23 +31,29 @@ ALL, LATEST = subset.RESERVED
 class Dataset:
     """The tables of one output folder (a path or an `s3://` address)."""
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
-        self.catalog = Catalog(Storage.at(place))
+    def __init__(self, address: str | os.PathLike[str]) -> None:
+        self.catalog = Catalog(Storage.at(address))
+
+    def snapshot(self) -> Dataset:
+        """The same output with each table read at one version, but for its own commits."""
+        dataset = copy.copy(self)
+        dataset.catalog = self.catalog.snapshot()
+        return dataset
 
     def sources(self) -> pa.Table:
         """Every input and its outcome."""
         return self.catalog.read("sources", Source)
 
-    def remarked(self) -> int:
+    def remarked_sources(self) -> int:
         """How many scanned sources have something unusual, which their `remarks` say."""
         valid = pc.is_valid(pc.field("remarks"))
         return int(self.catalog.read("sources", Source, ["remarks"], where=valid).num_rows)
 
     def all_clips(self) -> pa.Table:
         """The clips of every source that was scanned, sorted by id."""
-        return self.side("clips", Clip).sort_by("clip_id")
+        return self.side_table("clips", Clip).sort_by("clip_id")
 
-    def side(self, name: str, record: type) -> pa.Table:
+    def side_table(self, name: str, record: type) -> pa.Table:
         """A table with a row for a clip: the rows of every source that was scanned."""
         done = self.catalog.read("sources", Source, ["source_id"], pc.field("outcome") == "scanned")
         rows = self.catalog.read(name, record)
@@ -59,31 +67,31 @@ class Dataset:
         """Id of the selection that was asked for last, or None."""
         return latest_selection(self.catalog)
 
-    def selected(self, wanted: str | None = None) -> str | None:
+    def resolve_selection(self, requested: str | None = None) -> str | None:
         """Id of the selection or subset that is meant; None where every clip is.
 
         None and `latest` mean the newest selection, or every clip while there is none; `all` means
         every clip. Others go by id, first digits, a subset's name or file; `ValueError` for one
         that is not there.
         """
-        if wanted == ALL:
+        if requested == ALL:
             return None
-        if wanted in (None, LATEST):
+        if requested in (None, LATEST):
             return self.latest_selection()
-        rows = subset.read(self.catalog, str(wanted))
+        rows = subset.read_subset(self.catalog, str(requested))
         if rows.num_rows:
-            found = str(rows["subset_id"][0])
-            return found if subset.read(self.catalog, found).num_rows else str(wanted)
-        there = sorted(self.catalog.values("selection", Verdict, "selection_id"))
-        fitting = [name for name in there if name.startswith(str(wanted))]
-        if len(fitting) != 1:
-            some = ", ".join(there) or "none: run `reelmill select` first"
-            raise ValueError(
-                f"there is no selection {wanted!r}; there are {some}, and no such subset"
+            subset_id = str(rows["subset_id"][0])
+            return subset_id if subset.read_subset(self.catalog, subset_id).num_rows else str(requested)
+        selection_ids = sorted(self.catalog.values("selection", Verdict, "selection_id"))
+        matches = [name for name in selection_ids if name.startswith(str(requested))]
+        if len(matches) != 1:
+            some = ", ".join(selection_ids) or "none: run `reelmill select` first"
+            raise UnknownSelectionError(
+                f"there is no selection {requested!r}; there are {some}, and no such subset"
             )
-        return str(fitting[0])
+        return str(matches[0])
 
-    def kept(self, selection_id: str) -> pa.ChunkedArray:
+    def kept_clip_ids(self, selection_id: str) -> pa.ChunkedArray:
         """Ids of the clips that a selection or subset keeps."""
         rows = self.selection(selection_id)
         return rows.filter(pc.field("verdict") == "kept")["clip_id"]
@@ -92,7 +100,7 @@ class Dataset:
         """One selection's rows, sorted by clip; or a subset's (its id, name or Parquet file)."""
         where = pc.field("selection_id") == selection_id
         rows = self.catalog.read("selection", Verdict, where=where).sort_by("clip_id")
-        return rows if rows.num_rows else subset.verdicts(self.catalog, selection_id)
+        return rows if rows.num_rows else subset.subset_verdicts(self.catalog, selection_id)
 
     def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
         """Clips with their scores and source facts; of the newest selection where there is one.
@@ -106,7 +114,7 @@ class Dataset:
             raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
         chosen = selection_id or self.latest_selection()
         if chosen is None and verdict is not None:
-            raise ValueError(f"no clip is {verdict} yet: run `reelmill select` first")
+            raise PrerequisiteError(f"no clip is {verdict} yet: run `reelmill select` first")
         table = self._joined(self.all_clips())
         if chosen is None:
             return table
@@ -118,7 +126,7 @@ class Dataset:
 
     def caption_tables(self) -> list[str]:
         """Tables of captions, the one that was filled last first; those of other renders last."""
-        return caption_tables.tables(self.catalog)
+        return caption_tables.list_tables(self.catalog)
 
     def captions(self, name: str | None = None) -> pa.Table:
         """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.caption_tables`.
@@ -126,13 +134,13 @@ class Dataset:
         Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; of those
         that a model wrote, only where it looked at the newest renders. Raises `NoCaptionsError`.
         """
-        return caption_tables.captions(self.catalog, name)
+        return caption_tables.read_captions(self.catalog, name)
 
     def answers(
         self, name: str | None = None, thresholds: Mapping[str, float] | None = None
     ) -> pa.Table:
         """One row a clip: how sure a captioner is of each question's yes, or whether enough."""
-        return caption_tables.answers(self.catalog, name, thresholds)
+        return caption_tables.read_answers(self.catalog, name, thresholds)
 
     def _joined(self, clips: pa.Table) -> pa.Table:
         for score in SCORES.values():
@@ -155,10 +163,10 @@ def with_sizes(clips: pa.Table) -> pa.Table:
     return clips.append_column("duration_s", lasts).append_column("short_side", sides)
 
 
-def source_rows(catalog: Catalog) -> dict[str, Source]:
+def sources_by_id(catalog: Catalog) -> dict[str, Source]:
     """The scanned source of each id; of several copies of the same bytes, the first by address."""
     rows = catalog.read("sources", Source, where=pc.field("outcome") == "scanned")
     found: dict[str, Source] = {}
-    for source in sorted(records.records(Source, rows), key=lambda s: s.uri):
+    for source in sorted(records.from_table(Source, rows), key=lambda s: s.uri):
         found.setdefault(source.source_id, source)
     return found

@@ -23,6 +23,14 @@ class MediaError(ReelmillError):
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
+class PrerequisiteError(ReelmillError, ValueError):
+    """Something was asked for before the step that it builds on; the message says which."""
+
+
+class UnknownSelectionError(ReelmillError, ValueError):
+    """There is no such selection or subset; the message says which there are."""
+
+
 class InfrastructureError(ReelmillError):
     """Disk full, storage down: not the fault of any input. The run stops and can be resumed."""
 

@@ -1,12 +1,12 @@
-"""Which renders a table was made from, and which of several tables counts.
+"""Which renders a table was made from, and which of several tables is the current one.
 
 Tokens, and captions by models that look at pictures, are made from renders: the profile of those is
-part of what names their table, so that other renders fill another table, and each clip's row in
-`tokenized/…` or `captioned/…` says which file was read. Tables that look at no render, such as
-captions of measured facts, say nothing there; nor do tables that are older than these columns.
+part of the name of their table, so that other renders fill another table, and each clip's row in
+`tokenized/…` or `captioned/…` says which file was read. Tables made from no render, such as captions
+of measured facts, say nothing there; nor do tables older than these columns.
 
-The renders that count are those that `render` was last asked for; what was made for a subset counts
-for that subset alone. Of the tables made from these, the one that was last asked for counts.
+The current renders are those that `render` was last asked for; renders of a subset are current for
+that subset alone. Of the tables made from them, the one that was last asked for is current.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ import pyarrow.compute as pc
 from curation.catalog import Catalog, arrow_dataset
 from curation.errors import ReelmillError
 from curation.records import Render
-from curation.run_history import results
+from curation.run_history import run_results
+from curation.steps import step_of_kind
 
 Kind = Literal["renders", "tokens", "captions"]
-_STEPS = {"renders": "render", "tokens": "tokenize", "captions": "caption"}
-_MARKERS = {"tokens": "tokenized", "captions": "captioned"}
-_SHOWN = 3
+_MAX_DIFFERENCES = 3
 
 
 class LineageError(ReelmillError, ValueError):
-    """No table, or several, or what was made from other renders; the message says what to do."""
+    """No table, or several, or one made from other renders; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class MadeFrom:
+class RenderOrigin:
     """The render that a row was made from. All null: from none, or the row does not say."""
 
     render_profile: str | None = None
@@ -49,47 +48,47 @@ class MadeFrom:
     """Frames a second that it had."""
 
     @classmethod
-    def of(cls, table: str, render: Render) -> MadeFrom:
+    def of(cls, table: str, render: Render) -> RenderOrigin:
         """A row of a table of renders, such as `renders/encode-1a2b3c4d`."""
-        return cls(profile_of(table), render.sha256, render.frames, render.fps)
+        return cls(profile_name(table), render.sha256, render.frames, render.fps)
 
 
 @dataclass(frozen=True, slots=True)
-class Made(MadeFrom):
+class _OriginRow(RenderOrigin):
     """What a row of `tokenized/…` or `captioned/…` says of its clip's render."""
 
     clip_id: str = ""
 
 
-def profile_of(renders: str) -> str:
+def profile_name(renders: str) -> str:
     """The profile of a table of renders."""
     return renders.removeprefix("renders/")
 
 
-def named_by(name: str, renders: str) -> str:
+def name_with_profile(name: str, renders: str) -> str:
     """The name, which ends in a digest, of a table that is made from these renders."""
     stem, _, digest = name.rpartition("-")
-    told = hashlib.sha256(f"{digest} {profile_of(renders)}".encode()).hexdigest()[:8]
-    return f"{stem}-{told}"
+    combined = hashlib.sha256(f"{digest} {profile_name(renders)}".encode()).hexdigest()[:8]
+    return f"{stem}-{combined}"
 
 
-def marker(table: str) -> str:
-    """The table that says which clips of `tokens/…` or `captions/…` are done."""
+def marker_table(table: str) -> str:
+    """The table of outcomes, which are the commit markers of `tokens/…` or `captions/…`."""
     kind, _, name = table.partition("/")
-    return f"{_MARKERS[kind]}/{name}"
+    return f"{step_of_kind(kind).outcomes}/{name}"
 
 
-def profile(catalog: Catalog, table: str) -> str | None:
+def render_profile(catalog: Catalog, table: str) -> str | None:
     """The renders' profile that a table of tokens or captions was made from; None: from none."""
-    name = marker(table)
-    opened = catalog.open(name)
-    if opened is None:
+    name = marker_table(table)
+    markers = catalog.open(name)
+    if markers is None:
         return None
-    rows = arrow_dataset(opened, catalog.storage, name)
+    rows = arrow_dataset(markers, catalog.storage, name)
     if "render_profile" not in rows.schema.names:
         return None
-    first = rows.head(1, columns=["render_profile"])["render_profile"].to_pylist()
-    return first[0] if first else None
+    profiles = rows.head(1, columns=["render_profile"])["render_profile"].to_pylist()
+    return profiles[0] if profiles else None
 
 
 def newest_first(catalog: Catalog, kind: Kind, selection_id: str | None) -> list[str]:
@@ -97,150 +96,154 @@ def newest_first(catalog: Catalog, kind: Kind, selection_id: str | None) -> list
 
     Tables of unknown age come last, by name.
     """
-    filled = results(catalog, _STEPS[kind], selection_id)
-    prefix = _MARKERS.get(kind, kind)
-    age = {name.replace(f"{prefix}/", f"{kind}/", 1): at for at, name in enumerate(filled)}
+    step = step_of_kind(kind)
+    results = run_results(catalog, step.name, selection_id)
+    age = {name.replace(f"{step.outcomes}/", f"{kind}/", 1): n for n, name in enumerate(results)}
     return sorted(catalog.names(kind), key=lambda name: (-age.get(name, -1), name))
 
 
-def renders(catalog: Catalog, selection_id: str | None) -> str | None:
-    """The table of renders that counts for a selection; None if there is none, or no telling."""
-    asked = results(catalog, _STEPS["renders"], selection_id)
-    there = catalog.names("renders")
-    return asked[-1] if asked else there[0] if len(there) == 1 else None
+def current_renders(catalog: Catalog, selection_id: str | None) -> str | None:
+    """The table of renders that is current for a selection; None if there is none."""
+    results = run_results(catalog, "render", selection_id)
+    tables = catalog.names("renders")
+    return results[-1] if results else tables[0] if len(tables) == 1 else None
 
 
-def belonging(
+def tables_of_renders(
     catalog: Catalog, kind: Kind, selection_id: str | None, of: str | None = None
 ) -> list[str]:
     """The tables made from renders, or from none, the last asked for first.
 
-    The renders are those of the table `of`, or those that count for the selection. Tokens are made
-    from renders, so that a table which does not say from which counts only while none says it.
+    The renders are those of the table `of`, or the current ones of the selection. Tokens are made
+    from renders, so a table that does not say from which is taken only while no table does.
     """
-    counts = of or renders(catalog, selection_id)
+    current = of or current_renders(catalog, selection_id)
     tables = newest_first(catalog, kind, selection_id)
-    if counts is None:
+    if current is None:
         return tables
-    profiles = {name: profile(catalog, name) for name in tables}
-    known: set[str | None] = {profile_of(counts)}
+    profiles = {name: render_profile(catalog, name) for name in tables}
+    accepted: set[str | None] = {profile_name(current)}
     if kind == "captions" or not any(profiles.values()):
-        known |= {None}
-    return [name for name in tables if profiles[name] in known]
+        accepted.add(None)
+    return [name for name in tables if profiles[name] in accepted]
 
 
-def default(
+def resolve_table(
     catalog: Catalog,
-    kind: Literal["tokens", "captions"],
-    selection_id: str | None,
+    kind: Kind,
+    name: str | None = None,
+    selection_id: str | None = None,
     of: str | None = None,
 ) -> str:
-    """The table of tokens or captions to read if none is named, as `belonging` has them.
+    """The full name of a table: the named one, with or without its folder, or the current one.
 
-    Raises `LineageError`.
+    `of` and `selection_id` as for `tables_of_renders`. Raises `LineageError`.
     """
-    place, step = catalog.storage.root, _STEPS[kind]
-    there = newest_first(catalog, kind, selection_id)
-    if not there:
-        raise LineageError(f"{place} has no {kind}: run `reelmill {step}` first")
-    fitting = belonging(catalog, kind, selection_id, of)
-    if not fitting:
-        counts = of or renders(catalog, selection_id)
-        others = ", ".join(f"{name} of {profile(catalog, name) or 'unknown'}" for name in there)
+    root, step = catalog.storage.root, step_of_kind(kind).name
+    if name is not None:
+        tables = catalog.names(kind)
+        for table in tables:
+            if name in (table, table.removeprefix(f"{kind}/")):
+                return table
+        raise LineageError(f"{root} has no {kind} {name!r}; there are {', '.join(tables) or 'none'}")
+    if kind == "renders":
+        current = current_renders(catalog, selection_id)
+        tables = newest_first(catalog, kind, selection_id)
+        candidates = [current] if current else tables
+    else:
+        tables = newest_first(catalog, kind, selection_id)
+        candidates = tables_of_renders(catalog, kind, selection_id, of)
+    if not tables:
+        raise LineageError(f"{root} has no {kind}: run `reelmill {step}` first")
+    if not candidates:
+        current = of or current_renders(catalog, selection_id)
+        others = ", ".join(f"{t} of {render_profile(catalog, t) or 'unknown'}" for t in tables)
         raise LineageError(
-            f"{place} has no {kind} of {counts}{'' if of else ', its newest renders'}, only"
+            f"{root} has no {kind} of {current}{'' if of else ', its newest renders'}, only"
             f" {others}: run `reelmill {step}` with the settings that made the renders, or name a"
             " table"
         )
-    asked = {f"{kind}/{name.partition('/')[2]}" for name in results(catalog, step)}
-    if len(fitting) > 1 and fitting[0] not in asked:
-        raise LineageError(f"name one table of {kind} of {place}; there are {', '.join(fitting)}")
-    return fitting[0]
-
-
-def named(catalog: Catalog, kind: Kind, wanted: str) -> str:
-    """The full name of a table, with or without its folder; raises `LineageError`."""
-    there = catalog.names(kind)
-    for name in there:
-        if wanted in (name, name.removeprefix(f"{kind}/")):
-            return name
-    raise LineageError(
-        f"{catalog.storage.root} has no {kind} {wanted!r}; there are {', '.join(there) or 'none'}"
-    )
+    dated = {f"{kind}/{result.partition('/')[2]}" for result in run_results(catalog, step)}
+    if len(candidates) > 1 and candidates[0] not in dated:
+        raise LineageError(f"name one table of {kind} of {root}; there are {', '.join(candidates)}")
+    return candidates[0]
 
 
 def check_rendered(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray) -> None:
-    """Raises `LineageError` if there are clips, but no such renders of them or others to read."""
+    """Raises `LineageError` if there are clips but no such table of renders to read."""
     if len(clip_ids) and catalog.open(table) is None:
         others = ", ".join(catalog.names("renders"))
-        there = (
-            f"; it has {others}: give the settings that made them, or run" if others else ": run"
-        )
+        hint = f"; it has {others}: give the settings that made them, or run" if others else ": run"
         raise LineageError(
-            f"{catalog.storage.root} has no {table}, which the settings ask for{there}"
+            f"{catalog.storage.root} has no {table}, which the settings ask for{hint}"
             " `reelmill render` first"
         )
 
 
-def check(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray | None = None) -> None:
+def check_fresh(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray | None = None) -> None:
     """Raises `LineageError` if a table was made from other files than its renders hold now.
 
-    Only clips of `clip_ids` are looked at, if given; renders that are gone say nothing.
+    Only clips of `clip_ids` are compared, if given; renders that are gone say nothing.
     """
-    found = profile(catalog, table)
-    if found is None or catalog.open(f"renders/{found}") is None:
+    profile = render_profile(catalog, table)
+    if profile is None or catalog.open(f"renders/{profile}") is None:
         return
-    made = catalog.read(marker(table), Made)
+    origins = catalog.read(marker_table(table), _OriginRow)
     if clip_ids is not None:
-        made = made.filter(pc.is_in(made["clip_id"], pc.unique(clip_ids)))
-    refuse(table, list(differences(catalog, f"renders/{found}", made)))
+        origins = origins.filter(pc.is_in(origins["clip_id"], pc.unique(clip_ids)))
+    raise_if_different(table, list(differences(catalog, f"renders/{profile}", origins)))
 
 
-def check_of(catalog: Catalog, table: str, renders: str | None) -> None:
+def check_made_from(catalog: Catalog, table: str, renders: str | None) -> None:
     """Raises `LineageError` if a table of tokens or captions was made from other renders."""
-    found = profile(catalog, table)
-    if renders is not None and found not in (None, profile_of(renders)):
+    profile = render_profile(catalog, table)
+    if renders is not None and profile not in (None, profile_name(renders)):
         raise LineageError(
-            f"{table} was made from renders/{found}, not from {renders}: name tables that belong"
-            f" together, or run `reelmill {_STEPS[table.partition('/')[0]]}` with the settings that"
-            f" made {renders}"
+            f"{table} was made from renders/{profile}, not from {renders}: name tables that belong"
+            f" together, or run {_command(table)} with the settings that made {renders}"
         )
 
 
-def check_same(catalog: Catalog, tables: Sequence[str]) -> None:
+def check_same_renders(catalog: Catalog, tables: Sequence[str]) -> None:
     """Raises `LineageError` if tables of tokens and captions were made from different renders."""
-    profiles = {name: found for name in tables if (found := profile(catalog, name))}
+    profiles = {t: profile for t in tables if (profile := render_profile(catalog, t))}
     if len(set(profiles.values())) > 1:
-        said = " and ".join(f"{name} of {found}" for name, found in profiles.items())
-        raise LineageError(f"{said} were made from different renders: name tables of the same")
+        named = " and ".join(f"{table} of {profile}" for table, profile in profiles.items())
+        raise LineageError(f"{named} were made from different renders: name tables of the same")
 
 
-def refuse(table: str, found: list[str]) -> None:
+def raise_if_different(table: str, differences: list[str]) -> None:
     """Raises `LineageError` if there are differences."""
-    if found:
-        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    if differences:
+        hidden = len(differences) - _MAX_DIFFERENCES
+        more = f", and {hidden} more" if hidden > 0 else ""
         raise LineageError(
-            f"{table} was made from other renders than there are now: {'; '.join(found[:_SHOWN])}"
-            f"{more}. Run `reelmill {_STEPS[table.partition('/')[0]]}` with the settings of these"
-            " renders"
+            f"{table} was made from other renders than there are now:"
+            f" {'; '.join(differences[:_MAX_DIFFERENCES])}{more}. Run {_command(table)} with the"
+            " settings of these renders"
         )
 
 
-def differences(catalog: Catalog, table: str, made: pa.Table) -> Iterator[str]:
-    """In what rows of `Made` differ from a table of renders, in words; nothing where unknown."""
+def differences(catalog: Catalog, table: str, origins: pa.Table) -> Iterator[str]:
+    """How rows with a clip's `RenderOrigin` differ from a table of renders, one message each."""
     columns = ["clip_id", "sha256", "frames", "fps"]
-    stored = catalog.read(table, Render, columns, pc.field("outcome") == "rendered")
-    at = pc.index_in(made["clip_id"], stored["clip_id"].combine_chunks())
-    pairs = {name: (made[f"render_{name}"], stored[name].take(at)) for name in columns[1:]}
-    differs = np.zeros(len(made), bool)
+    renders = catalog.read(table, Render, columns, pc.field("outcome") == "rendered")
+    index = pc.index_in(origins["clip_id"], renders["clip_id"].combine_chunks())
+    pairs = {name: (origins[f"render_{name}"], renders[name].take(index)) for name in columns[1:]}
+    differs = np.zeros(len(origins), bool)
     for pair in pairs.values():
         differs |= pc.fill_null(pc.not_equal(*pair), False).to_numpy()
     for row in np.flatnonzero(differs).tolist():
-        was, now = ({n: pair[side][row].as_py() for n, pair in pairs.items()} for side in (0, 1))
-        yield f"clip {made['clip_id'][row].as_py()} {_words(was)}, its render {_words(now)}"
+        then, now = ({n: pair[side][row].as_py() for n, pair in pairs.items()} for side in (0, 1))
+        clip_id = origins["clip_id"][row].as_py()
+        yield f"clip {clip_id} {_describe(then)}, its render {_describe(now)}"
 
 
-def _words(render: dict[str, object]) -> str:
+def _command(table: str) -> str:
+    return f"`reelmill {step_of_kind(table.partition('/')[0]).name}`"
+
+
+def _describe(render: dict[str, object]) -> str:
     fps = render["fps"]
     rate = f"{fps:g}" if isinstance(fps, float) else "unknown"
     file = f", file {str(render['sha256'])[:8]}" if render["sha256"] else ""

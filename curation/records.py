@@ -72,8 +72,8 @@ class Source:
     only some or not in order, `none` if it times none and frames are shown at the header's rate."""
     begin_s: float | None = None
     """When the container shows the first frame, in seconds; null without times."""
-    stretches: str | None = None
-    """JSON, where times restart or frames are missing for long: for each stretch its first frame,
+    segments: str | None = None
+    """JSON, where times restart or frames are missing for long: for each segment its first frame,
     that frame's time in the container, and its start in seconds. No clip spans two."""
     skipped_packets: int | None = None
     """Packets before the first key frame, which are left out."""
@@ -106,7 +106,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedInput:
     """One input when it was listed, written before it is watched. Of an address the newest counts.
 
     An input that was not listed again as it was before adds no row.
@@ -128,7 +128,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
+class SkippedFiles:
     """What a listing found under one place and did not take for a video. The newest counts."""
 
     place: str
@@ -281,7 +281,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Subset:
+class SubsetClip:
     """One clip of a subset that was found by searching and given a name."""
 
     subset_id: str
@@ -299,19 +299,41 @@ class Subset:
 
 
 @dataclass(frozen=True, slots=True)
-class Render:
-    """One clip as a file of its own, or as a span of its source."""
+class ClipOutcome:
+    """What every step that works on clips stores of each: done, or failed for a reason."""
 
     clip_id: str
     """The clip."""
     source_id: str
     """Its source."""
     outcome: str
-    """`rendered` or `failed`."""
+    """`failed`, or what the step calls its success: `rendered`, `captioned`, `tokenized`."""
     reason: str | None = None
     """For `failed`: one word of the closed list of reasons."""
     detail: str | None = None
     """For `failed`: what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedOutcome(ClipOutcome):
+    """The outcome of a step that may read a clip's render, and which render that was."""
+
+    windows: int | None = None
+    """Where it succeeded: rows in the table of captions or of token windows."""
+    render_profile: str | None = None
+    """Profile of the renders that were read: `renders/<profile>` holds them; null for none."""
+    render_sha256: str | None = None
+    """Digest of the rendered file; null for a span."""
+    render_frames: int | None = None
+    """Frames of the render."""
+    render_fps: float | None = None
+    """Frames a second of the render."""
+
+
+@dataclass(frozen=True, slots=True)
+class Render(ClipOutcome):
+    """One clip as a file of its own, or as a span of its source."""
+
     mode: str | None = None
     """How it was made: `encode`, `copy` (packets of the source) or `span` (no file)."""
     path: str | None = None
@@ -377,35 +399,26 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionedClip:
+class CaptionedClip(DerivedOutcome):
     """What came of captioning one clip. Written last: without it, captions do not count."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
-    outcome: str
-    """`captioned` or `failed`."""
-    reason: str | None = None
-    """For `failed`: one word of the closed list of reasons."""
-    detail: str | None = None
-    """For `failed`: what was seen."""
-    windows: int | None = None
-    """For `captioned`: rows in the table of captions."""
     requests: int = 0
     """Questions that were put to the model, answered or not; those sent again count again."""
     tokens_in: int = 0
     """Tokens that the model read for this clip, as far as it said."""
     tokens_out: int = 0
     """Tokens that it wrote."""
-    render_profile: str | None = None
-    """Profile of the renders that the model looked at; null where it saw none."""
-    render_sha256: str | None = None
-    """Digest of the render; null for a span."""
-    render_frames: int | None = None
-    """Frames of the render."""
-    render_fps: float | None = None
-    """Frames a second of the render."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedClip(DerivedOutcome):
+    """What came of tokenizing one clip. Written last: without it, token windows do not count."""
+
+    psnr_codes_db: float | None = None
+    """Mean over the clip's measured windows, weighted by their real frames; null without codes, or
+    where none was measured."""
+    psnr_latents_db: float | None = None
+    """The same for the continuous head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,7 +459,7 @@ _ARROW: dict[Any, pa.DataType] = {
 }
 
 
-def schema(record: type) -> pa.Schema:
+def arrow_schema(record: type) -> pa.Schema:
     """The Arrow schema of a record class: one column a field, nullable where it may be None."""
     hints = typing.get_type_hints(record)
     columns = []
@@ -459,11 +472,11 @@ def schema(record: type) -> pa.Schema:
     return pa.schema(columns)
 
 
-def table(record: type, rows: Iterable[Any]) -> pa.Table:
+def to_table(record: type, rows: Iterable[Any]) -> pa.Table:
     """An Arrow table of records of one class; may be empty."""
     names = [field.name for field in dataclasses.fields(record)]
     listed: Sequence[Any] = list(rows)
-    form = schema(record)
+    form = arrow_schema(record)
     return pa.table(
         [
             pa.array([_plain(getattr(row, name)) for row in listed], form.field(name).type)
@@ -477,7 +490,7 @@ def _plain(value: Any) -> Any:
     return list(value.items()) if isinstance(value, dict) else value
 
 
-def records(record: type, rows: pa.Table) -> list[Any]:
+def from_table(record: type, rows: pa.Table) -> list[Any]:
     """The rows of an Arrow table as records; columns that the record lacks are left out."""
     names = [field.name for field in dataclasses.fields(record) if field.name in rows.column_names]
     made = []

@@ -1,17 +1,31 @@
-"""A step of the pipeline, apart from where it runs: what is to do, by which stage, and committing.
+"""A step of the pipeline, apart from where it runs: its work list, its stage, and its commits.
 
-What is to do is always an anti-join: what the step's input has and its output lacks. So resuming
-after a crash, running again after more input came, and running twice are one and the same thing.
+The work list is always an anti-join: what the step's input has and its output lacks. So resuming
+after a crash, running again after more input came, and running twice are the same thing. It is read
+once, from a snapshot of the tables and under the step's lease; the writer then acquires its tables
+at the versions of that snapshot.
 """
 
 from __future__ import annotations
 
+import contextlib
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import records
+from curation.catalog import Catalog, Writer
+from curation.dataset import Dataset
+from curation.listing import Listing
+from curation.records import Clip
 from curation.stage import Done, Failed, Item, Stage
+from curation.steps import STEPS
 
 
 class Ledger(Protocol):
@@ -29,24 +43,129 @@ class Step(Protocol):
 
     @property
     def name(self) -> str:
-        """`scan`, `render` or `tokenize`."""
+        """A key of `curation.steps.STEPS`."""
 
     @property
     def stage(self) -> Stage:
         """The work on one item."""
 
     @property
+    def catalog(self) -> Catalog:
+        """The output's tables."""
+
+    @property
+    def tables(self) -> Mapping[str, type]:
+        """The tables that it writes and their records."""
+
+    @property
     def result(self) -> str:
-        """The table that announces results."""
+        """Its table of outcomes, which are the commit markers."""
+
+    def check(self) -> None:
+        """Raises a `ReelmillError` that says what is missing where the step cannot run."""
 
     def todo(self) -> Sequence[Item]:
-        """What is to do, in a fixed order."""
+        """The work list, in a fixed order."""
+
+    def retried(self) -> int:
+        """How many stored failures are dropped because they are on the work list again."""
 
     def split(self, item: Any) -> Sequence[Item]:
         """The item in its smallest parts, to find the one that kills workers."""
 
     def weight(self, item: Any) -> int:
-        """How many things a user would count in the item."""
+        """How many sources or clips the item has."""
 
-    def ledger(self) -> AbstractContextManager[Ledger]:
-        """Takes the tables, and drops what a run that was cut short left behind."""
+    def ledger(self, writer: Writer) -> Ledger:
+        """Drops what a run that was cut short left behind; the writer has the tables."""
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """What a step is planned from."""
+
+    dataset: Dataset
+    settings: Any
+    """A `pipelines.config.Profile`: the settings of all steps."""
+    retry: frozenset[str] = frozenset()
+    """Reasons of failure to try again."""
+    listing: Listing | None = None
+    """For `scan`: the inputs."""
+    selection_id: str | None = None
+    """For steps of clips: the selection or subset whose clips are worked on."""
+
+
+@dataclass(frozen=True)
+class ClipStep:
+    """A step that gives each clip that a selection keeps one outcome."""
+
+    dataset: Dataset
+    stage: Any
+    selection_id: str
+    retry: frozenset[str] = frozenset()
+    """Reasons of failure to try again."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A key of `curation.steps.STEPS`."""
+
+    @property
+    @abstractmethod
+    def result(self) -> str:
+        """Its table of outcomes."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The output's tables."""
+        return self.dataset.catalog
+
+    def check(self) -> None:
+        """Nothing is missing unless a step says so."""
+
+    @cached_property
+    def _outcomes(self) -> pa.Table:
+        columns = ["clip_id", "outcome", "reason"]
+        return self.catalog.read(self.result, STEPS[self.name].record, columns)
+
+    @cached_property
+    def _retried_ids(self) -> set[str]:
+        if not self.retry:
+            return set()
+        failed = (pc.field("outcome") == "failed") & pc.field("reason").isin(sorted(self.retry))
+        ids = set(self._outcomes.filter(failed)["clip_id"].to_pylist())
+        return ids & set(self.dataset.kept_clip_ids(self.selection_id).to_pylist())
+
+    def unfinished_ids(self) -> set[str]:
+        """Clips that the selection keeps and that have no outcome, or one to try again."""
+        done = set(self._outcomes["clip_id"].to_pylist()) - self._retried_ids
+        return set(self.dataset.kept_clip_ids(self.selection_id).to_pylist()) - done
+
+    def read_clips(self, clip_ids: set[str]) -> list[Clip]:
+        """These clips, by source and time."""
+        if not clip_ids:
+            return []
+        where = pc.field("clip_id").isin(sorted(clip_ids))
+        rows = self.catalog.read("clips", Clip, where=where)
+        rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
+        clips: list[Clip] = records.from_table(Clip, rows)
+        return clips
+
+    def retried(self) -> int:
+        """How many stored failures are dropped because they are on the work list again."""
+        return len(self._retried_ids)
+
+    def drop_retried(self, writer: Writer) -> None:
+        """Drops the outcomes of the clips that are tried again."""
+        writer.drop(self.result, "clip_id", self._retried_ids, also="outcome = 'failed'")
+
+    def weight(self, item: Any) -> int:
+        """Clips in the batch."""
+        return len(item.clips)
+
+
+@contextlib.contextmanager
+def open_ledger(step: Step) -> Iterator[Ledger]:
+    """The step's ledger, with its tables acquired."""
+    with step.catalog.writer(step.name, step.tables) as writer:
+        yield step.ledger(writer)

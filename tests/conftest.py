@@ -1,19 +1,79 @@
-"""Options of the whole test suite, and a small disk."""
+"""Options of the whole test suite: its tiers, and a small disk.
+
+`make test` runs the fast tier and says what it left out; `make test-slow` runs the rest. A test
+belongs to the slow tier if it carries one of the markers of `SLOW_MARKERS`.
+"""
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+SLOW_MARKERS = {
+    "browser": "drives the web page in Chromium",
+    "data": "reads the real videos named by REELMILL_DATA",
+    "faults": "kills processes while they work",
+    "media": "encodes and decodes many files",
+    "models": "builds networks of the real architectures",
+    "ray": "starts a Ray cluster",
+    "s3": "runs against a local S3 server",
+    "slow": "takes seconds: whole pipelines, many processes, large tables",
+    "sweep": "reads generated files of every container",
+    "train": "trains a network",
+}
+_left_out: Counter[str] = Counter()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tier", choices=("fast", "slow", "all"), default="all", help="Which tests to run."
+    )
     parser.addoption(
         "--fault-seeds", type=int, default=1, help="Seeded moments of death for each target."
     )
     parser.addoption(
         "--sweep", action="store_true", help="Every file of tests/sweep instead of a tenth."
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in SLOW_MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects the tests of the other tier."""
+    tier = config.getoption("--tier")
+    if tier == "all":
+        return
+    selected, deselected = [], []
+    for item in items:
+        marker = next((name for name in SLOW_MARKERS if item.get_closest_marker(name)), None)
+        (selected if (marker is None) == (tier == "fast") else deselected).append(item)
+        if marker is not None and tier == "fast":
+            _left_out[marker] += 1
+    items[:] = selected
+    config.hook.pytest_deselected(items=deselected)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = dict(_left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """Takes over what an xdist worker left out; all workers collect the same tests."""
+    _left_out.update(
+        Counter(getattr(node, "workeroutput", {}).get("left_out", {})) - Counter(_left_out)
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _left_out:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(_left_out.items()))
+        terminalreporter.write_line(
+            f"left out: {_left_out.total()} tests ({counts}); `make test-slow` runs them"
+        )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

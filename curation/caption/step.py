@@ -22,7 +22,7 @@ from curation.caption.base import (
 )
 from curation.caption_tables import captioned_clip_ids, find_caption_table, read_captions
 from curation.catalog import Catalog, Writer
-from curation.dataset import Dataset, source_rows
+from curation.dataset import Dataset, sources_by_id
 from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip, Clip, Render
@@ -118,7 +118,7 @@ class CaptionStep:
         rendered = pc.field("outcome") == "rendered"
         render_rows = self.catalog.read(self.renders, Render, where=rendered)
         renders = {render.clip_id: render for render in records.from_table(Render, render_rows)}
-        sources, storage = source_rows(self.catalog), self.catalog.storage
+        sources, storage = sources_by_id(self.catalog), self.catalog.storage
         return [
             _caption_clip(
                 c,

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from curation.media import sandbox
 from curation.media.cut import TICK, Span
 from curation.media.decode import Frames
-from curation.media.mask_video import MaskFile, Masks, write_masks
+from curation.media.picture_edits import MaskFile, Masks, write_masks
 from curation.media.probe import fitted_size
 from curation.media.span_reader import read_span
 from curation.scores import AnalysisFrame
@@ -55,14 +55,14 @@ class BlurFaces:
         return Faces(self.weights, self.threshold)
 
     @property
-    def decides(self) -> dict[str, object]:
+    def digest_fields(self) -> dict[str, object]:
         """What decides the pictures: the weights by content."""
         parts = (_digest(self.weights), self.threshold, self.room, self.around_s)
         return {"blur_faces": list(parts)}
 
-    def found(self, frames: Frames) -> list[Boxes]:
+    def detect(self, frames: Frames) -> list[Boxes]:
         """The faces of each frame with room around them, as shares of the picture."""
-        return [self._roomy(self.detector.boxes(AnalysisFrame.at(rgb))) for rgb in frames]
+        return [self._roomy(self.detector.detect(AnalysisFrame.from_rgb(rgb))) for rgb in frames]
 
     def _roomy(self, boxes: Boxes) -> Boxes:
         room = np.tile((boxes[:, 2:] - boxes[:, :2]) * self.room, 2) * (-1, -1, 1, 1)
@@ -70,7 +70,7 @@ class BlurFaces:
 
 
 @dataclass(frozen=True)
-class Found:
+class FaceMask:
     """The faces of one clip."""
 
     faces: int
@@ -79,7 +79,7 @@ class Found:
     """Where to blur; None where nothing is."""
 
 
-def look_for_faces(
+def mask_faces(
     blur: BlurFaces,
     path: str,
     span: Span,
@@ -87,27 +87,27 @@ def look_for_faces(
     size: tuple[int, int],
     limits: sandbox.Limits,
     target: str,
-) -> Found:
+) -> FaceMask:
     """Finds the faces of a span displayed at `size`, and writes a mask of them to `target`."""
     width, height = fitted_size(*size, _SEEN)
     frames, times = read_span(path, span, width, height, limits)
-    boxes = blur.found(frames)
+    boxes = blur.detect(frames)
     count = sum(map(len, boxes))
     if not count:
-        return Found(0, None)
+        return FaceMask(0, None)
     largest = max(float((each[:, 2] - each[:, 0]).max(initial=0)) for each in boxes)
     reach = max(1, round(blur.around_s * span.fps))
     masks = _masks(boxes, (width, height), reach)
     for _ in range(_ROUNDS):
-        more = blur.found(_blurred(frames, masks, max(2, round(largest * width / _CELLS))))
+        more = blur.detect(_blurred(frames, masks, max(2, round(largest * width / _CELLS))))
         if not any(map(len, more)):
             break
         masks = np.maximum(masks, _masks(more, (width, height), reach))
-    if span.keeps_times and times is not None:
+    if span.has_container_times and times is not None:
         write_masks(target, masks, [p - times.pts[0] for p in times.pts], times.tick)
     else:
-        write_masks(target, masks, span.ticks, TICK)
-    return Found(count, MaskFile(target, max(4, round(largest * size[0] / _CELLS))))
+        write_masks(target, masks, span.frame_ticks, TICK)
+    return FaceMask(count, MaskFile(target, max(4, round(largest * size[0] / _CELLS))))
 
 
 def _masks(boxes: list[Boxes], size: tuple[int, int], reach: int) -> Masks:

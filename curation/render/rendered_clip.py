@@ -13,23 +13,28 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import pyarrow.compute as pc
 
+from curation import records
+from curation.catalog import Catalog
+from curation.dataset import sources_by_id
+from curation.lineage import RenderOrigin
 from curation.media.clip_reader import ClipReader
 from curation.media.colour import Colour
 from curation.media.cut import Span
 from curation.media.decode import Frames
-from curation.media.frame_times import FrameTimes
-from curation.media.packet_selection import Decoding
+from curation.media.timeline import FrameTimes
+from curation.media.packet_selection import PacketSelection
 from curation.media.probe import check_readable
 from curation.media.sandbox import Limits
 from curation.media.span_reader import read_span
 from curation.records import Clip, Render, Source
-from curation.render.source_file import original
+from curation.render.source_file import open_scanned_source
 from curation.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
-class ClipFile:
+class RenderedClip:
     """A rendered clip."""
 
     clip_id: str
@@ -75,7 +80,7 @@ class ClipFile:
         return numbers[frame] if frame < len(numbers) else numbers[-1] + 1
 
 
-def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> ClipFile:
+def rendered_clip(render: Render, clip: Clip, source: Source, storage: Storage) -> RenderedClip:
     """The file of a clip that was rendered."""
     span = None
     numbers = render.source_frames
@@ -84,7 +89,7 @@ def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> C
         span = Span.of(clip, source)
     elif render.mode == "copy":
         span = _whole(render, Colour.parse(source.colour, source.colour_forced))
-    return ClipFile(
+    return RenderedClip(
         clip_id=clip.clip_id,
         source_id=clip.source_id,
         uri=uri,
@@ -102,6 +107,27 @@ def clip_file(render: Render, clip: Clip, source: Source, storage: Storage) -> C
     )
 
 
+def rendered_clips(
+    catalog: Catalog, table: str, clips: Sequence[Clip]
+) -> list[tuple[Clip, RenderedClip, RenderOrigin]]:
+    """Those of the clips that a table of renders holds, with their files, in the given order."""
+    where = (pc.field("outcome") == "rendered") & pc.field("clip_id").isin(
+        [clip.clip_id for clip in clips]
+    )
+    rows = records.from_table(Render, catalog.read(table, Render, where=where))
+    renders = {render.clip_id: render for render in rows}
+    sources = sources_by_id(catalog)
+    return [
+        (
+            clip,
+            rendered_clip(render, clip, sources[clip.source_id], catalog.storage),
+            RenderOrigin.of(table, render),
+        )
+        for clip in clips
+        if (render := renders.get(clip.clip_id))
+    ]
+
+
 def _whole(render: Render, colour: Colour) -> Span:
     """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
     return Span(
@@ -112,7 +138,7 @@ def _whole(render: Render, colour: Colour) -> Span:
         time_base=Fraction(1),
         start_s=0.0,
         end_s=0.0,
-        decoding=Decoding(0, midway=True),
+        packet_selection=PacketSelection(0, is_excerpt=True),
         colour=colour,
         container="mp4",
         fps=render.fps or 25.0,
@@ -121,19 +147,19 @@ def _whole(render: Render, colour: Colour) -> Span:
 
 
 @contextlib.contextmanager
-def opened(clip: ClipFile) -> Iterator[str]:
+def open_rendered_clip(clip: RenderedClip) -> Iterator[str]:
     """A local path under which the clip's file can be read."""
     if clip.source is not None:
-        with original(clip.source) as path:
+        with open_scanned_source(clip.source) as path:
             yield path
     else:
-        with Storage.at(clip.uri).local() as path:
+        with Storage.at(clip.uri).local_path() as path:
             check_readable(path)
             yield path
 
 
-def frames_of(
-    path: str, clip: ClipFile, width: int, height: int, limits: Limits
+def frame_reader(
+    path: str, clip: RenderedClip, width: int, height: int, limits: Limits
 ) -> tuple[Callable[[Sequence[int]], Frames], FrameTimes | None]:
     """What reads frames by their numbers, and when each frame is shown.
 

@@ -13,7 +13,7 @@ from curation.storage import Storage, file_sha256
 
 
 @contextlib.contextmanager
-def original(source: Source) -> Iterator[str]:
+def open_scanned_source(source: Source) -> Iterator[str]:
     """A local path under which the scanned bytes of a source can be read.
 
     Raises `MediaError` (`changed`) if the file holds other bytes now, and `OutOfReachError` if it
@@ -31,7 +31,7 @@ def original(source: Source) -> Iterator[str]:
 def _at_hand(uri: str) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
-            path = stack.enter_context(Storage.at(uri).local())
+            path = stack.enter_context(Storage.at(uri).local_path())
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
             raise UnavailableError(f"{uri}: {error}") from error

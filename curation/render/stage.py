@@ -18,16 +18,16 @@ import numpy as np
 from curation.errors import InfrastructureError
 from curation.media import sandbox
 from curation.media.allowlist import AUDIO_CODECS
-from curation.media.crop import Crop
+from curation.media.picture_edits import Crop, PictureEdits
 from curation.media.cut import Span
-from curation.media.encode import Changes, Encoding, encode
-from curation.media.remux import COPIED_CODECS, copy
-from curation.media.segments import stretches_of
-from curation.media.span_audio import extract
+from curation.media.encode import Encoding, encode
+from curation.media.remux import COPYABLE_CODECS, copy_packets
+from curation.media.timeline import segments_from_json
+from curation.media.audio import extract_audio
 from curation.records import Clip, Render, Source
-from curation.render.face_blur import BlurFaces, Found, look_for_faces
-from curation.render.source_file import original
-from curation.stage import Done, Failed, Needs, attempt
+from curation.render.face_blur import BlurFaces, FaceMask, mask_faces
+from curation.render.source_file import open_scanned_source
+from curation.stage import Done, Failed, Resources, attempt
 from curation.storage import Storage, file_sha256
 
 
@@ -79,18 +79,18 @@ class RenderClips:
 
     def __post_init__(self) -> None:
         """`ValueError` for a mode that cannot do what else is asked for."""
-        if self.mode == "span" and self.changes:
+        if self.mode == "span" and self.changes_picture:
             raise ValueError("crop and blur_faces need files: set mode to encode")
 
     @property
-    def changes(self) -> bool:
+    def changes_picture(self) -> bool:
         """Whether pictures may differ from the source's in more than size."""
         return self.crop != "keep" or self.blur_faces is not None
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """One core: an encoder thread; room for small frames where faces are looked for."""
-        return Needs(cpus=1.0, memory_mb=800 if self.blur_faces is None else 1500)
+        return Resources(cpus=1.0, memory_mb=800 if self.blur_faces is None else 1500)
 
     @property
     def profile(self) -> str:
@@ -101,7 +101,7 @@ class RenderClips:
         if self.crop != "keep":
             decides["crop"] = self.crop
         if self.blur_faces is not None:
-            decides |= self.blur_faces.decides
+            decides |= self.blur_faces.digest_fields
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
         return f"{self.mode}-{digest[:8]}"
 
@@ -117,7 +117,7 @@ def _render_all(stage: RenderClips, batch: RenderBatch) -> list[Render]:
     if stage.mode == "span":
         return [_reference(clip, batch.source) for clip in batch.clips]
     crops = batch.crops or (None,) * len(batch.clips)
-    with original(batch.source) as path, _sounds(stage, batch, path) as sounds:
+    with open_scanned_source(batch.source) as path, _sounds(stage, batch, path) as sounds:
         items = map(_ClipItem, batch.clips, crops, sounds)
         return [_render(stage, item, batch.source, path) for item in items]
 
@@ -133,8 +133,8 @@ def _sounds(stage: RenderClips, batch: RenderBatch, path: str) -> Iterator[list[
     with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
         targets = [os.path.join(folder, f"{at}.wav") for at in range(len(batch.clips))]
         spans = [Span.of(clip, source) for clip in batch.clips]
-        stretches = stretches_of(source.stretches, source.begin_s)
-        good = extract(path, spans, targets, stretches, stage.limits)
+        segments = segments_from_json(source.segments, source.begin_s)
+        good = extract_audio(path, spans, targets, segments, stage.limits)
         yield [*targets] if good else nothing
 
 
@@ -167,7 +167,7 @@ def _render(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> R
 def _to_file(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> Render:
     clip = item.clip
     relative = f"renders/{stage.profile}/media/{clip.clip_id[:2]}/{clip.clip_id}.mp4"
-    with Storage.at(stage.output).writing(relative) as target:
+    with Storage.at(stage.output).atomic_write(relative) as target:
         made = _write(stage, item, source, path, target)
         return dataclasses.replace(
             made, path=relative, sha256=file_sha256(target), size_bytes=os.path.getsize(target)
@@ -181,17 +181,17 @@ def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, targe
     row = Render(clip.clip_id, clip.source_id, "rendered", width=displayed[0], height=displayed[1])
     plain = item.crop is None and stage.blur_faces is None
     copies = stage.mode == "copy" and plain and _copies(stage.encoding, source)
-    if copies and copy(path, target, span, stage.limits) is None:
+    if copies and copy_packets(path, target, span, stage.limits) is None:
         return dataclasses.replace(
             row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames, audio=False
         )
     shown = displayed if item.crop is None else (item.crop.width, item.crop.height)
     size = stage.encoding.size(*shown)
     with _faces(stage, span, displayed, path) as found:
-        changes = Changes(displayed, item.crop, None if found is None else found.mask)
+        changes = PictureEdits(displayed, item.crop, None if found is None else found.mask)
         encoded = encode(
             path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
-            sound=item.sound, changes=changes,
+            audio_path=item.sound, edits=changes,
         )  # fmt: skip
     numbers = encoded.source_frames
     return dataclasses.replace(
@@ -206,13 +206,13 @@ def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, targe
 @contextlib.contextmanager
 def _faces(
     stage: RenderClips, span: Span, displayed: tuple[int, int], path: str
-) -> Iterator[Found | None]:
+) -> Iterator[FaceMask | None]:
     """The faces of a clip and a mask of them, which is gone afterwards; None if none is wanted."""
     if stage.blur_faces is None:
         yield None
         return
     with tempfile.NamedTemporaryFile(prefix="reelmill-", suffix=".nut") as masks:
-        yield look_for_faces(
+        yield mask_faces(
             stage.blur_faces, path, span, size=displayed, limits=stage.limits, target=masks.name
         )
 
@@ -220,7 +220,7 @@ def _faces(
 def _copies(encoding: Encoding, source: Source) -> bool:
     """Whether packets as they are would show what an encode shows."""
     return (
-        source.codec in COPIED_CODECS
+        source.codec in COPYABLE_CODECS
         and source.pixel_format in ("yuv420p", "yuvj420p")
         and source.rotation == 0
         and not source.flipped

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from curation import records
-from curation.catalog import Catalog, Writer
-from curation.dataset import Dataset, source_rows
-from curation.media.crop import Crop, inside
+from curation.catalog import Writer
+from curation.dataset import sources_by_id
+from curation.errors import ReelmillError
+from curation.media.picture_edits import Crop, crop_bars
 from curation.records import Clip, Render, Source
 from curation.render.stage import RenderBatch, RenderClips
 from curation.scores import table_name
 from curation.scores.borders import Borders, BorderScores
 from curation.stage import Done, Failed
+from curation.step import ClipStep, StepRequest
 
 Bars = tuple[float | None, ...]
 """Shares of the upper, lower, left and right bar."""
@@ -28,13 +27,22 @@ _BATCHES = 16
 """At least so many batches where there are enough clips, so that all workers have some."""
 
 
+class NotMeasuredError(ReelmillError, ValueError):
+    """The settings ask for a score that no scan has measured."""
+
+
+def plan(request: StepRequest) -> RenderStep:
+    """The step over the clips that a selection keeps."""
+    root = request.dataset.catalog.storage.root
+    stage = dataclasses.replace(request.settings.render, output=root)
+    return RenderStep(request.dataset, stage, request.selection_id or "", request.retry)
+
+
 @dataclass(frozen=True)
-class RenderStep:
+class RenderStep(ClipStep):
     """Renders the kept clips of one selection."""
 
-    dataset: Dataset
     stage: RenderClips
-    selection_id: str
     name: str = "render"
 
     @property
@@ -43,36 +51,32 @@ class RenderStep:
         return f"renders/{self.stage.profile}"
 
     @property
-    def catalog(self) -> Catalog:
-        """The output's tables."""
-        return self.dataset.catalog
+    def tables(self) -> dict[str, type]:
+        """The renders alone."""
+        return {self.result: Render}
 
     def todo(self) -> list[RenderBatch]:
         """Kept clips without a render of this profile, in batches of one source."""
-        kept = self.dataset.clips("kept", self.selection_id)
-        done = self.catalog.values(self.result, Render, "clip_id")
-        kept = kept.filter(
-            pc.invert(pc.is_in(kept["clip_id"], pa.array(sorted(done), pa.string())))
-        )
-        kept = kept.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
-        sources = source_rows(self.catalog)
-        clips: list[Clip] = records.records(Clip, kept)
-        most = max(1, min(_LARGEST_BATCH, len(clips) // _BATCHES))
-        crops = self._crops() if clips else {}
+        clips = self.read_clips(self.unfinished_ids())
+        if not clips:
+            return []
+        crops, sources = self._crops(), sources_by_id(self.catalog)
+        size = max(1, min(_LARGEST_BATCH, len(clips) // _BATCHES))
         batches = []
-        for source_id, own in itertools.groupby(clips, lambda clip: clip.source_id):
-            listed = tuple(own)
-            for at in range(0, len(listed), most):
-                batches.append(_batch(sources[source_id], listed[at : at + most], crops))
+        for source_id, group in itertools.groupby(clips, lambda clip: clip.source_id):
+            of_source = tuple(group)
+            for first in range(0, len(of_source), size):
+                batch = of_source[first : first + size]
+                batches.append(_batch(sources[source_id], batch, crops))
         return batches
 
     def _crops(self) -> dict[str, Bars]:
         """The bars of each clip, where the profile crops them."""
         if self.stage.crop == "keep":
             return {}
-        rows = self.dataset.side(table_name(Borders), BorderScores)
+        rows = self.dataset.side_table(table_name(Borders), BorderScores)
         if not rows.num_rows:
-            raise ValueError(
+            raise NotMeasuredError(
                 "render.crop: no bars were measured; add Borders to scan.scores and run "
                 "`reelmill scan` again"
             )
@@ -88,16 +92,11 @@ class RenderStep:
             for clip, crop in zip(item.clips, crops, strict=True)
         ]
 
-    def weight(self, item: RenderBatch) -> int:
-        """Clips in the batch."""
-        return len(item.clips)
-
-    @contextlib.contextmanager
-    def ledger(self) -> Iterator[RenderLedger]:
-        """Takes the table."""
-        with self.catalog.writer(self.name, {self.result: Render}) as writer:
-            self.catalog.storage.drop_partial(self.result)
-            yield RenderLedger(self, writer)
+    def ledger(self, writer: Writer) -> RenderLedger:
+        """Drops failures that are retried, and half-written files."""
+        self.drop_retried(writer)
+        self.catalog.storage.remove_partial_files(self.result)
+        return RenderLedger(self, writer)
 
 
 class RenderLedger:
@@ -110,7 +109,7 @@ class RenderLedger:
     def commit(self, results: Sequence[tuple[RenderBatch, Done | Failed]]) -> Counter[str]:
         """See `Ledger`."""
         renders = [row for batch, outcome in results for row in _rows(batch, outcome)]
-        self._writer.append(self._step.result, records.table(Render, renders))
+        self._writer.append(self._step.result, records.to_table(Render, renders))
         return Counter(render.reason or "rendered" for render in renders)
 
 
@@ -118,7 +117,7 @@ def _batch(source: Source, clips: tuple[Clip, ...], bars: dict[str, Bars]) -> Re
     size = (source.width or 0, source.height or 0)
     crops: tuple[Crop | None, ...] = ()
     if bars:
-        crops = tuple(inside(bars.get(clip.clip_id, (None,) * 4), *size) for clip in clips)
+        crops = tuple(crop_bars(bars.get(clip.clip_id, (None,) * 4), *size) for clip in clips)
     return RenderBatch(source, clips, crops)
 
 

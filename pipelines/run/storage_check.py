@@ -26,19 +26,19 @@ class StorageMark:
     """What a root's file holds."""
 
     root: str
-    word: str
+    token: str
 
     @classmethod
-    def of(cls, root: str) -> StorageMark:
+    def create(cls, root: str) -> StorageMark:
         """The mark of a root, made if there is none yet; raises `EnvironmentFaultError`."""
         storage = Storage.at(root)
         if storage.size(_NAME) is None:
-            with storage.writing(_NAME) as path:
+            with storage.atomic_write(_NAME) as path:
                 Path(path).write_text(secrets.token_hex(16), encoding="ascii")
         return cls(storage.root, _word(storage))
 
     @classmethod
-    def handed(cls) -> StorageMark | None:
+    def from_environment(cls) -> StorageMark | None:
         """The mark that this process was started with, if any."""
         said = os.environ.get(VARIABLE)
         return cls.parse(said) if said else None
@@ -51,13 +51,13 @@ class StorageMark:
 
     def __str__(self) -> str:
         """As the variable holds it."""
-        return f"{self.word} {self.root}"
+        return f"{self.token} {self.root}"
 
     def check(self) -> None:
         """Raises `EnvironmentFaultError` where this machine does not see the root."""
         storage = Storage.at(self.root)
         try:
-            is_same = storage.size(_NAME) is not None and _word(storage) == self.word
+            is_same = storage.size(_NAME) is not None and _word(storage) == self.token
         except InfrastructureError as error:
             raise InfrastructureError(f"{_unseen(self.root)}: {error}") from error
         if not is_same:
@@ -65,7 +65,7 @@ class StorageMark:
 
 
 def _word(storage: Storage) -> str:
-    with storage.local(_NAME) as path:
+    with storage.local_path(_NAME) as path:
         return Path(path).read_text(encoding="ascii")
 
 

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import pyarrow.compute as pc
-
 from curation import records
-from curation.catalog import Catalog, NewFile, Writer
-from curation.dataset import Dataset, source_rows
-from curation.lineage import MadeFrom, check_rendered, marker
-from curation.records import Clip, Render, TokenizedClip
-from curation.render.rendered_clip import ClipFile, clip_file
+from curation.catalog import NewFile, Writer
+from curation.lineage import RenderOrigin, check_rendered, marker_table
+from curation.records import TokenizedClip
+from curation.render.rendered_clip import RenderedClip, rendered_clips
 from curation.stage import Done, Failed
+from curation.step import ClipStep, StepRequest
 from tokenizer.tokenize.shards import Shard, TokenWindow
-from tokenizer.tokenize.stage import ClipBatch, Tokenize, failed
+from tokenizer.tokenize.stage import ClipBatch, Tokenize, failed_row
 
 _LARGEST_BATCH = 32
 _BATCHES = 8
 
 
+def plan(request: StepRequest) -> TokenizeStep:
+    """The step over the renders of the clips that a selection keeps."""
+    renders = f"renders/{request.settings.render.profile}"
+    return TokenizeStep(
+        request.dataset, request.settings.tokenize, request.selection_id or "", request.retry,
+        renders=renders,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
-class TokenizeStep:
+class TokenizeStep(ClipStep):
     """Tokenizes the rendered clips of one selection."""
 
-    dataset: Dataset
     stage: Tokenize
-    selection_id: str
-    renders: str
+    renders: str = ""
     """The table of renders to read, such as `renders/encode-1a2b3c4d`."""
     name: str = "tokenize"
 
@@ -43,38 +47,29 @@ class TokenizeStep:
     @cached_property
     def result(self) -> str:
         """The table that says which clips are done."""
-        return marker(self.tokens)
+        return marker_table(self.tokens)
 
     @property
-    def catalog(self) -> Catalog:
-        """The output's tables."""
-        return self.dataset.catalog
+    def tables(self) -> dict[str, type]:
+        """The outcomes last: they are the commit markers of the windows."""
+        return {self.tokens: TokenWindow, self.result: TokenizedClip}
 
     def check(self) -> None:
         """Raises `LineageError` where there are clips, but no such renders of them."""
-        check_rendered(self.catalog, self.renders, self.dataset.kept(self.selection_id))
+        check_rendered(self.catalog, self.renders, self.dataset.kept_clip_ids(self.selection_id))
 
     def todo(self) -> list[ClipBatch]:
         """Batches of rendered, kept clips without tokens, by source and time."""
-        rendered = pc.field("outcome") == "rendered"
-        renders = records.records(Render, self.catalog.read(self.renders, Render, where=rendered))
-        kept = self.dataset.clips("kept", self.selection_id)
-        clips = {clip.clip_id: clip for clip in records.records(Clip, kept)}
-        done = self.catalog.values(self.result, TokenizedClip, "clip_id")
-        sources, storage = source_rows(self.catalog), self.catalog.storage
+        clips = self.read_clips(self.unfinished_ids())
+        if not clips:
+            return []
         files = [
-            (
-                clip_file(render, clips[render.clip_id], sources[render.source_id], storage),
-                MadeFrom.of(self.renders, render),
-            )
-            for render in renders
-            if render.clip_id in clips and render.clip_id not in done
+            (file, origin) for _, file, origin in rendered_clips(self.catalog, self.renders, clips)
         ]
-        files.sort(key=lambda pair: (pair[0].source_id, pair[0].start_frame))
         size = max(1, min(_LARGEST_BATCH, -(-len(files) // _BATCHES)))
-        return [self._batch(files[at : at + size]) for at in range(0, len(files), size)]
+        return [self._batch(files[first : first + size]) for first in range(0, len(files), size)]
 
-    def _batch(self, files: Sequence[tuple[ClipFile, MadeFrom]]) -> ClipBatch:
+    def _batch(self, files: Sequence[tuple[RenderedClip, RenderOrigin]]) -> ClipBatch:
         clips, origins = zip(*files, strict=True)
         key = f"{clips[0].clip_id}+{len(clips)}"
         return ClipBatch(key, clips, self.catalog.storage, self.tokens, origins)
@@ -83,20 +78,14 @@ class TokenizeStep:
         """A batch of its own for each clip."""
         return [self._batch([pair]) for pair in zip(item.clips, item.origins, strict=True)]
 
-    def weight(self, item: ClipBatch) -> int:
-        """Clips in the batch."""
-        return len(item.clips)
-
-    @contextlib.contextmanager
-    def ledger(self) -> Iterator[TokenLedger]:
-        """Takes the tables; `tokenized/…` is written last and announces the windows."""
-        tables = {self.tokens: TokenWindow, self.result: TokenizedClip}
-        with self.catalog.writer(self.name, tables) as writer:
-            announced = self.catalog.values(self.result, TokenizedClip, "clip_id")
-            found = self.catalog.values(self.tokens, TokenWindow, "clip_id")
-            self.catalog.storage.drop_partial(self.tokens)
-            writer.drop(self.tokens, "clip_id", found - announced)
-            yield TokenLedger(self, writer)
+    def ledger(self, writer: Writer) -> TokenLedger:
+        """Drops failures that are retried, and windows without a commit marker."""
+        self.drop_retried(writer)
+        committed = self.catalog.values(self.result, TokenizedClip, "clip_id")
+        clip_ids = self.catalog.values(self.tokens, TokenWindow, "clip_id")
+        self.catalog.storage.remove_partial_files(self.tokens)
+        writer.drop(self.tokens, "clip_id", clip_ids - committed)
+        return TokenLedger(self, writer)
 
 
 class TokenLedger:
@@ -113,14 +102,14 @@ class TokenLedger:
         for batch, outcome in results:
             if isinstance(outcome, Failed):
                 pairs = zip(batch.clips, batch.origins, strict=True)
-                clips += [failed(clip, outcome, origin) for clip, origin in pairs]
+                clips += [failed_row(clip, outcome, origin) for clip, origin in pairs]
                 continue
             clips += outcome.value.clips
             if outcome.value.shard is not None:
                 shards.append(_new_file(outcome.value.shard))
         if shards:
             self._writer.add_files(self._step.tokens, shards)
-        self._writer.append(self._step.result, records.table(TokenizedClip, clips))
+        self._writer.append(self._step.result, records.to_table(TokenizedClip, clips))
         return Counter(clip.reason or "tokenized" for clip in clips)
 
 

@@ -1,0 +1,171 @@
+"""The pipeline, declared once: its steps in their order, and what everything else knows of them.
+
+Command line, configuration, runner, service, report, `verify` and the generated docs read `STEPS`.
+A further step takes an entry here, a module with its stage and its `plan`, a record if its outcome
+needs columns of its own, and its section of `configs/default.yaml` if it has settings.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curation.records import CaptionedClip, Render, Source, TokenizedClip, Verdict
+
+if TYPE_CHECKING:
+    from curation.step import Step, StepRequest
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step of the pipeline."""
+
+    name: str
+    """Its command, and what `runs` calls it."""
+    help: str
+    """What it does; the first sentence stands for itself."""
+    examples: str
+    """Command lines."""
+    unit: str
+    """What it counts: `sources` or `clips`."""
+    section: str
+    """The section of the configuration that decides its rows."""
+    reads: tuple[str, ...]
+    """Further sections that it reads."""
+    record: type
+    """Of its outcomes: one row for each source or clip, with `outcome` and `reason`."""
+    outcomes: str
+    """Its table of outcomes, or the folder of those tables where other settings fill another."""
+    success: str
+    """What a good outcome is called."""
+    plan: str
+    """`module:function` from a `StepRequest` to a `Step`, imported when the step runs."""
+    content: str | None = None
+    """The folder of the tables with its rows, where the outcomes only mark these as committed."""
+    settings: str | None = None
+    """`module:Class`: a dataclass whose fields are the section's keys, where the configuration has
+    no reader of its own for it."""
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of its help."""
+        return self.help.partition("\n\n")[0].replace("\n", " ")
+
+    @property
+    def is_of_clips(self) -> bool:
+        """Whether it gives kept clips an outcome: all but `scan` and `select`."""
+        return self.record is not Verdict and self.unit == "clips"
+
+    @property
+    def kind(self) -> str:
+        """What its tables hold: `renders`, `captions`, `tokens`."""
+        return self.content or self.outcomes
+
+    def load_plan(self) -> Callable[[StepRequest], Step]:
+        """The function that makes the step."""
+        return load_object(self.plan)  # type: ignore[no-any-return]
+
+
+def load_object(name: str) -> Any:
+    """What `module:attribute` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+_CAPTION_HELP = """\
+Describe the clips that the newest selection keeps, in a table of captions of their own.
+
+The captioner is `caption.captioner`: FactsCaption puts what was measured into words; VlmCaption
+runs a vision-language model of transformers; ApiCaption asks a server such as vLLM or Ollama. Run
+it again to resume, and with another captioner to fill another table: docs/captions.md.
+"""
+_CAPTION_EXAMPLES = """\
+reelmill caption out
+
+reelmill caption out -s captioner=VlmCaption -s VlmCaption.model=models/smolvlm
+
+reelmill caption out -s captioner=ApiCaption -s url=http://gpu:8000/v1 -s ApiCaption.model=qwen3-vl
+
+reelmill caption out -c captions.yaml --retry no_caption
+"""
+
+STEPS: dict[str, StepInfo] = {
+    step.name: step
+    for step in (
+        StepInfo(
+            name="scan",
+            help="Watch each source once: shots, scores, thumbnails, embeddings.",
+            examples="reelmill scan videos.csv --out s3://bucket/curated",
+            unit="sources",
+            section="scan",
+            reads=("sandbox",),
+            record=Source,
+            outcomes="sources",
+            success="scanned",
+            plan="curation.scan.step:plan",
+        ),
+        StepInfo(
+            name="select",
+            help="Apply a policy to the stored scores; takes seconds and touches no video.",
+            examples="reelmill select out --set motion.min=0.3",
+            unit="clips",
+            section="policy",
+            reads=(),
+            record=Verdict,
+            outcomes="selection",
+            success="kept",
+            plan="",
+        ),
+        StepInfo(
+            name="render",
+            help="Write the clips that the newest selection keeps.",
+            examples="reelmill render out --set render.mode=copy",
+            unit="clips",
+            section="render",
+            reads=("sandbox",),
+            record=Render,
+            outcomes="renders",
+            success="rendered",
+            plan="curation.render.step:plan",
+        ),
+        StepInfo(
+            name="caption",
+            help=_CAPTION_HELP,
+            examples=_CAPTION_EXAMPLES,
+            unit="clips",
+            section="caption",
+            reads=("render", "sandbox"),
+            record=CaptionedClip,
+            outcomes="captioned",
+            success="captioned",
+            plan="curation.caption.step:plan",
+            content="captions",
+        ),
+        StepInfo(
+            name="tokenize",
+            help="Turn rendered clips into token shards.",
+            examples="reelmill tokenize out --set tokenizer=pca-4x8x8",
+            unit="clips",
+            section="tokenize",
+            reads=("render", "sandbox"),
+            record=TokenizedClip,
+            outcomes="tokenized",
+            success="tokenized",
+            plan="tokenizer.tokenize.step:plan",
+            content="tokens",
+        ),
+    )
+}
+"""Every step by name, in the order of `reelmill curate`."""
+
+
+def clip_steps() -> list[StepInfo]:
+    """The steps that give kept clips an outcome, in order."""
+    return [step for step in STEPS.values() if step.is_of_clips]
+
+
+def step_of_kind(kind: str) -> StepInfo:
+    """The step that fills tables such as `renders`, `captions` or `tokens`."""
+    return next(step for step in STEPS.values() if step.kind == kind)

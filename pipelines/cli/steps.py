@@ -1,0 +1,223 @@
+"""The commands that run steps: `curate`, `scan`, `select`, `render`, `caption`, `tokenize`."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated
+
+import pyarrow.compute as pc
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from curation.caption.step import CaptionStep
+from curation.lineage import LineageError
+from curation.listing import ListingError, list_videos
+from curation.reasons import INPUT_REASONS
+from curation.steps import STEPS, StepInfo, clip_steps
+from pipelines import config
+from pipelines.cli import terminal
+from pipelines.cli.exit import FAILED_INPUTS
+from pipelines.cli.settings import print_changes
+from pipelines.run import progress
+from pipelines.run.pipeline import Pipeline, open_pipeline
+from pipelines.run.step_runner import Progress
+
+Videos = Annotated[
+    list[str],
+    typer.Argument(help="Folders, video files, lists (.txt, .csv, .parquet) or s3:// addresses."),
+]
+Out = Annotated[str, typer.Argument(help="The output folder or s3:// address.")]
+OutOption = Annotated[str, typer.Option("--out", "-o", help="The output folder or s3:// address.")]
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", help="A YAML file laid over the default profile.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Change one value, as KEY=VALUE. May be given again."),
+]
+SelectionOption = Annotated[
+    str | None,
+    typer.Option("--selection", help="A selection or exported subset; else the newest selection."),
+]
+Retry = Annotated[
+    list[str] | None,
+    typer.Option("--retry", help="Retry what failed for this reason. May be given again."),
+]
+GiveUp = Annotated[
+    bool,
+    typer.Option("--give-up", help="Record unavailable sources as `missing`, and go on."),
+]
+_YES = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands: `curate`, then one for each step."""
+    app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")(curate)
+    for step in STEPS.values():
+        command: Callable[..., None] = _clip_command(step)
+        command = {"scan": scan, "select": select}.get(step.name, command)
+        heading = "Examples:\n\n" if "\n" in step.examples else "Example: "
+        app.command(
+            step.name, help=step.help, short_help=step.summary, epilog=heading + step.examples
+        )(command)
+
+
+def curate(
+    videos: Videos,
+    out: OutOption,
+    *,
+    config: Config = None,
+    set_: Set = None,
+    retry: Retry = None,
+    give_up: GiveUp = False,
+) -> None:
+    """Scan, select, render, caption and tokenize: the main job.
+
+    Run it again to resume or to add videos.
+    """
+
+    def work(pipeline: Pipeline) -> None:
+        _scan(pipeline, videos, retry)
+        _select(pipeline)
+        for step in clip_steps():
+            _run_clip_step(pipeline, step, retry)
+        _print_closing(pipeline, out)
+
+    run_pipeline("curate", out, config, set_, work, give_up=give_up)
+
+
+def scan(
+    videos: Videos,
+    out: OutOption,
+    *,
+    config: Config = None,
+    set_: Set = None,
+    retry: Retry = None,
+    give_up: GiveUp = False,
+) -> None:
+    """See `STEPS`."""
+
+    def work(pipeline: Pipeline) -> None:
+        _scan(pipeline, videos, retry)
+
+    run_pipeline("scan", out, config, set_, work, give_up=give_up)
+
+
+def select(out: Out, config: Config = None, set_: Set = None) -> None:
+    """See `STEPS`."""
+    terminal.open_output(out)
+    run_pipeline("select", out, config, set_, _select)
+
+
+def _clip_command(step: StepInfo) -> Callable[..., None]:
+    def command(
+        out: Out, config: Config = None, set_: Set = None, selection: SelectionOption = None,
+        *, retry: Retry = None, give_up: GiveUp = False,
+    ) -> None:  # fmt: skip
+        def work(pipeline: Pipeline) -> None:
+            _run_clip_step(pipeline, step, retry)
+
+        terminal.open_output(out)
+        run_pipeline(step.name, out, config, set_, work, selection, give_up=give_up)
+
+    return command
+
+
+def run_pipeline(  # noqa: PLR0917  what a command is given
+    command: str,
+    out: str,
+    profile_name: str | None,
+    changes: list[str] | None,
+    work: Callable[[Pipeline], None],
+    selection: str | None = None,
+    *,
+    give_up: bool = False,
+) -> None:
+    """Runs the work on a pipeline and ends with the exit code that says how it went."""
+    profile = config.load(profile_name, changes or (), command=command)
+    with open_pipeline(out, profile, selection, give_up=give_up) as pipeline:
+        work(pipeline)
+        pipeline.check_available()
+        if pipeline.failed():
+            raise typer.Exit(FAILED_INPUTS)
+
+
+def _scan(pipeline: Pipeline, videos: list[str], retry: list[str] | None) -> None:
+    inputs = list_videos(videos, exclude=pipeline.dataset.catalog.storage.root)
+    passed_over = terminal.format_skipped(sum(inputs.skipped.values(), Counter()))
+    if not inputs.entries:
+        message = f"no videos found in {', '.join(videos)}"
+        raise ListingError(f"{message}; passed over: {passed_over}" if passed_over else message)
+    if passed_over:
+        terminal.console.print(f"[yellow]passed over[/]: {escape(passed_over)}")
+    _check_reasons(retry)
+    print_changes(pipeline, "scan")
+    with terminal.progress("scan", STEPS["scan"].unit) as on_progress:
+        done = pipeline.scan(inputs, on_progress, frozenset(retry or ()))
+    _print_result("scan", done)
+    unusual = pipeline.dataset.remarked_sources() if done is not None else 0
+    if unusual:
+        message = f"{unusual} sources are unusual; the report says how"
+        terminal.console.print(f"[yellow]remarks[/]: {message}")
+
+
+def _check_reasons(retry: list[str] | None) -> None:
+    for reason in set(retry or ()) - INPUT_REASONS.keys():
+        raise typer.BadParameter(f"{reason}: the reasons are {', '.join(INPUT_REASONS)}")
+
+
+def _select(pipeline: Pipeline) -> None:
+    print_changes(pipeline, "select")
+    selection = pipeline.select()
+    progress.record_finished("select", STEPS["select"].unit, selection.funnel)
+    terminal.console.print(terminal.funnel_table(selection.funnel, selection.previous_funnel))
+
+
+def _run_clip_step(pipeline: Pipeline, step: StepInfo, retry: list[str] | None) -> None:
+    _check_reasons(retry)
+    print_changes(pipeline, step.name)
+    with terminal.progress(step.name, step.unit) as on_progress:
+        done = pipeline.run(step.name, on_progress, frozenset(retry or ()))
+    _print_result(step.name, done)
+    if isinstance(last := pipeline.steps[-1], CaptionStep):
+        _print_captions(last)
+
+
+def _print_result(step: str, done: Progress | None) -> None:
+    if done is not None and terminal.console.is_terminal:
+        return  # the progress line says it
+    result = "nothing to do" if done is None else terminal.format_counts(done.counts)
+    terminal.console.print(f"[bold]{step}[/]: {result}")
+
+
+def _print_captions(step: CaptionStep) -> None:
+    """Where the captions are, and how often each question's answer is yes."""
+    terminal.console.print(f"captions: {escape(step.captions)}")
+    thresholds = {name: step.stage.thresholds.get(name, _YES) for name in step.stage.questions}
+    if not thresholds:
+        return
+    try:
+        answers = step.dataset.answers(step.captions, thresholds)
+    except LineageError:
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("question", "from", "yes", "no"):
+        table.add_column(title, justify="left" if title == "question" else "right")
+    for name, threshold in thresholds.items():
+        if name in answers.column_names:
+            yes = pc.sum(answers[name]).as_py() or 0
+            no = len(answers) - answers[name].null_count - yes
+            table.add_row(escape(name), f"{threshold:g}", f"{yes:,}", f"{no:,}")
+    terminal.console.print(table)
+
+
+def _print_closing(pipeline: Pipeline, out: str) -> None:
+    if failed := pipeline.failed():
+        total = f"{failed.total()} inputs failed"
+        terminal.console.print(f"[yellow]{total}[/]: {terminal.format_counts(failed)}")
+    place = escape(shlex.quote(out))
+    terminal.console.print(f"look:   reelmill report {place}")
+    terminal.console.print(f"check:  reelmill verify {place}")
