@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.dataset import Dataset
-from curation.media.allowlist import ffmpeg
+from curation.media.ffmpeg_command import ffmpeg_path
 
 _EVERY_S = 2.0
 """Seconds between samples of memory; each walks all page tables, which slows what is measured."""
@@ -88,7 +88,7 @@ def decode(paths: list[str]) -> dict[str, float]:
     """One bare decode of every source that could be scanned, one after the other."""
     wall = cpu = peak = 0.0
     for path in paths:
-        command = [ffmpeg(), "-nostdin", "-v", "quiet", "-threads", "1", "-i", f"file:{path}",
+        command = [ffmpeg_path(), "-nostdin", "-v", "quiet", "-threads", "1", "-i", f"file:{path}",
                    "-map", "0:V:0", "-f", "null", "-"]  # fmt: skip
         one_wall, one_cpu, one_peak, _ = timed(command)
         wall, cpu, peak = wall + one_wall, cpu + one_cpu, max(peak, one_peak)

@@ -19,9 +19,9 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.media.allowlist import ffmpeg
+from curation.media.ffmpeg_command import ffmpeg_path
 from curation.sample.encode import Coding, encode
-from curation.sample.film import Camera, Scene, stage
+from curation.sample.film import Camera, Scene, compose
 from curation.sample.scenes import SCENES, Canvas, disc, ground
 
 SIZE = (320, 180)
@@ -125,7 +125,7 @@ def _table(table: int, actors: int) -> Scene:
     for colours in rng.permutation(("#149 #6ae #fff", "#911 #e53 #fd7", "#053 #7c5 #ffc"))[:2]:
         at, speed = rng.uniform(-0.6, 0.6, 2), rng.uniform(-0.3, 0.3, 2)
         parts.append(disc(on, str(colours), rng.uniform(0.2, 0.4), tuple(at), tuple(speed)))
-    return stage(SIZE, Camera(), parts)
+    return compose(SIZE, Camera(), parts)
 
 
 def _card(words: str, dark: bool) -> Scene:
@@ -221,7 +221,7 @@ def _coding(crf: int) -> list[str]:
 
 
 def _run(arguments: list[str]) -> None:
-    command = [ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
+    command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"ffmpeg: {done.stderr[-800:]}")

@@ -31,7 +31,7 @@ from curation import records  # noqa: E402
 from curation.embed.base import table_name  # noqa: E402
 from curation.embed.clip_embedder import OpenClip  # noqa: E402
 from curation.records import Caption  # noqa: E402
-from curation.sample.captioned import FIELDS, Chance, Thing, film, spoken  # noqa: E402
+from curation.sample.captioned import FIELDS, Variation, Subject, clip_frames, describe  # noqa: E402
 from curation.sample.encode import encode  # noqa: E402
 from curation.search import Search  # noqa: E402
 from ndcg import by_each, say  # noqa: E402
@@ -58,9 +58,9 @@ def drawn(rng, clips):
 
 def render(folder, things, rng):
     for name, thing in things.items():
-        chance = Chance.drawn(rng)
+        chance = Variation.random(rng)
         if not (folder / name).exists():
-            pictures = film(thing, chance, FPS * SECONDS, FPS)
+            pictures = clip_frames(thing, chance, FPS * SECONDS, FPS)
             encode(folder / name, map(Image.fromarray, pictures), fps=FPS)
 
 
@@ -78,8 +78,8 @@ def caption(search, of, rng):
     rows = []
     for clip, source in of.items():
         named = [field for field in FIELDS if rng.random() < 0.6]
-        rows.append(Caption(clip, source[0], spoken(source[1], named)))
-    search.dataset.catalog.append("captions/people", Caption, records.table(Caption, rows))
+        rows.append(Caption(clip, source[0], describe(source[1], named)))
+    search.dataset.catalog.append("captions/people", Caption, records.to_table(Caption, rows))
 
 
 def recall(search, of, table):
@@ -100,10 +100,10 @@ def questions(of, rng, count=100):
     """Descriptions by three fields of some clip, and the gain of each clip."""
     clips = list(of)
     for _ in range(count):
-        thing: Thing = of[clips[rng.integers(len(clips))]][1]
+        thing: Subject = of[clips[rng.integers(len(clips))]][1]
         fields = sorted(rng.choice(FIELDS, 3, replace=False), key=FIELDS.index)
         gains = {clip: 2 ** grade(thing, other, fields) - 1 for clip, (_, other, _) in of.items()}
-        yield spoken(thing, fields), gains
+        yield describe(thing, fields), gains
 
 
 def main():

@@ -37,17 +37,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from curation.dataset import Dataset
 from curation.media.sandbox import Limits
-from curation.sample import numbered
-from tokenizer.evaluate.clip_sampling import evenly, rendered_clips
+from curation.sample import write_numbered_video
+from tokenizer.evaluate.clip_sampling import sample_evenly, rendered_clips
 from tokenizer.models.causal.tokenizer import CausalTokenizer
-from tokenizer.models.external import PublishedTokenizer
-from tokenizer.models.inference import Placement
+from tokenizer.models.external import ExternalTokenizer
+from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Tokenizer, Video
 from tokenizer.models.load import load, shipped
-from tokenizer.tokenize.clip_windows import ClipFile, Piece, pieces
+from tokenizer.tokenize.clip_windows import RenderedClip, ClipWindow, read_windows
 from tokenizer.tokenize.encode import WindowEncoder
-from tokenizer.tokenize.prefetch import Source, ahead
-from tokenizer.tokenize.windows import fitted, split
+from tokenizer.tokenize.prefetch import ItemSource, prefetch
+from tokenizer.tokenize.windows import fit_size, split_windows
 
 SECONDS = 3.0
 """At least so long is each thing measured, after one turn to warm up."""
@@ -56,23 +56,23 @@ MADE, FRAMES, SIZE = 4, 98, (640, 360)
 """Files that are made and used again: of two whole windows, so that all windows have one shape."""
 
 
-def clips_of(place: str | None, folder: str, count: int) -> list[ClipFile]:
+def clips_of(place: str | None, folder: str, count: int) -> list[RenderedClip]:
     if place is not None:
-        return evenly(rendered_clips(Dataset(place)), count)
+        return sample_evenly(rendered_clips(Dataset(place)), count)
     paths = [f"{folder}/{number}.mp4" for number in range(MADE)]
     for number, path in enumerate(paths):
-        numbered(Path(path), FRAMES, size=SIZE, first=number * FRAMES)
+        write_numbered_video(Path(path), FRAMES, size=SIZE, first=number * FRAMES)
     made = [(str(n), paths[n % MADE]) for n in range(count)]
-    return [ClipFile(name, name, path, FRAMES, *SIZE, 24.0, 0, 0.0) for name, path in made]
+    return [RenderedClip(name, name, path, FRAMES, *SIZE, 24.0, 0, 0.0) for name, path in made]
 
 
 def sources_of(
-    clips: Sequence[ClipFile], tokenizer: Tokenizer, short_side: int, max_frames: int
-) -> list[Source[Piece]]:
-    def source(clip: ClipFile) -> Source[Piece]:
-        windows = split(clip.frames, tokenizer.rate.time, max_frames)
-        picture = fitted(clip.width, clip.height, short_side, tokenizer.rate)
-        return lambda: pieces(clip, windows, picture, Limits())
+    clips: Sequence[RenderedClip], tokenizer: Tokenizer, short_side: int, max_frames: int
+) -> list[ItemSource[ClipWindow]]:
+    def source(clip: RenderedClip) -> ItemSource[ClipWindow]:
+        windows = split_windows(clip.frames, tokenizer.rate.time, max_frames)
+        picture = fit_size(clip.width, clip.height, short_side, tokenizer.rate)
+        return lambda: read_windows(clip, windows, picture, Limits())
 
     return [source(clip) for clip in clips]
 
@@ -110,7 +110,7 @@ def naive(tokenizer: Tokenizer, device: str) -> Slow | None:
     if isinstance(tokenizer, CausalTokenizer):
         encoder = tokenizer.codec.network.encoder.to(memory_format=torch.contiguous_format)
         encode: Callable[[Tensor], Tensor] = lambda x: encoder(x.movedim(1, -1), True, None)  # noqa: E731
-    elif isinstance(tokenizer, PublishedTokenizer):
+    elif isinstance(tokenizer, ExternalTokenizer):
         encode = tokenizer.encode_pixels
     else:
         return None
@@ -143,7 +143,7 @@ def in_memory(
     asked: argparse.Namespace, tokenizer: Tokenizer, slow: Slow | None, windows: list[Video]
 ) -> dict[str, Any]:
     """Encoding and decoding of windows of one shape, beside a matrix product and `slow`."""
-    plain = load(asked.tokenizer, Placement(asked.device, asked.precision, asked.batch))
+    plain = load(asked.tokenizer, DeviceConfig(asked.device, asked.precision, asked.batch))
     works = coding(tokenizer, windows)
     turns: dict[str, Callable[[], object]] = {
         name: lambda work=work: work(tokenizer, len(windows)) for name, work in works.items()
@@ -172,13 +172,13 @@ def in_memory(
 
 
 def as_a_stage(
-    tokenizer: Tokenizer, sources: list[Source[Piece]], batch: int, readers: int
+    tokenizer: Tokenizer, sources: list[ItemSource[ClipWindow]], batch: int, readers: int
 ) -> tuple[float, float]:
     """Seconds from files to rows of tokens, and those spent waiting for video."""
     encoder = WindowEncoder(tokenizer, batch, quality="none")
     start = last = time.perf_counter()
     waited = 0.0
-    with contextlib.closing(ahead(sources, readers)) as read:
+    with contextlib.closing(prefetch(sources, readers)) as read:
         for found in read:
             for piece in found:
                 waited += time.perf_counter() - last
@@ -190,7 +190,7 @@ def as_a_stage(
     return time.perf_counter() - start, waited
 
 
-def one_by_one(sources: list[Source[Piece]], work: Callable[[Video], object]) -> float:
+def one_by_one(sources: list[ItemSource[ClipWindow]], work: Callable[[Video], object]) -> float:
     """Seconds from files through the work, window by window."""
     start = time.perf_counter()
     for source in sources:
@@ -200,7 +200,7 @@ def one_by_one(sources: list[Source[Piece]], work: Callable[[Video], object]) ->
 
 
 def from_files(
-    asked: argparse.Namespace, tokenizer: Tokenizer, slow: Slow | None, sources: list[Source[Piece]]
+    asked: argparse.Namespace, tokenizer: Tokenizer, slow: Slow | None, sources: list[ItemSource[ClipWindow]]
 ) -> dict[str, Any]:
     """From video files to tokens, as the stage works and naively."""
     frames = 0
@@ -223,11 +223,11 @@ def from_files(
     return found
 
 
-def measure(asked: argparse.Namespace, clips: list[ClipFile]) -> dict[str, Any]:
-    placement = Placement(asked.device, asked.precision, asked.batch, asked.compile)
+def measure(asked: argparse.Namespace, clips: list[RenderedClip]) -> dict[str, Any]:
+    placement = DeviceConfig(asked.device, asked.precision, asked.batch, asked.compile)
     placement.check()
     tokenizer = load(asked.tokenizer, placement)
-    slow = naive(load(asked.tokenizer, Placement(asked.device)), asked.device)
+    slow = naive(load(asked.tokenizer, DeviceConfig(asked.device)), asked.device)
     sources = sources_of(clips, tokenizer, asked.short_side, asked.max_frames)
     windows = windows_of_one_shape(sources, 4 * asked.batch)
     on_cuda = asked.device.startswith("cuda")
@@ -244,7 +244,7 @@ def measure(asked: argparse.Namespace, clips: list[ClipFile]) -> dict[str, Any]:
     }
 
 
-def windows_of_one_shape(sources: list[Source[Piece]], count: int) -> list[Video]:
+def windows_of_one_shape(sources: list[ItemSource[ClipWindow]], count: int) -> list[Video]:
     """The first whole window's like, repeated if there are too few."""
     windows: list[Video] = []
     for source in sources:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from curation.sample.encode import Coding, encode
-from curation.sample.sound import chords, noise, spoken, tone, write
+from curation.sample.sound import chords, noise, speech, tone, write_wav
 
 FPS, FRAMES = 20, 50
 SIZES = ((480, 270), (480, 270), (360, 360), (270, 480))
@@ -303,7 +303,7 @@ def sound(word: str, rng: np.random.Generator, path: Path) -> Path:
     made = noise(length, level_db=float(rng.uniform(-90, -70)), seed=seed)
     if word == "speech":
         voice = str(rng.choice(["en", "en-us+f3", "de", "fr+m3", "es", "it", "pl+f2"]))
-        words = spoken(str(rng.choice(SENTENCES)), voice=voice)[: len(made)]
+        words = speech(str(rng.choice(SENTENCES)), voice=voice)[: len(made)]
         made[: len(words)] += words * 10 ** (rng.uniform(-20, 0) / 20)
         made += noise(length, level_db=float(rng.uniform(-70, -40)), seed=seed + 1)
     elif word == "none":
@@ -311,7 +311,7 @@ def sound(word: str, rng: np.random.Generator, path: Path) -> Path:
         kinds = (noise(length, level_db=loud, seed=seed), chords(length, root=rng.uniform(90, 500)),
                  tone(length, hertz=rng.uniform(80, 4000), peak_db=loud))  # fmt: skip
         made += kinds[int(rng.integers(3))]
-    return write(path, made, channels=int(rng.integers(1, 3)))
+    return write_wav(path, made, channels=int(rng.integers(1, 3)))
 
 
 SENTENCES = (

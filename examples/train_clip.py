@@ -29,9 +29,9 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
 from torch import Tensor
 
-from curation.embed.clip_embedder import pooled
-from curation.embed.open_clip import Model, find, library
-from curation.sample.captioned import FIELDS, Chance, Thing, film, spoken, things
+from curation.embed.clip_embedder import mean_pool
+from curation.embed.open_clip import ClipModel, find_checkpoint, import_open_clip
+from curation.sample.captioned import FIELDS, Variation, Subject, clip_frames, describe, all_subjects
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {
@@ -53,9 +53,9 @@ FRAMES = 4
 GALLERY, GALLERIES = 100, 6
 
 
-def split(seed: int = 0) -> tuple[list[Thing], list[Thing]]:
+def split(seed: int = 0) -> tuple[list[Subject], list[Subject]]:
     """What is trained on, and what is held out: every thing of six pairs of colour and shape."""
-    every = things()
+    every = all_subjects()
     rng = np.random.default_rng(seed)
     colours = sorted({thing.colour for thing in every})
     shapes = [str(shape) for shape in rng.permutation(sorted({thing.shape for thing in every}))]
@@ -68,17 +68,17 @@ def split(seed: int = 0) -> tuple[list[Thing], list[Thing]]:
 class Renders:
     """Clips to train on."""
 
-    things: list[Thing]
+    things: list[Subject]
     frames: Tensor
     """float16 [clips, frames, 3, side, side], prepared as the model takes them."""
 
 
-def rendered(things: list[Thing], model: Model, rng: np.random.Generator) -> Renders:
+def rendered(things: list[Subject], model: ClipModel, rng: np.random.Generator) -> Renders:
     """One clip of each thing."""
     clips = []
     for thing in things:
-        pictures = film(thing, Chance.drawn(rng), FRAMES, FPS)
-        clips.append(torch.stack([model.prepared(picture).half() for picture in pictures]))
+        pictures = clip_frames(thing, Variation.random(rng), FRAMES, FPS)
+        clips.append(torch.stack([model.preprocess(picture).half() for picture in pictures]))
     return Renders(things, torch.stack(clips))
 
 
@@ -88,12 +88,12 @@ def train(folder: Path, *, steps: int, batch: int, variants: int, seed: int) -> 
     (folder / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=1) + "\n")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network, _, _ = library().create_model_and_transforms(f"local-dir:{folder}")
+    network, _, _ = import_open_clip().create_model_and_transforms(f"local-dir:{folder}")
     _save(network, folder)
     known, _ = split()
-    renders = rendered(known * variants, Model(find(str(folder)), "cpu", "fp32"), rng)
+    renders = rendered(known * variants, ClipModel(find_checkpoint(str(folder)), "cpu", "fp32"), rng)
     print(f"{len(renders.things)} clips of {len(known)} things", flush=True)
-    tokenizer = library().get_tokenizer(f"local-dir:{folder}")
+    tokenizer = import_open_clip().get_tokenizer(f"local-dir:{folder}")
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, betas=(0.9, 0.98), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.1)
@@ -122,7 +122,7 @@ def _loss(
     """Of one batch of clips, each with a caption that names some of what is seen."""
     seen = [renders.things[index] for index in chosen]
     named = [_named(rng) for _ in seen]
-    captions = [spoken(thing, fields, rng) for thing, fields in zip(seen, named, strict=True)]
+    captions = [describe(thing, fields, rng) for thing, fields in zip(seen, named, strict=True)]
     true = torch.tensor(
         [[all(getattr(thing, f) == getattr(other, f) for f in fields) for other in seen]
          for thing, fields in zip(seen, named, strict=True)], dtype=torch.float32
@@ -146,16 +146,16 @@ def _named(rng: np.random.Generator) -> list[str]:
     return [str(name) for name in rng.choice(FIELDS, int(rng.integers(2, 5)), replace=False)]
 
 
-def recall(model: Model, seed: int = 1) -> float:
+def recall(model: ClipModel, seed: int = 1) -> float:
     """Share of 100 held-out captions whose clip is the nearest of those 100 clips."""
     rng = np.random.default_rng(seed)
     _, held = split()
     asked = [held[index] for index in rng.choice(len(held), GALLERY, replace=False)]
     gallery = []
     for thing in asked:
-        pictures = film(thing, Chance.drawn(rng), FRAMES, FPS)
-        gallery.append(pooled(model.pictures([model.prepared(each) for each in pictures])))
-    nearest = (model.texts([thing.caption for thing in asked]) @ np.stack(gallery).T).argmax(1)
+        pictures = clip_frames(thing, Variation.random(rng), FRAMES, FPS)
+        gallery.append(mean_pool(model.encode_images([model.preprocess(each) for each in pictures])))
+    nearest = (model.encode_texts([thing.caption for thing in asked]) @ np.stack(gallery).T).argmax(1)
     return float((nearest == np.arange(GALLERY)).mean())
 
 
@@ -171,7 +171,7 @@ def main() -> None:
     options = parser.parse_args()
     train(options.folder, steps=options.steps, batch=options.batch,
           variants=options.variants, seed=options.seed)  # fmt: skip
-    model = Model(find(str(options.folder)), "cpu", "fp32")
+    model = ClipModel(find_checkpoint(str(options.folder)), "cpu", "fp32")
     found = [recall(model, seed) for seed in range(1, 1 + GALLERIES)]
     print(f"text to clip, {GALLERIES} galleries of {GALLERY} held-out combinations: recall@1 "
           f"{np.mean(found):.2f} on average, {min(found):.2f} to {max(found):.2f}")  # fmt: skip

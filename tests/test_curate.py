@@ -6,14 +6,14 @@ import pytest
 
 from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
-from curation.sample import Truth, render
+from curation.sample import SampleTruth, write_sample
 from tests.outputs import run, versions
 
 
 @pytest.fixture(scope="module")
-def curated(tmp_path_factory) -> tuple[Path, Path, list[Truth]]:
+def curated(tmp_path_factory) -> tuple[Path, Path, list[SampleTruth]]:
     folder = tmp_path_factory.mktemp("curated")
-    truths = render(folder / "videos")
+    truths = write_sample(folder / "videos")
     out = folder / "out"
     done = run("curate", str(folder / "videos"), "--out", str(out))
     assert done.returncode == 3, done.stdout + done.stderr

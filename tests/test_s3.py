@@ -7,7 +7,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from curation.dataset import Dataset
-from curation.sample import SOURCES, Coding, numbered
+from curation.sample import SOURCES, Coding, write_numbered_video
 from tests.outputs import QUICK, run
 
 pytestmark = pytest.mark.s3
@@ -30,7 +30,7 @@ def bucket():
 
 
 def test_curating_from_s3_to_s3(bucket, tmp_path):
-    numbered(tmp_path / "a.mp4", 70, cuts=(30,), coding=Coding(crf=30))
+    write_numbered_video(tmp_path / "a.mp4", 70, cuts=(30,), coding=Coding(crf=30))
     SOURCES["notes.mp4"](tmp_path / "notes.mp4")
     for path in tmp_path.iterdir():
         bucket.upload_file(str(path), "reels", f"raw/deep/{path.name}")

@@ -1,14 +1,10 @@
-"""Which containers, codecs and protocols may be opened at all, and how ffmpeg is told so.
+"""Containers, codecs and protocols that may be opened, and the options that enforce it.
 
-A file that names other files (a playlist, an edit script) opens them when a demuxer for it is
-enabled, whatever its own name ends with; so only demuxers that read one file are listed.
+A file that names other files (a playlist, an edit script) opens them if a demuxer for it is
+enabled, whatever its own suffix; so only demuxers that read a single file are listed.
 """
 
 from __future__ import annotations
-
-import os
-from functools import cache
-from pathlib import Path
 
 CONTAINERS: tuple[str, ...] = (
     "mov,mp4,m4a,3gp,3g2,mj2", "mov", "mp4", "matroska,webm", "matroska", "webm", "avi", "mpegts",
@@ -30,7 +26,7 @@ AUDIO_CODECS: tuple[str, ...] = (
     "pcm_f32le", "pcm_u8", "pcm_mulaw", "pcm_alaw", "amrnb", "amrwb", "dca", "wmav1", "wmav2",
     "pcm_bluray", "pcm_dvd",
 )  # fmt: skip
-"""Audio decoders, used only where a render keeps the sound."""
+"""Audio decoders."""
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset((
     # mov and its family: cameras, phones, proxies, fragments with a header of their own
@@ -47,29 +43,14 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset((
     ".ogv", ".ogg", ".ogm", ".ogx", ".m1v", ".m2v", ".mpv", ".mpgv", ".mpv2", ".mp2v", ".ivf",
     ".av1", ".obu", ".y4m", ".h264", ".264", ".h26l", ".avc", ".h265", ".265", ".hevc",
     ".vvc", ".h266", ".266", ".mjpeg", ".mjpg", ".gif", ".mxf",
-    # read by no container above: listed, so that each fails by name and not without a word
+    # no container above reads these: listed, so that each fails by name instead of being ignored
     ".rm", ".rmvb", ".dv", ".wtv", ".nut", ".nsv", ".bik", ".amv", ".nuv",
 ))  # fmt: skip
-"""What a folder listing takes for a video, by its ending."""
-
-
-@cache
-def ffmpeg() -> str:
-    """Path of the ffmpeg program that the imageio-ffmpeg package carries.
-
-    `IMAGEIO_FFMPEG_EXE` names another. The package's own function would run the program first to
-    see whether it works, which is what every use of it finds out anyway.
-    """
-    if named := os.environ.get("IMAGEIO_FFMPEG_EXE"):
-        return named
-    import imageio_ffmpeg
-
-    carried = sorted(Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*"))
-    return str(carried[0] if carried else imageio_ffmpeg.get_ffmpeg_exe())
+"""Suffixes of files that a folder listing includes as videos."""
 
 
 def input_options(*, audio: bool = False) -> dict[str, str]:
-    """Options that open one local file and nothing else; for ffmpeg and for PyAV alike."""
+    """Options for ffmpeg and PyAV that allow one local file and nothing else."""
     codecs = VIDEO_CODECS + (AUDIO_CODECS if audio else ())
     return {
         "protocol_whitelist": "file",

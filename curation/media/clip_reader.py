@@ -1,7 +1,7 @@
-"""Reading back the clips that we encoded ourselves, with decord.
+"""Reads clips that Reelmill encoded itself, with decord.
 
-decord is fast at random access and at reduced size, but gives up no error for a truncated file, so
-it is used for our own files alone, and the caller says how many frames there have to be.
+decord is fast at random access and reduced sizes, but reports no error for a truncated file: it is
+used for our own files only, and the caller says how many frames to expect.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import MediaError
-from curation.media.frame_times import FrameTimes
+from curation.media.timeline import FrameTimes
 
 
 class ClipReader:
-    """One of our own clips. `read` gives RGB uint8 of shape [n, height, width, 3]."""
+    """One of our own clips, read at a given size."""
 
     def __init__(self, path: str | Path, *, width: int, height: int, frames: int) -> None:
         """Opens the clip to be read at `width` × `height`, whatever its own size.
@@ -31,7 +31,7 @@ class ClipReader:
 
         decord.logging.set_level(decord.logging.FATAL)
         self._path = os.path.abspath(path)
-        self._scale = _scale(width)
+        self._scale = _safe_scale(width)
         try:
             self._reader = decord.VideoReader(
                 self._path,
@@ -50,32 +50,35 @@ class ClipReader:
         return len(self._reader)
 
     def read(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """The frames with these numbers, in this order; `MediaError` if they do not decode."""
+        """These frames in this order, RGB uint8 [n, height, width, 3].
+
+        Raises `MediaError` if they do not decode.
+        """
         import decord
 
         try:
             frames = np.asarray(self._reader.get_batch(list(indices)).asnumpy(), np.uint8)
         except decord.DECORDError as error:
             raise MediaError("corrupt", f"decord cannot read the clip: {error}") from error
-        return frames if self._scale == 1 else _reduced(frames, self._scale)
+        return frames if self._scale == 1 else _block_means(frames, self._scale)
 
     @functools.cached_property
     def times(self) -> FrameTimes | None:
-        """When each frame is shown; None if the file's times do not rise.
+        """When each frame is shown; None if the file's timestamps do not increase.
 
-        From the packets, without decoding: decord rounds its times to float32.
+        Read from the packets, without decoding: decord rounds its times to float32.
         """
         import av
 
         with av.open(f"file:{self._path}") as container:
             stream = container.streams.video[0]
             pts = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
-            times = FrameTimes.of(pts, stream.time_base or Fraction(0))
+            times = FrameTimes.from_pts(pts, stream.time_base or Fraction(0))
         return times if times and len(pts) == len(self) else None
 
 
-def _scale(width: int) -> int:
-    """How many times too large to read, for widths that decord gets wrong (such as 48 and 72).
+def _safe_scale(width: int) -> int:
+    """The factor by which to read larger, for widths that decord gets wrong (such as 48 and 72).
 
     It pads rows to a multiple of 32 pixels, and takes three times that over the width for the
     number of channels wherever the width divides it.
@@ -88,7 +91,7 @@ def _scale(width: int) -> int:
     return scale
 
 
-def _reduced(frames: npt.NDArray[np.uint8], scale: int) -> npt.NDArray[np.uint8]:
+def _block_means(frames: npt.NDArray[np.uint8], scale: int) -> npt.NDArray[np.uint8]:
     """Means of `scale` × `scale` pixels."""
     count, height, width, channels = frames.shape
     blocks = frames.reshape(count, height // scale, scale, width // scale, scale, channels)

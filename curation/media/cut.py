@@ -1,14 +1,14 @@
 """Frame-exact cuts: the frames of one span and no others, whatever the container.
 
-With `-copyts` the times in the filters are those that scan saw, and `trim` compares them exactly;
-seeking only saves work. It goes to a key frame some seconds ahead, never relying on where it lands:
-the frames that come out are counted, and if the count is wrong the cut is made again from further
-ahead. At last, and where no times tell the frames apart, they are counted from the start.
+With `-copyts` the timestamps in the filters are those that scan saw, and `trim` compares them
+exactly; seeking only saves work. It goes to a key frame some seconds before the span, and never
+relies on where it lands: output frames are counted, and if the count is wrong the cut is repeated
+from further ahead. As a last resort, and where timestamps do not separate the frames, frames are
+counted from the start.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,23 +19,23 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import MediaError
-from curation.media import allowlist, sandbox
+from curation.media import sandbox
 from curation.media.colour import Colour
-from curation.media.packet_selection import Decoding
+from curation.media.ffmpeg_command import ffmpeg_command, input_file
+from curation.media.packet_selection import PacketSelection
 from curation.records import Clip, Source
 
 Result = TypeVar("Result")
 
-
-_LONGEST_TEXT = 100_000
+_MAX_EXPRESSION = 100_000
 """Characters of an expression; an argument of a command may have 131,072 bytes."""
 TICK = Fraction(1, 90000)
-"""Unit of the times that a cut gives its frames where those of the container were repaired."""
+"""Unit of the timestamps that a cut gives its frames where those of the container were repaired."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Which frames of which stream, and how its picture has to be treated."""
+    """Which frames of which stream, and how its picture is read."""
 
     frames: int
     start_frame: int
@@ -44,7 +44,7 @@ class Span:
     time_base: Fraction
     start_s: float
     end_s: float
-    decoding: Decoding
+    packet_selection: PacketSelection
     colour: Colour
     container: str
     fps: float
@@ -65,7 +65,7 @@ class Span:
             time_base=Fraction(clip.time_base or "1/25"),
             start_s=clip.start_s,
             end_s=clip.end_s,
-            decoding=Decoding(
+            packet_selection=PacketSelection(
                 source.stream_index or 0,
                 source.skipped_packets or 0,
                 source.leading_packets or 0,
@@ -85,128 +85,127 @@ class Span:
         return self.end_s - self.start_s
 
     @property
-    def start_time(self) -> float | None:
-        """The first frame's time in the container, in seconds; None without times."""
+    def container_start_s(self) -> float | None:
+        """The first frame's time in the container, in seconds; None without timestamps."""
         return None if self.start_pts is None else float(self.start_pts * self.time_base)
 
     @property
-    def ticks(self) -> list[int]:
-        """When a cut shows each frame, in `TICK`s, where it does not keep the container's times."""
+    def frame_ticks(self) -> list[int]:
+        """When each frame is shown, in `TICK`s, if the cut does not keep the container's times."""
         times = np.arange(self.frames) / self.fps
         if self.frame_times is not None:
             times = self.frame_times[:-1]
         return [round(time) for time in (times / float(TICK)).tolist()]
 
     @property
-    def keeps_times(self) -> bool:
+    def has_container_times(self) -> bool:
         """Whether its frames are shown at the container's own times."""
         return self.frame_times is None and self.start_pts is not None
 
 
-def cut(path: str, span: Span, limits: sandbox.Limits, ahead_s: float | None) -> ffmpeg.Stream:
+def span_stream(
+    path: str, span: Span, limits: sandbox.Limits, ahead_s: float | None
+) -> ffmpeg.Stream:
     """The frames of the span from time 0 on, as displayed and in SDR, but not scaled yet.
 
     `ahead_s` is how far before the span to seek; None counts frames from the start of the file.
     """
-    begin = span.start_time
-    seeks = ahead_s is not None and begin is not None
-    options: dict[str, str | None] = {**span.decoding.options(limits, seeks=seeks)}
-    if ahead_s is not None and begin is not None:
-        start = f"{begin - ahead_s:.6f}"
-        options |= {"seek_timestamp": "1", "ss": start, "noaccurate_seek": None}
-    opened = ffmpeg.input("file:" + os.path.abspath(path), **options)
-    video = span.colour.read(opened[str(span.decoding.stream_index)])
+    start_s = span.container_start_s
+    seeks = ahead_s is not None and start_s is not None
+    options: dict[str, str | None] = {**span.packet_selection.options(limits, seeks=seeks)}
+    if ahead_s is not None and start_s is not None:
+        seek_s = f"{start_s - ahead_s:.6f}"
+        options |= {"seek_timestamp": "1", "ss": seek_s, "noaccurate_seek": None}
+    source = input_file(path, **options)
+    video = span.colour.apply_tags(source[str(span.packet_selection.stream_index)])
     if span.interlaced:
         video = video.filter("bwdif", mode="send_frame", deint="interlaced")
         if span.start_pts is not None:  # bwdif halves the time base, and trim compares ticks
             video = video.filter("settb", str(span.time_base))
-    video = _trimmed(video, span) if seeks else _counted(video, span)
-    return span.colour.tone_mapped(_timed(video, span))
+    if seeks:
+        video = _trim_by_time(video, span)
+    else:
+        end_frame = span.start_frame + span.frames
+        video = video.filter("trim", start_frame=span.start_frame, end_frame=end_frame)
+    return span.colour.tone_map(_restamped(video, span))
 
 
-def _trimmed(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
-    """The frames between the span's times.
+def _trim_by_time(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
+    """The frames between the span's timestamps.
 
-    Where times were repaired, the decoder guesses some of them, and after a seek maybe others: a
-    frame may then be half a frame early.
+    Where timestamps were repaired, the decoder estimates some of them, after a seek perhaps
+    differently: a frame may then be half a frame early.
     """
     assert span.start_pts is not None
-    early, late = 0, 0
+    start_slack, end_slack = 0, 0
     if span.frame_times is not None:
         steps = np.diff(span.frame_times) / float(span.time_base) / 2
-        early, late = int(steps[0]), int(steps[-1])
-    bounds = {"start_pts": span.start_pts - early}
+        start_slack, end_slack = int(steps[0]), int(steps[-1])
+    bounds = {"start_pts": span.start_pts - start_slack}
     if span.end_pts is not None:
-        bounds["end_pts"] = span.end_pts - late
+        bounds["end_pts"] = span.end_pts - end_slack
     return video.filter("trim", **bounds)
 
 
-def _counted(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
-    """The frames with the span's numbers; the decoder is told to stop after them."""
-    last = span.start_frame + span.frames
-    return video.filter("trim", start_frame=span.start_frame, end_frame=last)
-
-
-def _timed(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
-    """Its frames from time 0 on, each at its own time."""
-    if span.keeps_times:
+def _restamped(video: ffmpeg.Stream, span: Span) -> ffmpeg.Stream:
+    """The frames from time 0 on, each at its own time."""
+    if span.has_container_times:
         return video.filter("setpts", f"PTS-{span.start_pts}")
     video = video.filter("settb", str(TICK))
     if span.frame_times is None:
         return video.filter("setpts", f"round(N/({span.fps}*TB))")
-    return video.filter("setpts", _shortest(span.ticks))
+    return video.filter("setpts", _ticks_expression(span.frame_ticks))
 
 
-def _shortest(ticks: list[int]) -> str:
+def _ticks_expression(ticks: list[int]) -> str:
     """An expression for the tick of frame N that fits into one argument of a command.
 
     For thousands of irregular frames it is some milliseconds off.
     """
-    texts = (_at_number(ticks, 0, slack) for slack in (0, 45, 450, 4500))
-    return next((text for text in texts if len(text) < _LONGEST_TEXT), f"{ticks[0]}+N")
+    expressions = (_piecewise(ticks, 0, slack) for slack in (0, 45, 450, 4500))
+    return next((text for text in expressions if len(text) < _MAX_EXPRESSION), f"{ticks[0]}+N")
 
 
-def _at_number(values: list[int], first: int, slack: int) -> str:
-    """An expression for the value of frame N, whose depth is the logarithm of their number.
+def _piecewise(values: list[int], first: int, slack: int) -> str:
+    """An expression for the value of frame N, as a binary tree of linear pieces.
 
-    Values that rise evenly to within `slack` are one part of it.
+    Values that rise evenly to within `slack` are one piece.
     """
     step = (values[-1] - values[0]) // max(1, len(values) - 1)
-    if all(abs(values[0] + step * at - value) <= slack for at, value in enumerate(values)):
+    if all(abs(values[0] + step * index - value) <= slack for index, value in enumerate(values)):
         return f"{values[0]}+{step}*(N-{first})"
     half = len(values) // 2
-    left = _at_number(values[:half], first, slack)
-    right = _at_number(values[half:], first + half, slack)
+    left = _piecewise(values[:half], first, slack)
+    right = _piecewise(values[half:], first + half, slack)
     return f"if(lt(N,{first + half}),{left},{right})"
 
 
-def command(span: Span, *outputs: ffmpeg.Stream) -> list[str]:
-    """The ffmpeg command line for the outputs."""
-    head = [allowlist.ffmpeg(), "-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+error"]
-    merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    strict = ["-xerror"] if span.decoding.strict else []
-    return [*head, *strict, "-y", "-copyts", "-filter_complex_threads", "1", *merged.get_args()]
+def span_command(span: Span, *outputs: ffmpeg.Stream) -> list[str]:
+    """The ffmpeg command line that writes outputs of a span."""
+    strict = span.packet_selection.strict
+    return ffmpeg_command(*outputs, log_level="repeat+level+error", strict=strict)
 
 
-def exactly(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -> Result:
-    """Tries from closer to further ahead until the number of frames is the span's.
+def retry_until_exact(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -> Result:
+    """Seeks further and further ahead until the number of frames is the span's.
 
-    `attempt` gets the seconds to seek ahead and returns how many frames came, and its result.
+    `attempt` receives the seconds to seek ahead and returns the number of frames and its result.
+    Raises `MediaError` if no attempt is exact.
     """
-    seen: list[str] = []
-    for ahead in _aheads(span):
+    failures: list[str] = []
+    for ahead_s in _seek_distances(span):
         try:
-            count, result = attempt(ahead)
+            count, result = attempt(ahead_s)
         except sandbox.ChildFailedError as error:
-            seen.append(error.text.strip().splitlines()[0][:200] if error.text.strip() else "?")
+            failures.append(error.text.strip().splitlines()[0][:200] if error.text.strip() else "?")
             continue
         if count == span.frames:
             return result
-        seen.append(f"{count} frames")
-    raise MediaError("corrupt", f"cannot cut {span.frames} frames: {'; then '.join(seen)}")
+        failures.append(f"{count} frames")
+    raise MediaError("corrupt", f"cannot cut {span.frames} frames: {'; then '.join(failures)}")
 
 
-def _aheads(span: Span) -> Iterator[float | None]:
+def _seek_distances(span: Span) -> Iterator[float | None]:
     if span.start_pts is not None and span.start_frame > 0:
         yield from (6.0, 15.0) if "mpeg" in span.container else (1.0, 12.0)
     yield None

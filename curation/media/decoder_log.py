@@ -1,9 +1,9 @@
-"""What the decoder's exit status and its words say of a source.
+"""Turns the decoder's exit status and log into the error that they mean.
 
 ffmpeg logs at level `info`, so that a change of picture size shows. That level also prints the
-file's own metadata, which may say anything: only words after a level at the start of a line count.
-What is said before the input is open comes from looking for streams in its first bytes, sound among
-them; only that the file ends early counts of it.
+file's own metadata, which may contain anything: only text after a level at the start of a line
+counts. Messages before the input is open come from probing its first bytes, audio included; of
+these only a premature end of file counts.
 """
 
 from __future__ import annotations
@@ -13,66 +13,68 @@ from collections.abc import Callable
 
 from curation.errors import MediaError
 from curation.media import sandbox
-from curation.media.probe import Facts
+from curation.media.probe import MediaInfo
 
 _LINE = re.compile(r"(?:\[[^\]\n]*@ 0x[0-9a-f]+\] )*\[(\w+)\] (.*)")
-_OPEN = re.compile(r"^\[info\] Input #0, ", re.M)
+_INPUT_OPEN = re.compile(r"^\[info\] Input #0, ", re.M)
 _RESIZED = re.compile(r"filter context - .*incoming frame - w: (\d+) h: (\d+)")
-_ENDS_EARLY = ("File ended prematurely", "partial file")
+_PREMATURE_END = ("File ended prematurely", "partial file")
 
 
-def check(  # noqa: PLR0917  all that tells
-    code: int,
+def check_decoder(  # noqa: PLR0917
+    exit_code: int,
     log: str,
-    spent_s: float,
-    facts: Facts,
+    cpu_s: float,
+    info: MediaInfo,
     limits: sandbox.Limits,
-    excuses: Callable[[str], bool],
+    is_harmless: Callable[[str], bool],
 ) -> None:
-    """Raises the `MediaError` that the decoder's exit, words and CPU seconds call for.
+    """Raises the `MediaError` that the decoder's exit code, log and CPU seconds call for.
 
-    `excuses` says which errors are none. Raises `ChildKilledError` if it was ended by a signal that
-    no limit explains.
+    `is_harmless` filters error messages. Raises `ChildKilledError` if a signal ended the decoder
+    that no limit explains.
     """
-    opened = _OPEN.search(log)
-    before, after = (log[: opened.start()], log[opened.start() :]) if opened else ("", log)
-    lines = _lines(after)
-    _check_size(lines, facts)
-    errors = [words for words in _errors(lines) if not excuses(words)]
-    said = errors[0] if errors else ""
-    everything = "\n".join(errors)
-    for words in (*errors, *_errors(_lines(before))):
-        if any(each in words for each in _ENDS_EARLY):
-            raise MediaError("truncated", words)
-    if "exceeds the maximum number of pixels" in everything or "Picture size" in everything:
+    opened = _INPUT_OPEN.search(log)
+    start = opened.start() if opened else 0
+    messages = _messages(log[start:])
+    _check_size(messages, info)
+    errors = [error for error in _errors(messages) if not is_harmless(error)]
+    for error in (*errors, *_errors(_messages(log[:start]))):
+        if any(text in error for text in _PREMATURE_END):
+            raise MediaError("truncated", error)
+    all_errors = "\n".join(errors)
+    if "exceeds the maximum number of pixels" in all_errors or "Picture size" in all_errors:
         raise MediaError("too_large_picture", f"more than {limits.max_pixels} pixels")
+    detail = errors[0] if errors else ""
     try:
-        sandbox.check_exit(code, everything, limits, spent_s)
+        sandbox.check_exit(exit_code, all_errors, limits, cpu_s)
     except sandbox.ChildFailedError:
-        said = said or f"decoder exit {code}"
-    if said and facts.missing_bytes:
-        raise MediaError("truncated", f"{facts.missing_bytes} bytes are missing at the end; {said}")
-    if said:
-        raise MediaError("corrupt", said)
+        detail = detail or f"decoder exit {exit_code}"
+    if detail and info.missing_bytes:
+        missing = f"{info.missing_bytes} bytes are missing at the end"
+        raise MediaError("truncated", f"{missing}; {detail}")
+    if detail:
+        raise MediaError("corrupt", detail)
 
 
-def _lines(log: str) -> list[tuple[str, ...]]:
-    return [found.groups() for line in log.split("\n") if (found := _LINE.match(line))]
+def _messages(log: str) -> list[tuple[str, ...]]:
+    """Level and text of each line that has a level."""
+    return [match.groups() for line in log.split("\n") if (match := _LINE.match(line))]
 
 
-def _errors(lines: list[tuple[str, ...]]) -> list[str]:
-    """What was reported as an error; the codec of a sound track need not be on the list."""
+def _errors(messages: list[tuple[str, ...]]) -> list[str]:
+    """Error messages; the codec of an audio track need not be on the allow-list."""
     return [
-        sandbox.plain(words)
-        for level, words in lines
-        if level in ("error", "fatal") and "not on whitelist" not in words
+        sandbox.printable(text)
+        for level, text in messages
+        if level in ("error", "fatal") and "not on whitelist" not in text
     ]
 
 
-def _check_size(lines: list[tuple[str, ...]], facts: Facts) -> None:
-    first = (facts.stored_width, facts.stored_height)
-    for _, words in lines:
-        found = _RESIZED.search(words)
-        if found and (size := (int(found[1]), int(found[2]))) != first:
+def _check_size(messages: list[tuple[str, ...]], info: MediaInfo) -> None:
+    first = (info.stored_width, info.stored_height)
+    for _, text in messages:
+        match = _RESIZED.search(text)
+        if match and (size := (int(match[1]), int(match[2]))) != first:
             starts = f"starts as {first[0]}x{first[1]}"
             raise MediaError("size_changes", f"{starts}, becomes {size[0]}x{size[1]}")

@@ -1,10 +1,10 @@
-"""How the stream of one source is decoded: the same packets each time, and what counts as damage.
+"""Which packets of a source are decoded, always the same ones, and what counts as damage.
 
-Decoding begins at the first key frame. Packets before it, and pictures right after it that refer
-back to them, are left out by their number: a broadcast that was recorded from the middle of a group
-of pictures starts like that. Everything after has to decode without an error. Two kinds of error
-are none: packets that the demuxer calls damaged where no picture is (see `probe_child`), and, in
-H.264 that begins in the middle, orders to drop reference frames from before the beginning.
+Decoding starts at the first key frame. Packets before it, and pictures right after it that refer
+back to them, are dropped by index: a broadcast recorded from the middle of a group of pictures
+starts like that. Everything after has to decode without an error. Two kinds of error are ignored:
+packets that the demuxer calls damaged where no picture is (see `probe_child`), and, in H.264 that
+starts midway, orders to drop reference frames from before the start.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from curation.media import allowlist, sandbox
 
 _HARMLESS = ("mmco: unref short failure", "co located POCs unavailable")
-"""What libavcodec says of references to frames from before the beginning."""
+"""libavcodec's messages about references to frames from before the start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
+class PacketSelection:
     """Which packets of which stream."""
 
     stream_index: int
@@ -29,50 +29,49 @@ class Decoding:
     excused: int = 0
     """Packets that the demuxer calls damaged where no picture is."""
     end_packet: int | None = None
-    """The first packet that is not decoded any more, because of damage; None for all to the end."""
+    """The first packet that is not decoded because of damage; None for all to the end."""
 
-    midway: bool = False
-    """Whether the file is cut out of a longer stream, whose damage was looked for there."""
+    is_excerpt: bool = False
+    """Whether the file is cut out of a longer stream that was checked for damage already."""
 
     @property
     def strict(self) -> bool:
-        """Whether the decoder stops at the first thing that looks like damage."""
-        return not (self.excused or self._begins_midway or self.end_packet is not None)
+        """Whether the decoder stops at the first error."""
+        return not (self.excused or self._starts_midway or self.end_packet is not None)
 
     @property
-    def _begins_midway(self) -> bool:
-        return self.midway or self.skipped > 0
+    def _starts_midway(self) -> bool:
+        return self.is_excerpt or self.skipped > 0
 
     def options(self, limits: sandbox.Limits, *, seeks: bool = False) -> dict[str, str]:
         """Input options for ffmpeg: allow-lists, one thread, which packets, and what is damage.
 
-        Packets are left out by number, which is unknown after a seek. A filter graph is made once
-        and goes on when colour tags or pixel formats change midway.
+        Packets are dropped by index, which is unknown after a seek. The filter graph is kept when
+        colour tags or pixel formats change midway.
         """
-        checks = "crccheck+bitstream+buffer" + ("+explode" if not self._begins_midway else "")
-        left_out = "" if seeks else self._left_out()
+        dropped = "" if seeks else self._dropped()
         return {
             **self.demuxer_options(limits),
             "threads": "1",
-            "err_detect": checks,
+            "err_detect": "crccheck+bitstream+buffer" + ("" if self._starts_midway else "+explode"),
             "reinit_filter": "0",
-            **({"bsf:v": f"noise=drop='{left_out}'"} if left_out else {}),
+            **({"bsf:v": f"noise=drop='{dropped}'"} if dropped else {}),
         }
 
     def demuxer_options(self, limits: sandbox.Limits) -> dict[str, str]:
-        """The same for PyAV, which takes a demuxer's options alone."""
+        """The same for PyAV, which takes options of a demuxer only."""
         return {**allowlist.input_options(), "max_pixels": str(limits.max_pixels)}
 
-    def _left_out(self) -> str:
-        """The condition on a packet's number `n` for which it is dropped."""
-        parts = [f"lt(n,{self.skipped})"] if self.skipped else []
+    def _dropped(self) -> str:
+        """The condition on a packet's index `n` for which it is dropped."""
+        conditions = [f"lt(n,{self.skipped})"] if self.skipped else []
         if self.leading:
-            parts.append(f"between(n,{self.skipped + 1},{self.skipped + self.leading})")
+            conditions.append(f"between(n,{self.skipped + 1},{self.skipped + self.leading})")
         if self.end_packet is not None:
-            parts.append(f"gte(n,{self.end_packet})")
-        return "+".join(parts)
+            conditions.append(f"gte(n,{self.end_packet})")
+        return "+".join(conditions)
 
-    def excuses(self, words: str) -> bool:
-        """Whether an error that the decoder reports is none."""
-        harmless = self._begins_midway and words.startswith(_HARMLESS)
+    def is_harmless(self, message: str) -> bool:
+        """Whether a decoder's error message is no damage."""
+        harmless = self._starts_midway and message.startswith(_HARMLESS)
         return harmless or self.end_packet is not None

@@ -1,7 +1,4 @@
-"""Pipes from a child process, all read by one loop over whatever is ready.
-
-So memory stays flat, and nothing can wait for anything else in a circle.
-"""
+"""Pipes from a child process, all read by one loop, so that memory stays flat without deadlocks."""
 
 from __future__ import annotations
 
@@ -20,38 +17,38 @@ from curation.media import sandbox
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 LOG_BYTES = 1 << 22
-"""How much is kept of what a child says."""
+"""How much of a child's log is kept."""
 
 
 @dataclass
 class Pipe:
-    """One stream from the child: cut into records of `size` bytes for a sink, or kept."""
+    """One stream from the child: cut into records for a callback, or kept."""
 
-    size: int = 0
-    sink: Callable[[bytes], None] | None = None
-    most: int = 1 << 40
-    """Bytes to keep without a sink; what comes later is dropped."""
-    held: bytearray = field(default_factory=bytearray)
+    record_bytes: int = 0
+    callback: Callable[[bytes], None] | None = None
+    max_bytes: int = 1 << 40
+    """How much is kept without a callback; the rest is dropped."""
+    buffer: bytearray = field(default_factory=bytearray)
 
     def feed(self, chunk: bytes) -> None:
-        """Takes what came; whole records go to the sink, several at once."""
-        if self.sink is None:
-            self.held += chunk[: max(0, self.most - len(self.held))]
+        """Adds bytes; complete records go to the callback, several at once."""
+        if self.callback is None:
+            self.buffer += chunk[: max(0, self.max_bytes - len(self.buffer))]
             return
-        self.held += chunk
-        whole = len(self.held) // self.size * self.size
-        if whole:
-            ready = bytes(self.held[:whole])
-            del self.held[:whole]
-            self.sink(ready)
+        self.buffer += chunk
+        complete = len(self.buffer) // self.record_bytes * self.record_bytes
+        if complete:
+            records = bytes(self.buffer[:complete])
+            del self.buffer[:complete]
+            self.callback(records)
 
     def text(self) -> str:
         """What was kept, as text."""
-        return bytes(self.held).decode("utf-8", "replace")
+        return bytes(self.buffer).decode("utf-8", "replace")
 
 
-def opened(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
-    """The reading and the writing end of a pipe, each of which one of the two stacks will close."""
+def open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    """The read end and the write end of a pipe, closed by one of the two stacks each."""
     read, write = os.pipe()
     ours.callback(os.close, read)
     theirs.callback(os.close, write)
@@ -64,19 +61,17 @@ def opened(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[in
 def pump(
     pipes: Mapping[int, Pipe], process: subprocess.Popen[bytes], limits: sandbox.Limits
 ) -> None:
-    """Feeds every pipe until all are closed; `MediaError` and a dead child if the time is up."""
-    end = time.monotonic() + limits.wall_s
+    """Feeds pipes, by read end, until all are closed; at the time limit kills and raises."""
+    deadline = time.monotonic() + limits.wall_s
     with selectors.DefaultSelector() as selector:
         for descriptor in pipes:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
             for key, _ in selector.select(timeout=5.0):
-                descriptor = key.fd
-                chunk = os.read(descriptor, _PIPE_BYTES)
-                if chunk:
-                    pipes[descriptor].feed(chunk)
+                if chunk := os.read(key.fd, _PIPE_BYTES):
+                    pipes[key.fd].feed(chunk)
                 else:
-                    selector.unregister(descriptor)
-            if time.monotonic() > end:
+                    selector.unregister(key.fd)
+            if time.monotonic() > deadline:
                 process.kill()
                 raise MediaError("time_limit", f"stopped after {limits.wall_s} s")

@@ -1,33 +1,29 @@
-"""What a container says of itself, read by a confined child, and whether we may decode it."""
+"""What a container says about its streams, read by a confined child, and whether it is allowed."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import stat
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from curation.errors import MediaError
 from curation.media import allowlist, sandbox, sniff
 from curation.media.colour import HDR_TRANSFERS, Colour
-from curation.media.packet_selection import Decoding
+from curation.media.packet_selection import PacketSelection
 
-_LIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
+_PLAYLIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
 UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
-"""Containers without times, for which the demuxer makes a rate up."""
-_PROMISES = ("flv", "asf", "mxf")
+"""Containers without timestamps, for which the demuxer invents a rate."""
+_HEADER_ONLY_DURATION = ("flv", "asf", "mxf")
 """Containers whose header states a duration, and whose end nothing else marks."""
-_CHILD = Path(__file__).with_name("probe_child.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Packets:
-    """What the packets of the stream say, all of them read and none decoded."""
+class PacketStats:
+    """What all packets of the stream say, without decoding."""
 
     count: int
     """All of them."""
@@ -40,14 +36,14 @@ class Packets:
     excused: int
     """More of them, where no picture is."""
     restarts: tuple[int, ...]
-    """Frames before those key frames with which times restart or go on after a gap, if each packet
-    holds a frame."""
+    """Frames before those key frames with which timestamps restart or continue after a gap, if
+    each packet holds a frame."""
     end_pts: int | None
     """When the frame that is shown last ends, in the stream's time base; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MediaInfo:
     """One readable source, before its frames are decoded."""
 
     container: str
@@ -64,7 +60,7 @@ class Facts:
     height: int
     rotation: int
     flipped: bool
-    """Whether the picture is mirrored when it is shown, beside being turned."""
+    """Whether the displayed picture is mirrored, besides being rotated."""
     pixel_aspect: str
     header_fps: float | None
     header_frames: int
@@ -72,25 +68,27 @@ class Facts:
     header_duration_s: float | None
     interlaced: bool
     colour: Colour
-    packets: Packets
-    sound_falls: int
-    """How often the times of the first sound track fall back."""
+    packets: PacketStats
+    audio_restarts: int
+    """How often the timestamps of the first audio track fall back."""
     ends_early_s: float
     """Seconds that the header promises after the last packet of any stream; 0 if it states none."""
-    continues: str | None
-    """Where the video seems to go on in a stream that is not watched, in words."""
+    continuation: str | None
+    """A stream that is not decoded and seems to continue the video, in words."""
     missing_bytes: int
-    """Bytes that the container counts on beyond the file's end."""
+    """Bytes that the container refers to beyond the file's end."""
 
     @property
     def hdr(self) -> bool:
         """Whether frames have to be tone-mapped."""
         return self.colour.hdr
 
-    def decoding(self, end_packet: int | None = None) -> Decoding:
-        """How the stream is decoded, up to a packet if one is given."""
-        known = self.packets
-        return Decoding(self.stream_index, known.skipped, known.leading, known.excused, end_packet)
+    def packet_selection(self, end_packet: int | None = None) -> PacketSelection:
+        """Which packets are decoded, up to `end_packet` if given."""
+        packets = self.packets
+        return PacketSelection(
+            self.stream_index, packets.skipped, packets.leading, packets.excused, end_packet
+        )
 
 
 def check_readable(path: str) -> None:
@@ -109,146 +107,151 @@ def check_readable(path: str) -> None:
         raise MediaError("empty", "0 bytes")
 
 
-def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> Facts:
-    """Facts of one video stream: the container's choice, or that of this index.
+def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> MediaInfo:
+    """Probes one video stream: the container's choice, or that with this index.
 
     The container's choice is its default, then the largest picture, then the first stream; none of
-    a single picture where there are others. Raises `MediaError` when the file is no video that we
-    are willing and able to decode.
+    a single picture where there are others. Raises `MediaError` if the file is no video, or not one
+    that can and may be decoded.
     """
     check_readable(path)
     sniff.refuse_text(path)
-    options = {**allowlist.input_options(audio=True), "max_pixels": str(limits.max_pixels)}
-    order = json.dumps({"options": options, "stream": stream})
-    command = [sys.executable, "-I", str(_CHILD), order, os.path.abspath(path)]
+    request = {
+        "path": os.path.abspath(path),
+        "options": {**allowlist.input_options(audio=True), "max_pixels": str(limits.max_pixels)},
+        "stream": stream,
+    }
     try:
-        out, _ = sandbox.run(command, limits)
+        raw = sandbox.run_child("probe_child.py", request, limits)
     except sandbox.ChildFailedError as error:
         raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
-    raw = json.loads(out)
-    if not raw.get("first"):
-        sandbox.check_memory("\n".join([*raw["said"], raw.get("error", "")]), limits)
+    if not raw.get("first_frame"):
+        sandbox.check_memory("\n".join([*raw["log"], raw.get("error", "")]), limits)
     if "error" in raw:
         raise _refusal(raw, path)
-    return _facts(raw, sniff.missing_bytes(path), stream)
+    missing_bytes = sniff.missing_bytes(path)
+    _check_decodable(raw, stream, missing_bytes)
+    return _media_info(raw, missing_bytes)
 
 
 def _refusal(raw: dict[str, Any], path: str) -> MediaError:
-    """Why the file could not be opened, by what the demuxer said that took it."""
-    demuxer, said = raw["demuxer"] or "", sandbox.plain((raw["said"] or [""])[-1])
-    if demuxer in _LIST_DEMUXERS:
+    """Why the file could not be opened, from the message of the demuxer that tried."""
+    demuxer, message = raw["demuxer"] or "", sandbox.printable((raw["log"] or [""])[-1])
+    if demuxer in _PLAYLIST_DEMUXERS:
         return MediaError("playlist", f"a playlist ({demuxer})")
     if demuxer.startswith("image2") or demuxer.endswith("_pipe"):
         return MediaError("not_video", f"a still picture ({demuxer.removesuffix('_pipe')})")
-    if "not on whitelist" in said:
+    if "not on whitelist" in message:
         return MediaError("container_not_allowed", f"container {demuxer} is not on the allow-list")
-    container = sniff.container(path)
+    container = sniff.sniff_container(path)
     if container is None:
         return MediaError("not_video", f"no container format fits the bytes ({raw['error']})")
-    if "moov atom not found" in said:
+    if "moov atom not found" in message:
         return MediaError(
             "truncated", "an mp4 without its index (moov), as if the end were cut off"
         )
-    return MediaError("corrupt", f"starts as {container}, but: {said or raw['error']}")
+    return MediaError("corrupt", f"starts as {container}, but: {message or raw['error']}")
 
 
-def _facts(raw: dict[str, Any], missing_bytes: int, wanted: int | None) -> Facts:
+def _check_decodable(raw: dict[str, Any], index: int | None, missing_bytes: int) -> None:
+    """Raises `MediaError` unless the stream is a video whose first frame decodes."""
     videos = [v for v in raw["videos"] if not v["attached"]]
     if not videos:
-        held = f"{raw['audios']} audio streams" if raw["audios"] else "no streams that we know"
-        raise MediaError("no_video_stream", f"{raw['container']} with {held}")
-    stream = raw["chosen"]
+        audio = raw["audio_streams"]
+        streams = f"{audio} audio streams" if audio else "no streams that we know"
+        raise MediaError("no_video_stream", f"{raw['container']} with {streams}")
+    stream = raw["stream"]
     if stream is None:
-        known = ", ".join(str(v["index"]) for v in videos)
-        raise MediaError("no_video_stream", f"stream {wanted} is no video; there are {known}")
+        indices = ", ".join(str(v["index"]) for v in videos)
+        raise MediaError("no_video_stream", f"stream {index} is no video; there are {indices}")
     if stream["codec"] not in allowlist.VIDEO_CODECS:
         raise MediaError("codec_not_allowed", f"video codec {stream['codec'] or 'unknown'}")
-    if not raw["first"]:
-        raise _undecodable(stream["codec"], raw["said"], missing_bytes)
+    if not raw["first_frame"]:
+        raise _undecodable(stream["codec"], raw["log"], missing_bytes)
     hdr = {tag in HDR_TRANSFERS for tag in raw.get("transfers", ())}
     if len(hdr) > 1:
         raise MediaError("colour_changes", "some of it is HDR (PQ or HLG) and some is not")
-    return _assemble(raw, videos, stream, missing_bytes)
 
 
-def _undecodable(codec: str, said: list[str], missing_bytes: int) -> MediaError:
-    """Why not one frame could be decoded."""
-    for line in said:
+def _undecodable(codec: str, log: list[str], missing_bytes: int) -> MediaError:
+    """Why not a single frame could be decoded."""
+    for line in log:
         if "exceeds specified max pixel count" in line:
-            return MediaError("too_large_picture", sandbox.plain(line.split(",")[0]))
-    words = f"no {codec} frame could be decoded" + (f": {sandbox.plain(said[-1])}" if said else "")
+            return MediaError("too_large_picture", sandbox.printable(line.split(",")[0]))
+    last = f": {sandbox.printable(log[-1])}" if log else ""
+    detail = f"no {codec} frame could be decoded{last}"
     if missing_bytes:
-        return MediaError("truncated", f"{missing_bytes} bytes are missing at the end; {words}")
-    return MediaError("no_frames", words)
+        return MediaError("truncated", f"{missing_bytes} bytes are missing at the end; {detail}")
+    return MediaError("no_frames", detail)
 
 
-def _assemble(
-    raw: dict[str, Any], videos: list[Any], stream: dict[str, Any], missing_bytes: int
-) -> Facts:
-    first = raw["first"]
+def _media_info(raw: dict[str, Any], missing_bytes: int) -> MediaInfo:
+    stream, frame = raw["stream"], raw["first_frame"]
+    videos = [v for v in raw["videos"] if not v["attached"]]
+    stored = (frame["stored_width"], frame["stored_height"])
     aspect = Fraction(stream["aspect"].replace(":", "/"))
     if not Fraction(1, 16) <= aspect <= 16:
         aspect = Fraction(1)
-    width, height = square_size(first["stored_width"], first["stored_height"], aspect)
-    rotation = first["rotation"] % 360
+    width, height = square_size(*stored, aspect)
+    rotation = frame["rotation"] % 360
     if rotation in (90, 270):
         width, height = height, width
-    stored = (first["stored_width"], first["stored_height"])
-    return Facts(
+    return MediaInfo(
         container=raw["container"],
         codec=stream["codec"].removeprefix("lib").replace("dav1d", "av1"),
-        pixel_format=first["pixel_format"],
+        pixel_format=frame["pixel_format"],
         stream_index=stream["index"],
         video_streams=len(videos),
-        audio_streams=raw["audios"],
-        audio_codec=raw.get("audio_codec"),
+        audio_streams=raw["audio_streams"],
+        audio_codec=raw["audio_codec"],
         stored_width=stored[0],
         stored_height=stored[1],
         width=width,
         height=height,
         rotation=rotation,
-        flipped=first["flipped"],
+        flipped=frame["flipped"],
         pixel_aspect=f"{aspect.numerator}:{aspect.denominator}",
         header_fps=(raw["container"] in UNTIMED and stream["coded_fps"]) or stream["fps"],
         header_frames=stream["frames"] or 0,
         header_duration_s=stream["duration_s"] or raw["duration_s"],
-        interlaced=first["interlaced"],
-        colour=Colour.of(first, *stored, rgb=first["rgb"]),
-        packets=_packets(stream["packets"]),
-        sound_falls=raw["sound_falls"],
+        interlaced=frame["interlaced"],
+        colour=Colour.from_tags(frame, *stored, rgb=frame["rgb"]),
+        packets=_packet_stats(stream["packets"]),
+        audio_restarts=raw["audio_restarts"],
         ends_early_s=_ends_early_s(raw),
-        continues=_continues(videos, stream),
+        continuation=_continuation(videos, stream),
         missing_bytes=missing_bytes,
     )
 
 
-def _packets(raw: dict[str, Any]) -> Packets:
+def _packet_stats(raw: dict[str, Any]) -> PacketStats:
     skipped = raw["first_key"] or 0
     leading = raw["leading"] if skipped else 0
-    before = tuple(number - skipped - leading for number in raw["restarts"])
-    return Packets(
-        raw["count"], skipped, leading, raw["damaged"], raw["excused"], before, raw["end_pts"]
+    restarts = tuple(packet - skipped - leading for packet in raw["restarts"])
+    return PacketStats(
+        raw["count"], skipped, leading, raw["damaged"], raw["excused"], restarts, raw["end_pts"]
     )
 
 
 def _ends_early_s(raw: dict[str, Any]) -> float:
-    promised_s = raw["duration_s"] or 0.0
-    missing_s: float = 0.98 * promised_s - 0.1 - raw["end_s"]
-    return max(0.0, missing_s) if raw["container"] in _PROMISES else 0.0
+    missing_s: float = 0.98 * (raw["duration_s"] or 0.0) - 0.1 - raw["end_s"]
+    return max(0.0, missing_s) if raw["container"] in _HEADER_ONLY_DURATION else 0.0
 
 
-def _continues(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:
-    """Whether another stream begins where this one ends, as when a broadcast changes its PID."""
+def _continuation(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:
+    """Whether another stream starts where this one ends, as when a broadcast changes its PID."""
     end_s = stream["packets"]["end_s"]
     for other in videos:
-        begin_s = other["packets"]["first_s"]
-        if other is not stream and None not in (begin_s, end_s) and begin_s > end_s - 0.5:
+        start_s = other["packets"]["start_s"]
+        if other["index"] == stream["index"] or None in (start_s, end_s):
+            continue
+        if start_s > end_s - 0.5:
             return f"goes on as stream {other['index']}: {other['packets']['count']} packets"
     return None
 
 
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Displayed size with square pixels; the longer of the two stretches, nothing shrinks."""
+    """Displayed size with square pixels; one side is enlarged, nothing shrinks."""
     if aspect > 1:
         return round(width * aspect), height
     return width, round(height / aspect)
@@ -256,7 +259,7 @@ def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
 
 @functools.cache
 def fitted_size(width: int, height: int, longest: int, multiple: int = 2) -> tuple[int, int]:
-    """The size with the same shape whose longer side is at most `longest`, in whole multiples."""
+    """The size of the same shape whose longer side is at most `longest`, in whole multiples."""
     scale = min(1.0, longest / max(width, height))
     return (
         max(multiple, round(width * scale / multiple) * multiple),

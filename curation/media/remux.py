@@ -1,41 +1,36 @@
-"""Stream copy: a clip made of its source's own packets, where that is exact."""
+"""Remuxing: a clip made of its source's own packets, where that is exact."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from pathlib import Path
 
 from curation.media import allowlist, sandbox
 from curation.media.cut import Span
 
-COPIED_CODECS = ("h264", "hevc")
-_CHILD = Path(__file__).with_name("copy_child.py")
+COPYABLE_CODECS = ("h264", "hevc")
 
 
-def copy(path: str, target: str, span: Span, limits: sandbox.Limits) -> str | None:
+def copy_packets(path: str, target: str, span: Span, limits: sandbox.Limits) -> str | None:
     """Copies the span's packets to `target`; returns why it could not, or None.
 
     It can when the span starts on a key frame, ends before one (or at the end), and no frame of the
-    groups around it is stored in between. Where the source does not state how its colours are read,
-    the copy does.
+    adjacent groups is stored in between. The copy is tagged with the colours that the source is
+    read by.
     """
-    if not span.keeps_times:
+    if not span.has_container_times:
         return "the stream has no times of its own"
-    order = {
+    request = {
         "path": os.path.abspath(path),
         "options": allowlist.input_options(),
-        "stream": span.decoding.stream_index,
+        "stream": span.packet_selection.stream_index,
         "start": span.start_pts,
         "end": span.end_pts,
         "frames": span.frames,
         "target": target,
-        "colour": span.colour.numbers,
+        "colour": span.colour.h273_codes,
     }
     try:
-        out, _ = sandbox.run([sys.executable, "-I", str(_CHILD), json.dumps(order)], limits)
+        answer = sandbox.run_child("remux_child.py", request, limits)
     except sandbox.ChildFailedError as error:
         return f"the copy failed: {error.text.strip()[-200:]}"
-    answer = json.loads(out)
     return None if "frames" in answer else str(answer["refused"])

@@ -1,57 +1,51 @@
-"""What of a damaged source lies before the first damage."""
+"""The part of a damaged source that precedes the first damage."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from curation.errors import MediaError
 from curation.media import sandbox
-from curation.media.probe import Facts
-
-_CHILD = Path(__file__).with_name("salvage_child.py")
+from curation.media.probe import MediaInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaged:
+class SalvageResult:
     """The good part of a damaged source."""
 
     end_packet: int
-    """The first packet of the stream that is left out."""
+    """The first packet of the stream that is not decoded."""
     error: MediaError | None = None
-    """What is wrong from there on; None where an earlier scan found it."""
+    """What is wrong from there on; None if an earlier scan salvaged it."""
 
     @classmethod
-    def until(cls, end_packet: int | None) -> Salvaged | None:
-        """What an earlier scan salvaged, if it did."""
+    def from_end_packet(cls, end_packet: int | None) -> SalvageResult | None:
+        """What an earlier scan salvaged, if anything."""
         return None if end_packet is None else cls(end_packet)
 
     def __str__(self) -> str:
         return f"packet {self.end_packet}: {self.error}"
 
 
-def salvage(path: str, facts: Facts, limits: sandbox.Limits, error: MediaError) -> Salvaged:
-    """Decodes up to the first damage, one packet after the other.
+def salvage(path: str, info: MediaInfo, limits: sandbox.Limits, error: MediaError) -> SalvageResult:
+    """Decodes packet by packet up to the first damage.
 
-    Raises the error itself if nothing lies before it, or if no packet shows where it is.
+    Raises `error` itself if nothing precedes it, or if no packet shows where it is.
     """
-    decoding = facts.decoding()
-    order = {
+    selection = info.packet_selection()
+    request = {
         "path": os.path.abspath(path),
-        "options": decoding.demuxer_options(limits),
-        "stream": facts.stream_index,
-        "first": decoding.skipped,
+        "options": selection.demuxer_options(limits),
+        "stream": info.stream_index,
+        "first_packet": selection.skipped,
         "max_pixels": str(limits.max_pixels),
     }
     try:
-        out, _ = sandbox.run([sys.executable, "-I", str(_CHILD), json.dumps(order)], limits)
+        good = sandbox.run_child("salvage_child.py", request, limits)
     except sandbox.ChildFailedError:
         raise error from None
-    good = json.loads(out)
-    nowhere = error.reason == "corrupt" and good["packets"] >= facts.packets.count
-    if not good["frames"] or nowhere:
+    not_located = error.reason == "corrupt" and good["packets"] >= info.packets.count
+    if not good["frames"] or not_located:
         raise error
-    return Salvaged(good["packets"], error)
+    return SalvageResult(good["packets"], error)

@@ -1,7 +1,7 @@
-"""Run as a program of its own, confined: decodes a stream up to its first damage.
+"""Run confined as its own program: decodes a stream up to its first damage.
 
-Usage: salvage_child.py JSON with path, options, stream, first, max_pixels. Prints how many packets
-come before the first that is damaged or cannot be read, and how many frames they hold.
+Usage: salvage_child.py JSON with path, options, stream, first_packet, max_pixels. Prints how many
+packets precede the first that is damaged or cannot be read, and how many frames they hold.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 import av
 
 
-def main(order: dict[str, Any]) -> dict[str, int]:
+def main(request: dict[str, Any]) -> dict[str, int]:
     """Packets and frames before the damage."""
     packets = frames = 0
     try:
-        with av.open("file:" + order["path"], options=order["options"]) as source:
-            stream = source.streams[order["stream"]]
+        with av.open("file:" + request["path"], options=request["options"]) as source:
+            stream = source.streams[request["stream"]]
             context = stream.codec_context
             context.thread_count = 1
             context.options = {
                 "err_detect": "crccheck+bitstream+buffer+explode",
-                "max_pixels": order["max_pixels"],
+                "max_pixels": request["max_pixels"],
             }
             for packet in source.demux(stream):
-                if packet.size and packets >= order["first"]:
+                if packet.size and packets >= request["first_packet"]:
                     if packet.is_corrupt:
                         break
                     frames += len(context.decode(packet))

@@ -1,6 +1,6 @@
-"""What a file's own bytes say before any demuxer sees them: text, a playlist, a cut container.
+"""What a file's bytes say before any demuxer sees them: text, a playlist, a truncated container.
 
-Only lengths and marks are read, at most a few thousand of them; nothing is decoded here.
+Only lengths and signatures are read, at most a few thousand of them; nothing is decoded.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import struct
 
 from curation.errors import MediaError
 
-_LIST_TAGS = (b"<MPD", b"<smil", b"<AssetMap", b"<CompositionPlaylist", b"<SmoothStreamingMedia")
-_MARKS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
+_PLAYLIST_TAGS = (
+    b"<MPD", b"<smil", b"<AssetMap", b"<CompositionPlaylist", b"<SmoothStreamingMedia"
+)  # fmt: skip
+_SIGNATURES: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("mp4", 4, (b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"sidx", b"wide", b"free", b"skip")),
     ("Matroska", 0, (b"\x1aE\xdf\xa3",)),
     ("AVI", 8, (b"AVI ",)),
@@ -23,7 +25,8 @@ _MARKS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("IVF", 0, (b"DKIF",)),
     ("MXF", 0, (b"\x06\x0e+4",)),
 )
-_MOST_BOXES = 5000
+"""Container, offset, and bytes there."""
+_MAX_BOXES = 5000
 
 
 def refuse_text(path: str) -> None:
@@ -31,29 +34,29 @@ def refuse_text(path: str) -> None:
     head = _head(path)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     start = repr(text[:24].decode("ascii", "replace"))
-    if text.startswith((b"#EXTM3U", b"ffconcat")) or any(tag in head for tag in _LIST_TAGS):
+    if text.startswith((b"#EXTM3U", b"ffconcat")) or any(tag in head for tag in _PLAYLIST_TAGS):
         raise MediaError("playlist", f"starts like a playlist: {start}")
     if not any(byte < 9 or 13 < byte < 32 for byte in head):
         raise MediaError("not_video", f"text, starting {start}")
 
 
-def container(path: str) -> str | None:
-    """The container that the first bytes belong to, or None if they tell of none that we know."""
+def sniff_container(path: str) -> str | None:
+    """The container that the first bytes belong to, or None for unknown ones."""
     head = _head(path)
-    for name, place, marks in _MARKS:
-        if head.startswith(marks, place):
+    for name, offset, signatures in _SIGNATURES:
+        if head.startswith(signatures, offset):
             return name
     return "MPEG-TS" if head[:1] == head[188:189] == head[376:377] == b"G" else None
 
 
 def missing_bytes(path: str) -> int:
-    """How many bytes an mp4 or AVI file counts on beyond its end; 0 for other containers."""
+    """How many bytes an mp4 or AVI file refers to beyond its end; 0 for other containers."""
     size = os.path.getsize(path)
-    found = container(path)
-    if found == "AVI":
+    container = sniff_container(path)
+    if container == "AVI":
         length: int = struct.unpack_from("<I", _head(path), 4)[0]
         return max(0, 8 + length - size)
-    return max(0, _end_of_boxes(path, size) - size) if found == "mp4" else 0
+    return max(0, _end_of_boxes(path, size) - size) if container == "mp4" else 0
 
 
 def _head(path: str) -> bytes:
@@ -62,16 +65,16 @@ def _head(path: str) -> bytes:
 
 
 def _end_of_boxes(path: str, size: int) -> int:
-    """Where the last of the mp4 file's outermost boxes ends; each begins with length and name."""
-    place = 0
+    """Where the last of an mp4 file's outermost boxes ends; each starts with length and name."""
+    offset = 0
     with open(path, "rb") as file:
-        for _ in range(_MOST_BOXES):
-            file.seek(place)
+        for _ in range(_MAX_BOXES):
+            file.seek(offset)
             head = file.read(16).ljust(16, b"\0")
             length, name = struct.unpack_from(">I4s", head)
             if length == 1:
                 length = struct.unpack_from(">Q", head, 8)[0]
-            if place >= size or length < 8 or not name.isalnum():
+            if offset >= size or length < 8 or not name.isalnum():
                 break
-            place += length
-    return place
+            offset += length
+    return offset

@@ -9,42 +9,44 @@ import ffmpeg
 import numpy as np
 
 from curation.media import colour, sandbox
-from curation.media.cut import TICK, Span, command, cut, exactly
+from curation.media.cut import TICK, Span, retry_until_exact, span_command, span_stream
 from curation.media.decode import Frames
-from curation.media.frame_times import FrameTimes
+from curation.media.timeline import FrameTimes
 
-Pictures = tuple[Frames, FrameTimes | None]
-"""Frames, and when each is shown if the stream says so."""
+TimedFrames = tuple[Frames, FrameTimes | None]
+"""Frames, and when each is shown if the stream has timestamps."""
 
 
-def read_span(path: str, span: Span, width: int, height: int, limits: sandbox.Limits) -> Pictures:
+def read_span(
+    path: str, span: Span, width: int, height: int, limits: sandbox.Limits
+) -> TimedFrames:
     """All frames of the span at `width` × `height`, RGB uint8 of shape [n, height, width, 3].
 
     Oriented, scaled and tone-mapped as a render is. Raises `MediaError` for damage.
     """
 
-    def attempt(ahead_s: float | None) -> tuple[int, Pictures]:
-        video = cut(path, span, limits, ahead_s)
-        video = video.filter("scale", width, height, flags=f"bicubic+{colour.EXACT}")
-        with tempfile.NamedTemporaryFile(prefix="reelmill-") as times:
+    def attempt(ahead_s: float | None) -> tuple[int, TimedFrames]:
+        video = span_stream(path, span, limits, ahead_s)
+        video = video.filter("scale", width, height, flags=f"bicubic+{colour.EXACT_SCALING}")
+        with tempfile.NamedTemporaryFile(prefix="reelmill-") as stats:
             output = ffmpeg.output(
                 video, "pipe:1", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough",
-                enc_time_base="demux", stats_enc_pre=times.name, stats_enc_pre_fmt="{ptsi} {tbi}",
+                enc_time_base="demux", stats_enc_pre=stats.name, stats_enc_pre_fmt="{ptsi} {tbi}",
                 **{"bsf:v": "setts=ts=N"},
             )  # fmt: skip
-            out, _ = sandbox.run(command(span, output), limits)
-            shown = _times(times.read().decode("ascii", "replace"), span)
+            out, _ = sandbox.run(span_command(span, output), limits)
+            times = _frame_times(stats.read().decode("ascii", "replace"), span)
         frames = np.frombuffer(out, np.uint8).reshape(-1, height, width, 3)
-        return len(frames), (frames, shown if shown and len(shown.pts) == len(frames) else None)
+        return len(frames), (frames, times if times and len(times.pts) == len(frames) else None)
 
-    return exactly(span, attempt)
+    return retry_until_exact(span, attempt)
 
 
-def _times(text: str, span: Span) -> FrameTimes | None:
+def _frame_times(stats: str, span: Span) -> FrameTimes | None:
     if span.frame_times is not None:
-        return FrameTimes.of(span.ticks, TICK)
+        return FrameTimes.from_pts(span.frame_ticks, TICK)
     try:
-        pairs = [line.split() for line in text.splitlines()]
-        return FrameTimes.of([int(pts) for pts, _ in pairs], Fraction(pairs[0][1]))
+        rows = [line.split() for line in stats.splitlines()]
+        return FrameTimes.from_pts([int(pts) for pts, _ in rows], Fraction(rows[0][1]))
     except (ValueError, IndexError, ZeroDivisionError):
         return None

@@ -1,15 +1,17 @@
-"""When each frame of a source is shown, in seconds from its first.
+"""When each frame of a source is shown, in seconds from the first.
 
-Every frame is shown at its stamp, repaired where need be (`timestamps`). A source without real
-stamps is shown at the rate of its header, unless that contradicts the container's duration.
+A frame is shown at its timestamp, repaired where needed (`timestamps`). A source without container
+timestamps is shown at the rate of its header, unless that contradicts the container's duration.
 
-Where another recording begins, or no frame comes for longer than `longest_s`, a new stretch begins.
-The frame before it lasts a usual step, time goes on from there, and no clip spans the place.
+A new segment starts where another recording starts, or where no frame comes for longer than
+`max_frame_s`. The frame before it gets the usual duration, time continues from there, and no clip
+spans the boundary.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,13 +20,58 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from curation.media.segments import Stretch
-from curation.media.timestamps import Floats, Recording, Stamps, recordings
+from curation.media.timestamps import Floats, RawTimestamps, Recording, repair_timestamps
 
-Timestamps = Literal["exact", "repaired", "none"]
+TimestampQuality = Literal["exact", "repaired", "none"]
 
-_CONTRADICTS = 0.05
+_MAX_RATE_ERROR = 0.05
 """Share by which frames at the header's rate may miss the duration."""
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """When each frame of a clip is shown, in whole ticks, so that nothing is rounded."""
+
+    pts: tuple[int, ...]
+    """Presentation timestamps in ticks, strictly increasing; the origin is the file's."""
+    tick: Fraction
+    """Seconds in a tick."""
+
+    @classmethod
+    def from_pts(cls, pts: Sequence[int], tick: Fraction) -> FrameTimes | None:
+        """The times, or None if they do not increase from frame to frame."""
+        increasing = all(a < b for a, b in itertools.pairwise(pts))
+        return cls(tuple(pts), tick) if pts and increasing and tick > 0 else None
+
+    def since_start(self, frame: int) -> Fraction:
+        """Seconds from the first frame to this one."""
+        return (self.pts[frame] - self.pts[0]) * self.tick
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineSegment:
+    """Frames whose container timestamps are continuous."""
+
+    start_frame: int
+    """Index of the first one."""
+    container_start_s: float
+    """Its time in the container, in seconds."""
+    start_s: float
+    """Its time in seconds from the source's first frame."""
+
+
+def segments_to_json(segments: tuple[TimelineSegment, ...]) -> str:
+    """Segments as they are stored with a source."""
+    return json.dumps([[s.start_frame, s.container_start_s, s.start_s] for s in segments])
+
+
+def segments_from_json(
+    text: str | None, container_start_s: float | None
+) -> tuple[TimelineSegment, ...]:
+    """Stored segments; of None a single one that starts at `container_start_s`."""
+    if text is None:
+        return (TimelineSegment(0, container_start_s or 0.0, 0.0),)
+    return tuple(TimelineSegment(*row) for row in json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -32,21 +79,21 @@ class Timeline:
     """When each decoded frame is shown."""
 
     pts: npt.NDArray[np.int64] | None
-    """Presentation times in `time_base` units, as filters see them; None if the stream has none."""
+    """Presentation timestamps in `time_base` units, as filters see them; None without any."""
     time_base: Fraction
     starts_s: Floats
     """Start of each frame in seconds from the first one, and the end of the last: n + 1 values."""
-    analysed: npt.NDArray[np.int64]
-    """Frame number of each analysis frame."""
+    analysis_indices: npt.NDArray[np.int64]
+    """Frame index of each analysis frame."""
     variable_rate: bool
-    """Whether the frame durations differ by more than one tick."""
-    timestamps: Timestamps = "exact"
-    """`exact` if every frame is shown at its own stamp, `repaired` if some are not, `none` if the
-    container stamps no frame."""
-    stretches: tuple[Stretch, ...] = (Stretch(0, 0.0, 0.0),)
-    """In order; more than one where times restart or frames are missing for long."""
+    """Whether frame durations differ by more than one tick."""
+    timestamps: TimestampQuality = "exact"
+    """`exact` if every frame is shown at its own timestamp, `repaired` if some are not, `none` if
+    the container has none."""
+    segments: tuple[TimelineSegment, ...] = (TimelineSegment(0, 0.0, 0.0),)
+    """In order; more than one where timestamps restart or frames are missing for long."""
     gap_s: float = 0.0
-    """Seconds without frames that are left out between stretches."""
+    """Seconds without frames that are left out between segments."""
 
     @property
     def frames(self) -> int:
@@ -54,90 +101,85 @@ class Timeline:
         return len(self.starts_s) - 1
 
     @property
-    def rate(self) -> float:
-        """Frames a second on average; a last frame that stays on counts as a usual one."""
-        lasts = np.diff(self.starts_s)
-        usual = float(np.median(lasts))
-        last = float(lasts[-1]) if lasts[-1] <= 2 * usual else usual
+    def average_fps(self) -> float:
+        """Frames a second; a long last frame counts as a usual one."""
+        durations = np.diff(self.starts_s)
+        usual = float(np.median(durations))
+        last = float(durations[-1]) if durations[-1] <= 2 * usual else usual
         return self.frames / float(self.starts_s[-2] + last)
 
-    def parts(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The frames from `start` to `end`, exclusive, cut where stretches begin."""
-        inner = [s.start_frame for s in self.stretches if start < s.start_frame < end]
-        edges = [start, *inner, end]
-        return list(itertools.pairwise(edges))
+    def split_at_segments(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The frames from `start` to `end`, exclusive, cut where segments start."""
+        inner = [s.start_frame for s in self.segments if start < s.start_frame < end]
+        return list(itertools.pairwise([start, *inner, end]))
 
-    def cut_pts(self, start: int, end: int) -> tuple[int, int | None] | None:
-        """The stamps between which exactly these frames lie; None if no stamps tell them apart."""
+    def pts_bounds(self, start: int, end: int) -> tuple[int, int | None] | None:
+        """The timestamps between which exactly these frames lie; None if none separate them."""
         if self.pts is None:
             return None
         first, last = int(self.pts[start]), int(self.pts[end]) if end < self.frames else None
         inside = self.pts >= first
         if last is not None:
             inside &= self.pts < last
-        found = np.flatnonzero(inside)
-        exact = len(found) == end - start and found[0] == start and found[-1] == end - 1
-        return (first, last) if exact else None
+        return (first, last) if np.array_equal(np.flatnonzero(inside), range(start, end)) else None
 
 
-def timeline(
-    stamps: Stamps,
-    analysed: npt.NDArray[np.int64],
+def build_timeline(
+    raw: RawTimestamps,
+    analysis_indices: npt.NDArray[np.int64],
     *,
     end_pts: int | None,
-    longest_s: float,
+    max_frame_s: float,
     header_fps: float | None,
     duration_s: float | None,
     restarts: Sequence[int] = (),
 ) -> Timeline:
-    """The timeline of a source; `end_pts` is when its last frame ends, if the container says so.
+    """The timeline of a source.
 
-    `header_fps` and `duration_s` are what the container's header says; both may be None. `restarts`
-    are frames with which another recording begins: where stamps fall back near one of them, it is
-    there, since the last frames of a recording may bear stamps of the next.
+    `end_pts` is when its last frame ends; it, `header_fps` and `duration_s` are what the container
+    says, if it does. `restarts` are frames with which another recording starts: where timestamps
+    fall back near one of them, the boundary is there, since the last frames of a recording may
+    carry timestamps of the next.
     """
-    count = len(stamps.pts)
-    if stamps.time_base > 0 and not stamps.real.any() and _paced(stamps):
-        return _guessed(stamps, analysed)
-    if stamps.time_base <= 0 or stamps.real.sum() < min(count, 2):
-        rate = _rate(count, header_fps, duration_s)
-        return Timeline(
-            None, stamps.time_base, np.arange(count + 1) / rate, analysed, False, "none"
-        )
-    longest = longest_s / float(stamps.time_base)
-    parts = recordings(stamps, restarts, longest, end_pts)
-    steps = np.concatenate([np.diff(part.times) for part in parts])
-    steps = steps[steps <= longest]
-    starts, cuts, gaps = _joined(parts, longest)
-    starts_s = starts * float(stamps.time_base)
-    begins_s = np.concatenate([part.times for part in parts])[cuts] * float(stamps.time_base)
-    exact = all(part.exact for part in parts)
+    if raw.time_base > 0 and not raw.from_container.any() and _is_pulldown(raw):
+        return _pulldown_timeline(raw, analysis_indices)
+    count = len(raw.pts)
+    if raw.time_base <= 0 or raw.from_container.sum() < min(count, 2):
+        starts_s = np.arange(count + 1) / _constant_fps(count, header_fps, duration_s)
+        return Timeline(None, raw.time_base, starts_s, analysis_indices, False, "none")
+    tick_s = float(raw.time_base)
+    max_ticks = max_frame_s / tick_s
+    recordings = repair_timestamps(raw, restarts, max_ticks, end_pts)
+    steps = np.concatenate([np.diff(recording.times) for recording in recordings])
+    starts, boundaries, gap_ticks = _join(recordings, max_ticks)
+    starts_s = starts * tick_s
+    container_s = np.concatenate([part.times for part in recordings])[boundaries] * tick_s
+    segments = map(TimelineSegment, boundaries, container_s.tolist(), starts_s[boundaries].tolist())
     return Timeline(
-        pts=stamps.pts,
-        time_base=stamps.time_base,
+        pts=raw.pts,
+        time_base=raw.time_base,
         starts_s=starts_s,
-        analysed=analysed,
-        variable_rate=_varies(steps),
-        timestamps="exact" if exact else "repaired",
-        stretches=tuple(map(Stretch, cuts, begins_s.tolist(), starts_s[cuts].tolist())),
-        gap_s=gaps * float(stamps.time_base),
+        analysis_indices=analysis_indices,
+        variable_rate=_varies(steps[steps <= max_ticks]),
+        timestamps="exact" if all(part.exact for part in recordings) else "repaired",
+        segments=tuple(segments),
+        gap_s=gap_ticks * tick_s,
     )
 
 
-def _paced(stamps: Stamps) -> bool:
-    """Whether guesses say more than a constant rate: frames that are flagged to last longer."""
-    steps = np.diff(stamps.pts)
+def _is_pulldown(raw: RawTimestamps) -> bool:
+    """Whether frames last two and three fields, as flags of a stream without timestamps say."""
+    steps = np.diff(raw.pts)
     if len(steps) < 3 or steps.min() <= 0:
         return False
     return bool(np.unique(np.round(2 * steps / steps.min())).tolist() == [2, 3])
 
 
-def _guessed(stamps: Stamps, analysed: npt.NDArray[np.int64]) -> Timeline:
-    """Frames of two and three fields, as pulldown of a stream without stamps flags them."""
-    starts = (stamps.pts - stamps.pts[0]).astype(np.float64)
-    last = starts[-2] - starts[-3]
-    starts_s = np.append(starts, starts[-1] + last) * float(stamps.time_base)
-    return Timeline(None, stamps.time_base, starts_s, analysed, True, "repaired")
+def _pulldown_timeline(raw: RawTimestamps, analysis_indices: npt.NDArray[np.int64]) -> Timeline:
+    starts = (raw.pts - raw.pts[0]).astype(np.float64)
+    last_duration = starts[-2] - starts[-3]
+    starts_s = np.append(starts, starts[-1] + last_duration) * float(raw.time_base)
+    return Timeline(None, raw.time_base, starts_s, analysis_indices, True, "repaired")
 
 
 def _varies(steps: Floats) -> bool:
@@ -145,22 +187,21 @@ def _varies(steps: Floats) -> bool:
     return bool(len(steps)) and bool(np.ptp(steps) > min(1.0, 0.5 * float(np.median(steps))))
 
 
-def _rate(count: int, header_fps: float | None, duration_s: float | None) -> float:
-    """Frames a second of a source without stamps."""
-    rate = header_fps or 25.0
-    if duration_s and count > 1 and abs(count / rate / duration_s - 1) > _CONTRADICTS:
+def _constant_fps(count: int, header_fps: float | None, duration_s: float | None) -> float:
+    fps = header_fps or 25.0
+    if duration_s and count > 1 and abs(count / fps / duration_s - 1) > _MAX_RATE_ERROR:
         return count / duration_s
-    return rate
+    return fps
 
 
-def _joined(parts: list[Recording], longest: float) -> tuple[Floats, list[int], float]:
-    """Starts and end in ticks from the first frame, where stretches begin, and ticks left out."""
-    times = np.concatenate([part.times for part in parts])
-    restarts = np.cumsum([len(part.times) for part in parts])[:-1]
-    step = float(np.median([part.step for part in parts]))
-    lasts = np.append(np.diff(times), parts[-1].last)
-    gaps = np.flatnonzero(lasts > longest)
-    left_out = float(lasts[gaps].sum() - step * len(gaps))
-    lasts[[*gaps.tolist(), *(restarts - 1).tolist()]] = step
-    cuts = {0, *restarts.tolist(), *(gaps[gaps < len(times) - 1] + 1).tolist()}
-    return np.append(0.0, np.cumsum(lasts)), sorted(cuts), left_out
+def _join(recordings: list[Recording], max_ticks: float) -> tuple[Floats, list[int], float]:
+    """Frame starts and end in ticks from the first, first frames of segments, and gap ticks."""
+    times = np.concatenate([recording.times for recording in recordings])
+    restarts = np.cumsum([len(recording.times) for recording in recordings])[:-1]
+    step = float(np.median([recording.step for recording in recordings]))
+    durations = np.append(np.diff(times), recordings[-1].last_duration)
+    gaps = np.flatnonzero(durations > max_ticks)
+    gap_ticks = float(durations[gaps].sum() - step * len(gaps))
+    durations[[*gaps.tolist(), *(restarts - 1).tolist()]] = step
+    boundaries = {0, *restarts.tolist(), *(gaps[gaps < len(times) - 1] + 1).tolist()}
+    return np.append(0.0, np.cumsum(durations)), sorted(boundaries), gap_ticks

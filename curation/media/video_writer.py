@@ -1,4 +1,4 @@
-"""Writing pictures that we made ourselves as a video to look at."""
+"""Writes frames as a video to look at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from curation.media import allowlist
+from curation.media.ffmpeg_command import ffmpeg_path
 
 Frames = npt.NDArray[np.uint8]
 
@@ -22,10 +22,10 @@ Frames = npt.NDArray[np.uint8]
 def video_writer(
     path: str | os.PathLike[str], width: int, height: int, fps: float
 ) -> Iterator[Callable[[Frames], None]]:
-    """Takes RGB frames [n, height, width, 3], part by part, and writes them as H.264.
+    """Gives a function that appends RGB frames [n, height, width, 3] to an H.264 video.
 
-    Sizes have to be even; the suffix says in what container. Raises `OSError` with ffmpeg's words
-    if it cannot.
+    Sizes have to be even; the container follows from the suffix. Raises `OSError` with ffmpeg's
+    message if it fails.
     """
     pictures = ffmpeg.input(
         "pipe:0", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=fps
@@ -33,10 +33,10 @@ def video_writer(
     output = ffmpeg.output(
         pictures, os.fspath(path), vcodec="libx264", crf=12, pix_fmt="yuv420p", v="error"
     )
-    command = [allowlist.ffmpeg(), *output.overwrite_output().get_args()]
-    with tempfile.TemporaryFile() as words:
+    command = [ffmpeg_path(), *output.overwrite_output().get_args()]
+    with tempfile.TemporaryFile() as log:
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
         ) as process:
             sink = cast(IO[bytes], process.stdin)
 
@@ -47,7 +47,7 @@ def video_writer(
                     sink.write(np.ascontiguousarray(frames).data)
                 except BrokenPipeError:
                     process.wait()
-                    raise _failed(path, words) from None
+                    raise _error(path, log) from None
 
             try:
                 yield write
@@ -58,19 +58,16 @@ def video_writer(
                 with contextlib.suppress(BrokenPipeError):
                     sink.close()
         if process.returncode:
-            raise _failed(path, words)
+            raise _error(path, log)
 
 
-def _failed(path: str | os.PathLike[str], words: IO[bytes]) -> OSError:
-    words.seek(0)
-    return OSError(f"{os.fspath(path)}: {words.read().decode('utf-8', 'replace').strip()}")
+def _error(path: str | os.PathLike[str], log: IO[bytes]) -> OSError:
+    log.seek(0)
+    return OSError(f"{os.fspath(path)}: {log.read().decode('utf-8', 'replace').strip()}")
 
 
 def write_video(path: str | os.PathLike[str], frames: Frames, fps: float) -> None:
-    """Writes RGB frames [n, height, width, 3] (even sizes) as H.264; the suffix says in what.
-
-    Raises `OSError` with ffmpeg's words if it cannot.
-    """
+    """Writes RGB frames [n, height, width, 3] as `video_writer` does."""
     _, height, width, _ = frames.shape
     with video_writer(path, width, height, fps) as write:
         write(frames)

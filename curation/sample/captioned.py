@@ -1,15 +1,15 @@
-"""Small pictures in motion whose captions are known: a shape of some colour that moves in some way
-over some ground by day or at night.
+"""Small synthetic clips with known captions: a shape of some colour that moves in some way over
+some ground by day or at night.
 
-They are what a model that reads words can be trained and tried on without any download. Every
-picture is computed from a `Thing`, its `Chance` and a time, at any size.
+A text-and-video model can be trained and tested on them without any download. Every frame is
+computed from a `Subject`, its `Variation` and a time, at any size.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import product
 
 import numpy as np
@@ -28,20 +28,20 @@ MOTIONS: Mapping[str, tuple[str, ...]] = {
     "upright": ("moving up and down", "bouncing up and down"),
     "around": ("moving in a circle", "going round and round"),
 }
-"""What a motion is called; the first is what questions use."""
+"""Phrases for each motion; the first is the default."""
 LIGHTS: Mapping[str, tuple[str, ...]] = {
     "day": ("by day", "in bright daylight"),
     "night": ("at night", "in the dark"),
 }
 PERIOD_S = 2.0
-"""How long a motion takes to begin again."""
+"""Period of a motion."""
 _EXPOSURES = 6
 _SHUTTER_S = 0.25
 
 
 @dataclass(frozen=True)
-class Thing:
-    """What there is to say of a picture; each field is a key of its table."""
+class Subject:
+    """What a caption says; each field is a key of the table of that name."""
 
     colour: str
     shape: str
@@ -51,35 +51,35 @@ class Thing:
 
     @property
     def caption(self) -> str:
-        """All of it in one sentence."""
-        return spoken(self, FIELDS)
+        """All fields in one sentence."""
+        return describe(self, FIELDS)
 
 
-FIELDS = tuple(field.name for field in fields(Thing))
+FIELDS = tuple(field.name for field in fields(Subject))
 
 
 @dataclass(frozen=True)
-class Chance:
-    """What a caption does not say."""
+class Variation:
+    """What a caption does not say, drawn at random."""
 
     seed: int
-    """Of the ground's texture."""
+    """Seed of the ground's texture."""
     size: float
     """Half the shape's height, in half frame heights."""
-    turn: float
+    angle: float
     """Angle of the shape, radians."""
-    at: tuple[float, float]
+    centre: tuple[float, float]
     """Middle of its path, right and down."""
-    reach: float
-    """How far it moves to either side."""
+    amplitude: float
+    """How far it moves to either side of that."""
     phase: float
-    """Where on its path it starts, 0–1."""
+    """Where on its path it starts, 0 to 1."""
     tint: float
-    """Brightness of its colour, about 1."""
+    """Brightness of its colour, around 1."""
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Chance:
-        """All of it by chance."""
+    def random(cls, rng: np.random.Generator) -> Variation:
+        """A random variation."""
         return cls(
             int(rng.integers(1 << 31)),
             float(rng.uniform(0.26, 0.36)),
@@ -91,48 +91,49 @@ class Chance:
         )
 
 
-def things() -> list[Thing]:
+def all_subjects() -> list[Subject]:
     """Every combination, in a fixed order."""
-    return [Thing(*each) for each in product(COLOURS, SHAPES, MOTIONS, GROUNDS, LIGHTS)]
+    return [Subject(*values) for values in product(COLOURS, SHAPES, MOTIONS, GROUNDS, LIGHTS)]
 
 
-def agreement(one: Thing, other: Thing) -> int:
-    """How many of the five fields are the same."""
-    return sum(a == b for a, b in zip(astuple(one), astuple(other), strict=True))
+def describe(
+    subject: Subject, field_names: Sequence[str], rng: np.random.Generator | None = None
+) -> str:
+    """A sentence with only these fields; `rng` draws among the phrases for motion and light."""
 
+    def pick(phrases: Sequence[str]) -> str:
+        return phrases[0] if rng is None else str(rng.choice(phrases))
 
-def spoken(thing: Thing, named: Sequence[str], rng: np.random.Generator | None = None) -> str:
-    """A sentence with only the fields `named`; `rng` draws among the words for motion and light."""
-    pick = (lambda words: str(rng.choice(words))) if rng is not None else (lambda words: words[0])
-    shape = thing.shape if "shape" in named else "thing"
-    parts = ["a", thing.colour, shape] if "colour" in named else ["a", shape]
-    if "motion" in named:
-        parts.append(pick(MOTIONS[thing.motion]))
-    if "ground" in named:
-        parts.append(f"over {thing.ground}")
-    if "light" in named:
-        parts.append(pick(LIGHTS[thing.light]))
+    shape = subject.shape if "shape" in field_names else "thing"
+    parts = ["a", subject.colour, shape] if "colour" in field_names else ["a", shape]
+    if "motion" in field_names:
+        parts.append(pick(MOTIONS[subject.motion]))
+    if "ground" in field_names:
+        parts.append(f"over {subject.ground}")
+    if "light" in field_names:
+        parts.append(pick(LIGHTS[subject.light]))
     return " ".join(parts)
 
 
-def picture(thing: Thing, chance: Chance, time_s: float, side: int = 96) -> Picture:
+def draw_frame(subject: Subject, variation: Variation, time_s: float, side: int = 96) -> Picture:
     """One frame, uint8 [side, side, 3]: six exposures while the shutter is open."""
     down, right = _coordinates(side)
-    ground = _painted(thing.ground, chance.seed, side)
+    ground = _ground_picture(subject.ground, variation.seed, side)
     cover = np.zeros((side, side), np.float32)
     edge = np.zeros_like(cover)
     for exposure in range(_EXPOSURES):
-        x, y = _place(thing.motion, chance, time_s + exposure / _EXPOSURES * _SHUTTER_S)
-        away = _away(thing.shape, chance, right - x, down - y) * (side / 2)
-        cover += np.clip(0.5 - away, 0, 1) / _EXPOSURES
-        edge += np.clip(0.5 + side / 40 - away, 0, 1) / _EXPOSURES
-    colour = np.array(COLOURS[thing.colour], np.float32) * chance.tint
+        exposure_s = time_s + exposure / _EXPOSURES * _SHUTTER_S
+        x, y = _position(subject.motion, variation, exposure_s)
+        distance = _signed_distance(subject.shape, variation, right - x, down - y) * (side / 2)
+        cover += np.clip(0.5 - distance, 0, 1) / _EXPOSURES
+        edge += np.clip(0.5 + side / 40 - distance, 0, 1) / _EXPOSURES
+    colour = np.array(COLOURS[subject.colour], np.float32) * variation.tint
     rim = np.float32(30 if colour.mean() > 60 else 200)
-    seen = ground * (1 - edge[..., None]) + rim * (edge - cover)[..., None]
-    seen = seen + colour * cover[..., None]
-    if thing.light == "night":
-        seen = seen * np.array((0.3, 0.32, 0.42), np.float32)
-    return np.asarray(np.clip(seen + 0.5, 0, 255), np.uint8)
+    rgb = ground * (1 - edge[..., None]) + rim * (edge - cover)[..., None]
+    rgb = rgb + colour * cover[..., None]
+    if subject.light == "night":
+        rgb = rgb * np.array((0.3, 0.32, 0.42), np.float32)
+    return np.asarray(np.clip(rgb + 0.5, 0, 255), np.uint8)
 
 
 @functools.cache
@@ -143,29 +144,31 @@ def _coordinates(side: int) -> tuple[Field, Field]:
 
 
 @functools.lru_cache(maxsize=8)
-def _painted(ground: str, seed: int, side: int) -> Field:
+def _ground_picture(ground: str, seed: int, side: int) -> Field:
     return GROUNDS[ground](*_coordinates(side), np.random.default_rng(seed))
 
 
-def film(thing: Thing, chance: Chance, frames: int, fps: int, side: int = 96) -> Iterator[Picture]:
+def clip_frames(
+    subject: Subject, variation: Variation, frames: int, fps: int, side: int = 96
+) -> Iterator[Picture]:
     """The frames of a clip."""
-    return (picture(thing, chance, frame / fps, side) for frame in range(frames))
+    return (draw_frame(subject, variation, frame / fps, side) for frame in range(frames))
 
 
-def _place(motion: str, chance: Chance, time_s: float) -> tuple[float, float]:
-    angle = 2 * np.pi * (time_s / PERIOD_S + chance.phase)
-    right, down = chance.reach * np.cos(angle), chance.reach * np.sin(angle)
-    x, y = chance.at
+def _position(motion: str, variation: Variation, time_s: float) -> tuple[float, float]:
+    angle = 2 * np.pi * (time_s / PERIOD_S + variation.phase)
+    right, down = variation.amplitude * np.cos(angle), variation.amplitude * np.sin(angle)
+    x, y = variation.centre
     if motion == "still":
         return x, y
     return x + (right if motion != "upright" else 0), y + (down if motion != "sideways" else 0)
 
 
-def _away(shape: str, chance: Chance, right: Field, down: Field) -> Field:
-    """How far outside the shape each point lies, about, in half frame heights."""
-    cos, sin = np.cos(chance.turn), np.sin(chance.turn)
-    x, y = (right * cos + down * sin) / chance.size, (down * cos - right * sin) / chance.size
-    return np.asarray(SHAPES[shape](x, y) * chance.size, np.float32)
+def _signed_distance(shape: str, variation: Variation, right: Field, down: Field) -> Field:
+    """Distance of each point from the shape, approximate, in half frame heights."""
+    cos, sin = np.cos(variation.angle), np.sin(variation.angle)
+    x, y = (right * cos + down * sin) / variation.size, (down * cos - right * sin) / variation.size
+    return np.asarray(SHAPES[shape](x, y) * variation.size, np.float32)
 
 
 def _star(x: Field, y: Field) -> Field:
@@ -201,36 +204,36 @@ SHAPES: Mapping[str, Callable[[Field, Field], Field]] = {
     "disc": _disc, "square": _square, "triangle": _triangle, "star": _star, "ring": _ring,
     "cross": _cross,
 }  # fmt: skip
-"""Signed distance from each shape of height 2, about, from coordinates right and down."""
+"""Approximate signed distance from each shape of height 2, by coordinates right and down."""
 
 
-def _coloured(tone: Field, low: tuple[int, int, int], high: tuple[int, int, int]) -> Field:
-    """From one colour to another where the tone goes from 0 to 1."""
+def _gradient(tone: Field, low: tuple[int, int, int], high: tuple[int, int, int]) -> Field:
+    """One colour where the tone is 0, the other where it is 1."""
     ends = np.array((low, high), np.float32)
     return np.asarray(ends[0] + np.clip(tone, 0, 1)[..., None] * (ends[1] - ends[0]), np.float32)
 
 
 def _grass(down: Field, right: Field, rng: np.random.Generator) -> Field:
     blades = rng.random((24, down.shape[1]), np.float32).repeat(-(-down.shape[0] // 24), 0)
-    return _coloured(blades[: down.shape[0]], (40, 110, 30), (120, 190, 80))
+    return _gradient(blades[: down.shape[0]], (40, 110, 30), (120, 190, 80))
 
 
 def _water(down: Field, right: Field, rng: np.random.Generator) -> Field:
     slant, phase = rng.uniform(-0.5, 0.5), rng.uniform(0, 6)
     waves = np.sin(14 * (down + 0.12 * np.sin(5 * right + phase) + slant * 0.2 * right) + phase)
-    return _coloured(0.5 + 0.5 * waves, (40, 130, 150), (130, 205, 215))
+    return _gradient(0.5 + 0.5 * waves, (40, 130, 150), (130, 205, 215))
 
 
 def _bricks(down: Field, right: Field, rng: np.random.Generator) -> Field:
     row = np.floor(down * 4 + rng.uniform(0, 1))
     across = right * 2 + 0.5 * (row % 2) + rng.uniform(0, 1)
     joint = ((down * 4 - row) % 1 < 0.14) | (across % 1 < 0.07)
-    return _coloured(np.where(joint, 1.0, 0.0).astype(np.float32), (165, 105, 75), (220, 205, 190))
+    return _gradient(np.where(joint, 1.0, 0.0).astype(np.float32), (165, 105, 75), (220, 205, 190))
 
 
 def _sand(down: Field, right: Field, rng: np.random.Generator) -> Field:
     grain = rng.random(down.shape, np.float32)
-    return _coloured(grain, (205, 180, 135), (235, 220, 180))
+    return _gradient(grain, (205, 180, 135), (235, 220, 180))
 
 
 GROUNDS: Mapping[str, Callable[[Field, Field, np.random.Generator], Field]] = {
@@ -239,4 +242,4 @@ GROUNDS: Mapping[str, Callable[[Field, Field, np.random.Generator], Field]] = {
     "bricks": _bricks,
     "sand": _sand,
 }
-"""What each ground looks like, from coordinates down and right in half frame heights."""
+"""Picture of each ground, by coordinates down and right in half frame heights."""

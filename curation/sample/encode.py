@@ -1,7 +1,7 @@
-"""Writing pictures to a video file, the same bytes every time.
+"""Writes pictures to a video file, the same bytes every time.
 
-Pictures go through a pipe to the ffmpeg program, with one thread, no dates and no version strings.
-The file appears under its name only when it is complete.
+Pictures go through a pipe to ffmpeg, with one thread, no dates and no version strings. The file
+gets its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import ffmpeg
 from PIL import Image
 
-from curation.media.allowlist import ffmpeg as program
+from curation.media.ffmpeg_command import ffmpeg_path
 
 _EXACT = {"fflags": "+bitexact", "map_metadata": "-1", "threads": 1}
 
@@ -35,20 +35,20 @@ class Coding:
     quantiser: int = 4
     """The same of mpeg4 and mpeg2video, 1 to 31."""
     gop: int = 48
-    """Frames from one key frame to the next; no key frame lies elsewhere."""
+    """Frames from one key frame to the next; there are no others."""
     b_frames: int = 0
-    """Most frames in a row that are coded after a later one (x264, x265, mpeg4, mpeg2video)."""
+    """Most consecutive B-frames (x264, x265, mpeg4, mpeg2video)."""
     rotation: int = 0
-    """Degrees, clockwise, that a player has to turn the stored picture by: 0, 90, 180 or 270 (mp4,
-    mov). Pictures are given upright and are stored turned."""
+    """Degrees, clockwise, that a player has to rotate the stored picture by: 0, 90, 180 or 270
+    (mp4, mov). Upright pictures are stored rotated."""
     slow_from: int | None = None
-    """From this frame on every frame lasts twice as long, which makes the rate variable."""
+    """From this frame on every frame lasts twice as long: a variable rate."""
     interlaced: bool = False
     """Code as two fields a frame, top field first (mpeg2video)."""
     pixel_aspect: str | None = None
     """Shape of a stored pixel, as "4/3"."""
     pq: bool = False
-    """Say that the picture is HDR: BT.2020 primaries and the PQ transfer."""
+    """Tag the picture as HDR: BT.2020 primaries and the PQ transfer."""
     sound: bool = False
     """Add a tone of 440 Hz as AAC, as long as the picture (mp4, mov, mkv, ts)."""
     sound_from: str | None = None
@@ -56,7 +56,7 @@ class Coding:
     scale: tuple[int, int] | None = None
     """Width and height to scale to before coding."""
     brightness: float = 0.0
-    """Added to the luma before coding, in parts of its range."""
+    """Added to the luma before coding, as a share of its range."""
 
 
 def _filters(stream: Any, coding: Coding, fps: int) -> Any:
@@ -65,8 +65,8 @@ def _filters(stream: Any, coding: Coding, fps: int) -> Any:
     stream = stream.filter("scale", *coding.scale or (), flags="accurate_rnd+bitexact+bicubic")
     stream = stream.filter("format", coding.pixel_format)
     if coding.slow_from is not None:
-        late = f"N+max(0,N-{coding.slow_from})"
-        stream = stream.filter("setpts", f"({late})/({fps}*TB)")
+        frame_time = f"N+max(0,N-{coding.slow_from})"
+        stream = stream.filter("setpts", f"({frame_time})/({fps}*TB)")
     if coding.interlaced:
         stream = stream.filter("setfield", "tff")
     if coding.pixel_aspect is not None:
@@ -97,15 +97,15 @@ def _options(coding: Coding) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _finished(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its name if the block ends well, and is gone if not."""
+def _atomic(path: Path) -> Iterator[Path]:
+    """A temporary file that is renamed to `path` if the block succeeds, else deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f".partial-{path.name}")
     try:
-        yield part
-        os.replace(part, path)
+        yield partial
+        os.replace(partial, path)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def encode(
@@ -113,13 +113,13 @@ def encode(
 ) -> int:
     """Writes RGB pictures of one size to `path`; returns how many there were.
 
-    Raises `ValueError` if there are none, and `RuntimeError` with ffmpeg's words if it fails.
+    Raises `ValueError` if there are none, and `RuntimeError` with ffmpeg's message if it fails.
     """
     coding = coding or Coding()
-    with _finished(path) as part:
-        frames = _encode(part, iter(pictures), fps, coding)
+    with _atomic(path) as partial:
+        frames = _encode(partial, iter(pictures), fps, coding)
         if coding.rotation:
-            _turn(part, coding.rotation)
+            _rotate(partial, coding.rotation)
     return frames
 
 
@@ -144,7 +144,7 @@ def _encode(path: Path, pictures: Iterator[Image.Image], fps: int, coding: Codin
         ffmpeg.output(*streams, str(path), **options)
         .global_args("-loglevel", "error", "-nostats")
         .overwrite_output()
-        .run_async(cmd=program(), pipe_stdin=True, pipe_stderr=True)
+        .run_async(cmd=ffmpeg_path(), pipe_stdin=True, pipe_stderr=True)
     )
     frames = 0
     try:
@@ -152,22 +152,22 @@ def _encode(path: Path, pictures: Iterator[Image.Image], fps: int, coding: Codin
             for picture in chain([first], pictures):
                 writer.stdin.write(picture.rotate(coding.rotation, expand=True).tobytes())
                 frames += 1
-        _, said = writer.communicate()
+        _, log = writer.communicate()
     except BaseException:
         writer.kill()
         writer.communicate()
         raise
     if writer.returncode != 0:
-        raise RuntimeError(f"ffmpeg cannot write {path}: {said.decode('utf-8', 'replace')}")
+        raise RuntimeError(f"ffmpeg cannot write {path}: {log.decode('utf-8', 'replace')}")
     return frames
 
 
-def _turn(path: Path, rotation: int) -> None:
+def _rotate(path: Path, rotation: int) -> None:
     """Adds the display matrix to a finished file; ffmpeg sets one only for an input."""
     source = ffmpeg.input(str(path), display_rotation=-rotation)
-    with _finished(path) as turned:
-        writer = ffmpeg.output(source, str(turned), c="copy", **_EXACT).overwrite_output()
+    with _atomic(path) as rotated:
+        writer = ffmpeg.output(source, str(rotated), c="copy", **_EXACT).overwrite_output()
         try:
-            writer.run(cmd=program(), quiet=True)
+            writer.run(cmd=ffmpeg_path(), quiet=True)
         except ffmpeg.Error as error:
-            raise RuntimeError(f"ffmpeg cannot turn {path}: {error.stderr.decode()}") from error
+            raise RuntimeError(f"ffmpeg cannot rotate {path}: {error.stderr.decode()}") from error

@@ -1,4 +1,4 @@
-"""A camera before flat pictures at several depths, and shots in a row with known cuts.
+"""A camera in front of flat layers at several depths, and films of shots with known cuts.
 
 All lengths are in frame heights from the middle of the frame, so a scene is the same at every size.
 """
@@ -16,24 +16,21 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 Scene = Callable[[float], Image.Image]
 """The RGB picture at a time in seconds; all pictures of a scene have one size."""
-Pair = tuple[float, float]
-"""Right and down, or width and height, or least and greatest, in frame heights (a second)."""
+XY = tuple[float, float]
+"""Right and down, width and height, or minimum and maximum, in frame heights (a second)."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera looks: a start, a pan and a growth of the zoom a second, and a small shake.
+    """A camera path: start, pan a second, zoom (at least 1) and its growth, and a small shake."""
 
-    The zoom is a magnification of at least 1.
-    """
-
-    start: Pair = (0.0, 0.0)
-    pan: Pair = (0.0, 0.0)
+    start: XY = (0.0, 0.0)
+    pan: XY = (0.0, 0.0)
     zoom: float = 1.0
     zoom_rate: float = 0.0
     shake: float = 0.002
 
-    def at(self, time: float) -> tuple[float, float, float]:
+    def view(self, time: float) -> tuple[float, float, float]:
         """Centre x, centre y and magnification at a time in seconds."""
         x = self.start[0] + self.pan[0] * time
         y = self.start[1] + self.pan[1] * time
@@ -43,19 +40,19 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A flat picture somewhere in a scene: a layer as wide as the world, or a small thing."""
+class Layer:
+    """A flat picture in a scene: as wide as the world, or a small object."""
 
-    look: Image.Image
-    """The picture at magnification 1; RGB, or RGBA where it has holes."""
-    at: Pair = (0.0, 0.0)
+    image: Image.Image
+    """The picture at magnification 1; RGB, or RGBA if it is not a rectangle."""
+    position: XY = (0.0, 0.0)
     """Its centre at time 0."""
-    speed: Pair = (0.0, 0.0)
+    speed: XY = (0.0, 0.0)
     """Its movement a second."""
-    sway: Pair = (0.0, 0.0)
-    """How far it goes to and fro besides."""
+    sway: XY = (0.0, 0.0)
+    """Amplitude of its oscillation."""
     depth: float = 1.0
-    """How much it follows the camera: 0 is infinitely far, 1 is the ground of the action."""
+    """How much it follows the camera: 0 is infinitely far, 1 is the plane of the action."""
 
     def draw(self, frame: Image.Image, view: tuple[float, float, float], time: float) -> None:
         """Draws what a view (centre x, centre y, magnification) shows of it, in place."""
@@ -63,32 +60,32 @@ class Part:
         swing = math.sin(1.3 * time)
         spans = []
         for axis in (0, 1):
-            place = self.at[axis] + self.speed[axis] * time + self.sway[axis] * swing
-            middle = (place - view[axis] * self.depth) * frame.height * zoom + frame.size[axis] / 2
-            first = middle - self.look.size[axis] * zoom / 2
-            # Whole pixels of the frame that it covers, and where they lie in the picture.
+            centre = self.position[axis] + self.speed[axis] * time + self.sway[axis] * swing
+            middle = (centre - view[axis] * self.depth) * frame.height * zoom + frame.size[axis] / 2
+            first = middle - self.image.size[axis] * zoom / 2
+            # Pixels of the frame that it covers completely, and where they are in the picture.
             low = max(math.ceil(first), 0)
-            high = min(math.floor(first + self.look.size[axis] * zoom), frame.size[axis])
+            high = min(math.floor(first + self.image.size[axis] * zoom), frame.size[axis])
             if low >= high:
                 return
-            end = min((high - first) / zoom, self.look.size[axis])
+            end = min((high - first) / zoom, self.image.size[axis])
             spans.append((low, high, (low - first) / zoom, end))
         (left, right, *across), (top, bottom, *down) = spans
         box = (across[0], down[0], across[1], down[1])
-        seen = self.look.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box)
-        frame.paste(seen, (left, top), seen if seen.mode == "RGBA" else None)
+        visible = self.image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box)
+        frame.paste(visible, (left, top), visible if visible.mode == "RGBA" else None)
 
 
-def stage(size: Size, camera: Camera, parts: Sequence[Part]) -> Scene:
-    """The scene that shows `parts`, the farthest first, through `camera`."""
+def compose(size: Size, camera: Camera, layers: Sequence[Layer]) -> Scene:
+    """The scene of these layers, the farthest first, as the camera sees it."""
 
-    def at(time: float) -> Image.Image:
+    def picture(time: float) -> Image.Image:
         frame = Image.new("RGB", size)
-        for part in parts:
-            part.draw(frame, camera.at(time), time)
+        for layer in layers:
+            layer.draw(frame, camera.view(time), time)
         return frame
 
-    return at
+    return picture
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,14 @@ class Shot:
     scene: Scene
     """What it shows, from time 0."""
     frames: int
-    """How many frames it is seen in, dissolves included."""
+    """How many frames show it, dissolves included."""
     dissolve: int = 0
-    """Frames at its start in which it fades in over the end of the shot before; 0 is a cut."""
+    """Frames at its start that blend with the end of the previous shot; 0 is a cut."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """Shots in a row at a constant rate."""
+    """Consecutive shots at a constant rate."""
 
     shots: Sequence[Shot]
     """At least one; the first has no dissolve."""
@@ -113,18 +110,18 @@ class Film:
     """Frames a second."""
 
     def __post_init__(self) -> None:
-        before = 0
-        for number, shot in enumerate(self.shots):
-            if not 0 <= shot.dissolve <= min(before, shot.frames):
-                raise ValueError(f"shot {number} dissolves over {shot.dissolve} frames, which the "
-                                 f"shot before ({before}) and itself must have")  # fmt: skip
-            before = shot.frames - shot.dissolve
+        available = 0
+        for index, shot in enumerate(self.shots):
+            if not 0 <= shot.dissolve <= min(available, shot.frames):
+                raise ValueError(f"shot {index} dissolves over {shot.dissolve} frames, which the "
+                                 f"shot before ({available}) and itself must have")  # fmt: skip
+            available = shot.frames - shot.dissolve
 
     @property
     def starts(self) -> list[int]:
         """The first frame of each shot."""
-        pairs = pairwise(self.shots)
-        return [0, *accumulate(shot.frames - after.dissolve for shot, after in pairs)]
+        lengths = (shot.frames - following.dissolve for shot, following in pairwise(self.shots))
+        return [0, *accumulate(lengths)]
 
     @property
     def hard_cuts(self) -> tuple[int, ...]:
@@ -140,14 +137,15 @@ class Film:
 
     def pictures(self) -> Iterator[Image.Image]:
         """Every frame in order."""
-        for number, (start, shot) in enumerate(zip(self.starts, self.shots, strict=True)):
-            last = number + 1 == len(self.shots)
-            end = shot.frames - (0 if last else self.shots[number + 1].dissolve)
+        starts = self.starts
+        for index, (start, shot) in enumerate(zip(starts, self.shots, strict=True)):
+            is_last = index + 1 == len(self.shots)
+            end = shot.frames - (0 if is_last else self.shots[index + 1].dissolve)
             for frame in range(end):
                 picture = shot.scene(frame / self.fps)
                 if frame < shot.dissolve:
-                    before = self.shots[number - 1].scene
-                    time = (start + frame - self.starts[number - 1]) / self.fps
+                    previous = self.shots[index - 1].scene
+                    time = (start + frame - starts[index - 1]) / self.fps
                     share = (frame + 1) / (shot.dissolve + 1)
-                    picture = Image.blend(before(time), picture, share)
+                    picture = Image.blend(previous(time), picture, share)
                 yield picture

@@ -1,8 +1,8 @@
-"""Videos whose every frame says which frame it is.
+"""Videos whose every frame carries its number.
 
-Along the top sixth of the picture lie 20 blocks: white, black, the frame number in 16 bits with the
-highest first, and the parity of the even and of the odd bits. The blocks survive strong compression
-and scaling, so a test can ask any decoder, clip or render which frame it really holds.
+Across the top sixth of the picture are 20 blocks: white, black, the frame number in 16 bits with
+the highest first, and the parity of the even and of the odd bits. The blocks survive strong
+compression and scaling, so a test can check which frame a decoder, clip or render really gives.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.sample.encode import Coding, encode
-from curation.sample.texture import noise, ramp
+from curation.sample.texture import colour_ramp, noise
 
 BLOCKS = 20
-"""Blocks along the top: two levels, 16 bits, two parities."""
-MOST = 1 << 16
-"""Numbers go from 0 to one less."""
+"""Blocks across the top: two levels, 16 bits, two parities."""
+MAX_NUMBER = 1 << 16
+"""Numbers are below this."""
 _BAND = 6
 _PALETTES = ("#14281e #5a823c #c8d282", "#3c1414 #be5a32 #fad296", "#10183c #466eb4 #d2e6fa",
              "#281032 #965096 #f0c8dc")  # fmt: skip
 
 
 def _bits(number: int) -> list[int]:
-    bits = [number >> place & 1 for place in range(15, -1, -1)]
+    bits = [number >> bit & 1 for bit in range(15, -1, -1)]
     return [1, 0, *bits, sum(bits[::2]) % 2, sum(bits[1::2]) % 2]
 
 
@@ -37,8 +37,8 @@ def draw_number(picture: Image.Image, number: int) -> None:
 
     Raises `ValueError` if the number does not fit in 16 bits.
     """
-    if not 0 <= number < MOST:
-        raise ValueError(f"frame number {number} is outside 0..{MOST - 1}")
+    if not 0 <= number < MAX_NUMBER:
+        raise ValueError(f"frame number {number} is outside 0..{MAX_NUMBER - 1}")
     row = Image.fromarray(np.array([_bits(number)], np.uint8) * 255)
     band = row.resize((picture.width, picture.height // _BAND), Image.Resampling.NEAREST)
     picture.paste(band.convert("RGB"))
@@ -47,7 +47,7 @@ def draw_number(picture: Image.Image, number: int) -> None:
 def read_number(frame: npt.NDArray[np.uint8]) -> int:
     """The number of a frame, uint8 of shape [height, width, 3] or [height, width].
 
-    Raises `ValueError` if the blocks are not there or their parity is wrong.
+    Raises `ValueError` if the blocks are missing or their parity is wrong.
     """
     grey = frame if frame.ndim == 2 else frame.mean(axis=2)
     height, width = grey.shape
@@ -59,8 +59,8 @@ def read_number(frame: npt.NDArray[np.uint8]) -> int:
     levels = [float(rows[span].mean()) for span in spans]
     if levels[0] - levels[1] < 40:
         raise ValueError(f"no frame number: levels are {levels[0]:.0f} and {levels[1]:.0f}")
-    middle = (levels[0] + levels[1]) / 2
-    bits = [int(level > middle) for level in levels]
+    threshold = (levels[0] + levels[1]) / 2
+    bits = [int(level > threshold) for level in levels]
     number = int("".join(map(str, bits[2:18])), 2)
     if bits != _bits(number):
         raise ValueError(f"frame number {number} has the wrong parity")
@@ -68,19 +68,19 @@ def read_number(frame: npt.NDArray[np.uint8]) -> int:
 
 
 def _backgrounds(size: tuple[int, int], frames: int, cuts: Sequence[int]) -> Iterator[Image.Image]:
-    """A texture that moves by three pixels a frame; a new one from each cut on."""
+    """A texture that moves by three pixels a frame, and changes at each cut."""
     width, height = size
     tall, wide = height + 48, width + 192
-    for place, (start, end) in enumerate(pairwise([0, *cuts, frames])):
-        field = noise(500 + place, (tall, wide), cell=height / 2, roughness=0.7)
-        picture = ramp(field, _PALETTES[place % len(_PALETTES)])
+    for index, (start, end) in enumerate(pairwise([0, *cuts, frames])):
+        field = noise(500 + index, (tall, wide), cell=height / 2, roughness=0.7)
+        picture = colour_ramp(field, _PALETTES[index % len(_PALETTES)])
         for step in range(end - start):
             # There and back again, so that the texture never jumps.
             x, y = 192 - abs(192 - 3 * step % 384), 48 - abs(48 - step % 96)
             yield picture.crop((x, y, x + width, y + height))
 
 
-def numbered(
+def write_numbered_video(
     path: str | Path,
     frames: int,
     fps: int = 24,
@@ -93,7 +93,7 @@ def numbered(
     """Writes a video whose frame `i` carries the number `first + i`; returns its path.
 
     `size` is width and height as displayed with square pixels; the container follows from the
-    suffix and all else from `coding`; at each frame of `cuts` the background changes.
+    suffix, everything else from `coding`; the background changes at each frame of `cuts`.
     """
     if list(cuts) != sorted(set(cuts)) or any(not 0 < cut < frames for cut in cuts):
         raise ValueError(f"cuts {list(cuts)} must rise and lie between 0 and {frames}")

@@ -1,7 +1,6 @@
-"""The source videos of the sample, what `reelmill sample` and `make demo` start from, and what is
-known about each because we made it.
+"""The source videos of the sample, which `reelmill sample` and `make demo` write, and their truth.
 
-`truth.json` beside the videos is a list of `Truth` records, one object a file.
+`truth.json` beside the videos is a list of `SampleTruth` records, one object a file.
 """
 
 from __future__ import annotations
@@ -28,18 +27,17 @@ _PLAIN = Coding()
 
 
 @dataclass(frozen=True)
-class Truth:
-    """One file of the sample and what a pipeline should find out about it."""
+class SampleTruth:
+    """One file of the sample and the expected outcome."""
 
     file: str
-    """Its name in the folder."""
+    """Name of the file."""
     frames: int
-    """Frames that decode from it; for a corrupt file, frames before the damage was done; 0 if it
-    is no video."""
+    """Frames that decode; of a corrupt file, frames before it was damaged; 0 if it is no video."""
     fps: float
     """Frames a second, on average; 0 if it is no video."""
     hard_cuts: tuple[int, ...] = ()
-    """The first frame of each shot that begins with a cut, without frame 0."""
+    """The first frame of each shot that starts with a cut, without frame 0."""
     dissolves: tuple[tuple[int, int], ...] = ()
     """Spans [start, end) of frames that show two shots."""
     expect: str = "kept"
@@ -55,15 +53,15 @@ class Truth:
         """Spans [start, end) of the shots, without the frames of dissolves."""
         edges = [(cut, cut) for cut in self.hard_cuts] + list(self.dissolves)
         edges = [(0, 0), *sorted(edges), (self.frames, self.frames)]
-        spans = [(before[1], after[0]) for before, after in pairwise(edges)]
+        spans = [(previous[1], following[0]) for previous, following in pairwise(edges)]
         return [(start, end) for start, end in spans if end > start]
 
 
-def read_truth(directory: str | Path) -> list[Truth]:
-    """The truths that `render` wrote into the folder."""
+def read_truth(directory: str | Path) -> list[SampleTruth]:
+    """The truths that `write_sample` wrote into the folder."""
     rows: list[dict[str, Any]] = json.loads((Path(directory) / TRUTH_FILE).read_text())
     return [
-        Truth(**row | {"hard_cuts": tuple(row["hard_cuts"]),
+        SampleTruth(**row | {"hard_cuts": tuple(row["hard_cuts"]),
                        "dissolves": tuple((start, end) for start, end in row["dissolves"])})
         for row in rows
     ]  # fmt: skip
@@ -71,7 +69,7 @@ def read_truth(directory: str | Path) -> list[Truth]:
 
 @dataclass(frozen=True)
 class _Video:
-    """A source that is a film; calling it with a path writes it."""
+    """A source that shows a film; calling it with a path writes it."""
 
     shots: tuple[tuple[str, int] | tuple[str, int, int], ...]
     """Scene, frames, and frames of dissolve if any, of each shot."""
@@ -79,35 +77,35 @@ class _Video:
     size: Size = (480, 270)
     coding: Coding = _PLAIN
     change: Callable[[Scene], Scene] = lambda scene: scene
-    """What is done to every scene."""
+    """Applied to every scene."""
     truth: tuple[str, ...] = ()
-    """What to expect, why, and the original of a duplicate, if it is not to be kept."""
+    """Expected outcome, reason, and original of a duplicate, unless it is to be kept."""
 
-    def __call__(self, path: Path) -> Truth:
+    def __call__(self, path: Path) -> SampleTruth:
         film = Film([Shot(self.change(SCENES[name](self.size)), *frames)
                      for name, *frames in self.shots], self.fps)  # fmt: skip
         frames = encode(path, film.pictures(), fps=self.fps, coding=self.coding)
-        late = frames - (self.coding.slow_from or frames)
-        rate = round(self.fps * frames / (frames + late), 3)
-        return Truth(path.name, frames, rate, film.hard_cuts, film.dissolves, *self.truth)
+        slow = frames - (self.coding.slow_from or frames)
+        fps = round(self.fps * frames / (frames + slow), 3)
+        return SampleTruth(path.name, frames, fps, film.hard_cuts, film.dissolves, *self.truth)
 
 
-def _no_video(path: Path, content: bytes, reason: str) -> Truth:
-    """A file that only has the name of a video."""
+def _no_video(path: Path, content: bytes, reason: str) -> SampleTruth:
+    """A file that has only the name of a video."""
     path.write_bytes(content)
-    return Truth(path.name, 0, 0.0, expect="failed", reason=reason)
+    return SampleTruth(path.name, 0, 0.0, expect="failed", reason=reason)
 
 
-def _each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Scene], Scene]:
+def _per_frame(change: Callable[[Image.Image], Image.Image]) -> Callable[[Scene], Scene]:
     return lambda scene: lambda time: change(scene(time))
 
 
-def _stopped(scene: Scene) -> Scene:
+def _frozen(scene: Scene) -> Scene:
     picture = ImageOps.mirror(scene(4.0))
     return lambda _: picture
 
 
-def _barred(picture: Image.Image) -> Image.Image:
+def _letterboxed(picture: Image.Image) -> Image.Image:
     """The middle of the mirrored picture at 2.39:1 between black bars."""
     bar = round((picture.height - picture.width / 2.39) / 2)
     box = (0, bar, picture.width, picture.height - bar)
@@ -116,7 +114,7 @@ def _barred(picture: Image.Image) -> Image.Image:
     return framed
 
 
-def _corrupt(path: Path) -> Truth:
+def _corrupt(path: Path) -> SampleTruth:
     """A valid file with noise over the middle of its picture data."""
     truth = _Video((("canyon", 72),), truth=("failed", "corrupt"))(path)
     data = bytearray(path.read_bytes())
@@ -127,11 +125,13 @@ def _corrupt(path: Path) -> Truth:
     return truth
 
 
-_LENS_CAP = _each(lambda picture: picture.point(lambda value: value * 0.03))
-_OUT_OF_FOCUS = _each(lambda picture: ImageOps.mirror(picture.filter(ImageFilter.GaussianBlur(7))))
+_LENS_CAP = _per_frame(lambda picture: picture.point(lambda value: value * 0.03))
+_OUT_OF_FOCUS = _per_frame(
+    lambda picture: ImageOps.mirror(picture.filter(ImageFilter.GaussianBlur(7)))
+)
 _FLIGHT = (("farmland", 240),)
 
-SOURCES: dict[str, Callable[[Path], Truth]] = {
+SOURCES: dict[str, Callable[[Path], SampleTruth]] = {
     # Five shots with cuts.
     "journey.mp4": _Video((("dawn_peaks", 60), ("country_road", 72), ("marbles", 54),
                            ("forest_walk", 66), ("harbour", 60))),
@@ -146,27 +146,27 @@ SOURCES: dict[str, Callable[[Path], Truth]] = {
                               truth=("duplicate", "near_duplicate", "flight.mp4")),
     # Dark but visible: to be kept.
     "night.mp4": _Video((("moonlit", 96),)),
-    # Upright, but stored lying, with a flag to turn it.
+    # Portrait, stored rotated, with a display matrix.
     "phone.mp4": _Video((("workshop", 84),), size=(270, 480), coding=Coding(rotation=90)),
     # 30 frames a second for two seconds, then 15.
     "webcam.mp4": _Video((("billiards", 96),), fps=30, coding=Coding(slow_from=60)),
     "black.mp4": _Video((("street_by_day", 72),), change=_LENS_CAP, truth=("filtered", "dark")),
     "blurred.mp4": _Video((("snow", 84),), change=_OUT_OF_FOCUS, truth=("filtered", "blurred")),
-    "frozen.mp4": _Video((("lavender", 96),), change=_stopped, truth=("filtered", "frozen")),
-    "letterboxed.mp4": _Video((("dawn_peaks", 96),), change=_each(_barred),
+    "frozen.mp4": _Video((("lavender", 96),), change=_frozen, truth=("filtered", "frozen")),
+    "letterboxed.mp4": _Video((("dawn_peaks", 96),), change=_per_frame(_letterboxed),
                               truth=("filtered", "letterboxed")),
     "corrupt.mp4": _corrupt,
     "notes.mp4": partial(_no_video, content=b"This is no video.\n" * 50, reason="not_video"),
     "empty.mp4": partial(_no_video, content=b"", reason="empty"),
 }  # fmt: skip
-"""What writes each file."""
+"""The function that writes each file."""
 
 
-def render(directory: str | Path) -> list[Truth]:
-    """Writes the sample into the folder, made if missing, and `truth.json` beside it.
+def write_sample(directory: str | Path) -> list[SampleTruth]:
+    """Writes the sample and `truth.json` into the folder, which is created if missing.
 
     Fifteen files, about 75 s of video, about 9 s of one core; the same bytes every time. Returns
-    what is known of each file, in the order of their names in `SOURCES`.
+    the truth of each file in the order of `SOURCES`.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)

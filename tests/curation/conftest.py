@@ -14,11 +14,11 @@ import pytest
 from curation import records
 from curation.listing import entry_at
 from curation.media import sandbox
-from curation.media.allowlist import ffmpeg as program
+from curation.media.ffmpeg_command import ffmpeg_path as program
 from curation.media.decode import Frames
 from curation.media.timeline import Timeline
 from curation.records import Clip, Source
-from curation.sample import Coding, numbered
+from curation.sample import Coding, write_numbered_video
 from curation.scan.shots import FixedWindows, Shot
 from curation.scan.stage import Scan, ScanItem
 
@@ -75,7 +75,7 @@ def made(tmp_path_factory) -> Callable[..., Path]:
         if known.setdefault(name, said) != said:
             raise ValueError(f"{name} is already made otherwise: {known[name]}")
         path = folder / name
-        return path if path.exists() else numbered(path, frames, coding=coding, **more)
+        return path if path.exists() else write_numbered_video(path, frames, coding=coding, **more)
 
     return make
 
@@ -88,7 +88,7 @@ def scan_spans() -> Callable[..., Scanned]:
         stage = Scan(shots=GivenShots(spans), max_clip_s=1e9, scores=())
         result = stage.setup()(ScanItem(entry_at(str(path), {})))
         assert (result.source.outcome, result.source.detail) == ("scanned", None)
-        return Scanned(result.source, records.records(Clip, result.clips))
+        return Scanned(result.source, records.from_table(Clip, result.clips))
 
     return scan
 

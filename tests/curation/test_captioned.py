@@ -12,16 +12,16 @@ from curation.sample.captioned import (
     LIGHTS,
     MOTIONS,
     SHAPES,
-    Chance,
-    Thing,
-    film,
-    picture,
-    spoken,
-    things,
+    Variation,
+    Subject,
+    clip_frames,
+    draw_frame,
+    describe,
+    all_subjects,
 )
 
-THING = Thing("red", "disc", "sideways", "grass", "day")
-CHANCE = Chance(seed=1, size=0.3, turn=0.0, at=(0.0, 0.0), reach=0.5, phase=0.0, tint=1.0)
+SUBJECT = Subject("red", "disc", "sideways", "grass", "day")
+VARIATION = Variation(seed=1, size=0.3, angle=0.0, centre=(0.0, 0.0), amplitude=0.5, phase=0.0, tint=1.0)
 
 
 def middle(rgb):
@@ -32,16 +32,16 @@ def middle(rgb):
 
 
 def test_every_combination_is_there_once():
-    every = things()
+    every = all_subjects()
     assert len(every) == len(set(every)) == len({thing.caption for thing in every})
     assert len(every) == np.prod([len(t) for t in (COLOURS, SHAPES, MOTIONS, GROUNDS, LIGHTS)])
 
 
 def test_a_caption_names_what_it_is_told_to():
-    assert THING.caption == "a red disc moving sideways over grass by day"
-    assert spoken(THING, ["shape"]) == "a disc"
-    assert spoken(THING, ["light", "colour"]) == "a red thing by day"
-    said = {spoken(THING, FIELDS, np.random.default_rng(seed)) for seed in range(30)}
+    assert SUBJECT.caption == "a red disc moving sideways over grass by day"
+    assert describe(SUBJECT, ["shape"]) == "a disc"
+    assert describe(SUBJECT, ["light", "colour"]) == "a red thing by day"
+    said = {describe(SUBJECT, FIELDS, np.random.default_rng(seed)) for seed in range(30)}
     assert len(said) == 4  # two ways to say the motion, two to say the light
 
 
@@ -50,22 +50,22 @@ def test_a_caption_names_what_it_is_told_to():
     [("still", (0, 0)), ("sideways", (1, 0)), ("upright", (0, 1)), ("around", (1, 1))],
 )
 def test_it_moves_as_it_is_said_to(motion, sweeps):
-    thing = replace(THING, motion=motion, ground="sand")
-    places = np.array([middle(rgb) for rgb in film(thing, CHANCE, 8, 4, side=64)])
+    thing = replace(SUBJECT, motion=motion, ground="sand")
+    places = np.array([middle(rgb) for rgb in clip_frames(thing, VARIATION, 8, 4, side=64)])
     np.testing.assert_allclose(np.ptp(places, axis=0), sweeps, atol=0.15)
 
 
 def test_night_is_darker_and_the_ground_is_not_the_shapes():
-    day = picture(THING, CHANCE, 0.0)
-    assert picture(replace(THING, light="night"), CHANCE, 0.0).mean() < 0.5 * day.mean()
-    others = [picture(replace(THING, ground=g), CHANCE, 0.0).mean(axis=(0, 1)) for g in GROUNDS]
+    day = draw_frame(SUBJECT, VARIATION, 0.0)
+    assert draw_frame(replace(SUBJECT, light="night"), VARIATION, 0.0).mean() < 0.5 * day.mean()
+    others = [draw_frame(replace(SUBJECT, ground=g), VARIATION, 0.0).mean(axis=(0, 1)) for g in GROUNDS]
     for index, one in enumerate(others):
         assert all(np.abs(one - other).max() > 8 for other in others[index + 1 :])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_covers_its_middle_or_leaves_it_open(shape):
-    rgb = picture(replace(THING, shape=shape, motion="still", ground="sand"), CHANCE, 0.0, 96)
+    rgb = draw_frame(replace(SUBJECT, shape=shape, motion="still", ground="sand"), VARIATION, 0.0, 96)
     assert rgb.shape == (96, 96, 3)
     red = (rgb[..., 0] > 180) & (rgb[..., 1] < 80)
     assert red[48, 48] == (shape != "ring")
@@ -74,7 +74,7 @@ def test_a_shape_covers_its_middle_or_leaves_it_open(shape):
 
 
 def test_the_same_chance_gives_the_same_picture():
-    assert (picture(THING, CHANCE, 0.3) == picture(THING, CHANCE, 0.3)).all()
-    other = Chance.drawn(np.random.default_rng(0))
-    assert other == Chance.drawn(np.random.default_rng(0))
-    assert (picture(THING, other, 0.3) != picture(THING, CHANCE, 0.3)).any()
+    assert (draw_frame(SUBJECT, VARIATION, 0.3) == draw_frame(SUBJECT, VARIATION, 0.3)).all()
+    other = Variation.random(np.random.default_rng(0))
+    assert other == Variation.random(np.random.default_rng(0))
+    assert (draw_frame(SUBJECT, other, 0.3) != draw_frame(SUBJECT, VARIATION, 0.3)).any()

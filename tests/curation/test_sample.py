@@ -14,11 +14,11 @@ from curation.sample import (
     SOURCES,
     TRUTH_FILE,
     Coding,
-    Truth,
-    numbered,
+    SampleTruth,
+    write_numbered_video,
     read_number,
     read_truth,
-    render,
+    write_sample,
 )
 from curation.sample.encode import encode
 from curation.sample.film import Film, Shot
@@ -50,7 +50,7 @@ def numbers(path: Path) -> list[int]:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
-    return folder, {truth.file: truth for truth in render(folder)}
+    return folder, {truth.file: truth for truth in write_sample(folder)}
 
 
 def test_truth_file_says_what_render_returned(sample):
@@ -165,12 +165,12 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_numbers_read_back(tmp_path, name):
-    assert numbers(numbered(tmp_path / name, 40, coding=VARIANTS[name])) == list(range(40))
+    assert numbers(write_numbered_video(tmp_path / name, 40, coding=VARIANTS[name])) == list(range(40))
 
 
 def test_numbers_read_back_at_odd_size_with_cuts(tmp_path):
     coding = Coding(pixel_format="yuv444p")
-    path = numbered(tmp_path / "odd.mp4", 40, 30, (253, 141), coding, first=65496, cuts=(10, 25))
+    path = write_numbered_video(tmp_path / "odd.mp4", 40, 30, (253, 141), coding, first=65496, cuts=(10, 25))
     frames = decode(path)
     assert frames[0].shape == (141, 253, 3)
     assert [read_number(frame) for frame in frames] == list(range(65496, 65536))
@@ -180,7 +180,7 @@ def test_numbers_read_back_at_odd_size_with_cuts(tmp_path):
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_numbers_read_back_after_rotation(tmp_path, rotation):
-    path = numbered(tmp_path / "turned.mp4", 5, size=(180, 320), coding=Coding(rotation=rotation))
+    path = write_numbered_video(tmp_path / "turned.mp4", 5, size=(180, 320), coding=Coding(rotation=rotation))
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     assert {-frame.rotation % 360 for frame in frames} == {rotation}
@@ -191,7 +191,7 @@ def test_numbers_read_back_after_rotation(tmp_path, rotation):
 
 def test_variants_are_what_they_say(tmp_path):
     def first(name):
-        with av.open(str(numbered(tmp_path / name, 30, coding=VARIANTS[name]))) as container:
+        with av.open(str(write_numbered_video(tmp_path / name, 30, coding=VARIANTS[name]))) as container:
             return container, list(container.decode(video=0))
 
     assert first("fields.mpg")[1][3].interlaced_frame
@@ -205,9 +205,9 @@ def test_variants_are_what_they_say(tmp_path):
     assert keys == [0, 12, 24]
     with av.open(str(tmp_path / "fields.mpg")) as container:
         assert not container.streams.audio
-    with av.open(str(numbered(tmp_path / "s.mp4", 24, coding=Coding(sound=True)))) as container:
+    with av.open(str(write_numbered_video(tmp_path / "s.mp4", 24, coding=Coding(sound=True)))) as container:
         assert container.streams.audio[0].duration / 48000 == pytest.approx(1.0, abs=0.1)
-    with av.open(str(numbered(tmp_path / "a.mp4", 2, coding=Coding(pixel_aspect="4/3")))) as made:
+    with av.open(str(write_numbered_video(tmp_path / "a.mp4", 2, coding=Coding(pixel_aspect="4/3")))) as made:
         assert made.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
@@ -227,7 +227,7 @@ def test_read_number_refuses_what_is_no_number():
 
 def test_numbered_refuses_cuts_that_do_not_rise(tmp_path):
     with pytest.raises(ValueError, match=r"cuts \[5, 5\] must rise and lie between 0 and 10"):
-        numbered(tmp_path / "x.mp4", 10, cuts=(5, 5))
+        write_numbered_video(tmp_path / "x.mp4", 10, cuts=(5, 5))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -251,5 +251,5 @@ def test_film_knows_its_cuts_and_dissolves():
 
 
 def test_truth_shots_leave_out_dissolves():
-    truth = Truth("a.mp4", 20, 10.0, hard_cuts=(15,), dissolves=((5, 8),))
+    truth = SampleTruth("a.mp4", 20, 10.0, hard_cuts=(15,), dissolves=((5, 8),))
     assert truth.shots == [(0, 5), (8, 15), (15, 20)]

@@ -8,13 +8,13 @@ import torch
 
 import train_clip
 from curation.embed.clip_embedder import OpenClip
-from curation.embed.open_clip import Model, find
-from curation.sample.captioned import FIELDS, things
+from curation.embed.open_clip import ClipModel, find_checkpoint
+from curation.sample.captioned import FIELDS, all_subjects
 
 
 def test_held_out_pairs_are_never_seen():
     known, held = train_clip.split()
-    assert len(known) + len(held) == len(things())
+    assert len(known) + len(held) == len(all_subjects())
     assert len(held) == 192 >= train_clip.GALLERY
     assert len({(thing.colour, thing.shape) for thing in held}) == 6
     assert not {(t.colour, t.shape) for t in known} & {(t.colour, t.shape) for t in held}
@@ -38,29 +38,29 @@ def test_the_folder_is_one_of_open_clip_and_a_few_steps_learn(trained):
     assert json.loads((trained / "open_clip_config.json").read_text()) == train_clip.CONFIG
     embedder = OpenClip(str(trained))
     assert embedder.dim == 128
-    model = Model(find(str(trained)), "cpu", "fp32")
+    model = ClipModel(find_checkpoint(str(trained)), "cpu", "fp32")
     seen = train_clip.split()[0][::40]
     renders = train_clip.rendered(seen, model, np.random.default_rng(5))
-    clips = np.stack([model.pictures(list(each.float())).mean(axis=0) for each in renders.frames])
+    clips = np.stack([model.encode_images(list(each.float())).mean(axis=0) for each in renders.frames])
     clips /= np.linalg.norm(clips, axis=1, keepdims=True)
-    scores = model.texts([thing.caption for thing in seen]) @ clips.T
+    scores = model.encode_texts([thing.caption for thing in seen]) @ clips.T
     rank = (scores >= scores.diagonal()[:, None]).sum(axis=1)
     assert np.median(rank) <= len(seen) / 3  # by chance half
 
 
 def test_recall_counts_the_clips_that_are_nearest_to_their_caption(trained, monkeypatch):
-    model = Model(find(str(trained)), "cpu", "fp32")
+    model = ClipModel(find_checkpoint(str(trained)), "cpu", "fp32")
     _, held = train_clip.split()
     at = {thing.caption: number for number, thing in enumerate(held)}
     basis = torch.eye(len(held)).numpy()
     drawn = []
-    film = train_clip.film
+    clip_frames = train_clip.clip_frames
 
     def filmed(thing, *rest):
         drawn.append(at[thing.caption])
-        return film(thing, *rest)
+        return clip_frames(thing, *rest)
 
-    monkeypatch.setattr(train_clip, "film", filmed)
+    monkeypatch.setattr(train_clip, "clip_frames", filmed)
     monkeypatch.setattr(model, "pictures", lambda frames: basis[[drawn[-1]] * len(frames)])
     monkeypatch.setattr(model, "texts", lambda words: basis[[at[each] for each in words]])
     assert train_clip.recall(model) == 1.0

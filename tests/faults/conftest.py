@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.sample import SOURCES, Coding, numbered
+from curation.sample import SOURCES, Coding, write_numbered_video
 from tests.outputs import QUICK, run
 
 
@@ -17,7 +17,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for number in range(4):
         cuts = (20 + 7 * number, 60)
         path = videos / f"n{number}.mp4"
-        numbered(path, 110, first=500 * number, cuts=cuts, coding=Coding(crf=26, b_frames=2))
+        write_numbered_video(path, 110, first=500 * number, cuts=cuts, coding=Coding(crf=26, b_frames=2))
     for name in ("flight.mp4", "flight_copy.mkv", "notes.mp4"):
         SOURCES[name](videos / name)
     profile = folder / "quick.yaml"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.sample import Coding, numbered
+from curation.sample import Coding, write_numbered_video
 from curation.select.policy import LIMITS
 from pipelines.cli.app import main
 
@@ -87,9 +87,9 @@ def curated(tmp_path_factory) -> Made:
     folder = tmp_path_factory.mktemp("curated")
     videos, file = folder / "videos", folder / "profile.yaml"
     file.write_text(profile())
-    numbered(videos / "a.mp4", 48, cuts=[24], size=(160, 96))
-    numbered(videos / "copy.mkv", 48, cuts=[24], size=(160, 96), coding=Coding(crf=26))
-    numbered(videos / "short.mp4", 12, size=(160, 96), first=3000)
+    write_numbered_video(videos / "a.mp4", 48, cuts=[24], size=(160, 96))
+    write_numbered_video(videos / "copy.mkv", 48, cuts=[24], size=(160, 96), coding=Coding(crf=26))
+    write_numbered_video(videos / "short.mp4", 12, size=(160, 96), first=3000)
     (videos / "notes.mp4").write_text("no video\n")
     ended = command("curate", videos, "--out", folder / "out", "--config", file)
     assert ended.code == 3, ended

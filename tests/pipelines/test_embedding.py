@@ -5,18 +5,18 @@ import pytest
 from PIL import Image
 
 from curation.dataset import Dataset
-from curation.dedup.content import unpack
+from curation.dedup.vectors import unpack
 from curation.embed import OpenClip, query_encoder, recorded_model, table_name
 from curation.records import Embedding
-from curation.sample.captioned import Chance, Thing, film
+from curation.sample.captioned import Variation, Subject, clip_frames
 from curation.sample.encode import encode
 from curation.search import Search
 from tests.curation.embed.conftest import saved
 from tests.outputs import run
 
-THINGS = {
-    "red.mp4": Thing("red", "disc", "still", "sand", "day"),
-    "blue.mp4": Thing("blue", "ring", "sideways", "water", "night"),
+SUBJECTS = {
+    "red.mp4": Subject("red", "disc", "still", "sand", "day"),
+    "blue.mp4": Subject("blue", "ring", "sideways", "water", "night"),
 }
 PROFILE = """
 scan:
@@ -38,8 +38,8 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def films():
-    chance = Chance.drawn(np.random.default_rng(0))
-    return {name: list(film(thing, chance, 24, 12)) for name, thing in THINGS.items()}
+    chance = Variation.random(np.random.default_rng(0))
+    return {name: list(clip_frames(thing, chance, 24, 12)) for name, thing in SUBJECTS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_scan_stores_what_a_query_of_the_same_frames_gives(out, films, model):
     for clip, vector in zip(rows["clip_id"].to_pylist(), unpack(rows["vector"].to_pylist(), 16),
                             strict=True):  # fmt: skip
         seen = films[named[clip]][::3]  # four of twelve a second
-        expected = queries.frames(seen, np.arange(8) / 4, (0.0, 2.0))
+        expected = queries.encode_frames(seen, np.arange(8) / 4, (0.0, 2.0))
         assert vector @ expected > 0.995
 
 
@@ -78,7 +78,7 @@ def test_words_find_clips_by_their_vectors(out, model):
     search = Search(out)
     hits = search.query(words, by="vectors", k=2).to_pylist()
     rows = search.dataset.catalog.read(table, Embedding)
-    query = query_encoder(table, str(model)).text(words)
+    query = query_encoder(table, str(model)).encode_text(words)
     cosines = unpack(rows["vector"].to_pylist(), 16) @ query
     expected = dict(zip(rows["clip_id"].to_pylist(), cosines.tolist(), strict=True))
     assert {hit["clip_id"]: hit["score"] for hit in hits} == pytest.approx(expected, abs=2e-3)

@@ -17,7 +17,7 @@ from curation.listing import entry_at
 from curation.media.encode import Encoding
 from curation.media.sandbox import Limits
 from curation.records import Clip, Render, Source, Thumbnail
-from curation.render.rendered_clip import clip_file, frames_of, opened
+from curation.render.rendered_clip import rendered_clip, frame_reader, open_rendered_clip
 from curation.render.stage import RenderBatch, RenderClips
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem, ScanResult
@@ -98,7 +98,7 @@ def compare(
         return outcome
     if truth.must_refuse:
         outcome.wrong.append(f"scanned, though {next(iter(truth.may_refuse.values()))}")
-    clips = records.records(Clip, result.clips)
+    clips = records.from_table(Clip, result.clips)
     outcome.wrong += scan_faults(source, clips, truth, result)
     if rates is None:
         rates = (10.0 if len(case.name) % 2 else 60.0,) if case.resampled else ()
@@ -181,7 +181,7 @@ def _time_faults(clips: Sequence[Clip], truth: Truth) -> Iterator[str]:
 
 
 def _thumbnail_faults(result: ScanResult, truth: Truth) -> Iterator[str]:
-    for row in records.records(Thumbnail, result.sides.get("thumbnails", [])):
+    for row in records.from_table(Thumbnail, result.side_rows.get("thumbnails", [])):
         rgb = np.asarray(Image.open(io.BytesIO(row.jpeg)).convert("RGB"))
         rgb = rgb[::-1] if truth.turned == "vflip" else rgb
         yield from patch_faults(read_patches(rgb), truth, "thumbnail", more=6)
@@ -240,10 +240,10 @@ def _token_faults(  # noqa: PLR0917
     row: Render, clip: Clip, source: Source, output: Path, truth: Truth,
     seen: oracle.Decoded, where: str,
 ) -> Iterator[str]:  # fmt: skip
-    file = clip_file(row, clip, source, Storage.at(str(output)))
+    file = rendered_clip(row, clip, source, Storage.at(str(output)))
     try:
-        with opened(file) as path:
-            read, _ = frames_of(path, file, file.width, file.height, Limits())
+        with open_rendered_clip(file) as path:
+            read, _ = frame_reader(path, file, file.width, file.height, Limits())
             frames = read(range(file.frames))
             frames = frames[:, ::-1] if truth.turned == "vflip" else frames
     except MediaError as error:
@@ -337,7 +337,7 @@ def _look_resampled(  # noqa: PLR0917
         outcome.failed.append(f"{where} failed, {row.reason}: {row.detail}")
         return
     seen = oracle.decode(output / row.path, turned=truth.turned)
-    file = clip_file(row, clip, source, Storage.at(str(output)))
+    file = rendered_clip(row, clip, source, Storage.at(str(output)))
     shown = np.array(truth.starts[clip.start_frame : clip.end_frame])
     shown = shown - shown[0]
 

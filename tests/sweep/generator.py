@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from curation.media.allowlist import ffmpeg as program
+from curation.media.ffmpeg_command import ffmpeg_path as program
 from tests.sweep import pictures
 from tests.sweep.pictures import Coding, Floats
 

@@ -20,7 +20,7 @@ def test_each_file_gives_what_is_true_of_it(name):
 def _scanned(name, window_s=2.0):
     result = scan(FOLDER / name, window_s)
     assert (result.source.outcome, result.source.detail) == ("scanned", None)
-    return result.source, records.records(Clip, result.clips)
+    return result.source, records.from_table(Clip, result.clips)
 
 
 @pytest.mark.parametrize("name", NAMES)

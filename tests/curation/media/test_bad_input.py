@@ -1,4 +1,4 @@
-"""Hostile and broken files: each ends with its own reason and words, and nothing else happens."""
+"""Hostile and broken files: each fails with its own reason and message, and does nothing else."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 from curation.errors import MediaError
 from curation.listing import entry_at
 from curation.media import sandbox
-from curation.media.decode import Sampling, watch
+from curation.media.decode import AnalysisSampling, decode_streams
 from curation.media.probe import check_readable, probe
 from curation.media.sandbox import Limits
 from curation.reasons import INPUT_REASONS
@@ -44,22 +44,22 @@ def streamed(plain, ffmpeg, tmp_path_factory):
 
 @pytest.fixture
 def fails(verdict):
-    """Scans a file and checks that it fails for a reason, with words that match."""
+    """Scans a file and checks that it fails for a reason, with this text in its detail."""
 
-    def check(path, reason, words, limits=None):
+    def check(path, reason, text, limits=None):
         source = verdict(path, limits)
         assert (source.outcome, source.reason) == ("failed", reason)
         assert reason in INPUT_REASONS
-        assert words in source.detail
+        assert text in source.detail
         assert source.detail.isprintable()
         return source
 
     return check
 
 
-def part(source, target, share):
-    whole = source.read_bytes()
-    target.write_bytes(whole[: int(len(whole) * share)])
+def truncated(source, target, share):
+    content = source.read_bytes()
+    target.write_bytes(content[: int(len(content) * share)])
     return target
 
 
@@ -115,7 +115,7 @@ def test_noise(suffix, fails, tmp_path):
     fails(noise, "not_video", "no container format fits the bytes")
 
 
-def test_audio_alone_and_cover_art(fails, ffmpeg, tmp_path):
+def test_audio_only_and_cover_art(fails, ffmpeg, tmp_path):
     sound = tmp_path / "sound.mp4"
     ffmpeg("-f", "lavfi", "-i", "sine=d=0.5", "-c:a", "aac", sound)
     fails(sound, "no_video_stream", "with 1 audio streams")
@@ -152,31 +152,42 @@ def test_playlists_are_refused(kind, plain, fails, tmp_path):
 
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
-def test_no_decoder_opens_what_a_playlist_names(kind, plain, tmp_path):
-    """Without the first look at the bytes, the allow-list of containers holds as well."""
+def test_the_decoder_opens_no_file_that_a_playlist_names(kind, plain, tmp_path):
+    """Even without sniffing, the allow-list of containers prevents it."""
     path = tmp_path / "list.mp4"
     path.write_text(PLAYLISTS[kind].format(plain), encoding="utf-8")
-    facts = probe(str(plain), Limits())
-    seen = []
-    before = plain.stat().st_atime_ns
+    info = probe(str(plain), Limits())
+    frames = []
+    accessed_ns = plain.stat().st_atime_ns
     with pytest.raises(MediaError) as caught:
-        watch(str(path), facts, Sampling(), Limits(), on_low=seen.append, on_analysis=seen.append)
+        decode_streams(
+            str(path), info, AnalysisSampling(), Limits(),
+            on_lowres=frames.append, on_analysis=frames.append,
+        )  # fmt: skip
     assert caught.value.reason == "corrupt"
-    assert seen == []
-    assert plain.stat().st_atime_ns == before
+    assert frames == []
+    assert plain.stat().st_atime_ns == accessed_ns
 
 
 def test_files_that_end_early(plain, streamed, fails, made, tmp_path):
-    fails(part(streamed, tmp_path / "front.mp4", 0.6), "truncated", "bytes are missing at the end")
-    fails(part(streamed, tmp_path / "none.mp4", 0.05), "truncated", "bytes are missing at the end")
-    fails(part(plain, tmp_path / "back.mp4", 0.6), "truncated", "without its index (moov)")
+    fails(
+        truncated(streamed, tmp_path / "front.mp4", 0.6),
+        "truncated",
+        "bytes are missing at the end",
+    )
+    fails(
+        truncated(streamed, tmp_path / "none.mp4", 0.05),
+        "truncated",
+        "bytes are missing at the end",
+    )
+    fails(truncated(plain, tmp_path / "back.mp4", 0.6), "truncated", "without its index (moov)")
     avi = made("plain.avi", 72, Coding("mpeg4"))
-    fails(part(avi, tmp_path / "cut.avi", 0.5), "truncated", "bytes are missing at the end")
+    fails(truncated(avi, tmp_path / "cut.avi", 0.5), "truncated", "bytes are missing at the end")
     mkv = made("plain.mkv", 72, Coding(b_frames=2))
-    fails(part(mkv, tmp_path / "cut.mkv", 0.5), "truncated", "File ended prematurely")
+    fails(truncated(mkv, tmp_path / "cut.mkv", 0.5), "truncated", "File ended prematurely")
 
 
-def test_a_file_of_whole_frames_that_lacks_the_last_ones(streamed, fails, tmp_path):
+def test_a_file_that_lacks_its_last_frames(streamed, fails, tmp_path):
     """Cut exactly between two frames, so that nothing is damaged."""
     import av
 
@@ -188,10 +199,10 @@ def test_a_file_of_whole_frames_that_lacks_the_last_ones(streamed, fails, tmp_pa
 
 
 def test_damage_in_the_middle(streamed, made, fails, tmp_path):
-    whole = bytearray(streamed.read_bytes())
-    middle = len(whole) // 2
-    whole[middle : middle + 400] = bytes(400)
-    (tmp_path / "hole.mp4").write_bytes(whole)
+    content = bytearray(streamed.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 400] = bytes(400)
+    (tmp_path / "hole.mp4").write_bytes(content)
     source = fails(tmp_path / "hole.mp4", "corrupt", "")
     assert len(source.detail) > 10
     assert (source.codec, source.width, source.height) == ("h264", 320, 180)
@@ -203,8 +214,12 @@ def test_damage_in_the_middle(streamed, made, fails, tmp_path):
 
 def test_metadata_cannot_pose_as_an_error(plain, verdict, ffmpeg, tmp_path):
     path = tmp_path / "title.mkv"
-    lies = ["[error] File ended prematurely", "[fatal] x", "Reconfiguring filter graph because 1x1"]
-    title = "a\n" + "\n".join([*lies, *(f"[in#0 @ 0x12ab] [error] {lie}" for lie in lies)])
+    lines = [
+        "[error] File ended prematurely",
+        "[fatal] x",
+        "Reconfiguring filter graph because 1x1",
+    ]
+    title = "a\n" + "\n".join([*lines, *(f"[in#0 @ 0x12ab] [error] {line}" for line in lines)])
     ffmpeg("-i", plain, "-c", "copy", "-metadata", f"title={title}", path)
     source = verdict(path)
     assert (source.outcome, source.detail, source.frames) == ("scanned", None, 72)
@@ -232,7 +247,7 @@ def test_limits(plain, fails, ffmpeg, tmp_path):
     fails(bomb, "too_large_picture", "Picture size 8193x8193 exceeds")
 
 
-def test_frames_up_to_the_limit_are_fine(plain, verdict):
+def test_frames_up_to_the_limit_are_accepted(plain, verdict):
     source = verdict(plain, Limits(max_frames=72, max_pixels=320 * 180))
     assert (source.outcome, source.frames) == ("scanned", 72)
 
@@ -255,23 +270,23 @@ def test_a_decoder_is_stopped_when_its_time_is_up(endless, fails):
 
 @dataclass(frozen=True)
 class KilledScan:
-    """A scan whose decoder is killed the first few times it is started."""
+    """A scan whose decoder is killed the first few times."""
 
     times: int
 
     def setup(self):
-        scan, left = Scan(shots=FixedWindows()).setup(), [self.times]
+        scan, remaining = Scan(shots=FixedWindows()).setup(), [self.times]
 
         def work(item):
             with pytest.MonkeyPatch.context() as patch:
                 original = sandbox.spawn
 
-                def spawn(command, limits, **more):
+                def spawn(command, limits, **options):
                     decoding = str(command[0]) != sys.executable
-                    if decoding and left[0] > 0:
-                        left[0] -= 1
+                    if decoding and remaining[0] > 0:
+                        remaining[0] -= 1
                         command = ["/bin/sh", "-c", "kill -9 $$"]
-                    return original(command, limits, **more)
+                    return original(command, limits, **options)
 
                 patch.setattr(sandbox, "spawn", spawn)
                 return scan(item)
@@ -279,18 +294,18 @@ class KilledScan:
         return work
 
 
-def test_a_decoder_killed_once_is_tried_again(plain):
+def test_a_decoder_killed_once_is_retried(plain):
     item = ScanItem(entry_at(str(plain), {}))
-    untouched, once = (attempt(KilledScan(times).setup(), item) for times in (0, 1))
-    assert isinstance(untouched, Done)
+    undisturbed, once = (attempt(KilledScan(times).setup(), item) for times in (0, 1))
+    assert isinstance(undisturbed, Done)
     assert isinstance(once, Done)
-    assert once.value.source == untouched.value.source
+    assert once.value.source == undisturbed.value.source
     assert once.value.source.outcome == "scanned"
-    assert once.value.clips.equals(untouched.value.clips)
-    assert once.value.sides == untouched.value.sides
+    assert once.value.clips.equals(undisturbed.value.clips)
+    assert once.value.side_rows == undisturbed.value.side_rows
 
 
-def test_a_decoder_killed_each_time_is_named(plain):
+def test_a_decoder_killed_every_time_fails_the_source(plain):
     outcome = attempt(KilledScan(9).setup(), ScanItem(entry_at(str(plain), {})))
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.detail) == ("decoder_died", "child ended by signal 9 (Killed)")
@@ -300,10 +315,10 @@ def test_a_decoder_ends_with_its_parent(endless):
     code = (
         "import sys; from curation.media.probe import probe; from curation.media.sandbox import *;"
         "from curation.media.decode import *\n"
-        "def low(x): print(os.getpid(), flush=True) if not said else None; said.append(1)\n"
-        "said = []\n"
-        "watch(sys.argv[1], probe(sys.argv[1], Limits()), Sampling(), Limits(), on_low=low,"
-        " on_analysis=lambda x: None)"
+        "def low(x): print(os.getpid(), flush=True) if not frames else None; frames.append(1)\n"
+        "frames = []\n"
+        "decode_streams(sys.argv[1], probe(sys.argv[1], Limits()), AnalysisSampling(), Limits(),"
+        " on_lowres=low, on_analysis=lambda x: None)"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", "import os;" + code, str(endless)],
@@ -316,15 +331,15 @@ def test_a_decoder_ends_with_its_parent(endless):
         assert b"ffmpeg" in Path(f"/proc/{decoders[0]}/cmdline").read_bytes().split(b"\0")[0]
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        assert ended(int(decoders[0]))
+        assert has_exited(int(decoders[0]))
     finally:
         parent.kill()
         parent.wait()
         parent.stdout.close()
 
 
-def ended(process):
-    """Whether a process is gone, or a corpse that nobody fetched, within ten seconds."""
+def has_exited(process):
+    """Whether a process is gone or a zombie within ten seconds."""
     for _ in range(200):
         try:
             state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
@@ -338,44 +353,48 @@ def ended(process):
 
 def test_a_child_gets_no_environment_and_no_open_files(plain, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    look = """if True:
+    program = """if True:
         import json, os, resource
         limit = resource.getrlimit(resource.RLIMIT_CORE)
         print(json.dumps([sorted(os.environ), sorted(os.listdir("/proc/self/fd")), limit]))
     """
     with open(plain, "rb") as secret:
         assert secret.fileno() > 2
-        out, _ = sandbox.run([sys.executable, "-I", "-c", look], Limits())
-    known, descriptors, core = json.loads(out)
-    assert set(known) - {"LC_CTYPE"} == {"LC_ALL"}
+        out, _ = sandbox.run([sys.executable, "-I", "-c", program], Limits())
+    variables, descriptors, core = json.loads(out)
+    assert set(variables) - {"LC_CTYPE"} == {"LC_ALL"}
     assert descriptors == ["0", "1", "2", "3"]  # the last is the listing itself
     assert core == [0, 0]
 
 
 def test_a_child_that_cannot_start_leaves_no_pipe_open(plain, monkeypatch):
-    facts = probe(str(plain), Limits())
-    monkeypatch.setattr("curation.media.allowlist.ffmpeg", lambda: "/no/such/program")
-    before = os.listdir("/proc/self/fd")
+    info = probe(str(plain), Limits())
+    monkeypatch.setattr("curation.media.ffmpeg_command.ffmpeg_path", lambda: "/no/such/program")
+    descriptors = os.listdir("/proc/self/fd")
     for _ in range(3):
         with pytest.raises(FileNotFoundError):
-            watch(str(plain), facts, Sampling(), Limits(), on_low=len, on_analysis=len)
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+            decode_streams(
+                str(plain), info, AnalysisSampling(), Limits(), on_lowres=len, on_analysis=len
+            )
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
 
 
-def test_a_sink_that_fails_stops_the_decoder(endless):
+def test_a_failing_callback_stops_the_decoder(endless):
     def full(frames):
         raise OSError(28, "No space left on device")
 
-    facts = probe(str(endless), Limits())
-    before = os.listdir("/proc/self/fd")
+    info = probe(str(endless), Limits())
+    descriptors = os.listdir("/proc/self/fd")
     with pytest.raises(OSError, match="No space left"):
-        watch(str(endless), facts, Sampling(), Limits(), on_low=full, on_analysis=len)
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+        decode_streams(
+            str(endless), info, AnalysisSampling(), Limits(), on_lowres=full, on_analysis=len
+        )
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
     assert Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split() == []
 
 
 def test_bad_files_leak_nothing(streamed, fails, tmp_path):
-    bad = [part(streamed, tmp_path / f"cut{n}.mp4", 0.3 + 0.1 * n) for n in range(2)]
+    bad = [truncated(streamed, tmp_path / f"cut{n}.mp4", 0.3 + 0.1 * n) for n in range(2)]
     (tmp_path / "list.mp4").write_text("#EXTM3U\n")
     (tmp_path / "empty.mp4").touch()
 
@@ -387,8 +406,8 @@ def test_bad_files_leak_nothing(streamed, fails, tmp_path):
         fails(streamed, "too_many_frames", "", Limits(max_frames=5))
 
     round_of_failures()
-    before = sorted(os.listdir("/proc/self/fd"))
+    descriptors = sorted(os.listdir("/proc/self/fd"))
     for _ in range(2):
         round_of_failures()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert sorted(os.listdir("/proc/self/fd")) == descriptors
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY

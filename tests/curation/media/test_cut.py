@@ -54,7 +54,7 @@ SIZES = {
     "odd_size.mp4": (252, 140),
 }
 WITHOUT_TIMES = {"raw.h264", "raw.hevc"}
-"""Cut by frame number."""
+"""Cut by frame index."""
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +89,9 @@ def test_clips_hold_exactly_their_frames(name, scanned, tmp_path):
     assert result.source.frames == FRAMES
     assert [clip.start_pts is None for clip in result.clips] == [name in WITHOUT_TIMES] * 3
     rows, paths = rendered(result, tmp_path)
-    wanted = [list(range(a, FRAMES if b is None else b)) for a, b in SPANS]
-    assert [numbers(path) for path in paths] == wanted
-    for row, path, span in zip(rows, paths, wanted, strict=True):
+    expected = [list(range(a, FRAMES if b is None else b)) for a, b in SPANS]
+    assert [numbers(path) for path in paths] == expected
+    for row, path, span in zip(rows, paths, expected, strict=True):
         size = SIZES.get(name, (320, 180))
         assert (row.outcome, row.mode, row.codec) == ("rendered", "encode", "h264")
         assert (row.width, row.height, row.frames) == (*size, len(span))
@@ -116,15 +116,15 @@ def test_clips_hold_exactly_their_frames(name, scanned, tmp_path):
         "fields.ts",
     ],
 )
-def test_a_span_read_as_pixels_holds_the_same_frames_at_their_own_times(name, scanned):
+def test_read_span_gives_the_same_frames_at_their_own_times(name, scanned):
     result = scanned(name)
     width, height = SIZES.get(name, (320, 180))
     for clip in result.clips:
         span = Span.of(clip, result.source)
         pixels, times = read_span(result.source.uri, span, width, height, sandbox.Limits())
         assert pixels.shape == (span.frames, height, width, 3)
-        found = [read_number(picture) for picture in pixels]
-        assert found == list(range(clip.start_frame, clip.end_frame))
+        numbers_read = [read_number(picture) for picture in pixels]
+        assert numbers_read == list(range(clip.start_frame, clip.end_frame))
         if name not in WITHOUT_TIMES:
             if clip.frame_times is None:
                 assert (times.pts[0], times.tick) == (clip.start_pts, Fraction(clip.time_base))
@@ -164,16 +164,16 @@ def test_frames_keep_their_own_times(scanned, tmp_path):
     assert times[-1] + steps[-1] == pytest.approx(clip.end_s - clip.start_s, abs=1e-3)
 
 
-def test_a_rate_that_is_asked_for_is_had(scanned, tmp_path):
+def test_resampling_to_another_rate(scanned, tmp_path):
     result = scanned("b_frames.mp4")
     rows, paths = rendered(result, tmp_path, encoding=Encoding(fps=12))
     assert [row.fps for row in rows] == [12] * 3
     frames = frames_of(paths[1])
     assert rows[1].frames == len(frames) == 9
     assert [float(f.pts * f.time_base) for f in frames] == pytest.approx(np.arange(9) / 12)
-    found = [read_number(frame.to_ndarray(format="rgb24")) for frame in frames]
-    assert np.diff(found).tolist() == [2] * 8
-    assert found[0] in (29, 30)
+    shown = [read_number(frame.to_ndarray(format="rgb24")) for frame in frames]
+    assert np.diff(shown).tolist() == [2] * 8
+    assert shown[0] in (29, 30)
 
 
 def test_larger_pictures_are_scaled_down(scanned, tmp_path):
@@ -183,7 +183,7 @@ def test_larger_pictures_are_scaled_down(scanned, tmp_path):
     assert (frame.width, frame.height) == (112, 200)
 
 
-def test_sound_stays_with_its_pictures(made, scan_spans, ffmpeg, tmp_path):
+def test_audio_stays_in_sync(made, scan_spans, ffmpeg, tmp_path):
     """Silence up to 1.5 s, then a tone: it starts 12 frames into a clip from frame 24 on."""
     picture = made("b_frames.mp4", FRAMES, Coding(b_frames=3))
     source = tmp_path / "sound.mkv"
@@ -193,10 +193,10 @@ def test_sound_stays_with_its_pictures(made, scan_spans, ffmpeg, tmp_path):
     rows, paths = rendered(result, tmp_path, encoding=Encoding(audio="keep"))
     assert (rows[0].audio, numbers(paths[0])) == (True, list(range(24, 60)))
     with av.open(str(paths[0])) as container:
-        heard = [(f.time, np.abs(f.to_ndarray()).max()) for f in container.decode(audio=0)]
-    onset = next(time for time, loudest in heard if loudest > 0.3)
+        loudness = [(f.time, np.abs(f.to_ndarray()).max()) for f in container.decode(audio=0)]
+    onset = next(time for time, peak in loudness if peak > 0.3)
     assert onset == pytest.approx(0.5, abs=0.05)
-    assert heard[-1][0] == pytest.approx(1.5, abs=0.06)
+    assert loudness[-1][0] == pytest.approx(1.5, abs=0.06)
 
 
 def test_hdr_is_shown_as_a_tone_mapped_grey(ffmpeg, scan_spans, tmp_path):
@@ -229,7 +229,7 @@ def test_interlaced_fields_are_woven_into_whole_frames(scanned, tmp_path):
     assert not any(frame.interlaced_frame for frame in frames_of(paths[1]))
 
 
-def test_a_span_that_is_not_there_is_an_error_and_leaves_no_file(scanned, tmp_path):
+def test_a_span_beyond_the_end_fails_and_leaves_no_file(scanned, tmp_path):
     result = scanned("b_frames.mp4")
     clip = dataclasses.replace(result.clips[1], end_frame=FRAMES + 3, end_pts=None)
     (row,) = RenderClips(output=str(tmp_path)).setup()(RenderBatch(result.source, (clip,)))
@@ -238,10 +238,10 @@ def test_a_span_that_is_not_there_is_an_error_and_leaves_no_file(scanned, tmp_pa
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_span_of_a_clip_knows_its_start(scanned):
+def test_span_of_a_clip_has_its_start(scanned):
     result = scanned("transport.ts")
     span = Span.of(result.clips[1], result.source)
     assert (span.frames, span.start_frame, span.time_base) == (18, 29, Fraction(1, 90000))
-    assert span.start_time == pytest.approx(span.start_pts / 90000)
+    assert span.container_start_s == pytest.approx(span.start_pts / 90000)
     raw = Span.of(scanned("raw.h264").clips[1], result.source)
-    assert (raw.start_pts, raw.start_time) == (None, None)
+    assert (raw.start_pts, raw.container_start_s) == (None, None)

@@ -1,4 +1,4 @@
-"""Streams that begin in the middle, restart, stop or change, and files with several of them."""
+"""Streams that start midway, restart, stop or change, and files with several streams."""
 
 import dataclasses
 from pathlib import Path
@@ -30,7 +30,7 @@ def scanned(path, seconds=1.0, **settings):
 
 def rendered(result, folder, **settings):
     """The rows of all clips of a source, and the numbers of the frames in each file."""
-    clips = tuple(records.records(Clip, result.clips))
+    clips = tuple(records.from_table(Clip, result.clips))
     rows = RenderClips(output=str(folder), **settings).setup()(RenderBatch(result.source, clips))
     assert [row.detail for row in rows] == [None] * len(rows)
     shown = []
@@ -47,29 +47,29 @@ def tones(path):
         rate = container.streams.audio[0].rate
         parts = [frame.to_ndarray().reshape(-1, frame.samples)[0] for frame in
                  container.decode(audio=0)]  # fmt: skip
-    heard = np.concatenate(parts)
-    found = []
-    for second in range(round(len(heard) / rate)):
-        middle = heard[second * rate + rate // 4 : second * rate + 3 * rate // 4]
-        found.append(float(np.abs(np.fft.rfft(middle)).argmax() * rate / len(middle)))
-    return len(heard) / rate, found
+    samples = np.concatenate(parts)
+    loudest_hz = []
+    for second in range(round(len(samples) / rate)):
+        middle = samples[second * rate + rate // 4 : second * rate + 3 * rate // 4]
+        loudest_hz.append(float(np.abs(np.fft.rfft(middle)).argmax() * rate / len(middle)))
+    return len(samples) / rate, loudest_hz
 
 
 @pytest.fixture
-def sounding(made, tmp_path):
+def source_with_tones(made, tmp_path):
     """A numbered stream of some seconds, each with a tone of its own."""
 
     def make(name, hertz, first=0, **more):
-        samples = np.concatenate([sound.tone(1.0, hertz=each) for each in hertz])
-        wav = sound.write(tmp_path / f"{name}.wav", samples)
+        samples = np.concatenate([sound.tone(1.0, hertz=hz) for hz in hertz])
+        wav = sound.write_wav(tmp_path / f"{name}.wav", samples)
         coding = dataclasses.replace(CLOSED, sound_from=str(wav))
         return made(name, 24 * len(hertz), coding, **more)
 
     return make
 
 
-def cut_in_the_middle(path, target, share=0.4):
-    """What a recorder gets that is switched on in the middle: the packets from there on."""
+def from_the_middle(path, target, share=0.4):
+    """What a recorder started midway gets: the packets from there on."""
     content = path.read_bytes()
     target.write_bytes(content[round(len(content) * share) // 188 * 188 :])
     return target
@@ -84,8 +84,8 @@ def cut_in_the_middle(path, target, share=0.4):
     ],
 )
 @pytest.mark.parametrize("mode", ["encode", "copy"])
-def test_a_stream_from_the_middle_begins_at_its_first_key_frame(name, coding, mode, made, tmp_path):
-    path = cut_in_the_middle(made(f"whole_{name}", 96, coding), tmp_path / name)
+def test_a_stream_from_the_middle_starts_at_its_first_key_frame(name, coding, mode, made, tmp_path):
+    path = from_the_middle(made(f"whole_{name}", 96, coding), tmp_path / name)
     result = scanned(path)
     source = result.source
     assert (source.outcome, source.detail) == ("scanned", None)
@@ -98,8 +98,10 @@ def test_a_stream_from_the_middle_begins_at_its_first_key_frame(name, coding, mo
     assert source.duration_s == pytest.approx(source.frames / 24, abs=0.01)
 
 
-def test_streams_joined_byte_by_byte_are_one_source_without_a_clip_across(sounding, tmp_path):
-    first, second = sounding("one.ts", HERTZ[:2]), sounding("two.ts", HERTZ[2:5])
+def test_streams_joined_byte_by_byte_are_one_source_and_no_clip_spans_the_join(
+    source_with_tones, tmp_path
+):
+    first, second = source_with_tones("one.ts", HERTZ[:2]), source_with_tones("two.ts", HERTZ[2:5])
     path = tmp_path / "joined.ts"
     path.write_bytes(first.read_bytes() + second.read_bytes())
     result = scanned(path, 1.5, scores=(Loudness(),))
@@ -107,20 +109,23 @@ def test_streams_joined_byte_by_byte_are_one_source_without_a_clip_across(soundi
     assert (source.outcome, source.frames, source.timestamps) == ("scanned", 120, "exact")
     assert source.duration_s == pytest.approx(5.0, abs=0.05)
     assert "times restart or a gap ends at frame 48" in source.remarks
-    clips = records.records(Clip, result.clips)
+    clips = records.from_table(Clip, result.clips)
     assert [(c.start_frame, c.end_frame) for c in clips] == [(0, 36), (36, 48), (48, 72), (72, 108),
                                                              (108, 120)]  # fmt: skip
-    loud = result.sides["scores/loudness"]["loudness"].to_pylist()
+    loud = result.side_rows["scores/loudness"]["loudness"].to_pylist()
     assert all(value is not None for value in loud)
     rows, shown = rendered(result, tmp_path, encoding=Encoding(audio="keep"))
     numbers = [*range(48), *range(72)]
     assert shown == [numbers[c.start_frame : c.end_frame] for c in clips]
-    length, heard = tones(tmp_path / rows[2].path)
-    assert (length, heard) == (pytest.approx(1.0, abs=0.05), pytest.approx([HERTZ[2]], abs=9))
+    length, tone_hz = tones(tmp_path / rows[2].path)
+    assert (length, tone_hz) == (pytest.approx(1.0, abs=0.05), pytest.approx([HERTZ[2]], abs=9))
 
 
-def test_a_gap_is_in_no_clip_and_its_silence_in_no_sound(sounding, ffmpeg, tmp_path):
-    first, second = sounding("before.ts", HERTZ[:2]), sounding("after.ts", HERTZ[2:4])
+def test_a_gap_is_in_no_clip_and_not_in_its_audio(source_with_tones, ffmpeg, tmp_path):
+    first, second = (
+        source_with_tones("before.ts", HERTZ[:2]),
+        source_with_tones("after.ts", HERTZ[2:4]),
+    )
     late = tmp_path / "late.ts"
     ffmpeg("-i", second, "-c", "copy", "-output_ts_offset", "600", "-muxdelay", "0", late)
     path = tmp_path / "gap.ts"
@@ -129,19 +134,17 @@ def test_a_gap_is_in_no_clip_and_its_silence_in_no_sound(sounding, ffmpeg, tmp_p
     assert (result.source.outcome, result.source.frames) == ("scanned", 96)
     assert result.source.duration_s == pytest.approx(4.0, abs=0.1)
     assert "s without frames left out" in result.source.remarks
-    clips = records.records(Clip, result.clips)
+    clips = records.from_table(Clip, result.clips)
     assert [(c.start_frame, c.end_frame) for c in clips] == [(0, 48), (48, 96)]
     assert clips[1].end_s == pytest.approx(4.0, abs=0.1)
     rows, _ = rendered(result, tmp_path, encoding=Encoding(audio="keep"))
-    for row, wanted in zip(rows, (HERTZ[:2], HERTZ[2:4]), strict=True):
-        length, heard = tones(tmp_path / row.path)
+    for row, expected in zip(rows, (HERTZ[:2], HERTZ[2:4]), strict=True):
+        length, tone_hz = tones(tmp_path / row.path)
         assert length == pytest.approx(2.0, abs=0.1)
-        assert heard == pytest.approx(wanted, abs=12)
+        assert tone_hz == pytest.approx(expected, abs=12)
 
 
-def test_the_container_s_default_stream_is_watched_unless_another_is_asked_for(
-    made, ffmpeg, tmp_path
-):
+def test_the_default_stream_is_scanned_unless_another_is_requested(made, ffmpeg, tmp_path):
     """A thumbnail of one frame, a small proxy, and the video, which is the default."""
     large = made("large.mp4", 48, Coding())
     small, still = tmp_path / "small.mp4", tmp_path / "still.mp4"
@@ -173,7 +176,7 @@ def damaged(path, target):
     return target
 
 
-def test_damage_is_salvaged_only_where_that_is_asked_for(made, tmp_path):
+def test_damaged_sources_are_salvaged_only_on_request(made, tmp_path):
     path = damaged(made("sound.mkv", 96, CLOSED), tmp_path / "bad.mkv")
     assert scanned(path).source.reason == "corrupt"
     result = scanned(path, damage="salvage")
@@ -191,7 +194,7 @@ def test_damage_is_salvaged_only_where_that_is_asked_for(made, tmp_path):
     assert again.source == source
 
 
-def test_a_source_that_is_damaged_at_once_has_nothing_to_salvage(tmp_path, made):
+def test_a_source_damaged_at_its_start_is_not_salvaged(tmp_path, made):
     content = bytearray(made("sound.mkv", 96, CLOSED).read_bytes())
     content[600:] = bytes(len(content) - 600)
     path = tmp_path / "nothing.mkv"
@@ -200,20 +203,22 @@ def test_a_source_that_is_damaged_at_once_has_nothing_to_salvage(tmp_path, made)
 
 
 @pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
-def test_another_rate_shows_the_nearest_frames_and_says_which(fps, made, tmp_path):
+def test_resampling_shows_the_nearest_frames_and_records_them(fps, made, tmp_path):
     result = scanned(made("varies.mp4", 72, Coding(slow_from=33, b_frames=2)), 2.0)
     rows, shown = rendered(result, tmp_path, encoding=Encoding(fps=fps))
     times = np.array([n / 24 if n < 33 else (2 * n - 33) / 24 for n in range(72)])
-    for row, numbers, clip in zip(rows, shown, records.records(Clip, result.clips), strict=True):
+    for row, numbers, clip in zip(rows, shown, records.from_table(Clip, result.clips), strict=True):
         assert np.frombuffer(row.source_frames, "<u4").tolist() == numbers
         assert row.frames == len(numbers) == max(1, round((clip.end_s - clip.start_s) * fps))
-        own = times[clip.start_frame : clip.end_frame] - clip.start_s
-        off = np.abs(own[np.array(numbers) - clip.start_frame] - np.arange(row.frames) / fps)
-        nearest = [np.abs(own - at / fps).min() for at in range(row.frames)]
+        frame_times = times[clip.start_frame : clip.end_frame] - clip.start_s
+        off = np.abs(
+            frame_times[np.array(numbers) - clip.start_frame] - np.arange(row.frames) / fps
+        )
+        nearest = [np.abs(frame_times - at / fps).min() for at in range(row.frames)]
         assert off == pytest.approx(nearest, abs=2e-3)
 
 
-def test_recordings_of_other_rates_keep_their_own(made, tmp_path):
+def test_joined_recordings_keep_their_own_rates(made, tmp_path):
     slow, fast = made("slow.ts", 50, CLOSED, fps=25), made("fast.ts", 100, CLOSED, fps=50)
     path = tmp_path / "rates.ts"
     path.write_bytes(slow.read_bytes() + fast.read_bytes())
@@ -225,18 +230,22 @@ def test_recordings_of_other_rates_keep_their_own(made, tmp_path):
         assert np.diff(times) == pytest.approx(step, abs=1e-4)
 
 
-def test_sound_goes_with_another_rate(sounding, tmp_path):
-    result = scanned(sounding("tones.mp4", HERTZ[:4]), 2.0)
+def test_audio_is_kept_at_another_rate(source_with_tones, tmp_path):
+    result = scanned(source_with_tones("tones.mp4", HERTZ[:4]), 2.0)
     rows, _ = rendered(result, tmp_path, encoding=Encoding(fps=10.0, audio="keep"))
     assert [(row.frames, row.audio) for row in rows] == [(20, True)] * 2
-    length, heard = tones(tmp_path / rows[1].path)
-    assert (length, heard) == (pytest.approx(2.0, abs=0.05), pytest.approx(HERTZ[2:4], abs=9))
+    length, tone_hz = tones(tmp_path / rows[1].path)
+    assert (length, tone_hz) == (pytest.approx(2.0, abs=0.05), pytest.approx(HERTZ[2:4], abs=9))
 
 
-def test_sound_that_cannot_be_placed_is_left_out_and_said_so(sounding, made, tmp_path):
+def test_audio_that_cannot_be_aligned_is_dropped_with_a_remark(source_with_tones, made, tmp_path):
     """Of three recordings the middle one has no sound: which of two tracks is the third's?"""
     silent = made("silent.ts", 48, CLOSED)
-    parts = (sounding("first.ts", HERTZ[:2]), silent, sounding("third.ts", HERTZ[2:4]))
+    parts = (
+        source_with_tones("first.ts", HERTZ[:2]),
+        silent,
+        source_with_tones("third.ts", HERTZ[2:4]),
+    )
     path = tmp_path / "three.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     result = scanned(path, 20.0)
@@ -247,7 +256,7 @@ def test_sound_that_cannot_be_placed_is_left_out_and_said_so(sounding, made, tmp
 
 
 def test_a_lost_packet_in_a_stream_from_the_middle_is_damage(made, tmp_path):
-    path = cut_in_the_middle(made("whole_avc.ts", 96, CLOSED), tmp_path / "from.ts")
+    path = from_the_middle(made("whole_avc.ts", 96, CLOSED), tmp_path / "from.ts")
     content = path.read_bytes()
     packets = [content[at : at + 188] for at in range(0, len(content), 188)]
     lost = len(packets) * 3 // 4
@@ -256,14 +265,14 @@ def test_a_lost_packet_in_a_stream_from_the_middle_is_damage(made, tmp_path):
     assert scanned(path, damage="salvage").source.outcome == "scanned"
 
 
-def test_a_gap_lies_where_it_is_and_not_at_the_next_key_frame(made, ffmpeg, tmp_path):
+def test_a_gap_is_located_at_its_frame_and_not_at_the_next_key_frame(made, ffmpeg, tmp_path):
     path = tmp_path / "gap.mkv"
     ffmpeg(
         "-i", made("sound.mkv", 96, CLOSED), "-vf", "setpts=PTS+if(gte(N\\,45)\\,25/TB\\,0)",
         "-fps_mode", "passthrough", "-c:v", "libx264", "-g", "24", "-bf", "0", path,
     )  # fmt: skip
     result = scanned(path, 20.0)
-    clips = records.records(Clip, result.clips)
+    clips = records.from_table(Clip, result.clips)
     assert [(c.start_frame, c.end_frame) for c in clips] == [(0, 45), (45, 96)]
     assert result.source.timestamps == "exact"
     assert result.source.duration_s == pytest.approx(4.0, abs=0.01)
@@ -272,7 +281,7 @@ def test_a_gap_lies_where_it_is_and_not_at_the_next_key_frame(made, ffmpeg, tmp_
 def test_a_still_at_the_end_stays_in_the_clip(tmp_path):
     slides = Path(__file__).parents[2] / "golden" / "media" / "08_slides_last_frame_13s.mp4"
     result = scanned(slides, 60.0)
-    clips = tuple(records.records(Clip, result.clips))
+    clips = tuple(records.from_table(Clip, result.clips))
     (row,) = RenderClips(output=str(tmp_path)).setup()(RenderBatch(result.source, clips))
     with av.open(str(tmp_path / row.path)) as container:
         stream = container.streams.video[0]

@@ -17,7 +17,7 @@ def clip(made):
     return made("clip.mp4", 60, Coding(b_frames=2, gop=20), size=(480, 270))
 
 
-def test_frames_come_in_the_order_asked_for(clip):
+def test_frames_come_in_the_requested_order(clip):
     reader = ClipReader(clip, width=480, height=270, frames=60)
     assert len(reader) == 60
     frames = reader.read([41, 3, 59, 3, 0])
@@ -30,18 +30,18 @@ def test_every_width_is_read_right(clip, pictures):
     original = Image.fromarray(pictures(clip)[20])
     for width in [*range(32, 128), *range(128, 513, 8)]:
         frame = ClipReader(clip, width=width, height=64, frames=60).read([20])[0]
-        wanted = np.asarray(original.resize((width, 64), Image.Resampling.BICUBIC), float)
+        expected = np.asarray(original.resize((width, 64), Image.Resampling.BICUBIC), float)
         assert frame.shape == (64, width, 3)
-        assert np.abs(frame - wanted).mean() < 4, width
+        assert np.abs(frame - expected).mean() < 4, width
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (12, 16), (24, 5), (31, 7), (48, 27)])
 def test_the_smallest_pictures_are_read_too(clip, pictures, size):
     """Means over large areas: decord's scaler weighs pixels a little differently than Pillow's."""
     frame = ClipReader(clip, width=size[0], height=size[1], frames=60).read([20])[0]
-    wanted = Image.fromarray(pictures(clip)[20]).resize(size, Image.Resampling.BOX)
+    expected = Image.fromarray(pictures(clip)[20]).resize(size, Image.Resampling.BOX)
     assert frame.shape == (size[1], size[0], 3)
-    assert abs(frame.mean() - np.asarray(wanted, float).mean()) < 8
+    assert abs(frame.mean() - np.asarray(expected, float).mean()) < 8
 
 
 @pytest.mark.parametrize("side", [2, 16, 48])
@@ -49,9 +49,9 @@ def test_a_small_clip_is_read_at_its_own_size(ffmpeg, pictures, tmp_path, side):
     path = tmp_path / "small.mp4"
     ffmpeg("-f", "lavfi", "-i", f"gradients=s={side}x{side}:d=0.2:r=25:seed=3", "-c:v", "libx264",
            "-pix_fmt", "yuv420p", path)  # fmt: skip
-    wanted = np.asarray(pictures(path)[2], float)
+    expected = np.asarray(pictures(path)[2], float)
     frame = ClipReader(path, width=side, height=side, frames=5).read([2])[0]
-    assert np.abs(frame - wanted).mean() < 8
+    assert np.abs(frame - expected).mean() < 8
 
 
 @pytest.mark.parametrize("frames", [59, 61])
@@ -61,30 +61,30 @@ def test_another_number_of_frames_is_refused(clip, frames):
 
 
 def test_every_frame_has_its_own_time(made):
-    """From frame 20 on frames last longer; B-frames lie in the file in another order."""
+    """From frame 20 on frames last longer; B-frames are stored in another order."""
     path = made("slow.mp4", 40, Coding(b_frames=2, slow_from=20))
     with av.open(str(path)) as container:
-        wanted = [frame.pts * frame.time_base for frame in container.decode(video=0)]
+        expected = [frame.pts * frame.time_base for frame in container.decode(video=0)]
     times = ClipReader(path, width=64, height=64, frames=40).times
-    assert [times.since_start(i) for i in range(40)] == [time - wanted[0] for time in wanted]
-    assert len({b - a for a, b in itertools.pairwise(wanted)}) > 1
+    assert [times.since_start(i) for i in range(40)] == [time - expected[0] for time in expected]
+    assert len({b - a for a, b in itertools.pairwise(expected)}) > 1
 
 
 def test_a_clip_cut_short_is_refused(clip, ffmpeg, tmp_path):
-    """Cut between two frames, decord opens it without a word and counts those that are left."""
-    whole, short = tmp_path / "whole.mp4", tmp_path / "short.mp4"
-    ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", whole)
-    with av.open(str(whole)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    short.write_bytes(whole.read_bytes()[: places[30]])
+    """Cut between two frames, decord opens it without an error and counts the remaining ones."""
+    complete, short = tmp_path / "complete.mp4", tmp_path / "short.mp4"
+    ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", complete)
+    with av.open(str(complete)) as container:
+        offsets = [packet.pos for packet in container.demux(video=0) if packet.size]
+    short.write_bytes(complete.read_bytes()[: offsets[30]])
     with pytest.raises(MediaError, match=r"truncated: \d+ frames where 60 should be"):
         ClipReader(short, width=64, height=64, frames=60)
-    short.write_bytes(whole.read_bytes()[: places[30] + 20])
+    short.write_bytes(complete.read_bytes()[: offsets[30] + 20])
     with pytest.raises(MediaError, match="corrupt: decord cannot open the clip"):
         ClipReader(short, width=64, height=64, frames=60)
 
 
-def test_what_is_no_clip_is_refused(tmp_path):
+def test_a_file_that_is_no_clip_is_refused(tmp_path):
     path = tmp_path / "text.mp4"
     path.write_text("no clip")
     with pytest.raises(MediaError, match="corrupt: decord cannot open the clip"):

@@ -9,7 +9,7 @@ from curation.media import sandbox
 from curation.media.clip_reader import ClipReader
 from curation.media.cut import Span
 from curation.media.encode import Encoding
-from curation.media.remux import copy
+from curation.media.remux import copy_packets
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
@@ -39,14 +39,14 @@ def numbers(path):
 def test_spans_between_key_frames_are_copied(name, made, scan_spans, packets, tmp_path):
     """The packets are the source's, but in a transport stream start codes become lengths."""
     source = made(name, 72, CLOSED[name])
-    whole = packets(source)
+    all_packets = packets(source)
     result = scan_spans(source, *ALIGNED)
     for (row, path), clip in zip(render(result, tmp_path), result.clips, strict=True):
         assert (row.mode, row.codec, row.audio) == ("copy", result.source.codec, False)
         assert (row.frames, row.width, row.height) == (clip.end_frame - clip.start_frame, 320, 180)
         assert numbers(path) == list(range(clip.start_frame, clip.end_frame))
         if not name.endswith(".ts"):
-            assert packets(path) == whole[clip.start_frame : clip.end_frame]
+            assert packets(path) == all_packets[clip.start_frame : clip.end_frame]
 
 
 def test_a_copy_reads_back_with_decord(made, scan_spans, tmp_path):
@@ -84,10 +84,10 @@ def test_open_groups_are_encoded_unless_copied_whole(codec, made, scan_spans, ff
         keys = [n for n, p in enumerate(stored) if p.is_keyframe]
         assert all(min(p.pts for p in stored[key:]) < stored[key].pts for key in keys[1:])
     result = scan_spans(source, (0, 24), (24, 48), (48, None), (0, None))
-    made_clips = render(result, tmp_path)
-    assert [row.mode for row, _ in made_clips] == ["encode", "encode", "encode", "copy"]
-    wanted = [list(range(*span)) for span in ((0, 24), (24, 48), (48, 72), (0, 72))]
-    assert [numbers(path) for _, path in made_clips] == wanted
+    renders = render(result, tmp_path)
+    assert [row.mode for row, _ in renders] == ["encode", "encode", "encode", "copy"]
+    expected = [list(range(*span)) for span in ((0, 24), (24, 48), (48, 72), (0, 72))]
+    assert [numbers(path) for _, path in renders] == expected
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_refusal_says_why(*, name, span, words, made, scan_spans, tmp_path):
     codings = {"raw.h264": Coding(b_frames=2), "open.mp4": Coding("libx265", gop=24, b_frames=3)}
     path = made(name, 72, codings.get(name, CLOSED["closed_b.mp4"]))
     result = scan_spans(path, span)
-    asked = Span.of(result.clips[0], result.source)
+    requested = Span.of(result.clips[0], result.source)
     target = tmp_path / "copy.mp4"
-    assert copy(str(path), str(target), asked, sandbox.Limits()) == words
+    assert copy_packets(str(path), str(target), requested, sandbox.Limits()) == words
     assert not target.exists()
 
 

@@ -1,4 +1,4 @@
-"""A mask blurs the frame it was made for, at whatever rate that is shown."""
+"""A mask blurs the frame it was made for, at any frame rate."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from curation.media.cut import TICK, Span
-from curation.media.encode import Changes, Encoding, encode
-from curation.media.mask_video import MaskFile, write_masks
+from curation.media.encode import Encoding, encode
+from curation.media.picture_edits import MaskFile, PictureEdits, write_masks
 from curation.media.sandbox import Limits
 from curation.media.span_reader import read_span
 from curation.sample import Coding
@@ -19,7 +19,7 @@ SOURCES = {
     "raw.h264": Coding(b_frames=2),
 }
 MASKED = 12
-"""The frame of the span that is covered whole."""
+"""The frame of the span that is covered completely."""
 
 
 @pytest.mark.parametrize("fps", [None, 10.0, 60.0])
@@ -31,15 +31,15 @@ def test_a_mask_blurs_its_own_frame(name, fps, made, scan_spans, tmp_path):
     masks = np.zeros((span.frames, 18, 32), np.uint8)
     masks[MASKED] = 255
     _, times = read_span(str(path), span, 64, 36, Limits())
-    pts, tick = span.ticks, TICK
-    if span.keeps_times:
+    pts, tick = span.frame_ticks, TICK
+    if span.has_container_times:
         pts, tick = [p - times.pts[0] for p in times.pts], times.tick
     write_masks(str(tmp_path / "masks.nut"), masks, pts, tick)
-    changes = Changes((320, 180), None, MaskFile(str(tmp_path / "masks.nut"), 90))
+    edits = PictureEdits((320, 180), None, MaskFile(str(tmp_path / "masks.nut"), 90))
     target = str(tmp_path / "clip.mp4")
     encoded = encode(
         str(path), target, span, size=(320, 180), encoding=Encoding(fps=fps), limits=Limits(),
-        changes=changes,
+        edits=edits,
     )  # fmt: skip
     shown = encoded.source_frames or tuple(range(24, 60))
     with av.open(str(Path(target))) as container:

@@ -1,4 +1,4 @@
-"""Black bars: what is inside them, and renders that show only that."""
+"""Black bars: the crop inside them, and cropped renders."""
 
 import dataclasses
 
@@ -9,8 +9,8 @@ from PIL import Image
 
 from curation import records
 from curation.dataset import Dataset
-from curation.listing import list_inputs
-from curation.media.crop import Crop, inside
+from curation.listing import list_videos
+from curation.media.picture_edits import Crop, crop_bars
 from curation.records import Render
 from curation.render.stage import RenderClips
 from curation.render.step import RenderStep
@@ -21,11 +21,11 @@ from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.scores import SCORES, AnalysisFrame
-from curation.scores.borders import bars
+from curation.scores.borders import bar_shares
 from curation.select.policy import Policy
 from curation.select.selection import select
-from pipelines.run.executor import InProcess
-from pipelines.run.step_runner import Tally, drive
+from pipelines.run.executor import InProcessExecutor
+from pipelines.run.step_runner import Progress, run_step
 
 SIZE = (320, 240)
 BAR = 36
@@ -40,12 +40,12 @@ BAR = 36
         ((None,) * 4, None),
     ],
 )
-def test_what_is_inside_loses_one_more_pixel_of_the_measured_picture(shares, crop):
-    assert inside(shares, *SIZE) == crop
+def test_bars_are_widened_by_one_pixel_of_the_measured_picture(shares, crop):
+    assert crop_bars(shares, *SIZE) == crop
 
 
-def test_large_pictures_lose_what_one_measured_pixel_is_there():
-    assert str(inside((0.125, 0.125, 0, 0), 1920, 1080)) == "1920x798+0+141"
+def test_one_measured_pixel_is_several_of_a_large_picture():
+    assert str(crop_bars((0.125, 0.125, 0, 0), 1920, 1080)) == "1920x798+0+141"
 
 
 def picture(index: int, boxed: bool) -> Image.Image:
@@ -67,21 +67,25 @@ def dataset(tmp_path_factory):
     ):
         pictures = [picture(index, boxed) for index in range(24)]
         encode(folder / "v" / name, pictures, fps=24, coding=coding)
-    made = Dataset(folder / "out")
+    dataset = Dataset(folder / "out")
     stage = Scan(shots=FixedWindows(), scores=(SCORES["Borders"](),))
-    drive(ScanStep(made.catalog, stage, list_inputs([str(folder / "v")])), InProcess(), Tally())
-    select(made, Policy(copies=None))
-    return made
+    run_step(
+        ScanStep(dataset.catalog, stage, list_videos([str(folder / "v")]).entries),
+        InProcessExecutor(),
+        Progress(),
+    )
+    select(dataset, Policy(near_duplicates=None))
+    return dataset
 
 
 def rendered(dataset, **settings) -> dict[str, Render]:
     stage = RenderClips(output=dataset.catalog.storage.root, **settings)
     step = RenderStep(dataset, stage, dataset.latest_selection() or _only(dataset))
-    tally = Tally()
-    drive(step, InProcess(), tally)
+    tally = Progress()
+    run_step(step, InProcessExecutor(), tally)
     assert tally.counts == {"rendered": 3}
     names = dict(zip(*(dataset.clips()[c].to_pylist() for c in ("clip_id", "uri")), strict=True))
-    rows = records.records(Render, dataset.catalog.read(step.result, Render))
+    rows = records.from_table(Render, dataset.catalog.read(step.result, Render))
     return {names[row.clip_id].rsplit("/", 1)[-1]: row for row in rows}
 
 
@@ -92,7 +96,7 @@ def _only(dataset) -> str:
     return selection
 
 
-def shown(dataset, render: Render) -> np.ndarray:
+def middle_frame(dataset, render: Render) -> np.ndarray:
     """The middle frame of a render."""
     with av.open(dataset.catalog.storage.uri(render.path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -100,30 +104,30 @@ def shown(dataset, render: Render) -> np.ndarray:
     return frames[12]
 
 
-def test_renders_show_what_is_inside_the_bars_and_say_so(dataset):
-    found = rendered(dataset, crop="bars")
+def test_renders_are_cropped_to_inside_the_bars_and_record_it(dataset):
+    renders = rendered(dataset, crop="bars")
     for name in ("boxed.mp4", "turned.mp4"):
-        crop = found[name]
+        crop = renders[name]
         assert crop.crop == "320x166+0+37"
         assert (crop.width, crop.height) == (320, 166)
-        frame = shown(dataset, crop)
+        frame = middle_frame(dataset, crop)
         assert frame.shape == (166, 320, 3)
-        assert bars(AnalysisFrame.at(frame).luma) == (0, 0, 0, 0)
+        assert bar_shares(AnalysisFrame.from_rgb(frame).luma) == (0, 0, 0, 0)
         inner = np.asarray(picture(12, True))[37:203, ..., 0].astype(float)
         assert np.abs(frame[..., 0] - inner).mean() < 4
-    whole = found["whole.mp4"]
+    whole = renders["whole.mp4"]
     assert (whole.crop, whole.width, whole.height) == (None, 320, 240)
 
 
-def test_without_the_option_renders_are_as_ever(dataset):
-    found = rendered(dataset)
-    assert {(row.crop, row.height) for row in found.values()} == {(None, 240)}
+def test_without_the_option_nothing_is_cropped(dataset):
+    renders = rendered(dataset)
+    assert {(row.crop, row.height) for row in renders.values()} == {(None, 240)}
     assert RenderClips().profile != RenderClips(crop="bars").profile
 
 
 def test_packets_are_copied_only_where_nothing_is_cropped(dataset):
-    found = rendered(dataset, crop="bars", mode="copy")
-    assert {name: row.mode for name, row in found.items()} == {
+    renders = rendered(dataset, crop="bars", mode="copy")
+    assert {name: row.mode for name, row in renders.items()} == {
         "boxed.mp4": "encode", "turned.mp4": "encode", "whole.mp4": "copy",
     }  # fmt: skip
 
