@@ -1,1 +1,1 @@
-"""Render: what is kept becomes files, and reading such files."""
+"""Render: writes kept clips to files, and reads them back."""

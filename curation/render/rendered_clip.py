@@ -1,8 +1,7 @@
-"""Rendered clips as files, whichever way they were rendered, and reading some frames of one.
+"""Rendered clips as files, however they were rendered, and readers of their frames.
 
-Our own encodes are read by decord; packets of a source (copies and spans) are decoded by a confined
-child, a whole clip at a time. Another decoder, such as one on a GPU, would stand beside the two in
-`frames_of`.
+Our own encodes are read by decord; packets of a source (copies and spans) are decoded in a sandbox,
+a complete clip at a time. Another decoder, such as one on a GPU, belongs into `frame_reader`.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from curation.media.clip_reader import ClipReader
 from curation.media.colour import Colour
 from curation.media.cut import Span
 from curation.media.decode import Frames
-from curation.media.timeline import FrameTimes
 from curation.media.packet_selection import PacketSelection
 from curation.media.probe import check_readable
 from curation.media.sandbox import Limits
 from curation.media.span_reader import read_span
+from curation.media.timeline import FrameTimes
 from curation.records import Clip, Render, Source
 from curation.render.source_file import open_scanned_source
 from curation.storage import Storage
@@ -64,8 +63,8 @@ class RenderedClip:
     source: Source | None = None
     """The source, if `uri` is the source itself."""
     span: Span | None = None
-    """Which frames of the file to decode in a confined child; None for our own encode, which
-    decord reads whole."""
+    """Which frames of the file to decode in a sandbox; None for our own encode, which decord
+    reads."""
 
     @property
     def key(self) -> str:
@@ -73,7 +72,7 @@ class RenderedClip:
         return self.clip_id
 
     def source_frame(self, frame: int) -> int:
-        """The source's frame that a frame of the file shows; after the last one, the next."""
+        """The source's frame that a frame of the file shows; past the end, the next one."""
         numbers = self.source_frames
         if numbers is None:
             return self.start_frame + frame
@@ -88,7 +87,21 @@ def rendered_clip(render: Render, clip: Clip, source: Source, storage: Storage) 
     if render.mode == "span":
         span = Span.of(clip, source)
     elif render.mode == "copy":
-        span = _whole(render, Colour.parse(source.colour, source.colour_forced))
+        # The packets are foreign, so a sandbox reads the file, not decord.
+        span = Span(
+            frames=render.frames or 0,
+            start_frame=0,
+            start_pts=None,
+            end_pts=None,
+            time_base=Fraction(1),
+            start_s=0.0,
+            end_s=0.0,
+            packet_selection=PacketSelection(0, is_excerpt=True),
+            colour=Colour.parse(source.colour, source.colour_forced),
+            container="mp4",
+            fps=render.fps or 25.0,
+            interlaced=False,
+        )
     return RenderedClip(
         clip_id=clip.clip_id,
         source_id=clip.source_id,
@@ -128,27 +141,9 @@ def rendered_clips(
     ]
 
 
-def _whole(render: Render, colour: Colour) -> Span:
-    """The span that is all of a copied file: its packets are foreign, so decord never sees it."""
-    return Span(
-        frames=render.frames or 0,
-        start_frame=0,
-        start_pts=None,
-        end_pts=None,
-        time_base=Fraction(1),
-        start_s=0.0,
-        end_s=0.0,
-        packet_selection=PacketSelection(0, is_excerpt=True),
-        colour=colour,
-        container="mp4",
-        fps=render.fps or 25.0,
-        interlaced=False,
-    )
-
-
 @contextlib.contextmanager
 def open_rendered_clip(clip: RenderedClip) -> Iterator[str]:
-    """A local path under which the clip's file can be read."""
+    """A local path of the clip's file."""
     if clip.source is not None:
         with open_scanned_source(clip.source) as path:
             yield path
@@ -161,7 +156,7 @@ def open_rendered_clip(clip: RenderedClip) -> Iterator[str]:
 def frame_reader(
     path: str, clip: RenderedClip, width: int, height: int, limits: Limits
 ) -> tuple[Callable[[Sequence[int]], Frames], FrameTimes | None]:
-    """What reads frames by their numbers, and when each frame is shown.
+    """A function that reads frames by their numbers, and when each frame is shown.
 
     Frames are RGB uint8 of shape [n, height, width, 3]. Raises `MediaError` for damage.
     """

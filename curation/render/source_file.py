@@ -1,4 +1,4 @@
-"""Going back to a source after its scan: the same bytes, or a clear word that they are not."""
+"""Reads a source again after its scan, if it still has the same bytes."""
 
 from __future__ import annotations
 
@@ -14,25 +14,19 @@ from curation.storage import Storage, file_sha256
 
 @contextlib.contextmanager
 def open_scanned_source(source: Source) -> Iterator[str]:
-    """A local path under which the scanned bytes of a source can be read.
+    """A local path of the scanned bytes of a source.
 
-    Raises `MediaError` (`changed`) if the file holds other bytes now, and `OutOfReachError` if it
-    is not there or cannot be read: a disk may only be unplugged.
+    Raises `MediaError` (`changed`) if the file has other bytes now, and `UnavailableError` if it is
+    missing or cannot be read: its disk may only be unplugged.
     """
-    now = entry_at(source.uri, {})
-    with _at_hand(source.uri) as path:
-        listed = (source.size_bytes, source.modified)
-        if (now.size_bytes, now.modified) != listed and file_sha256(path) != source.source_id:
-            raise MediaError("changed", "the file holds other bytes than when it was scanned")
-        yield path
-
-
-@contextlib.contextmanager
-def _at_hand(uri: str) -> Iterator[str]:
+    current = entry_at(source.uri, {})
     with contextlib.ExitStack() as stack:
         try:
-            path = stack.enter_context(Storage.at(uri).local_path())
+            path = stack.enter_context(Storage.at(source.uri).local_path())
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
-            raise UnavailableError(f"{uri}: {error}") from error
+            raise UnavailableError(f"{source.uri}: {error}") from error
+        unchanged = (current.size_bytes, current.modified) == (source.size_bytes, source.modified)
+        if not unchanged and file_sha256(path) != source.source_id:
+            raise MediaError("changed", "the file holds other bytes than when it was scanned")
         yield path

@@ -1,34 +1,39 @@
-"""Render: each survivor becomes a file of its own, or stays a span of its source."""
+"""The render stage: each kept clip becomes a file, or stays a span of its source."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from curation.errors import InfrastructureError
+from curation.errors import InfrastructureError, ReelmillError
 from curation.media import sandbox
 from curation.media.allowlist import AUDIO_CODECS
-from curation.media.picture_edits import Crop, PictureEdits
+from curation.media.audio import extract_audio
 from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
+from curation.media.picture_edits import Crop, PictureEdits
 from curation.media.remux import COPYABLE_CODECS, copy_packets
 from curation.media.timeline import segments_from_json
-from curation.media.audio import extract_audio
 from curation.records import Clip, Render, Source
 from curation.render.face_blur import BlurFaces, FaceMask, mask_faces
 from curation.render.source_file import open_scanned_source
 from curation.stage import Done, Failed, Resources, attempt
 from curation.storage import Storage, file_sha256
+
+
+class RenderSettingsError(ReelmillError, ValueError):
+    """Settings of a render that exclude each other."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +43,12 @@ class RenderBatch:
     source: Source
     clips: tuple[Clip, ...]
     crops: tuple[Crop | None, ...] = ()
-    """What is shown of each clip's picture; empty for all of every one."""
+    """The visible part of each clip's picture; empty for all of every one."""
 
     @property
     def key(self) -> str:
-        """The first clip, and how many."""
+        """The first clip and the number of clips."""
         return f"{self.clips[0].clip_id}+{len(self.clips)}"
-
-
-@dataclass(frozen=True)
-class _ClipItem:
-    clip: Clip
-    crop: Crop | None
-    sound: str | None
-    """A WAV file of its sound."""
-
-    @property
-    def key(self) -> str:
-        return self.clip.clip_id
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class RenderClips:
     encoding: Encoding = field(default_factory=Encoding)
     """How `encode` encodes."""
     crop: Literal["keep", "bars"] = "keep"
-    """`keep` shows the whole picture, `bars` what lies inside its black bars."""
+    """`keep` shows the entire picture, `bars` the part inside its black bars."""
     blur_faces: BlurFaces | None = None
     """Blurs faces, if given."""
     limits: sandbox.Limits = field(default_factory=sandbox.Limits)
@@ -78,9 +71,9 @@ class RenderClips:
     version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        """`ValueError` for a mode that cannot do what else is asked for."""
+        """Raises `RenderSettingsError` where the mode excludes other settings."""
         if self.mode == "span" and self.changes_picture:
-            raise ValueError("crop and blur_faces need files: set mode to encode")
+            raise RenderSettingsError("crop and blur_faces need files: set mode to encode")
 
     @property
     def changes_picture(self) -> bool:
@@ -89,56 +82,43 @@ class RenderClips:
 
     @property
     def resources(self) -> Resources:
-        """One core: an encoder thread; room for small frames where faces are looked for."""
+        """One core for an encoder thread; memory for small frames where faces are blurred."""
         return Resources(cpus=1.0, memory_mb=800 if self.blur_faces is None else 1500)
 
     @property
     def profile(self) -> str:
-        """Names the profile by what decides its bytes; `renders/<profile>` holds its clips."""
-        decides: dict[str, Any] = {"version": self.version, "mode": self.mode}
+        """Digest of all settings that decide the bytes; `renders/<profile>` holds the clips."""
+        settings: dict[str, Any] = {"version": self.version, "mode": self.mode}
         if self.mode != "span":
-            decides |= dataclasses.asdict(self.encoding)
+            settings |= dataclasses.asdict(self.encoding)
         if self.crop != "keep":
-            decides["crop"] = self.crop
+            settings["crop"] = self.crop
         if self.blur_faces is not None:
-            decides |= self.blur_faces.digest_fields
-        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+            settings |= self.blur_faces.digest_fields
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         return f"{self.mode}-{digest[:8]}"
 
     def setup(self) -> Callable[[RenderBatch], list[Render]]:
-        """Loads the detector of faces, if there is one."""
+        """Loads the face detector, if there is one."""
         if self.blur_faces is not None:
             self.blur_faces.detector.load()
-        return lambda batch: _render_all(self, batch)
+        return functools.partial(_render_batch, self)
 
 
-def _render_all(stage: RenderClips, batch: RenderBatch) -> list[Render]:
-    """One row a clip; a clip that fails fails alone."""
-    if stage.mode == "span":
-        return [_reference(clip, batch.source) for clip in batch.clips]
-    crops = batch.crops or (None,) * len(batch.clips)
-    with open_scanned_source(batch.source) as path, _sounds(stage, batch, path) as sounds:
-        items = map(_ClipItem, batch.clips, crops, sounds)
-        return [_render(stage, item, batch.source, path) for item in items]
-
-
-@contextlib.contextmanager
-def _sounds(stage: RenderClips, batch: RenderBatch, path: str) -> Iterator[list[str | None]]:
-    """A WAV file for each clip, gone afterwards; None where there is no sound or none is wanted."""
-    nothing: list[str | None] = [None] * len(batch.clips)
+def _render_batch(stage: RenderClips, batch: RenderBatch) -> list[Render]:
+    """One row for each clip; one that fails does not stop the others."""
     source = batch.source
-    if stage.encoding.audio == "drop" or source.audio_codec not in AUDIO_CODECS:
-        yield nothing
-        return
-    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-        targets = [os.path.join(folder, f"{at}.wav") for at in range(len(batch.clips))]
-        spans = [Span.of(clip, source) for clip in batch.clips]
-        segments = segments_from_json(source.segments, source.begin_s)
-        good = extract_audio(path, spans, targets, segments, stage.limits)
-        yield [*targets] if good else nothing
+    if stage.mode == "span":
+        return [_span_row(clip, source) for clip in batch.clips]
+    crops = batch.crops or (None,) * len(batch.clips)
+    with open_scanned_source(source) as path, _audio_files(stage, batch, path) as audio_paths:
+        return [
+            _ClipRender(stage, source, path, clip, crop, audio_path).run()
+            for clip, crop, audio_path in zip(batch.clips, crops, audio_paths, strict=True)
+        ]
 
 
-def _reference(clip: Clip, source: Source) -> Render:
+def _span_row(clip: Clip, source: Source) -> Render:
     return Render(
         clip_id=clip.clip_id,
         source_id=clip.source_id,
@@ -153,81 +133,115 @@ def _reference(clip: Clip, source: Source) -> Render:
     )
 
 
-def _render(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> Render:
-    clip = item.clip
-    outcome = attempt(lambda item: _to_file(stage, item, source, path), item)
-    if isinstance(outcome, Done):
-        made: Render = outcome.value
-        return made
-    if isinstance(outcome, Failed):
-        return Render(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
-    raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
-
-
-def _to_file(stage: RenderClips, item: _ClipItem, source: Source, path: str) -> Render:
-    clip = item.clip
-    relative = f"renders/{stage.profile}/media/{clip.clip_id[:2]}/{clip.clip_id}.mp4"
-    with Storage.at(stage.output).atomic_write(relative) as target:
-        made = _write(stage, item, source, path, target)
-        return dataclasses.replace(
-            made, path=relative, sha256=file_sha256(target), size_bytes=os.path.getsize(target)
-        )
-
-
-def _write(stage: RenderClips, item: _ClipItem, source: Source, path: str, target: str) -> Render:
-    """The row of the clip that was written to `target`, without its path and digest."""
-    clip, span = item.clip, Span.of(item.clip, source)
-    displayed = (source.width or 0, source.height or 0)
-    row = Render(clip.clip_id, clip.source_id, "rendered", width=displayed[0], height=displayed[1])
-    plain = item.crop is None and stage.blur_faces is None
-    copies = stage.mode == "copy" and plain and _copies(stage.encoding, source)
-    if copies and copy_packets(path, target, span, stage.limits) is None:
-        return dataclasses.replace(
-            row, mode="copy", codec=source.codec, fps=source.fps, frames=span.frames, audio=False
-        )
-    shown = displayed if item.crop is None else (item.crop.width, item.crop.height)
-    size = stage.encoding.size(*shown)
-    with _faces(stage, span, displayed, path) as found:
-        changes = PictureEdits(displayed, item.crop, None if found is None else found.mask)
-        encoded = encode(
-            path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
-            audio_path=item.sound, edits=changes,
-        )  # fmt: skip
-    numbers = encoded.source_frames
-    return dataclasses.replace(
-        row, mode="encode", codec="h264", width=size[0], height=size[1],
-        fps=stage.encoding.fps or source.fps, frames=encoded.frames, audio=item.sound is not None,
-        crop=None if item.crop is None else str(item.crop),
-        faces_blurred=None if found is None else found.faces,
-        source_frames=None if numbers is None else np.array(numbers, "<u4").tobytes(),
-    )  # fmt: skip
-
-
 @contextlib.contextmanager
-def _faces(
-    stage: RenderClips, span: Span, displayed: tuple[int, int], path: str
-) -> Iterator[FaceMask | None]:
-    """The faces of a clip and a mask of them, which is gone afterwards; None if none is wanted."""
-    if stage.blur_faces is None:
-        yield None
+def _audio_files(
+    stage: RenderClips, batch: RenderBatch, path: str
+) -> Iterator[Sequence[str | None]]:
+    """A temporary WAV file for each clip; None where there is no sound or it is dropped."""
+    source = batch.source
+    none = [None] * len(batch.clips)
+    if stage.encoding.audio == "drop" or source.audio_codec not in AUDIO_CODECS:
+        yield none
         return
-    with tempfile.NamedTemporaryFile(prefix="reelmill-", suffix=".nut") as masks:
-        yield mask_faces(
-            stage.blur_faces, path, span, size=displayed, limits=stage.limits, target=masks.name
+    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
+        targets = [os.path.join(folder, f"{index}.wav") for index in range(len(batch.clips))]
+        spans = [Span.of(clip, source) for clip in batch.clips]
+        segments = segments_from_json(source.segments, source.begin_s)
+        yield targets if extract_audio(path, spans, targets, segments, stage.limits) else none
+
+
+@dataclass(frozen=True)
+class _ClipRender:
+    """One clip to be written to a file."""
+
+    stage: RenderClips
+    source: Source
+    path: str
+    """A local path of the source."""
+    clip: Clip
+    crop: Crop | None
+    audio_path: str | None
+    """A WAV file of its sound."""
+
+    @property
+    def key(self) -> str:
+        return self.clip.clip_id
+
+    def run(self) -> Render:
+        """The clip's row, also where it failed."""
+        clip, outcome = self.clip, attempt(_ClipRender._write_file, self)
+        if isinstance(outcome, Done):
+            row: Render = outcome.value
+            return row
+        if isinstance(outcome, Failed):
+            return Render(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
+        raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
+
+    def _write_file(self) -> Render:
+        clip_id = self.clip.clip_id
+        path = f"renders/{self.stage.profile}/media/{clip_id[:2]}/{clip_id}.mp4"
+        with Storage.at(self.stage.output).atomic_write(path) as target:
+            columns = self._write(target, Span.of(self.clip, self.source))
+            return Render(
+                clip_id, self.clip.source_id, "rendered", path=path, sha256=file_sha256(target),
+                size_bytes=os.path.getsize(target), **columns,
+            )  # fmt: skip
+
+    def _write(self, target: str, span: Span) -> dict[str, Any]:
+        """Copies or encodes the clip to `target`; columns of its row."""
+        stage, source = self.stage, self.source
+        displayed = (source.width or 0, source.height or 0)
+        if self._can_copy() and copy_packets(self.path, target, span, stage.limits) is None:
+            return {
+                "mode": "copy", "codec": source.codec, "width": displayed[0],
+                "height": displayed[1], "fps": source.fps, "frames": span.frames, "audio": False,
+            }  # fmt: skip
+        visible = displayed if self.crop is None else (self.crop.width, self.crop.height)
+        width, height = size = stage.encoding.size(*visible)
+        with self._face_mask(span, displayed) as faces:
+            encoded = encode(
+                self.path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
+                audio_path=self.audio_path,
+                edits=PictureEdits(displayed, self.crop, faces.mask if faces else None),
+            )  # fmt: skip
+        numbers = encoded.source_frames
+        return {
+            "mode": "encode", "codec": "h264", "width": width, "height": height,
+            "fps": stage.encoding.fps or source.fps, "frames": encoded.frames,
+            "audio": self.audio_path is not None,
+            "crop": None if self.crop is None else str(self.crop),
+            "faces_blurred": None if faces is None else faces.num_faces,
+            "source_frames": None if numbers is None else np.array(numbers, "<u4").tobytes(),
+        }  # fmt: skip
+
+    @contextlib.contextmanager
+    def _face_mask(self, span: Span, displayed: tuple[int, int]) -> Iterator[FaceMask | None]:
+        """A temporary mask of the clip's faces; None where they are not blurred."""
+        stage = self.stage
+        if stage.blur_faces is None:
+            yield None
+            return
+        with tempfile.NamedTemporaryFile(prefix="reelmill-", suffix=".nut") as file:
+            yield mask_faces(
+                stage.blur_faces, self.path, span,
+                size=displayed, limits=stage.limits, target=file.name,
+            )  # fmt: skip
+
+    def _can_copy(self) -> bool:
+        """Whether packets may be copied and would show what an encode shows."""
+        source, encoding = self.source, self.stage.encoding
+        return (
+            self.stage.mode == "copy"
+            and self.crop is None
+            and self.stage.blur_faces is None
+            and source.codec in COPYABLE_CODECS
+            and source.pixel_format in ("yuv420p", "yuvj420p")
+            and source.rotation == 0
+            and not source.flipped
+            and Fraction((source.pixel_aspect or "1:1").replace(":", "/")) == 1
+            and not source.hdr
+            and not source.interlaced
+            and encoding.fps is None
+            and encoding.audio == "drop"
+            and encoding.longest_side >= max(source.width or 0, source.height or 0)
         )
-
-
-def _copies(encoding: Encoding, source: Source) -> bool:
-    """Whether packets as they are would show what an encode shows."""
-    return (
-        source.codec in COPYABLE_CODECS
-        and source.pixel_format in ("yuv420p", "yuvj420p")
-        and source.rotation == 0
-        and not source.flipped
-        and Fraction((source.pixel_aspect or "1:1").replace(":", "/")) == 1
-        and not source.hdr
-        and not source.interlaced
-        and encoding.fps is None
-        and encoding.audio == "drop"
-        and encoding.longest_side >= max(source.width or 0, source.height or 0)
-    )

@@ -34,7 +34,7 @@ from curation.scan.cpu_timer import CpuTimer
 from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, split_into_windows
 from curation.scan.sources import container_columns, source_remarks, source_row, timeline_columns
 from curation.scores import Score
-from curation.stage import Needs
+from curation.stage import Resources
 from curation.storage import Storage, file_sha256
 
 
@@ -91,11 +91,11 @@ class Scan:
     version: ClassVar[int] = 2
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """One core; a share of a GPU where the detector or an embedder runs on one."""
         detector = 0.1 if getattr(self.shots, "device", "cpu").startswith("cuda") else 0.0
         gpus = detector + sum(embedder.gpus for embedder in self.embedders)
-        return Needs(cpus=1.0, gpus=gpus, memory_mb=1500)
+        return Resources(cpus=1.0, gpus=gpus, memory_mb=1500)
 
     @property
     def side_tables(self) -> dict[str, type[Any]]:
@@ -253,7 +253,7 @@ class _ScanPass:
 def _local_path(entry: Entry) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
-            path = stack.enter_context(Storage.at(entry.uri).local())
+            path = stack.enter_context(Storage.at(entry.uri).local_path())
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
             if entry.size_bytes and (isinstance(error, OSError) or error.reason == "missing"):
