@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 
 from curation.search import Search, Vector
-from curation.search.mask import Mask
+from curation.search.filters import Mask
 from search_stored import TABLE, numbers
 
 APPENDED = 20_000
@@ -30,9 +30,9 @@ def recall(answers, truth):
 
 def by_faiss(search):
     """The same lists, read into memory and asked by faiss alone at the same number of lists."""
-    vectors = search.index.vectors(TABLE)
+    vectors = search.index.vector_index(TABLE)
     listed = [s for s in search.index.manifest.vectors[TABLE].segments if s.ivf is not None]
-    raw = [faiss.read_index(search.index.folder.path(s.ivf)) for s in listed]
+    raw = [faiss.read_index(search.index.store.path(s.ivf)) for s in listed]
     for each in raw:
         each.nprobe = vectors.probes
     return lambda query: np.concatenate([each.search(query[None], 10)[1][0] for each in raw])
@@ -43,7 +43,7 @@ def unfiltered(search, truth, number):
 
     Each answers all queries once before, so that none waits for the disk.
     """
-    vectors = search.index.vectors(TABLE)
+    vectors = search.index.vector_index(TABLE)
     ways = {
         "faiss": by_faiss(search),
         "index": lambda query: vectors.search(query, 10).rows,
@@ -83,7 +83,7 @@ def filtered(search, truth, number):
 
 
 def _filtered(search, truth, number, allowed, where=None):
-    vectors, mask = search.index.vectors(TABLE), Mask(allowed[number])
+    vectors, mask = search.index.vector_index(TABLE), Mask(allowed[number])
     nearest = truth.nearest(allowed)
     answers, p50 = asked(lambda query: vectors.search(query, 10, mask).rows, truth.queries)
     found = {
@@ -126,7 +126,7 @@ def doubled(search, truth, generator, count):
     reader = Search(search.dataset.catalog.storage.root, refresh=False)
     steps = range(-(-count // APPENDED))
     took = np.array([appended(search, reader, truth, generator) for _ in steps])
-    vectors, number = search.index.vectors(TABLE), numbers(search)
+    vectors, number = search.index.vector_index(TABLE), numbers(search)
     answers, p50 = asked(lambda query: vectors.search(query, 10).rows, truth.queries)
     seen, worked, whole = took.T
     return {

@@ -55,7 +55,7 @@ def store(dataset, vectors, clusters, first):
         "start_frame": starts, "end_frame": starts + 48, "start_s": starts / 24,
         "end_s": starts / 24 + 2, "shot_start_frame": clusters, "shot_end_frame": clusters + 1,
     }  # fmt: skip
-    form = records.schema(Clip)
+    form = records.arrow_schema(Clip)
     arrays = [
         pa.array(columns[n]) if n in columns else pa.nulls(count, form.field(n).type)
         for n in form.names
@@ -65,10 +65,10 @@ def store(dataset, vectors, clusters, first):
     offsets = pa.py_buffer(np.arange(0, (count + 1) * 2 * DIM, 2 * DIM, dtype=np.int32))
     held = pa.Array.from_buffers(pa.binary(), count, [None, offsets, packed])
     rows = [columns["clip_id"], columns["source_id"], pa.array([DIM] * count), held]
-    dataset.catalog.append(TABLE, Embedding, pa.table(rows, schema=records.schema(Embedding)))
+    dataset.catalog.append(TABLE, Embedding, pa.table(rows, schema=records.arrow_schema(Embedding)))
     facts = {"source_id": source, "width": 640, "height": 360, "fps": 24.0}
     row = Source(f"/generated/{first}.mp4", 1, "1", "scanned", **facts)
-    dataset.catalog.append("sources", Source, records.table(Source, [row]))
+    dataset.catalog.append("sources", Source, records.to_table(Source, [row]))
 
 
 def starts_of(first, count):
@@ -113,7 +113,7 @@ class Truth:
 
 def numbers(search):
     """For each row of the index which vector it is, in the order in which they were stored."""
-    ids = search.index.facts["clip_id"].to_pylist()
+    ids = search.index.metadata["clip_id"].to_pylist()
     inverse = pow(_SPREAD_OUT, -1, 2**128)
     return np.array([int(name, 16) * inverse % 2**128 for name in ids])
 

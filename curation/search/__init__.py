@@ -1,8 +1,6 @@
-"""Scenario search: an index over clips, and questions to it. See `curation.search.search`."""
+"""Scenario search: an index over clips, and queries to it. See `curation.search.search`."""
 
-from curation.search.errors import CursorError, SearchError
-from curation.search.examples import Example, Vector
-from curation.search.query import MOST
+from curation.search.query import MAX_HITS, CursorError, Example, SearchError, Vector
 from curation.search.search import Search, cursor
 
-__all__ = ["MOST", "CursorError", "Example", "Search", "SearchError", "Vector", "cursor"]
+__all__ = ["MAX_HITS", "CursorError", "Example", "Search", "SearchError", "Vector", "cursor"]

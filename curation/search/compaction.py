@@ -1,4 +1,4 @@
-"""Keeping an index quick as it grows: lists where vectors became many, and few segments."""
+"""Keeping an index fast as it grows: inverted lists where vectors are many, and few segments."""
 
 from __future__ import annotations
 
@@ -13,110 +13,109 @@ import pyarrow as pa
 from curation.search import ivf, metadata
 from curation.search.manifest import ClipSegment, Manifest, VectorSegment, VectorTable
 from curation.search.segment import Segment
-from curation.search.store import Folder
+from curation.search.store import IndexStore
 
-_GROWN = 4
-"""Lists are made anew for so many times the vectors that they were made for."""
-_RETUNED = 1.5
-"""And tuned again for so many times those that they were tuned on."""
-_SEGMENTS = 8
+_REBUILD_GROWTH = 4
+"""Lists are rebuilt at so many times the vectors that they were trained on."""
+_RETUNE_GROWTH = 1.5
+"""And tuned again at so many times those that they were tuned on."""
+_MAX_SEGMENTS = 8
 """More segments than this are merged."""
-_ALIKE = 2
-"""A segment is merged with smaller ones if it is no more than so many times all of them."""
-_LISTED_FROM = 2048
+_MERGE_RATIO = 2
+"""A segment is merged with smaller ones if it has no more than so many times the vectors of all."""
+_MIN_LISTED = 2048
 """Fewer vectors stay without lists until segments are merged."""
-_CLIP_SEGMENTS = 64
+_MAX_CLIP_SEGMENTS = 64
 
 
-def tidied(folder: Folder, manifest: Manifest, watch: Callable[[str], None]) -> Manifest:
-    """The same index, quicker; the same manifest if there is nothing to do."""
-    vectors = {name: _tidied(folder, name, t, watch) for name, t in manifest.vectors.items()}
-    found = dataclasses.replace(manifest, vectors=vectors)
-    if len(found.clips) > _CLIP_SEGMENTS:
-        found = dataclasses.replace(found, clips=(_merged_clips(folder, found.clips),))
-    return found
+def compact(store: IndexStore, manifest: Manifest, on_progress: Callable[[str], None]) -> Manifest:
+    """The same index, faster; the same manifest if there is nothing to do."""
+    vectors = {
+        name: _compact_vectors(store, name, table, on_progress)
+        for name, table in manifest.vectors.items()
+    }
+    clips = manifest.clips
+    if len(clips) > _MAX_CLIP_SEGMENTS:
+        clips = (_merge_clips(store, clips),)
+    return dataclasses.replace(manifest, vectors=vectors, clips=clips)
 
 
-def _tidied(
-    folder: Folder, name: str, table: VectorTable, watch: Callable[[str], None]
+def _compact_vectors(
+    store: IndexStore, name: str, table: VectorTable, on_progress: Callable[[str], None]
 ) -> VectorTable:
-    tuning = table.tuning
-    needed = table.count > ivf.FLAT_UP_TO
-    if needed and (tuning is None or table.count >= _GROWN * tuning.trained_on):
-        watch(f"sorting {table.count:,} vectors of {name} into lists")
-        table = _merged(folder, dataclasses.replace(table, segments=_unlisted(table), lists=None))
-        return ivf.relisted(folder, table)
-    table = _listed(folder, _merged(folder, table))
-    if tuning is not None and table.count >= _RETUNED * tuning.vectors:
-        watch(f"tuning {name}")
-        table = ivf.retuned(folder, table, tuning.trained_on)
+    tuning, count = table.tuning, table.count
+    if count > ivf.FLAT_UP_TO and (tuning is None or count >= _REBUILD_GROWTH * tuning.trained_on):
+        on_progress(f"sorting {count:,} vectors of {name} into lists")
+        flat = tuple(dataclasses.replace(segment, ivf=None) for segment in table.segments)
+        flat_table = dataclasses.replace(table, segments=flat, lists=None)
+        return ivf.rebuild_lists(store, _merge_segments(store, flat_table))
+    table = _add_lists(store, _merge_segments(store, table))
+    if tuning is not None and count >= _RETUNE_GROWTH * tuning.vectors:
+        on_progress(f"tuning {name}")
+        table = ivf.retune(store, table, tuning.trained_on)
     return table
 
 
-def _unlisted(table: VectorTable) -> tuple[VectorSegment, ...]:
-    return tuple(dataclasses.replace(segment, ivf=None) for segment in table.segments)
-
-
-def _merged(folder: Folder, table: VectorTable) -> VectorTable:
+def _merge_segments(store: IndexStore, table: VectorTable) -> VectorTable:
     """The smallest segments as one, if there are too many; a far larger one is left as it is."""
-    if len(table.segments) <= _SEGMENTS:
+    if len(table.segments) <= _MAX_SEGMENTS:
         return table
-    segments = sorted(table.segments, key=lambda segment: segment.count)
-    total, room = segments[0].count, 1
-    for segment in segments[1:]:
-        is_alike = room < 2 or segment.count <= _ALIKE * total
-        if not is_alike or total + segment.count > ivf.LARGEST_SEGMENT:
+    by_size = sorted(table.segments, key=lambda segment: segment.count)
+    total, num_merged = by_size[0].count, 1
+    for segment in by_size[1:]:
+        is_similar = num_merged < 2 or segment.count <= _MERGE_RATIO * total
+        if not is_similar or total + segment.count > ivf.LARGEST_SEGMENT:
             break
-        total, room = total + segment.count, room + 1
-    if room < 2:
+        total, num_merged = total + segment.count, num_merged + 1
+    if num_merged < 2:
         return table
-    small = [segment for segment in table.segments if segment in segments[:room]]
-    others = [segment for segment in table.segments if segment not in small]
-    empty = None if table.lists is None else faiss.read_index(folder.path(table.lists))
-    return dataclasses.replace(table, segments=(*others, _one(folder, small, empty)))
+    small = [segment for segment in table.segments if segment in by_size[:num_merged]]
+    large = [segment for segment in table.segments if segment not in small]
+    empty_lists = None if table.lists is None else faiss.read_index(store.path(table.lists))
+    return dataclasses.replace(table, segments=(*large, _concat(store, small, empty_lists)))
 
 
-def _listed(folder: Folder, table: VectorTable) -> VectorTable:
+def _add_lists(store: IndexStore, table: VectorTable) -> VectorTable:
     """With lists for all segments that are not small, if the table has lists."""
     if table.lists is None:
         return table
-    wanted = [s.ivf is None and s.count >= _LISTED_FROM for s in table.segments]
-    if not any(wanted):
+    is_flat = [s.ivf is None and s.count >= _MIN_LISTED for s in table.segments]
+    if not any(is_flat):
         return table
-    empty = faiss.read_index(folder.path(table.lists))
-    segments = tuple(
-        _with_lists(folder, segment, empty) if is_wanted else segment
-        for segment, is_wanted in zip(table.segments, wanted, strict=True)
-    )
-    return dataclasses.replace(table, segments=segments)
+    empty_lists = faiss.read_index(store.path(table.lists))
+    segments = []
+    for segment, needs_lists in zip(table.segments, is_flat, strict=True):
+        if needs_lists:
+            vectors = Segment(segment, store.path).fp16
+            lists = ivf.write_lists(store, empty_lists, vectors)
+            segments.append(dataclasses.replace(segment, ivf=lists))
+        else:
+            segments.append(segment)
+    return dataclasses.replace(table, segments=tuple(segments))
 
 
-def _with_lists(folder: Folder, said: VectorSegment, empty: Any) -> VectorSegment:
-    opened = Segment(said, folder.path)
-    return dataclasses.replace(said, ivf=ivf.filled(folder, empty, opened.half))
-
-
-def _one(folder: Folder, small: list[VectorSegment], empty: Any | None) -> VectorSegment:
-    """One segment of several; what was in lists is copied, what was not is sorted into them."""
-    opened = [Segment(said, folder.path) for said in small]
-    rows = np.concatenate([one.rows(np.arange(one.count)) for one in opened])
-    made = ivf.segment(folder, rows, np.concatenate([one.half for one in opened]))
-    if empty is None:
-        return made
+def _concat(
+    store: IndexStore, segments: list[VectorSegment], empty_lists: Any | None
+) -> VectorSegment:
+    """One segment of several; lists are copied, and vectors without lists are sorted into them."""
+    opened = [Segment(segment, store.path) for segment in segments]
+    rows = np.concatenate([vectors.rows_of(np.arange(vectors.count)) for vectors in opened])
+    merged = ivf.write_segment(store, rows, np.concatenate([vectors.fp16 for vectors in opened]))
+    if empty_lists is None:
+        return merged
     first = 0
-    for said, one in zip(small, opened, strict=True):
-        if said.ivf is None:
-            empty.add_with_ids(
-                np.asarray(one.half, np.float32), np.arange(first, first + one.count)
+    for segment, vectors in zip(segments, opened, strict=True):
+        if segment.ivf is None:
+            empty_lists.add_with_ids(
+                np.asarray(vectors.fp16, np.float32), np.arange(first, first + vectors.count)
             )
         else:
-            empty.merge_from(faiss.read_index(folder.path(said.ivf)), first)
-        first += one.count
-    return dataclasses.replace(
-        made, ivf=folder.write(".ivf", lambda path: faiss.write_index(empty, path))
-    )
+            empty_lists.merge_from(faiss.read_index(store.path(segment.ivf)), first)
+        first += vectors.count
+    lists = store.write(".ivf", lambda path: faiss.write_index(empty_lists, path))
+    return dataclasses.replace(merged, ivf=lists)
 
 
-def _merged_clips(folder: Folder, clips: tuple[ClipSegment, ...]) -> ClipSegment:
-    parts = [metadata.mapped(folder.path(segment.facts)) for segment in clips]
-    return metadata.segment(folder, pa.concat_tables(parts, promote_options="default"))
+def _merge_clips(store: IndexStore, clips: tuple[ClipSegment, ...]) -> ClipSegment:
+    parts = [metadata.read_mapped(store.path(segment.metadata)) for segment in clips]
+    return metadata.write_segment(store, pa.concat_tables(parts, promote_options="default"))

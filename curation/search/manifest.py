@@ -6,8 +6,8 @@
     search/files/<sha256>.lists  the lists' centres and codebook, shared by all segments
     search/files/<sha256>.absent rows of clips that were deleted, int64
     search/files/<sha256>.rows   which clip each vector belongs to, int64
-    search/files/<sha256>.arrow  facts of clips, or their verdicts
-    search/words-<n>/            the words of captions, a tantivy index
+    search/files/<sha256>.arrow  metadata of clips, or their verdicts
+    search/words-<n>/            the text index of captions, by tantivy
 
 A row is the number of a clip in the index: clips get rows as they come and keep them, so that what
 an index held at an earlier time are its first rows.
@@ -15,12 +15,10 @@ an index held at an earlier time are its first rows.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Literal
 
-FORMAT = 1
+from pydantic import Field, TypeAdapter, ValidationError
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,11 @@ class File:
 
 @dataclass(frozen=True)
 class ClipSegment:
-    """Facts of some clips."""
+    """Metadata of some clips."""
 
     first_row: int
     count: int
-    facts: File
+    metadata: Annotated[File, Field(alias="facts")]
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,10 @@ class VectorSegment:
 
     count: int
     first_row: int | None
-    """Row of the first vector where they follow each other; else None."""
+    """Row of the first vector where they are consecutive; else None."""
     rows: File | None
-    """The rows where they do not."""
-    half: File
+    """The rows where they are not."""
+    fp16: Annotated[File, Field(alias="half")]
     ivf: File | None
     """None where vectors are few: they are compared one by one."""
 
@@ -63,7 +61,7 @@ class Tuning:
     lists: int
     """How many lists there are."""
     probes: int
-    """How many of them a query looks into."""
+    """How many of them a query probes."""
     recall: float
     """Share of the ten nearest vectors that a query finds, 0–1."""
     p50_ms: float
@@ -71,7 +69,7 @@ class Tuning:
     vectors: int
     """How many vectors there were."""
     trained_on: int
-    """How many there were when the lists were made."""
+    """How many there were when the lists were trained."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +78,12 @@ class VectorTable:
 
     dim: int
     model: str
-    """Names the model whose vectors they are."""
+    """Names the model that made the vectors."""
     segments: tuple[VectorSegment, ...] = ()
     empty: int = 0
-    """Stored vectors that are zero or no numbers, and are left out."""
+    """Stored vectors that are left out: zero, or not finite."""
     lists: File | None = None
-    """The inverted lists that all segments share, without content."""
+    """The inverted lists that all segments share, empty."""
     tuning: Tuning | None = None
     """None where all vectors are compared one by one."""
 
@@ -96,33 +94,33 @@ class VectorTable:
 
 
 @dataclass(frozen=True)
-class Words:
-    """The words of captions."""
+class TextIndexFiles:
+    """The text index of captions."""
 
     folder: str
     files: tuple[File, ...]
     clips: int
-    """Clips that have any."""
+    """Clips that have any words."""
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What one selection says of the rows."""
+    """The verdicts of one selection."""
 
     selection_id: str
     rows: int
-    """The first so many rows are judged; later ones came after."""
+    """The first so many rows have verdicts; later ones came after."""
     file: File
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReadFiles:
     """The files of one table that the index has read."""
 
     files: tuple[str, ...]
-    """Whole, so that they are not read again."""
-    waiting: tuple[str, ...] = ()
-    """With rows of clips that are not announced yet."""
+    """Read for good."""
+    pending: Annotated[tuple[str, ...], Field(alias="waiting")] = ()
+    """With rows of clips that are not committed yet."""
 
 
 @dataclass(frozen=True)
@@ -130,83 +128,49 @@ class Manifest:
     """One version of an index."""
 
     generation: str
-    """Random; another one after the index was made anew, when rows have other numbers."""
+    """Random; another one after a rebuild, when rows have other numbers."""
     version: int = 0
     """Rises with each change."""
     clips: tuple[ClipSegment, ...] = ()
     vectors: dict[str, VectorTable] = field(default_factory=dict)
     """By the name of the table."""
-    words: Words | None = None
+    text: Annotated[TextIndexFiles | None, Field(alias="words")] = None
     verdicts: Verdicts | None = None
-    absent: File | None = None
+    deleted: Annotated[File | None, Field(alias="absent")] = None
     """Rows of clips that were deleted, int64; None if there are none."""
-    seen: dict[str, Seen] = field(default_factory=dict)
+    tables_read: Annotated[dict[str, ReadFiles], Field(alias="seen")] = field(default_factory=dict)
     """By the name of the table."""
+    format: Literal[1] = 1
 
     @property
     def rows(self) -> int:
-        """How many clips there are, those included that are gone since."""
+        """How many clips there are, deleted ones included."""
         return sum(segment.count for segment in self.clips)
 
     def files(self) -> list[File]:
         """All files, each once."""
-        found = [segment.facts for segment in self.clips]
+        files: list[File | None] = [segment.metadata for segment in self.clips]
         for table in self.vectors.values():
-            found += [table.lists] if table.lists else []
+            files.append(table.lists)
             for segment in table.segments:
-                found += [f for f in (segment.half, segment.ivf, segment.rows) if f is not None]
-        found += self.words.files if self.words else ()
-        found += [self.verdicts.file] if self.verdicts else []
-        found += [self.absent] if self.absent else []
-        return list(dict.fromkeys(found))
+                files += [segment.fp16, segment.ivf, segment.rows]
+        files += self.text.files if self.text else ()
+        files += [self.verdicts.file if self.verdicts else None, self.deleted]
+        return list(dict.fromkeys(file for file in files if file is not None))
 
-    def written(self) -> str:
-        """As JSON."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1) + "\n"
+    def to_json(self) -> str:
+        """The manifest as it is stored; some keys are older than the names here."""
+        return _ADAPTER.dump_json(self, by_alias=True, indent=1).decode() + "\n"
 
-
-def read(text: str) -> Manifest:
-    """A manifest from its JSON; `ValueError` if it is none of this format."""
-    try:
-        said = json.loads(text)
-        if said.pop("format") != FORMAT:
-            raise ValueError("the manifest is of another format")
-        return Manifest(
-            generation=str(said["generation"]),
-            version=int(said["version"]),
-            clips=tuple(
-                ClipSegment(c["first_row"], c["count"], File(**c["facts"])) for c in said["clips"]
-            ),
-            vectors={name: _table(table) for name, table in said["vectors"].items()},
-            words=_words(said["words"]),
-            verdicts=_verdicts(said["verdicts"]),
-            absent=File(**said["absent"]) if said["absent"] else None,
-            seen={
-                name: Seen(tuple(one["files"]), tuple(one["waiting"]))
-                for name, one in said["seen"].items()
-            },
-        )
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"the manifest makes no sense: {error!r}") from error
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """A manifest from its JSON; `ValueError` if it is none of this format."""
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(f"the manifest makes no sense: {key}: {first['msg']}") from error
 
 
-def _table(said: dict[str, Any]) -> VectorTable:
-    tuning = Tuning(**said.pop("tuning")) if said["tuning"] else said.pop("tuning")
-    segments = []
-    for one in said.pop("segments"):
-        named = {name: File(**one.pop(name)) if one[name] else None for name in ("rows", "ivf")}
-        segments.append(VectorSegment(**{**one, **named, "half": File(**one["half"])}))
-    lists = File(**said.pop("lists")) if said["lists"] else said.pop("lists")
-    return VectorTable(**said, segments=tuple(segments), lists=lists, tuning=tuning)
-
-
-def _words(said: dict[str, Any] | None) -> Words | None:
-    if said is None:
-        return None
-    return Words(said["folder"], tuple(File(**f) for f in said["files"]), said["clips"])
-
-
-def _verdicts(said: dict[str, Any] | None) -> Verdicts | None:
-    if said is None:
-        return None
-    return Verdicts(said["selection_id"], said["rows"], File(**said["file"]))
+_ADAPTER = TypeAdapter(Manifest)

@@ -1,29 +1,56 @@
-"""What is asked of an index, checked, and as a digest."""
+"""A checked query and its examples, the cursor of its next page, and the errors of both."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from curation.search.errors import SearchError
-from curation.search.examples import Example, Vector
+import numpy.typing as npt
+
+from curation.errors import ReelmillError
 
 By = Literal["auto", "words", "vectors", "both"]
 """What words are looked up in: captions, vectors, or both; `auto` takes what there is."""
-MOST = 10_000
+MAX_HITS = 10_000
 """Hits of one page."""
+_MAX_CURSOR_BYTES = 1 << 20
+
+
+class SearchError(ReelmillError, ValueError):
+    """A query that cannot be answered; the message says what to change."""
+
+
+class CursorError(SearchError):
+    """A cursor that belongs to another query, or to an index that no longer exists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """A vector that was computed elsewhere."""
+
+    values: npt.NDArray[Any]
+    """Numbers [dim]."""
+    model: str
+    """Digest of the model that made it, as a `QueryEncoder` says; another's is refused."""
+
+
+Example = str | Path | Vector
+"""A clip's id or the first digits of it; a picture or video file, `video.mp4#3.5-7` for a span of
+it in seconds; or a vector."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question; see `Search.query`."""
+class Query:
+    """One query; see `Search.query`. Raises `SearchError` for what makes no sense."""
 
     text: str | None = None
     like: tuple[Example, ...] = ()
@@ -36,9 +63,10 @@ class Question:
     collapse: bool = True
 
     def __post_init__(self) -> None:
-        """Raises `SearchError` for what makes no sense."""
-        if not 1 <= self.k <= MOST:
-            raise SearchError(f"k is {self.k}; a page has 1 to {MOST:,} hits: page on with `after`")
+        if not 1 <= self.k <= MAX_HITS:
+            raise SearchError(
+                f"k is {self.k}; a page has 1 to {MAX_HITS:,} hits: page on with `after`"
+            )
         if self.by not in get_args(By):
             raise SearchError(f"by {self.by!r} is none of {', '.join(get_args(By))}")
         if self.text is not None and not self.text.strip():
@@ -50,28 +78,71 @@ class Question:
         if self.min_score is not None and math.isnan(self.min_score):
             raise SearchError("the least score is not a number")
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether there are words or examples to rank clips by."""
+        return self.text is not None or bool(self.like)
+
     @cached_property
     def digest(self) -> str:
-        """Names the question; the same from run to run."""
-        text = json.dumps(self.said(), sort_keys=True)
+        """Names the query; the same from run to run."""
+        text = json.dumps(self.as_json(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def said(self) -> dict[str, object]:
-        """The question as JSON can hold it."""
-        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**found, "like": _said(self.like), "minus": _said(self.minus)}
+    def as_json(self) -> dict[str, object]:
+        """The query as JSON can hold it."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        names = {name: [_example_name(e) for e in fields[name]] for name in ("like", "minus")}
+        return {**fields, **names}
 
 
-def _said(examples: Sequence[Example]) -> list[str]:
-    return [
-        f"vector {hashlib.sha256(e.values.tobytes()).hexdigest()[:16]} of {e.model}"
-        if isinstance(e, Vector)
-        else str(e)
-        for e in examples
-    ]
+def _example_name(example: Example) -> str:
+    if not isinstance(example, Vector):
+        return str(example)
+    digest = hashlib.sha256(example.values.tobytes()).hexdigest()[:16]
+    return f"vector {digest} of {example.model}"
 
 
-def listed(examples: Example | Sequence[Example]) -> tuple[Example, ...]:
+def as_tuple(examples: Example | Sequence[Example]) -> tuple[Example, ...]:
     """One example or several."""
-    one = isinstance(examples, (str, Path, Vector))
-    return (examples,) if one else tuple(examples)  # type: ignore[arg-type, return-value]
+    is_single = isinstance(examples, (str, Path, Vector))
+    return (examples,) if is_single else tuple(examples)  # type: ignore[arg-type, return-value]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a list of hits goes on, as text that a caller hands back."""
+
+    generation: str
+    """Of the index; after a rebuild rows have other numbers."""
+    num_rows: int
+    """How many rows there were at the first page: later ones take no part."""
+    query: str
+    """Digest of the query."""
+    text_index: str | None
+    """The version of the text index that was searched."""
+    score: float | None
+    """Of the last hit."""
+    row: int
+    """Of the last hit."""
+    shown: tuple[int, ...] = ()
+    """Rows shown so far: all where lists are fused, as their scores are ranks, which may change;
+    else those with the last score."""
+    is_fused: bool = False
+    count: int = 0
+    """How many were shown."""
+
+    def encode(self) -> str:
+        """The cursor as text."""
+        packed = zlib.compress(json.dumps(vars(self)).encode())
+        return base64.urlsafe_b64encode(packed).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Cursor:
+        """A cursor from its text; `CursorError` if it is none."""
+        try:
+            packed = base64.urlsafe_b64decode(text)
+            fields = json.loads(zlib.decompressobj().decompress(packed, _MAX_CURSOR_BYTES))
+            return cls(**{**fields, "shown": tuple(map(int, fields["shown"]))})
+        except (ValueError, TypeError, KeyError, zlib.error) as error:
+            raise CursorError("this is no cursor: hand back the text of the page before") from error

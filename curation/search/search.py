@@ -21,25 +21,32 @@ import pyarrow as pa
 
 from curation import subset
 from curation.dataset import Dataset
-from curation.search import cursor as cursors
-from curation.search.cursor import Cursor
-from curation.search.encoders import Encoders, chosen, knows_words
-from curation.search.errors import CursorError, SearchError
-from curation.search.examples import Example, Examples, combined
-from curation.search.filters import Masks
-from curation.search.index import Checked, Index
-from curation.search.mask import Ints
-from curation.search.query import By, Question, listed
-from curation.search.ranking import Page, Ranked, page, together
-from curation.search.store import DamagedIndexError, Folder
-from curation.search.text_index import WordIndex, terms
-from curation.search.tombstones import Present
-from curation.search.update import Updated, Watch, update
-from curation.search.vector_index import Near
+from curation.search.filters import LiveRows, RowFilters
+from curation.search.index import Index, VerifiedFiles
+from curation.search.query import (
+    By,
+    Cursor,
+    CursorError,
+    Example,
+    Query,
+    SearchError,
+    as_tuple,
+)
+from curation.search.query_vector import (
+    ExampleEncoder,
+    QueryEncoders,
+    choose_table,
+    combine,
+    knows_words,
+)
+from curation.search.ranking import Page, TopHits, fused_ranking, next_page
+from curation.search.store import DamagedIndexError, IndexStore
+from curation.search.text_index import TextIndex, terms
+from curation.search.update import ProgressCallback, UpdateResult, update
+from curation.search.vector_index import Hits
 
-_SHOWN = ("clip_id", "source_id", "uri", "start_s", "end_s", "caption")
-_MASKS = 16
-_VERSIONS = 4
+_COLUMNS = ("clip_id", "source_id", "uri", "start_s", "end_s", "caption", "verdict")
+_MAX_TEXT_VERSIONS = 4
 
 
 class Search:
@@ -47,52 +54,67 @@ class Search:
 
     def __init__(
         self,
-        place: str | os.PathLike[str],
+        output: str | os.PathLike[str],
         *,
         model: str | None = None,
         refresh: bool = True,
-        watch: Watch = lambda _: None,
+        on_progress: ProgressCallback = lambda _: None,
     ) -> None:
         """Opens the index and brings it up to date, or makes it.
 
-        With `refresh` False an index that is there is taken as it is. `model` names the open_clip
-        model that words and pictures are embedded by, where no run recorded it.
+        With `refresh` False an existing index is used as it is. `model` names the open_clip model
+        that words and pictures are embedded by, where no run recorded it.
         """
-        self.dataset = Dataset(place)
+        self.dataset = Dataset(output)
         """The output."""
-        self._checked: Checked = set()
-        self._encoders = Encoders(self.dataset, model)
-        self._words: dict[str, WordIndex] = {}
-        self.updated: Updated | None = None
-        """What the last update did."""
-        found = None if refresh else self._opened(Folder.of(self.dataset.catalog.storage))
-        if found is None:
-            self.update(watch)
+        self._verified: VerifiedFiles = set()
+        self._encoders = QueryEncoders(self.dataset, model)
+        self._text_versions: dict[str, TextIndex] = {}
+        self.last_update: UpdateResult | None = None
+        """How the last update ended."""
+        store = IndexStore.of(self.dataset.catalog.storage)
+        index = None if refresh else self._open(store)
+        if index is None:
+            self.update(on_progress)
         else:
-            self._adopt(found)
+            self._use(index)
 
-    def _opened(self, folder: Folder) -> Index | None:
-        """The index as it lies there; None if there is none, or it is damaged."""
+    def _open(self, store: IndexStore) -> Index | None:
+        """The index as it is stored; None if there is none, or it is damaged."""
         try:
-            return Index.open(folder, self._checked)
+            return Index.open(store, self._verified)
         except DamagedIndexError:
             return None
 
-    def update(self, watch: Watch = lambda _: None) -> Updated:
-        """Takes in what came to the tables since; queries see it from then on."""
-        before = getattr(self, "index", None)
-        self.updated = update(self.dataset, self._checked, watch, before)
-        self._adopt(self.updated.index)
-        return self.updated
+    def update(self, on_progress: ProgressCallback = lambda _: None) -> UpdateResult:
+        """Adds what came to the tables since; queries see it from then on."""
+        index = getattr(self, "index", None)
+        self.last_update = update(self.dataset, self._verified, on_progress, index)
+        self._use(self.last_update.index)
+        return self.last_update
 
-    def _adopt(self, index: Index) -> None:
+    def _use(self, index: Index) -> None:
         self.index = index
-        self._stamp = index.folder.stamp
-        self._masks = Masks(index, Present(self.dataset, index))
-        if index.words is not None:
-            self._words[index.words.said.folder] = index.words
-            while len(self._words) > _VERSIONS:
-                del self._words[next(iter(self._words))]
+        self._mtime = index.store.mtime
+        self._filters = RowFilters(index, LiveRows(self.dataset, index))
+        if index.text_index is not None:
+            self._text_versions[index.text_index.files.folder] = index.text_index
+            while len(self._text_versions) > _MAX_TEXT_VERSIONS:
+                del self._text_versions[next(iter(self._text_versions))]
+
+    def _reopen_if_published(self) -> None:
+        """Opens what another process published."""
+        if self.index.store.mtime != self._mtime:
+            index = self._open(self.index.store)
+            if index is None:
+                self.update()
+            else:
+                self._use(index)
+
+    @property
+    def version(self) -> str:
+        """Names the version of the index that queries see."""
+        return f"{self.index.manifest.generation}/{self.index.manifest.version}"
 
     def query(
         self,
@@ -115,170 +137,141 @@ class Search:
         its vectors; `by` says in which. `like` and `minus` are wanted and unwanted examples.
         `where` is an SQL condition on the columns of clips, scores, sources and verdicts; alone it
         lists what it leaves. Several lists are fused by rank. Of near-duplicates the best hit
-        stands for all, unless `collapse` is False. `after` is the `cursor` of the page before.
+        represents all, unless `collapse` is False. `after` is the `cursor` of the page before.
 
         Columns: clip_id, score (a cosine; with words alone BM25; fused, a sum of 1/(60 + rank);
         null without words and examples), source_id, uri, start_s, end_s, caption, verdict where
         there is a selection, and `columns`. Raises `SearchError` that says what to change.
         """
-        question = Question(
-            text, listed(like), listed(minus), where, k, min_score, by, embeddings, collapse
+        query = Query(
+            text, as_tuple(like), as_tuple(minus), where, k, min_score, by, embeddings, collapse
         )
-        self._follow()
+        self._reopen_if_published()
         index = self.index
         if not index.manifest.rows:
-            place = self.dataset.catalog.storage.root
-            raise SearchError(f"the index of {place} is empty: run `reelmill scan` first")
-        known = index.judged.column_names
+            root = self.dataset.catalog.storage.root
+            raise SearchError(f"the index of {root} is empty: run `reelmill scan` first")
+        known = index.metadata_with_verdicts.column_names
         if unknown := [name for name in columns if name not in known]:
             raise SearchError(f"no column {', '.join(unknown)}; there are {', '.join(known)}")
-        start = self._started(question, after)
-        ranked, own, is_fused = self._ranked(question, start)
-        groups = self._masks.groups if collapse else None
-        found = page(ranked, question, groups, start, own)
-        shown = [name for name in (*_SHOWN, "verdict", *columns) if name in known]
-        return self._table(question, found, start, list(dict.fromkeys(shown)), is_fused)
+        cursor = self._decode_cursor(query, after)
+        ranking, examples, is_fused = self._ranking(query, cursor)
+        groups = self._filters.groups if collapse else None
+        page = next_page(ranking, query, groups, cursor, examples)
+        names = [name for name in dict.fromkeys((*_COLUMNS, *columns)) if name in known]
+        return self._hits_table(query, page, cursor, names, is_fused)
 
     def export(self, name: str, hits: pa.Table) -> str:
-        """Keeps hits as a subset that `render`, `tokenize` and the feed take as a selection.
+        """Stores hits as a subset that `render`, `tokenize` and the feed take as a selection.
 
         In a file too if the name ends in `.parquet`. Returns the subset's id; `ValueError` for a
         name that is none, and without hits.
         """
-        said = hits.schema.metadata or {}
-        question, index = json.loads(said.get(b"question", b"{}")), said.get(b"index", b"")
-        return subset.export(self.dataset.catalog, name, hits, question, index.decode())
+        table_metadata = hits.schema.metadata or {}
+        query = json.loads(table_metadata.get(b"question", b"{}"))
+        version = table_metadata.get(b"index", b"").decode()
+        return subset.export_subset(self.dataset.catalog, name, hits, query, version)
 
-    def _follow(self) -> None:
-        """Takes up what another process published."""
-        if self.index.folder.stamp != self._stamp:
-            found = self._opened(self.index.folder)
-            if found is None:
-                self.update()
-            else:
-                self._adopt(found)
-
-    def _started(self, question: Question, after: str | None) -> Cursor | None:
+    def _decode_cursor(self, query: Query, after: str | None) -> Cursor | None:
         if after is None:
             return None
-        found = cursors.read(after)
-        if found.generation != self.index.manifest.generation:
-            raise CursorError("the index was made anew since that page: ask from the start")
-        if found.query != question.digest:
+        cursor = Cursor.decode(after)
+        if cursor.generation != self.index.manifest.generation:
+            raise CursorError("the index was rebuilt since that page: query from the start")
+        if cursor.query != query.digest:
             raise CursorError("the cursor belongs to another question: repeat it as it was")
-        return found
+        return cursor
 
-    def _ranked(self, question: Question, start: Cursor | None) -> tuple[Ranked, list[int], bool]:
-        """The list of hits, rows that are no hits (the examples), and whether it is fused."""
-        if question.text is None and not question.like:
-            mask = self._masks.of(question.where, _rows(start))
+    def _ranking(self, query: Query, cursor: Cursor | None) -> tuple[TopHits, list[int], bool]:
+        """The ranking of hits, the rows of examples, and whether rankings were fused."""
+        num_rows = None if cursor is None else cursor.num_rows
+        if not query.is_ranked:
+            mask = self._filters.mask(query.where, num_rows)
             rows = np.arange(self.index.manifest.rows) if mask is None else mask.rows
-            return lambda depth: _unranked(rows[:depth]), [], False
-        parts: list[Ranked] = []
-        own: list[int] = []
-        if question.like or question.by != "words":
-            part, own = self._near(question, start)
-            parts += [part] if part else []
-        if question.text is not None and question.by != "vectors":
-            part = self._worded(question, start)
-            parts += [part] if part else []
-        if not parts:
+            return lambda k: Hits(rows[:k], np.zeros(len(rows[:k]), np.float32)), [], False
+        examples: list[int] = []
+        by_vector, by_text = None, None
+        if query.like or query.by != "words":
+            by_vector, examples = self._vector_ranking(query, num_rows)
+        if query.text is not None and query.by != "vectors":
+            by_text = self._text_ranking(query, query.text, cursor)
+        rankings = [ranking for ranking in (by_vector, by_text) if ranking is not None]
+        if not rankings:
             raise SearchError(
                 "there is nothing to look words up in: no captions (`reelmill caption` writes them)"
                 " and no vectors that know words (docs/search.md)"
             )
-        return together(question, parts), own, len(parts) > 1
+        return fused_ranking(query, rankings), examples, len(rankings) > 1
 
-    def _worded(self, question: Question, start: Cursor | None) -> Ranked | None:
+    def _text_ranking(self, query: Query, text: str, cursor: Cursor | None) -> TopHits | None:
         """Hits by caption; None if there are no captions and `by` does not insist."""
-        words = self.index.words
-        if start is not None and start.words is not None:
-            words = self._words.get(start.words)
-            if words is None:
-                raise CursorError("the captions have changed since that page: ask from the start")
-        if words is None:
-            if question.by in ("words", "both"):
+        text_index = self.index.text_index
+        if cursor is not None and cursor.text_index is not None:
+            text_index = self._text_versions.get(cursor.text_index)
+            if text_index is None:
+                raise CursorError("the captions have changed since that page: query from the start")
+        if text_index is None:
+            if query.by in ("words", "both"):
                 raise SearchError("no clip has a caption yet: run `reelmill caption` first")
             return None
-        text = question.text or ""
         if not terms(text):
             raise SearchError(f"there are no words in {text!r}")
-        mask = self._masks.of(question.where, _rows(start))
-        return lambda depth: words.search(text, depth, mask)
+        mask = self._filters.mask(query.where, None if cursor is None else cursor.num_rows)
+        return lambda k: text_index.search(text, k, mask)
 
-    def _near(self, question: Question, start: Cursor | None) -> tuple[Ranked | None, list[int]]:
-        """Hits by vector; None if words are all there is and no table knows any."""
-        table = chosen(question, self.index.manifest)
+    def _vector_ranking(
+        self, query: Query, num_rows: int | None
+    ) -> tuple[TopHits | None, list[int]]:
+        """Hits by vector, and the rows of examples; None if words are all and no table knows any."""
+        table = choose_table(query, self.index.manifest)
         if table is None:
             return None, []
-        examples = Examples(self.index, table, lambda: self._encoders.of(table))
-        plus = [examples.vector(example) for example in question.like]
-        if question.text is not None and question.by != "words" and knows_words(table):
-            plus.append(self._encoders.text(table, question.text))
-        minus = [examples.vector(example) for example in question.minus]
-        if not plus:
+        encoder = ExampleEncoder(self.index, table, lambda: self._encoders.load(table))
+        wanted = [encoder.encode(example) for example in query.like]
+        if query.text is not None and query.by != "words" and knows_words(table):
+            wanted.append(self._encoders.encode_text(table, query.text))
+        unwanted = [encoder.encode(example) for example in query.minus]
+        if not wanted:
             return None, []
-        query = combined(plus, minus)
-        vectors = self.index.vectors(table)
-        mask = self._masks.of(question.where, _rows(start), table)
-        stray = question.text is not None
-        return lambda depth: vectors.search(query, depth, mask, stray=stray), examples.rows
+        vector = combine(wanted, unwanted)
+        index = self.index.vector_index(table)
+        mask = self._filters.mask(query.where, num_rows, table)
+        has_text = query.text is not None
+        return lambda k: index.search(vector, k, mask, out_of_distribution=has_text), encoder.rows
 
-    def _table(
-        self,
-        question: Question,
-        found: Page,
-        start: Cursor | None,
-        names: list[str],
-        is_fused: bool,
+    def _hits_table(
+        self, query: Query, page: Page, cursor: Cursor | None, names: list[str], is_fused: bool
     ) -> pa.Table:
-        table = self.index.take(found.rows, names)
-        is_ranked = question.text is not None or bool(question.like)
-        scores = pa.array(
-            found.scores.astype(float) if is_ranked else [None] * len(found.rows), pa.float64()
-        )
-        table = table.add_column(1, "score", scores)
-        said = {"index": self.version, "question": json.dumps(question.said())}
-        if not found.is_last:
-            said["cursor"] = self._cursor(question, found, start, is_ranked, is_fused).written()
-        return table.replace_schema_metadata(said)
+        table = self.index.take(page.rows, names)
+        scores = page.scores.astype(float) if query.is_ranked else [None] * len(page.rows)
+        table = table.add_column(1, "score", pa.array(scores, pa.float64()))
+        metadata = {"index": self.version, "question": json.dumps(query.as_json())}
+        if not page.is_last:
+            metadata["cursor"] = self._next_cursor(query, page, cursor, is_fused).encode()
+        return table.replace_schema_metadata(metadata)
 
-    def _cursor(
-        self, question: Question, found: Page, start: Cursor | None, is_ranked: bool, is_fused: bool
+    def _next_cursor(
+        self, query: Query, page: Page, previous: Cursor | None, is_fused: bool
     ) -> Cursor:
         manifest = self.index.manifest
-        words = manifest.words.folder if manifest.words else None
-        last = found.scores[-1]
-        shown = found.rows if is_fused else found.rows[found.scores == last]
-        before = start.shown if start and (is_fused or start.score == last) else ()
+        last = page.scores[-1]
+        shown = page.rows if is_fused else page.rows[page.scores == last]
+        shown_before = previous.shown if previous and (is_fused or previous.score == last) else ()
+        text = manifest.text.folder if manifest.text else None
         return Cursor(
             generation=manifest.generation,
-            rows=start.rows if start else manifest.rows,
-            query=question.digest,
-            words=start.words if start else words,
-            score=float(last) if is_ranked else None,
-            row=int(found.rows[-1]),
-            shown=(*before, *shown.tolist()) if is_ranked else (),
+            num_rows=previous.num_rows if previous else manifest.rows,
+            query=query.digest,
+            text_index=previous.text_index if previous else text,
+            score=float(last) if query.is_ranked else None,
+            row=int(page.rows[-1]),
+            shown=(*shown_before, *shown.tolist()) if query.is_ranked else (),
             is_fused=is_fused,
-            count=(start.count if start else 0) + len(found.rows),
+            count=(previous.count if previous else 0) + len(page.rows),
         )
-
-    @property
-    def version(self) -> str:
-        """Names the version of the index that queries see."""
-        return f"{self.index.manifest.generation}/{self.index.manifest.version}"
 
 
 def cursor(hits: pa.Table) -> str | None:
     """What `after` takes for the page after these hits; None if they are the last."""
-    said = (hits.schema.metadata or {}).get(b"cursor")
-    return None if said is None else said.decode()
-
-
-def _rows(start: Cursor | None) -> int | None:
-    """How many rows take part; None for all."""
-    return None if start is None else start.rows
-
-
-def _unranked(rows: Ints) -> Near:
-    return Near(rows, np.zeros(len(rows), np.float32))
+    text = (hits.schema.metadata or {}).get(b"cursor")
+    return None if text is None else text.decode()

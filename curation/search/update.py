@@ -1,9 +1,9 @@
-"""Bringing an index up to date: what came is appended and published, then tidied up.
+"""Bringing an index up to date: what came is appended and published, then the index is compacted.
 
 What a run of scan adds is read once and written as a further segment, and the manifest that names
 it is published; queries see it from then on. Only then are vectors sorted into lists, small
-segments merged, and lists that have grown too long made anew. Where clips that the index has got a
-score, a caption or a label since, facts and words are written anew; vectors are not.
+segments merged, and lists that have grown too long rebuilt. Where clips that the index has got a
+score, a caption or a label since, metadata and text index are rewritten; vectors are not.
 """
 
 from __future__ import annotations
@@ -20,256 +20,252 @@ import pyarrow.compute as pc
 
 from curation import scores
 from curation.dataset import Dataset
-from curation.label import columns
+from curation.label import columns as label_columns
 from curation.records import Caption, CaptionedClip, Clip, ClipLabel, Embedding, Source
 from curation.scores import SCORES
-from curation.search import metadata, vector_segments
-from curation.search.compaction import tidied
-from curation.search.incremental import Fresh
-from curation.search.index import Checked, Index
-from curation.search.manifest import Manifest, Seen, Verdicts
-from curation.search.metadata import Sides
-from curation.search.store import DamagedIndexError, Folder
-from curation.search.text_index import written
-from curation.search.tombstones import announced
+from curation.search import metadata
+from curation.search.compaction import compact
+from curation.search.filters import committed_rows
+from curation.search.incremental import NewFiles
+from curation.search.index import Index, VerifiedFiles
+from curation.search.manifest import Manifest, ReadFiles, Verdicts
+from curation.search.metadata import SideTables
+from curation.search.store import DamagedIndexError, IndexStore
+from curation.search.text_index import write_version
+from curation.search.vector_segments import append_vectors
 
-_MEASURED = "captions/facts"
+_FACT_CAPTIONS = "captions/facts"
 
-Watch = Callable[[str], None]
-"""Is told what is being done."""
+ProgressCallback = Callable[[str], None]
+"""Receives what is being done."""
 
 
 @dataclass(frozen=True)
-class Updated:
+class UpdateResult:
     """How an update ended."""
 
     index: Index
     new_clips: int
     new_vectors: int
-    rebuilt: str | None
-    """Why the index was made anew; None if it was not."""
+    rebuild_reason: str | None
+    """Why the index was rebuilt; None if it was not."""
 
 
 def update(
-    dataset: Dataset, checked: Checked, watch: Watch = lambda _: None, index: Index | None = None
-) -> Updated:
+    dataset: Dataset,
+    verified: VerifiedFiles,
+    on_progress: ProgressCallback = lambda _: None,
+    index: Index | None = None,
+) -> UpdateResult:
     """Brings the index of an output up to date, or makes it. `index` is the open one, if any."""
-    folder = Folder.of(dataset.catalog.storage)
-    with folder.locked():
-        rebuilt, before = None, index
+    store = IndexStore.of(dataset.catalog.storage)
+    with store.locked():
+        rebuild_reason = None
         try:
-            if before is None or folder.read() != before.manifest:
-                before = Index.open(folder, checked)
+            if index is None or store.read_manifest() != index.manifest:
+                index = Index.open(store, verified)
         except DamagedIndexError as error:
-            rebuilt, before = str(error), None
-        if before is None:
-            before = Index(folder, Manifest(secrets.token_hex(8)), checked)
-        step = _Step(dataset, before, watch)
-        appended = step.appended()
-        return Updated(
-            _published(appended, before, checked, watch),
-            appended.rows - before.manifest.rows,
-            vector_segments.count(appended) - vector_segments.count(before.manifest),
-            rebuilt,
-        )
+            rebuild_reason, index = str(error), None
+        if index is None:
+            index = Index(store, Manifest(secrets.token_hex(8)), verified)
+        old = index.manifest
+        new = _Update(dataset, index, on_progress).appended()
+        if new != old or store.mtime is None:
+            index = _publish(store, new, old, verified)
+            on_progress("published")
+        compacted = compact(store, index.manifest, on_progress)
+        if compacted != index.manifest:
+            index = _publish(store, compacted, index.manifest, verified)
+        new_vectors = _num_vectors(new) - _num_vectors(old)
+        return UpdateResult(index, new.rows - old.rows, new_vectors, rebuild_reason)
 
 
-def _published(appended: Manifest, before: Index, checked: Checked, watch: Watch) -> Index:
-    """Publishes what was appended, then what came of tidying up."""
-    folder, found = before.folder, before
-    if appended != before.manifest or before.folder.stamp is None:
-        found = _publish(folder, appended, before.manifest, checked)
-        watch("published")
-    tidy = tidied(folder, found.manifest, watch)
-    if tidy != found.manifest:
-        found = _publish(folder, tidy, found.manifest, checked)
-    return found
+def _num_vectors(manifest: Manifest) -> int:
+    return sum(table.count for table in manifest.vectors.values())
 
 
-def _publish(folder: Folder, found: Manifest, before: Manifest, checked: Checked) -> Index:
+def _publish(
+    store: IndexStore, manifest: Manifest, old: Manifest, verified: VerifiedFiles
+) -> Index:
     """Writes the manifest; the files were digested as they were written."""
-    numbered = dataclasses.replace(found, version=before.version + 1)
-    checked.update(numbered.files())
-    folder.publish(numbered)
-    folder.sweep(before, numbered)
-    return Index(folder, numbered, checked)
+    manifest = dataclasses.replace(manifest, version=old.version + 1)
+    verified.update(manifest.files())
+    store.publish(manifest)
+    store.sweep(old, manifest)
+    return Index(store, manifest, verified)
 
 
-class _Step:
-    """One look at the tables."""
+class _Update:
+    """One pass over the tables."""
 
-    def __init__(self, dataset: Dataset, before: Index, watch: Watch) -> None:
+    def __init__(self, dataset: Dataset, index: Index, on_progress: ProgressCallback) -> None:
         self._dataset = dataset
         self._catalog = dataset.catalog
-        self._before = before
-        self._old = before.manifest
-        self._watch = watch
-        self._seen = dict(self._old.seen)
-        self._gone = self._old.absent is not None
+        self._index = index
+        self._store = index.store
+        self._old = index.manifest
+        self._on_progress = on_progress
+        self._tables_read = dict(self._old.tables_read)
+        self._is_any_gone = self._old.deleted is not None
         self._new_ids: Any = pa.array([], pa.string())
 
     def appended(self) -> Manifest:
         """The manifest with what came since; the same if nothing did."""
-        self._watch("reading tables")
-        sources = self._sources()
-        clips = self._clips(sources)
+        self._on_progress("reading tables")
+        sources = self._scanned_sources()
+        clips = self._new_clips(sources)
         self._new_ids = clips["clip_id"].combine_chunks()
-        sides, is_late = self._sides()
-        made = self._old
-        if is_late:
-            made = self._afresh(made, clips, sources)
+        side_tables, needs_rewrite = self._new_side_rows()
+        manifest = self._old
+        if needs_rewrite:
+            manifest = self._rewrite_clips(manifest, clips, sources)
         elif len(clips):
-            made = self._further(made, clips, sources, sides)
-        made = self._judged(self._told_absent(made), is_late)
+            manifest = self._append_clips(manifest, clips, sources, side_tables)
+        manifest = self._with_verdicts(self._with_deleted(manifest), needs_rewrite)
         for name in self._catalog.names("embeddings"):
-            self._watch(f"indexing {name}")
-            made = self._with_vectors(made, name)
-        return dataclasses.replace(made, seen=self._seen)
+            self._on_progress(f"indexing {name}")
+            manifest = self._with_vectors(manifest, name)
+        return dataclasses.replace(manifest, tables_read=self._tables_read)
 
-    def _sources(self) -> pa.Table:
-        """What is needed of the scanned sources, each once."""
-        names = ["source_id", "uri", "width", "height", "fps", "extra"]
-        scanned = pc.field("outcome") == "scanned"
-        fresh = Fresh.of(self._catalog, "sources", Source, self._old.seen.get("sources"))
-        rows = fresh.whole().select(names, scanned)
-        self._gone |= fresh.gone
-        self._seen["sources"] = Seen(tuple(sorted([*fresh.done, *fresh.files])))
+    def _new_files(self, name: str, record: type) -> NewFiles:
+        return NewFiles.of(self._catalog, name, record, self._old.tables_read.get(name))
+
+    def _open(self, manifest: Manifest) -> Index:
+        """The index of a manifest that is not published yet; its files were just written."""
+        return Index(self._store, manifest, set(manifest.files()))
+
+    def _scanned_sources(self) -> pa.Table:
+        """The scanned sources, each once."""
+        columns = ["source_id", "uri", "width", "height", "fps", "extra"]
+        new = self._new_files("sources", Source)
+        rows = new.all_files().select(columns, pc.field("outcome") == "scanned")
+        self._is_any_gone |= new.is_any_gone
+        self._tables_read["sources"] = ReadFiles(tuple(sorted([*new.read, *new.files])))
         if pc.count_distinct(rows["source_id"]).as_py() == len(rows):
             return rows
         rows = rows.sort_by("uri")
-        first = pc.index_in(pc.unique(rows["source_id"]), rows["source_id"])
-        return rows.take(first)
+        return rows.take(pc.index_in(pc.unique(rows["source_id"]), rows["source_id"]))
 
-    def _clips(self, sources: pa.Table) -> pa.Table:
-        """Announced clips without a row, those of one source together."""
-        fresh = Fresh.of(self._catalog, "clips", Clip, self._old.seen.get("clips"))
-        self._gone |= fresh.gone
-        rows = fresh.read()
-        announced = pc.is_in(rows["source_id"], sources["source_id"])
-        strangers = rows.filter(pc.invert(announced))["clip_id"].combine_chunks()
-        self._seen["clips"] = fresh.seen(strangers)
-        rows = rows.filter(announced)
-        if self._old.rows and (fresh.gone or fresh.again):
-            known = pc.is_in(rows["clip_id"], self._before.facts["clip_id"])
-            rows = rows.filter(pc.invert(known))
+    def _new_clips(self, sources: pa.Table) -> pa.Table:
+        """Clips of scanned sources without a row, those of one source together."""
+        new = self._new_files("clips", Clip)
+        self._is_any_gone |= new.is_any_gone
+        rows = new.rows()
+        is_committed = pc.is_in(rows["source_id"], sources["source_id"])
+        unknown = rows.filter(pc.invert(is_committed))["clip_id"].combine_chunks()
+        self._tables_read["clips"] = new.read_files(unknown)
+        rows = rows.filter(is_committed)
+        if self._old.rows and (new.is_any_gone or new.pending):
+            is_indexed = pc.is_in(rows["clip_id"], self._index.metadata["clip_id"])
+            rows = rows.filter(pc.invert(is_indexed))
         return rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
 
-    def _told_absent(self, made: Manifest) -> Manifest:
-        """With the rows of clips that are gone; a clip that came back is there again."""
-        if not self._gone or not made.rows:
-            return made
-        index = Index(self._before.folder, made, set(made.files()))
-        rows = np.flatnonzero(~announced(self._dataset, index))
-        absent = None
-        if len(rows):
-            absent = self._before.folder.write(".absent", rows.tofile)
-        return dataclasses.replace(made, absent=absent)
-
-    def _sides(self) -> tuple[Sides, bool]:
-        """New rows of scores, captions and labels, and whether any is of a clip that has a row."""
-        score_rows, captions, said, is_late = [], {}, {}, False
+    def _new_side_rows(self) -> tuple[SideTables, bool]:
+        """New rows of scores, captions and labels, and whether any is about an indexed clip."""
+        score_rows, captions, labels, needs_rewrite = [], {}, {}, False
         for score in SCORES.values():
-            rows, late = self._side(scores.table_name(score), score.record)
+            rows, is_late = self._new_rows(scores.table_name(score), score.record)
             score_rows.append(rows)
-            is_late |= late
-        for name in _caption_tables(self._dataset):
-            companion = name.replace("captions/", "captioned/", 1)
-            is_told = self._catalog.open(companion) is not None
-            teller, record = (companion, CaptionedClip) if is_told else (name, Caption)
-            told, late = self._side(teller, record)
-            is_late |= late
-            if len(told):
+            needs_rewrite |= is_late
+        for name in self._caption_tables():
+            marker = name.replace("captions/", "captioned/", 1)
+            has_marker = self._catalog.open(marker) is not None
+            table, record = (marker, CaptionedClip) if has_marker else (name, Caption)
+            rows, is_late = self._new_rows(table, record)
+            needs_rewrite |= is_late
+            if len(rows):
                 captions[name] = self._dataset.captions(name)
-        for name in columns.tables(self._dataset):
-            said[name], late = self._side(name, ClipLabel)
-            is_late |= late
-        return Sides(score_rows, captions, said), is_late
+        for name in label_columns.label_tables(self._dataset):
+            labels[name], is_late = self._new_rows(name, ClipLabel)
+            needs_rewrite |= is_late
+        return SideTables(score_rows, captions, labels), needs_rewrite
 
-    def _side(self, name: str, record: type) -> tuple[pa.Table, bool]:
-        fresh = Fresh.of(self._catalog, name, record, self._old.seen.get(name))
-        new, again = fresh.parts()
-        strangers, late = self._strangers(new)
-        waiting, _ = self._strangers(again)  # of clips with a row, these were taken before
-        self._seen[name] = fresh.seen(pa.concat_arrays([strangers, waiting]))
-        return pa.concat_tables([new, again]), late or (fresh.gone and bool(self._old.rows))
+    def _new_rows(self, name: str, record: type) -> tuple[pa.Table, bool]:
+        files = self._new_files(name, record)
+        new, pending = files.new_and_pending_rows()
+        unknown, is_late = self._unknown_ids(new)
+        still_unknown, _ = self._unknown_ids(pending)  # the others are in the index already
+        self._tables_read[name] = files.read_files(pa.concat_arrays([unknown, still_unknown]))
+        is_late |= files.is_any_gone and bool(self._old.rows)
+        return pa.concat_tables([new, pending]), is_late
 
-    def _strangers(self, rows: pa.Table) -> tuple[pa.Array, bool]:
+    def _unknown_ids(self, rows: pa.Table) -> tuple[pa.Array, bool]:
         """Ids of clips that have no row, and whether there are any that had one before."""
         ids = rows["clip_id"]
         ids = ids.filter(pc.invert(pc.is_in(ids, self._new_ids))).combine_chunks()
-        known = pa.array(self._before.rows(ids) >= 0, pa.bool_())
-        return ids.filter(pc.invert(known)), bool(pc.any(known, min_count=0).as_py())
+        is_indexed = pa.array(self._index.rows_of(ids) >= 0, pa.bool_())
+        return ids.filter(pc.invert(is_indexed)), bool(pc.any(is_indexed, min_count=0).as_py())
 
-    def _further(
-        self, made: Manifest, clips: pa.Table, sources: pa.Table, sides: Sides
+    def _append_clips(
+        self, manifest: Manifest, clips: pa.Table, sources: pa.Table, side_tables: SideTables
     ) -> Manifest:
-        """With facts and words of new clips."""
-        folder = self._before.folder
-        table = metadata.joined(clips, made.rows, sources, sides)
-        segment = metadata.segment(folder, table)
-        words, texts = made.words, metadata.texts(table, sides.captions, sources)
+        """With metadata and words of new clips."""
+        table = metadata.join_metadata(clips, manifest.rows, sources, side_tables)
+        segment = metadata.write_segment(self._store, table)
+        text, texts = manifest.text, metadata.clip_texts(table, side_tables.captions, sources)
         if texts:
-            words = written(folder, words, texts, f"words-{secrets.token_hex(4)}")
-        return dataclasses.replace(made, clips=(*made.clips, segment), words=words)
+            text = write_version(self._store, text, texts, f"words-{secrets.token_hex(4)}")
+        return dataclasses.replace(manifest, clips=(*manifest.clips, segment), text=text)
 
-    def _afresh(self, made: Manifest, clips: pa.Table, sources: pa.Table) -> Manifest:
-        """With facts and words of all clips, each in its row."""
-        self._watch("writing facts and words anew")
-        names = Clip.__dataclass_fields__
-        old = self._before.facts.select(list(names)) if made.rows else clips.slice(0, 0)
-        clips = pa.concat_tables([old, clips.select(list(names))])
-        sides = self._all_sides()
-        table = metadata.joined(clips, 0, sources, sides)
-        folder, words = self._before.folder, None
-        if texts := metadata.texts(table, sides.captions, sources):
-            words = written(folder, None, texts, f"words-{secrets.token_hex(4)}")
-        segment = metadata.segment(folder, table)
-        return dataclasses.replace(made, clips=(segment,), words=words)
+    def _rewrite_clips(self, manifest: Manifest, clips: pa.Table, sources: pa.Table) -> Manifest:
+        """With metadata and words of all clips, each in its row."""
+        self._on_progress("rewriting metadata and words")
+        names = list(Clip.__dataclass_fields__)
+        old = self._index.metadata.select(names) if manifest.rows else clips.slice(0, 0)
+        clips = pa.concat_tables([old, clips.select(names)])
+        empty = dataclasses.replace(manifest, clips=(), text=None)
+        return self._append_clips(empty, clips, sources, self._all_side_rows())
 
-    def _all_sides(self) -> Sides:
+    def _all_side_rows(self) -> SideTables:
         """All rows of scores, captions and labels."""
         read, dataset = self._catalog.read, self._dataset
-        return Sides(
+        return SideTables(
             [read(scores.table_name(score), score.record) for score in SCORES.values()],
-            {name: dataset.captions(name) for name in _caption_tables(dataset)},
-            {name: read(name, ClipLabel) for name in columns.tables(dataset)},
+            {name: dataset.captions(name) for name in self._caption_tables()},
+            {name: read(name, ClipLabel) for name in label_columns.label_tables(dataset)},
         )
 
-    def _judged(self, made: Manifest, is_late: bool) -> Manifest:
+    def _caption_tables(self) -> list[str]:
+        """Tables of captions; what a model wrote comes before measured facts."""
+        names = self._dataset.caption_tables()
+        return sorted(names, key=lambda name: name.startswith(_FACT_CAPTIONS))
+
+    def _with_deleted(self, manifest: Manifest) -> Manifest:
+        """With the rows of deleted clips; a clip that came back is no longer among them."""
+        if not self._is_any_gone or not manifest.rows:
+            return manifest
+        rows = np.flatnonzero(~committed_rows(self._dataset, self._open(manifest)))
+        deleted = self._store.write(".absent", rows.tofile) if len(rows) else None
+        return dataclasses.replace(manifest, deleted=deleted)
+
+    def _with_verdicts(self, manifest: Manifest, is_rewritten: bool) -> Manifest:
         """With the verdicts of the newest selection."""
         selection = self._dataset.latest_selection()
-        if selection is None or not made.rows:
-            return made
-        known = made.verdicts is not None and made.verdicts.selection_id == selection
-        if known and not is_late:
-            return made
-        index = Index(self._before.folder, made, set(made.files()))
+        if selection is None or not manifest.rows:
+            return manifest
+        current = manifest.verdicts
+        if current is not None and current.selection_id == selection and not is_rewritten:
+            return manifest
         rows = self._dataset.selection(selection)
-        at = pc.index_in(index.facts["clip_id"], rows["clip_id"])
-        table = pa.table({name: rows[name].take(at) for name in metadata.JUDGED})
-        file = metadata.write(self._before.folder, table)
-        return dataclasses.replace(made, verdicts=Verdicts(selection, len(table), file))
+        index = pc.index_in(self._open(manifest).metadata["clip_id"], rows["clip_id"])
+        table = pa.table({name: rows[name].take(index) for name in metadata.VERDICT_COLUMNS})
+        verdicts = Verdicts(selection, len(table), metadata.write_table(self._store, table))
+        return dataclasses.replace(manifest, verdicts=verdicts)
 
-    def _with_vectors(self, made: Manifest, name: str) -> Manifest:
-        fresh = Fresh.of(self._catalog, name, Embedding, self._old.seen.get(name))
-        old = made.vectors.get(name)
-        if fresh.gone:
-            fresh, old = fresh.whole(), None
-        index = Index(self._before.folder, made, set(made.files()))
-        table, strangers = vector_segments.appended(index, fresh, old, _model(self._dataset, name))
-        self._seen[name] = fresh.seen(strangers)
+    def _with_vectors(self, manifest: Manifest, name: str) -> Manifest:
+        new, old = self._new_files(name, Embedding), manifest.vectors.get(name)
+        if new.is_any_gone:
+            new, old = new.all_files(), None
+        model = _model_digest(self._dataset, name)
+        table, unknown = append_vectors(self._open(manifest), new, old, model)
+        self._tables_read[name] = new.read_files(unknown)
         if table is None:
-            return made
-        return dataclasses.replace(made, vectors={**made.vectors, name: table})
+            return manifest
+        return dataclasses.replace(manifest, vectors={**manifest.vectors, name: table})
 
 
-def _caption_tables(dataset: Dataset) -> list[str]:
-    """Tables of captions; what a model wrote comes before measured facts."""
-    return sorted(dataset.caption_tables(), key=lambda name: name.startswith(_MEASURED))
-
-
-def _model(dataset: Dataset, table: str) -> str:
-    """The digest of the model that made a table; the table's name where it is not to be had."""
+def _model_digest(dataset: Dataset, table: str) -> str:
+    """The digest of the model that made a table; the table's name without that model."""
     from curation.embed import query_encoder, recorded_model
 
     try:

@@ -1,75 +1,70 @@
 """Stored vectors, as further segments of an index.
 
-They are written without lists, so that they are found soon; `tidy` sorts them into lists after.
+They are written without lists, so that they are found soon; compaction sorts them into lists.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from curation.search import ivf
-from curation.search.incremental import Fresh
+from curation.search.filters import Bools, Ints
+from curation.search.incremental import NewFiles
 from curation.search.index import Index
-from curation.search.manifest import Manifest, VectorTable
-from curation.search.mask import Bools, Ints
+from curation.search.manifest import VectorTable
 from curation.search.segment import Halves
 
-_WITHOUT_SIGN = np.uint16(0x7FFF)
+_SIGN_MASK = np.uint16(0x7FFF)
 _INFINITY = np.float16(np.inf).view(np.uint16)
-_LEAST = np.float16(1e-4).view(np.uint16)
-"""Below this all numbers of a vector are as good as zero: it has unit length otherwise."""
+_MIN_LARGEST = np.float16(1e-4).view(np.uint16)
+"""If all numbers of a vector are below this it is as good as zero: others have unit length."""
 
 
-def count(manifest: Manifest) -> int:
-    """Vectors of all tables."""
-    return sum(table.count for table in manifest.vectors.values())
-
-
-def appended(
-    index: Index, fresh: Fresh, old: VectorTable | None, model: str
+def append_vectors(
+    index: Index, new: NewFiles, table: VectorTable | None, model: str
 ) -> tuple[VectorTable | None, pa.Array]:
     """A table's vectors with those that came, and the ids of clips that are unknown so far.
 
     None where nothing is stored. `ValueError` for vectors of several lengths.
     """
-    pending, strangers, found = _Pending(), [pa.array([], pa.string())], old
-    has = _having(index, old)
-    for batch in fresh.batches(["clip_id", "dim", "vector"]):
-        rows = index.rows(batch["clip_id"])
-        strangers.append(batch["clip_id"].filter(pa.array(rows < 0, pa.bool_())))
-        vectors = _vectors(batch, fresh.name, found)
+    buffer, unknown = _Buffer(), [pa.array([], pa.string())]
+    has_vector = _rows_with_vector(index, table)
+    for batch in new.batches(["clip_id", "dim", "vector"]):
+        rows = index.rows_of(batch["clip_id"])
+        unknown.append(batch["clip_id"].filter(pa.array(rows < 0, pa.bool_())))
+        vectors = _batch_vectors(batch, new.name, table)
         if vectors is None:
             continue
-        found = found or VectorTable(vectors.shape[1], model)
-        wanted = (rows >= 0) & ~has[rows]
-        good = _usable(vectors)
-        found = dataclasses.replace(found, empty=found.empty + int((wanted & ~good).sum()))
-        has[rows[wanted]] = True
-        pending.add(rows[wanted & good], vectors[wanted & good])
-        if pending.count >= ivf.LARGEST_SEGMENT:
-            found = pending.written(index, found)
-    if found is not None:
-        found = pending.written(index, found)
-    return found, pa.concat_arrays(strangers)
+        table = table or VectorTable(vectors.shape[1], model)
+        is_new = (rows >= 0) & ~has_vector[rows]
+        is_usable = _is_usable(vectors)
+        empty = int((is_new & ~is_usable).sum())
+        table = dataclasses.replace(table, empty=table.empty + empty)
+        has_vector[rows[is_new]] = True
+        buffer.add(rows[is_new & is_usable], vectors[is_new & is_usable])
+        if buffer.count >= ivf.LARGEST_SEGMENT:
+            table = buffer.flush(index, table)
+    if table is not None:
+        table = buffer.flush(index, table)
+    return table, pa.concat_arrays(unknown)
 
 
-def _having(index: Index, old: VectorTable | None) -> Bools:
-    """Which rows have a vector."""
-    has = np.zeros(index.manifest.rows + 1, bool)
-    for said in old.segments if old else ():
-        if said.rows is None:
-            first = said.first_row or 0
-            has[first : first + said.count] = True
+def _rows_with_vector(index: Index, table: VectorTable | None) -> Bools:
+    """Which rows have a vector; the last one stands for unknown clips (row −1)."""
+    has_vector = np.zeros(index.manifest.rows + 1, bool)
+    for segment in table.segments if table else ():
+        if segment.rows is None:
+            first = segment.first_row or 0
+            has_vector[first : first + segment.count] = True
         else:
-            has[np.fromfile(index.folder.path(said.rows), np.int64)] = True
-    return has
+            has_vector[np.fromfile(index.store.path(segment.rows), np.int64)] = True
+    return has_vector
 
 
-def _vectors(batch: pa.RecordBatch, name: str, table: VectorTable | None) -> Halves | None:
+def _batch_vectors(batch: pa.RecordBatch, name: str, table: VectorTable | None) -> Halves | None:
     """The vectors of a batch, float16 [n, dim], without a copy."""
     dims = batch["dim"].to_numpy()
     if not len(dims):
@@ -83,26 +78,25 @@ def _vectors(batch: pa.RecordBatch, name: str, table: VectorTable | None) -> Hal
     offsets = np.frombuffer(vectors.buffers()[1], np.int32)[vectors.offset :][: len(dims) + 1]
     if (np.diff(offsets) != 2 * dim).any():
         raise ValueError(f"{name} holds a vector that has not the {2 * dim} bytes of {dim} numbers")
-    return np.frombuffer(vectors.buffers()[2], "<f2")[offsets[0] // 2 : offsets[-1] // 2].reshape(
-        -1, dim
-    )
+    numbers = np.frombuffer(vectors.buffers()[2], "<f2")
+    return numbers[offsets[0] // 2 : offsets[-1] // 2].reshape(-1, dim)
 
 
-def _usable(vectors: Halves) -> Bools:
-    """Which vectors are numbers, and not all zero.
+def _is_usable(vectors: Halves) -> Bools:
+    """Which vectors are finite, and not all zero.
 
     But for the sign, halves are in the order of their bits; infinity and NaN come last.
     """
-    largest = (vectors.view(np.uint16) & _WITHOUT_SIGN).max(axis=1)
-    return np.asarray((largest >= _LEAST) & (largest < _INFINITY), bool)
+    largest = (vectors.view(np.uint16) & _SIGN_MASK).max(axis=1)
+    return np.asarray((largest >= _MIN_LARGEST) & (largest < _INFINITY), bool)
 
 
-class _Pending:
+class _Buffer:
     """Vectors that no segment holds yet."""
 
     def __init__(self) -> None:
         self._rows: list[Ints] = []
-        self._vectors: list[Any] = []
+        self._vectors: list[Halves] = []
         self.count = 0
 
     def add(self, rows: Ints, vectors: Halves) -> None:
@@ -110,7 +104,7 @@ class _Pending:
         self._vectors.append(vectors)
         self.count += len(rows)
 
-    def written(self, index: Index, table: VectorTable) -> VectorTable:
+    def flush(self, index: Index, table: VectorTable) -> VectorTable:
         """The table with a segment of these, in the order of their rows."""
         if not self.count:
             return table
@@ -119,5 +113,5 @@ class _Pending:
         if (np.diff(rows) < 0).any():
             order = np.argsort(rows)
             rows, vectors = rows[order], vectors[order]
-        segment = ivf.segment(index.folder, rows, vectors)
+        segment = ivf.write_segment(index.store, rows, vectors)
         return dataclasses.replace(table, segments=(*table.segments, segment))

@@ -37,8 +37,8 @@ def looks(source: str, *clips: np.ndarray, sharpness: float = 0.5, seconds: int 
     """Clips of a shot each, one after another."""
     frames = 24 * seconds
     return [
-        rows.Looks(
-            rows.clip_of(source * 64, frames * at, frames * (at + 1)),
+        rows.MeasuredClip(
+            rows.make_clip(source * 64, frames * at, frames * (at + 1)),
             shows=looked,
             scores={"sharpness": sharpness},
         )
@@ -55,7 +55,7 @@ def plain(verdicts: dict[str, Verdict]) -> dict[str, tuple[str, str | None, floa
     return {clip: (v.verdict, v.duplicate_of, v.similarity) for clip, v in verdicts.items()}
 
 
-def sources(seed: int) -> list[list[rows.Looks]]:
+def sources(seed: int) -> list[list[rows.MeasuredClip]]:
     """Five sources of clips that are more or less alike, some of them the same or blank."""
     rng = np.random.default_rng(seed)
     looks_by_source = []
@@ -70,9 +70,9 @@ def sources(seed: int) -> list[list[rows.Looks]]:
     return looks_by_source
 
 
-def complete(sources: list[list[rows.Looks]], stored: pa.Table) -> pa.Table:
+def complete(sources: list[list[rows.MeasuredClip]], stored: pa.Table) -> pa.Table:
     """The stored pairs, with those of clips that were not searched for."""
-    signatures = [rows.signature_of(look) for looks in sources for look in looks]
+    signatures = [rows.make_signature(look) for looks in sources for look in looks]
     content = Signatures(records.to_table(Signature, signatures).sort_by("clip_id"))
     searched = stored.filter(stored["identical"])
     representatives = searched.filter(pc.equal(searched["clip_id"], searched["neighbour_id"]))
@@ -80,7 +80,7 @@ def complete(sources: list[list[rows.Looks]], stored: pa.Table) -> pa.Table:
     return pa.concat_tables([stored, find_neighbours(content, *ids)])
 
 
-def duplicates(sources: list[list[rows.Looks]], stored: pa.Table) -> dict[str, tuple[str, float]]:
+def duplicates(sources: list[list[rows.MeasuredClip]], stored: pa.Table) -> dict[str, tuple[str, float]]:
     """The dropped clips and their representatives."""
     clips = [look.clip for looks in sources for look in looks]
     table = records.to_table(Clip, clips).sort_by("clip_id")
@@ -104,7 +104,7 @@ def test_sources_in_any_order_end_as_all_at_once(by_cells, seed, order, data):
     """Identical under exact search; by cells here too, where clips are few."""
     all_sources = sources(seed)
     at_once = duplicates(all_sources, complete(all_sources, NONE))
-    added: list[list[rows.Looks]] = []
+    added: list[list[rows.MeasuredClip]] = []
     stored = NONE
     with pytest.MonkeyPatch.context() as patch:
         if by_cells:
@@ -122,7 +122,7 @@ def test_a_grown_output_ends_as_one_made_at_once(tmp_path):
     for order in ((0, 1, 2, 3, 4), (3, 1, 4, 0, 2)):
         dataset = Dataset(tmp_path / f"{order[0]}")
         for number in order:
-            rows.scanned(dataset, f"/v/{number}.mp4", all_sources[number])
+            rows.add_source(dataset, f"/v/{number}.mp4", all_sources[number])
             if order[0] and number in (1, 0):
                 select(dataset, NEAR_DUPLICATES_ALONE)
         results.append(plain(verdicts(dataset, NEAR_DUPLICATES_ALONE)))
@@ -132,7 +132,7 @@ def test_a_grown_output_ends_as_one_made_at_once(tmp_path):
 
 def test_identical_and_blank_clips_make_one_row_each(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    rows.scanned(dataset, "/v/a.mp4", looks("1", *[shows(0.0)] * 12, *[np.zeros(NUM_COARSE)] * 8))
+    rows.add_source(dataset, "/v/a.mp4", looks("1", *[shows(0.0)] * 12, *[np.zeros(NUM_COARSE)] * 8))
     found = verdicts(dataset, NEAR_DUPLICATES_ALONE)
     assert sum(v.verdict == "kept" for v in found.values()) == 2
     stored = records.from_table(Neighbour, dataset.catalog.read(NEAR_DUPLICATE_PAIRS, Neighbour))
@@ -143,9 +143,9 @@ def test_identical_and_blank_clips_make_one_row_each(tmp_path):
 
 def test_windows_of_one_shot_that_show_the_same_are_near_duplicates(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    shot = [rows.Looks(rows.clip_of("1" * 64, 24 * n, 24 * n + 24, (0, 72)), shows=shows(0.0))
+    shot = [rows.MeasuredClip(rows.make_clip("1" * 64, 24 * n, 24 * n + 24, (0, 72)), shows=shows(0.0))
             for n in range(3)]  # fmt: skip
-    rows.scanned(dataset, "/v/a.mp4", shot)
+    rows.add_source(dataset, "/v/a.mp4", shot)
     assert sorted(v.verdict for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values()) == [
         "duplicate", "duplicate", "kept",
     ]  # fmt: skip
@@ -153,12 +153,12 @@ def test_windows_of_one_shot_that_show_the_same_are_near_duplicates(tmp_path):
 
 def test_a_sharper_piece_does_not_represent_the_whole(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    rows.scanned(dataset, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.4, seconds=8))
-    rows.scanned(dataset, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.9, seconds=2))
+    rows.add_source(dataset, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.4, seconds=8))
+    rows.add_source(dataset, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.9, seconds=2))
     assert {v.verdict for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values()} == {"kept"}
     better = Dataset(tmp_path / "better")
-    rows.scanned(better, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.9, seconds=8))
-    rows.scanned(better, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.4, seconds=2))
+    rows.add_source(better, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.9, seconds=8))
+    rows.add_source(better, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.4, seconds=2))
     found = verdicts(better, NEAR_DUPLICATES_ALONE)
     assert [v.source_id[0] for v in found.values() if v.verdict == "duplicate"] == ["2"]
 
@@ -168,7 +168,7 @@ def test_the_bit_rate_decides_where_all_else_is_equal(best, seconds, tmp_path):
     """Both sources have a thousand bytes."""
     dataset = Dataset(tmp_path / "out")
     for number, angle, length in zip("12", (0.0, 0.1), seconds, strict=True):
-        rows.scanned(dataset, f"/v/{number}.mp4", looks(number, shows(angle)), duration_s=length)
+        rows.add_source(dataset, f"/v/{number}.mp4", looks(number, shows(angle)), duration_s=length)
     (kept,) = (v for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values() if v.verdict == "kept")
     assert kept.source_id[0] == best
 
@@ -187,10 +187,10 @@ SEMANTIC = Policy({}, 0.8, Semantic("tiny", 0.9))
 def test_scenes_alike_in_meaning_are_duplicates_of_another_kind(tmp_path):
     dataset = Dataset(tmp_path / "out")
     first = looks("1", shows(0.0), shows(0.0, 1), sharpness=0.9)
-    windows = [rows.Looks(rows.clip_of("2" * 64, 24 * n, 24 * n + 24, (0, 48)),
+    windows = [rows.MeasuredClip(rows.make_clip("2" * 64, 24 * n, 24 * n + 24, (0, 48)),
                           shows=shows(0.0, 2 + n)) for n in range(2)]  # fmt: skip
-    rows.scanned(dataset, "/v/1.mp4", first)
-    rows.scanned(dataset, "/v/2.mp4", windows)
+    rows.add_source(dataset, "/v/1.mp4", first)
+    rows.add_source(dataset, "/v/2.mp4", windows)
     with pytest.raises(NotEmbeddedError, match="4 clips have no row in embeddings/tiny"):
         select(dataset, SEMANTIC)
     ids = [look.clip.clip_id for look in (*first, *windows)]
@@ -206,8 +206,8 @@ def test_scenes_alike_in_meaning_are_duplicates_of_another_kind(tmp_path):
 
 def test_groups_have_the_id_of_the_kept_clip(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    rows.scanned(dataset, "/v/1.mp4", looks("1", shows(0.0), shows(0.0, 1), sharpness=0.9))
-    rows.scanned(dataset, "/v/2.mp4", looks("2", shows(0.2), shows(0.1)))
+    rows.add_source(dataset, "/v/1.mp4", looks("1", shows(0.0), shows(0.0, 1), sharpness=0.9))
+    rows.add_source(dataset, "/v/2.mp4", looks("2", shows(0.2), shows(0.1)))
     chosen = select(dataset, NEAR_DUPLICATES_ALONE).selection_id
     clips = dataset.clips(selection_id=chosen).to_pylist()
     groups = {clip["clip_id"]: clip["group_id"] for clip in clips}

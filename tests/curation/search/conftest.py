@@ -23,58 +23,62 @@ def source_id(number: int) -> str:
     return f"{number:064x}"
 
 
-def looks_of(number: int, clips: int = 8, seed: int = 0) -> list[rows.Looks]:
+def looks_of(number: int, clips: int = 8, seed: int = 0) -> list[rows.MeasuredClip]:
     """Clips of one source: clip i looks like its kind, i modulo 4, and moves by i / 8."""
     rng = np.random.default_rng((seed, number))
-    made = []
+    looks = []
     for at in range(clips):
         vector = np.zeros(FrameDct.dim)
         vector[at % 4] = 1
         vector[4:] = rng.standard_normal(FrameDct.dim - 4) * 0.005
-        clip = rows.clip_of(source_id(number), at * 48, at * 48 + 48, (0, 48 * clips))
+        clip = rows.make_clip(source_id(number), at * 48, at * 48 + 48, (0, 48 * clips))
         shows = np.eye(77)[at % 4]
         vector /= np.linalg.norm(vector)
-        made.append(rows.Looks(clip, vector, shows, {"motion": at / 8}))
-    return made
+        looks.append(rows.MeasuredClip(clip, vector, shows, {"motion": at / 8}))
+    return looks
 
 
-def told(dataset: Dataset, looks: list[rows.Looks]) -> None:
-    """Captions of clips, by kind."""
+def add_captions(dataset: Dataset, looks: list[rows.MeasuredClip]) -> None:
+    """Adds captions of clips, by kind."""
     texts = [f"A {KINDS[at % 4]} with walkers" for at in range(len(looks))]
-    made = [Caption(x.clip.clip_id, x.clip.source_id, t) for x, t in zip(looks, texts, strict=True)]
-    dataset.catalog.append(CAPTIONS, Caption, records.table(Caption, made))
+    captions = [
+        Caption(x.clip.clip_id, x.clip.source_id, t) for x, t in zip(looks, texts, strict=True)
+    ]
+    dataset.catalog.append(CAPTIONS, Caption, records.to_table(Caption, captions))
 
 
-def added(out: Path, number: int, captions: bool = True, **more: object) -> list[rows.Looks]:
-    """A further source of an output; returns its clips."""
+def add_source(
+    out: Path, number: int, captions: bool = True, **more: object
+) -> list[rows.MeasuredClip]:
+    """Adds a source to an output; returns its clips."""
     dataset, looks = Dataset(out), looks_of(number)
-    rows.scanned(dataset, f"/v/{number}.mp4", looks, **more)
+    rows.add_source(dataset, f"/v/{number}.mp4", looks, **more)
     if captions:
-        told(dataset, looks)
+        add_captions(dataset, looks)
     return looks
 
 
 @pytest.fixture(scope="session")
-def asked(tmp_path_factory) -> Search:
-    """Two sources of eight clips each, the second of a camera at the rear; only to be read."""
+def shared_search(tmp_path_factory) -> Search:
+    """Two sources of eight clips each, the second of a camera at the rear; read only."""
     out = tmp_path_factory.mktemp("searched") / "out"
-    added(out, 1, extra={"place": "front"})
-    added(out, 2, extra={"place": "rear"})
+    add_source(out, 1, extra={"place": "front"})
+    add_source(out, 2, extra={"place": "rear"})
     return Search(out)
 
 
 @pytest.fixture
-def out(tmp_path, asked) -> Path:
+def out(tmp_path, shared_search) -> Path:
     """The same output with its index, to change."""
     place = tmp_path / "out"
-    shutil.copytree(asked.dataset.catalog.storage.root, place)
+    shutil.copytree(shared_search.dataset.catalog.storage.root, place)
     return place
 
 
 @pytest.fixture
-def add(out) -> Callable[..., list[rows.Looks]]:
+def add(out) -> Callable[..., list[rows.MeasuredClip]]:
     """Adds a source to `out`."""
-    return functools.partial(added, out)
+    return functools.partial(add_source, out)
 
 
 @pytest.fixture

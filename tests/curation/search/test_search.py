@@ -4,7 +4,7 @@ import pytest
 
 from curation import records
 from curation.records import Verdict
-from curation.search import MOST, CursorError, Search, SearchError, Vector, cursor
+from curation.search import MAX_HITS, CursorError, Search, SearchError, Vector, cursor
 from tests import rows
 from tests.curation.search.conftest import looks_of, source_id
 
@@ -25,33 +25,33 @@ def kind(at: int) -> Vector:
     return Vector(values, MODEL)
 
 
-def test_words_find_captions_by_bm25_and_stem(asked):
-    hits = asked.query("dark forests", k=16)
+def test_words_find_captions_by_bm25_and_stem(shared_search):
+    hits = shared_search.query("dark forests", k=16)
     assert set(hits["caption"].to_pylist()[:4]) == {"A dark forest with walkers"}
     assert hits["score"][0].as_py() > hits["score"][4].as_py()
     # Twelve captions have either word, four have none.
     assert len(ids(hits)) == 12
 
 
-def test_words_of_the_input_list_count_too(asked):
-    assert set(asked.query("rear")["uri"].to_pylist()) == {"/v/2.mp4"}
+def test_words_of_the_input_list_count_too(shared_search):
+    assert set(shared_search.query("rear")["uri"].to_pylist()) == {"/v/2.mp4"}
 
 
-def test_an_example_finds_its_kind_and_not_itself(asked):
-    hits = asked.query(like=clip(1, 1), k=3)
+def test_an_example_finds_its_kind_and_not_itself(shared_search):
+    hits = shared_search.query(like=clip(1, 1), k=3)
     assert set(ids(hits)) == {clip(1, 5), clip(2, 1), clip(2, 5)}
     assert hits["score"].to_pylist() == pytest.approx([0.97] * 3, abs=0.02)
     assert hits.column_names[:6] == ["clip_id", "score", "source_id", "uri", "start_s", "end_s"]
-    by_prefix = asked.query(like=clip(1, 1)[:10], k=3)
+    by_prefix = shared_search.query(like=clip(1, 1)[:10], k=3)
     assert ids(by_prefix) == ids(hits)
 
 
-def test_several_examples_add_up_and_unwanted_ones_are_taken_away(asked):
-    both = asked.query(like=[kind(0), kind(1)], k=16)
+def test_several_examples_add_up_and_unwanted_ones_are_taken_away(shared_search):
+    both = shared_search.query(like=[kind(0), kind(1)], k=16)
     assert set(both["caption"].to_pylist()[:8]) == {
         "A bright street with walkers", "A dark street with walkers"
     }  # fmt: skip
-    less = asked.query(like=[kind(0), kind(1)], minus=[kind(1), kind(2)], k=16)
+    less = shared_search.query(like=[kind(0), kind(1)], minus=[kind(1), kind(2)], k=16)
     assert set(less["caption"].to_pylist()[:4]) == {"A bright street with walkers"}
     # (e0 + e1) / 2 − (e1 + e2) / 4, scaled to unit length.
     assert less["score"][0].as_py() == pytest.approx(0.5 / 6**0.5 * 4 * 0.985, abs=0.02)
@@ -59,10 +59,10 @@ def test_several_examples_add_up_and_unwanted_ones_are_taken_away(asked):
     assert less["score"][15].as_py() == pytest.approx(-1 / 6**0.5, abs=0.02)
 
 
-def test_words_and_example_are_fused_by_rank(asked):
-    hits = asked.query("dark", like=kind(2), k=16)
-    by_words, by_vector = asked.query("dark", k=16), asked.query(like=kind(2), k=16)
-    ranks = [ids(each) for each in (by_words, by_vector)]
+def test_words_and_example_are_fused_by_rank(shared_search):
+    hits = shared_search.query("dark", like=kind(2), k=16)
+    by_words, by_vector = shared_search.query("dark", k=16), shared_search.query(like=kind(2), k=16)
+    ranks = [ids(hits) for hits in (by_words, by_vector)]
     expected = {
         c: sum(1 / (61 + rank.index(c)) for rank in ranks if c in rank) for c in ids(by_vector)
     }
@@ -71,17 +71,21 @@ def test_words_and_example_are_fused_by_rank(asked):
     assert list(found.values()) == sorted(found.values(), reverse=True)
 
 
-def test_a_condition_takes_any_column_with_negation(asked):
-    hits = asked.query(where="motion >= 0.5 and not place = 'front' and duration_s < 3", k=16)
+def test_a_condition_takes_any_column_with_negation(shared_search):
+    hits = shared_search.query(
+        where="motion >= 0.5 and not place = 'front' and duration_s < 3", k=16
+    )
     assert ids(hits) == [clip(2, at) for at in (4, 5, 6, 7)]
     assert hits["score"].null_count == 4
-    hits = asked.query("dark", where="caption not like '%forest%'", k=16, columns=["motion"])
+    hits = shared_search.query(
+        "dark", where="caption not like '%forest%'", k=16, columns=["motion"]
+    )
     assert sorted(hits["motion"].to_pylist()) == [1 / 8, 1 / 8, 5 / 8, 5 / 8]
 
 
-def test_scores_below_the_least_are_left_out(asked):
-    assert len(ids(asked.query(like=kind(3), k=16, min_score=0.5))) == 4
-    assert len(ids(asked.query(like=kind(3), k=16))) == 16
+def test_scores_below_the_least_are_left_out(shared_search):
+    assert len(ids(shared_search.query(like=kind(3), k=16, min_score=0.5))) == 4
+    assert len(ids(shared_search.query(like=kind(3), k=16))) == 16
 
 
 def test_near_duplicates_are_one_hit_unless_all_are_asked_for(out):
@@ -93,8 +97,8 @@ def test_near_duplicates_are_one_hit_unless_all_are_asked_for(out):
         Verdict("s", c, source_id(1), "duplicate", "near_duplicate", kept, s)
         for c, s in other.items()
     ]
-    search.dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
-    rows.ran(search.dataset, "select", "s", started="2026-01-01")
+    search.dataset.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
+    rows.add_run(search.dataset, "select", "s", started="2026-01-01")
     search.update()
     hits = search.query(like=kind(1), k=3)
     assert len({kept, *other} & set(ids(hits))) == 1
@@ -116,7 +120,7 @@ def test_near_duplicates_are_one_hit_unless_all_are_asked_for(out):
     ],
 )
 def test_pages_show_every_hit_once_while_the_index_grows(search, add, question):
-    whole = search.query(**question, k=16)
+    expected = search.query(**question, k=16)
     found: list[str] = []
     scores: list[float | None] = []
     after = None
@@ -130,9 +134,9 @@ def test_pages_show_every_hit_once_while_the_index_grows(search, add, question):
         if len(found) == 6:
             add(3)
             assert search.update().new_clips == 8
-    assert sorted(found) == sorted(ids(whole))
-    assert scores == whole["score"].to_pylist()
-    assert search.query(**question, k=24).num_rows > whole.num_rows
+    assert sorted(found) == sorted(ids(expected))
+    assert scores == expected["score"].to_pylist()
+    assert search.query(**question, k=24).num_rows > expected.num_rows
 
 
 def test_a_cursor_of_another_question_or_index_is_refused(search, out):
@@ -142,7 +146,7 @@ def test_a_cursor_of_another_question_or_index_is_refused(search, out):
     with pytest.raises(CursorError, match="no cursor"):
         search.query("dark", k=2, after="nonsense")
     (out / "search" / "manifest.json").unlink()
-    with pytest.raises(CursorError, match="made anew"):
+    with pytest.raises(CursorError, match="rebuilt"):
         Search(out).query("dark", k=2, after=after)
 
 
@@ -152,7 +156,7 @@ def test_a_cursor_of_another_question_or_index_is_refused(search, out):
         ({"where": "motoin > 0"}, "no column 'motoin'; did you mean 'motion'"),
         ({"where": "motion >"}, "syntax error"),
         ({"where": "1=1; drop table clips"}, "more than one statement"),
-        ({"text": "dark", "k": 10**9}, f"a page has 1 to {MOST:,} hits"),
+        ({"text": "dark", "k": 10**9}, f"a page has 1 to {MAX_HITS:,} hits"),
         ({"text": "dark", "k": 0}, "k is 0"),
         ({"text": "  "}, "no words to look for"),
         ({"text": "?!"}, "no words in"),
@@ -169,9 +173,9 @@ def test_a_cursor_of_another_question_or_index_is_refused(search, out):
         ({"text": "dark", "columns": ["colour"]}, "no column colour"),
     ],
 )  # fmt: skip
-def test_bad_questions_say_what_is_wrong(asked, question, words):
+def test_bad_questions_say_what_is_wrong(shared_search, question, words):
     with pytest.raises(SearchError, match=words):
-        asked.query(**question)
+        shared_search.query(**question)
 
 
 def test_an_empty_index_says_what_to_do(tmp_path):

@@ -22,7 +22,7 @@ from curation.select.policy import (
     SourceRules,
 )
 from curation.select.selection import select
-from tests.rows import Looks, clip_of, scanned
+from tests.rows import MeasuredClip, add_source, make_clip
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def dataset(tmp_path):
     for uri, source, cameras in (("/v/film.mp4", "a" * 64, ("static", "shaky")),
                                ("/v/dashcam.mp4", "b" * 64, ("zoom_in", None))):  # fmt: skip
         looks = [
-            Looks(
-                clip_of(source, 24 * n, 24 * n + 48),
+            MeasuredClip(
+                make_clip(source, 24 * n, 24 * n + 48),
                 scores={"camera": camera, "motion": 0.1 + 0.4 * n, "sharpness": 0.5},
             )
             for n, camera in enumerate(cameras)
         ]
-        scanned(dataset, uri, looks)
+        add_source(dataset, uri, looks)
     return dataset
 
 

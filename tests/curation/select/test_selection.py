@@ -31,11 +31,11 @@ def vector(angle: float, plane: int = 0) -> np.ndarray:
 
 def looks(
     source: str, *clips: tuple[float, np.ndarray], sharpness: float = 0.5
-) -> list[rows.Looks]:
+) -> list[rows.MeasuredClip]:
     """Clips of one second each, a shot each; given by their motion and their vector."""
     return [
-        rows.Looks(
-            rows.clip_of(source * 64, 24 * at, 24 * at + 24),
+        rows.MeasuredClip(
+            rows.make_clip(source * 64, 24 * at, 24 * at + 24),
             shows=shown,
             scores={"motion": motion, "sharpness": sharpness, "brightness": 0.5},
         )
@@ -51,8 +51,8 @@ SECOND = looks("2", (0.5, vector(0.3)), (0.5, vector(0, 3)), sharpness=0.4)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("select")
-    rows.scanned(Dataset(out), "/v/1.mp4", FIRST)
-    rows.scanned(Dataset(out), "/v/2.mp4", SECOND)
+    rows.add_source(Dataset(out), "/v/1.mp4", FIRST)
+    rows.add_source(Dataset(out), "/v/2.mp4", SECOND)
     return out
 
 
@@ -67,7 +67,7 @@ def run(dataset: Dataset, policy: Policy) -> Selection:
     selection = select(dataset, policy)
     if selection.is_new:
         started = f"{dataset.runs().num_rows:03}"
-        rows.ran(dataset, "select", selection.selection_id, json.dumps(selection.funnel), started)
+        rows.add_run(dataset, "select", selection.selection_id, json.dumps(selection.funnel), started)
     return selection
 
 
@@ -152,9 +152,9 @@ def test_neighbours_are_searched_only_for_clips_that_were_not(dataset, monkeypat
 
 def test_clips_that_come_later_end_as_if_all_had_come_at_once(dataset, tmp_path):
     later = Dataset(tmp_path / "later")
-    rows.scanned(later, "/v/2.mp4", SECOND)
+    rows.add_source(later, "/v/2.mp4", SECOND)
     assert run(later, POLICY).funnel == Counter(kept=2)
-    rows.scanned(later, "/v/1.mp4", FIRST)
+    rows.add_source(later, "/v/1.mp4", FIRST)
     grown, at_once = run(later, POLICY), run(dataset, POLICY)
     assert grown.selection_id == at_once.selection_id
     assert verdicts(later, grown.selection_id) == verdicts(dataset, at_once.selection_id)
@@ -171,10 +171,10 @@ def test_a_score_that_comes_later_makes_another_selection(tmp_path):
     """Unmeasured values break no bound; once they are measured the verdict may change."""
     dataset = Dataset(tmp_path / "out")
     tables = {n: r for n, r in rows.SCAN.items() if n != "scores/motion"}
-    rows.scanned(dataset, "/v/1.mp4", FIRST, tables=tables)
+    rows.add_source(dataset, "/v/1.mp4", FIRST, tables=tables)
     assert run(dataset, POLICY).funnel == Counter(kept=3)
     motion = rows.SCAN["scores/motion"]
-    table = records.to_table(motion, rows.side_rows(FIRST)["scores/motion"])
+    table = records.to_table(motion, rows.make_scan_rows(FIRST)["scores/motion"])
     dataset.catalog.append("scores/motion", motion, table)
     assert run(dataset, POLICY).funnel == Counter(kept=2, little_motion=1)
 
@@ -204,7 +204,7 @@ def test_two_runs_at_once_commit_one_set_of_verdicts(dataset, monkeypatch):
 
 
 def test_clips_without_a_signature_are_named(dataset):
-    rows.scanned(dataset, "/v/3.mp4", looks("3", (0.5, vector(1))), tables={"clips": records.Clip})
+    rows.add_source(dataset, "/v/3.mp4", looks("3", (0.5, vector(1))), tables={"clips": records.Clip})
     with pytest.raises(NotEmbeddedError, match="1 clips have no row in signatures; run `reelmill"):
         select(dataset, POLICY)
     assert select(dataset, Policy({}, None)).funnel == Counter(kept=6)

@@ -10,7 +10,7 @@ TABLE = f"{CAPTION_VECTORS}-{CAPTIONS.removeprefix('captions/')}"
 
 
 @pytest.fixture
-def meaning(search):
+def caption_search(search):
     assert embed_captions(search.dataset) == TABLE
     search.update()
     return search
@@ -23,27 +23,27 @@ def meaning(search):
         ("hikers among sunny trees", "A bright forest with walkers"),
     ],
 )
-def test_other_words_of_the_same_meaning_find_captions(meaning, words, caption):
-    hits = meaning.query(words, by="vectors", k=4)
+def test_other_words_of_the_same_meaning_find_captions(caption_search, words, caption):
+    hits = caption_search.query(words, by="vectors", k=4)
     assert set(hits["caption"].to_pylist()) == {caption}
     assert hits["score"][0].as_py() > 0.4
-    both = meaning.query(words, k=4)
+    both = caption_search.query(words, k=4)
     assert set(both["caption"].to_pylist()) == {caption}
 
 
-def test_clips_whose_captions_mean_the_same_are_near(meaning):
+def test_clips_whose_captions_mean_the_same_are_near(caption_search):
     clip = looks_of(1)[1].clip.clip_id
-    hits = meaning.query(like=clip, embeddings=TABLE.removeprefix("embeddings/"), k=3)
+    hits = caption_search.query(like=clip, embeddings=TABLE.removeprefix("embeddings/"), k=3)
     assert set(hits["caption"].to_pylist()) == {"A dark street with walkers"}
 
 
-def test_captions_cannot_be_asked_by_a_picture(meaning, tmp_path):
+def test_captions_cannot_be_asked_by_a_picture(caption_search, tmp_path):
     from PIL import Image
 
     picture = tmp_path / "street.png"
     Image.new("RGB", (32, 32)).save(picture)
     with pytest.raises(SearchError, match="not pictures"):
-        meaning.query(like=picture, embeddings=TABLE)
+        caption_search.query(like=picture, embeddings=TABLE)
 
 
 def test_without_them_words_are_looked_up_in_captions_alone(search):
