@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,32 +19,37 @@ from curation.caption.base import (
     Captioner,
     failed_row,
 )
-from curation.caption_tables import captioned_clip_ids, find_caption_table, read_captions
+from curation.caption_tables import captioned_clip_ids, read_captions
 from curation.catalog import Catalog, Writer
-from curation.dataset import Dataset, sources_by_id
 from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
-from curation.records import Caption, CaptionedClip, Clip, Render
-from curation.render.rendered_clip import rendered_clip
+from curation.records import Caption, CaptionedClip, Clip
+from curation.render.rendered_clip import rendered_clips
 from curation.stage import Done, Failed
+from curation.step import ClipStep, StepRequest
 
 _DEFERRED = "unavailable"
 """What a run calls undecided items."""
 
 
+def plan(request: StepRequest) -> CaptionStep:
+    """The step over the clips that a selection keeps."""
+    settings = request.settings
+    return CaptionStep(
+        request.dataset, settings.caption, request.selection_id or "", request.retry,
+        renders=f"renders/{settings.render.profile}", limits=settings.render.limits,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
-class CaptionStep:
+class CaptionStep(ClipStep):
     """Captions the kept clips of one selection."""
 
-    dataset: Dataset
     stage: Captioner
-    selection_id: str
-    renders: str
+    renders: str = ""
     """The table of renders to read, such as `renders/encode-1a2b3c4d`."""
     limits: Limits = field(default_factory=Limits)
     """Of the sandboxed decoder, for clips without a file of their own."""
-    retry: frozenset[str] = frozenset()
-    """Reasons of failures to retry."""
     deferred: list[str] = field(default_factory=list)
     """For each undecided clip, why it is left for another run."""
     name: str = "caption"
@@ -61,15 +65,15 @@ class CaptionStep:
         return lineage.marker_table(self.captions)
 
     @property
-    def catalog(self) -> Catalog:
-        """The output's tables."""
-        return self.dataset.catalog
+    def tables(self) -> dict[str, type]:
+        """The outcomes last: they are the commit markers of the captions."""
+        return {self.captions: Caption, self.result: CaptionedClip}
 
     def check(self) -> None:
         """Raises `ValueError` for a captioner that cannot work here, and for missing renders."""
         self.captions  # noqa: B018  which asks for its model
         if self.stage.reads == "captions":
-            find_caption_table(self.catalog, self.stage.rewrite)
+            lineage.resolve_table(self.catalog, "captions", self.stage.rewrite)
         if self.stage.reads == "frames":
             kept = self.dataset.kept_clip_ids(self.selection_id)
             lineage.check_rendered(self.catalog, self.renders, kept)
@@ -79,14 +83,9 @@ class CaptionStep:
 
         By source and time.
         """
-        done = self.catalog.values(self.result, CaptionedClip, "clip_id") - self._retried_ids()
-        rows = self.dataset.clips("kept", self.selection_id)
-        done_ids = pa.array(sorted(done), pa.string())
-        rows = rows.filter(pc.invert(pc.is_in(rows["clip_id"], done_ids)))
-        rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
-        clips = self._readable(rows)
+        clips = self._readable(self.unfinished_ids())
         size = self.stage.batch_size
-        return [self._batch(clips[at : at + size]) for at in range(0, len(clips), size)]
+        return [self._batch(clips[first : first + size]) for first in range(0, len(clips), size)]
 
     def spent(self) -> tuple[int, int]:
         """Requests and tokens that the table has cost so far."""
@@ -95,38 +94,27 @@ class CaptionStep:
         requests, tokens_in, tokens_out = (pc.sum(rows[name]).as_py() or 0 for name in columns)
         return requests, tokens_in + tokens_out
 
-    def _retried_ids(self) -> set[str]:
-        """Clips that failed for a reason to retry."""
-        if not self.retry:
-            return set()
-        condition = (pc.field("outcome") == "failed") & pc.field("reason").isin(sorted(self.retry))
-        rows = self.catalog.read(self.result, CaptionedClip, ["clip_id"], condition)
-        return set(rows["clip_id"].to_pylist())
-
-    def _readable(self, rows: pa.Table) -> list[CaptionClip]:
-        """The clips that have what the captioner reads."""
-        clips: list[Clip] = records.from_table(Clip, rows)
+    def _readable(self, clip_ids: set[str]) -> list[CaptionClip]:
+        """The clips that have what the captioner reads, by source and time."""
+        if not clip_ids:
+            return []
         if self.stage.reads == "facts":
-            facts = rows.to_pylist()
-            return [_caption_clip(c, facts=f) for c, f in zip(clips, facts, strict=True)]
+            rows = self.dataset.clips("kept", self.selection_id)
+            rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(clip_ids), pa.string())))
+            rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
+            pairs = zip(records.from_table(Clip, rows), rows.to_pylist(), strict=True)
+            return [_caption_clip(clip, facts=facts) for clip, facts in pairs]
+        clips = self.read_clips(clip_ids)
         if self.stage.reads == "captions":
-            table = read_captions(self.catalog, self.stage.rewrite).select(["clip_id", "text"])
+            captions = lineage.resolve_table(self.catalog, "captions", self.stage.rewrite)
+            table = read_captions(self.catalog, captions).select(["clip_id", "text"])
             texts = {row["clip_id"]: tuple(row["text"].splitlines()) for row in table.to_pylist()}
             return [
                 _caption_clip(c, captions=texts[c.clip_id]) for c in clips if c.clip_id in texts
             ]
-        rendered = pc.field("outcome") == "rendered"
-        render_rows = self.catalog.read(self.renders, Render, where=rendered)
-        renders = {render.clip_id: render for render in records.from_table(Render, render_rows)}
-        sources, storage = sources_by_id(self.catalog), self.catalog.storage
         return [
-            _caption_clip(
-                c,
-                file=rendered_clip(renders[c.clip_id], c, sources[c.source_id], storage),
-                origin=RenderOrigin.of(self.renders, renders[c.clip_id]),
-            )
-            for c in clips
-            if c.clip_id in renders
+            _caption_clip(clip, file=file, origin=origin)
+            for clip, file, origin in rendered_clips(self.catalog, self.renders, clips)
         ]
 
     def _batch(self, clips: Sequence[CaptionClip]) -> CaptionBatch:
@@ -136,20 +124,13 @@ class CaptionStep:
         """A batch of its own for each clip."""
         return [self._batch([clip]) for clip in item.clips]
 
-    def weight(self, item: CaptionBatch) -> int:
-        """Clips in the batch."""
-        return len(item.clips)
-
-    @contextlib.contextmanager
-    def ledger(self) -> Iterator[CaptionLedger]:
-        """Acquires the tables; `captioned/…` is written last, the captions' commit marker."""
-        tables = {self.captions: Caption, self.result: CaptionedClip}
-        with self.catalog.writer(self.name, tables) as writer:
-            writer.drop(self.result, "clip_id", self._retried_ids(), also="outcome = 'failed'")
-            written = self.catalog.values(self.captions, Caption, "clip_id")
-            committed = captioned_clip_ids(self.catalog, self.captions) or set()
-            writer.drop(self.captions, "clip_id", written - committed)
-            yield CaptionLedger(self, writer)
+    def ledger(self, writer: Writer) -> CaptionLedger:
+        """Drops failures that are retried, and captions without a commit marker."""
+        self.drop_retried(writer)
+        written = self.catalog.values(self.captions, Caption, "clip_id")
+        committed = captioned_clip_ids(self.catalog, self.captions) or set()
+        writer.drop(self.captions, "clip_id", written - committed)
+        return CaptionLedger(self, writer)
 
 
 def table_name(captioner: Captioner, catalog: Catalog, renders: str) -> str:
