@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import subprocess
-import sys
 import textwrap
 import typing
 from pathlib import Path
 from typing import Any
+
+import typer
+from typer.cli import get_docs_for_click
+from typer.core import MARKUP_MODE_KEY, TyperGroup
+from typer.main import get_command
 
 from curation.reasons import INPUT_REASONS
 from curation.records import (
@@ -21,10 +24,10 @@ from curation.records import (
     Embedding,
     ListedInput,
     Neighbour,
-    SkippedFiles,
     Render,
     Run,
     Signature,
+    SkippedFiles,
     Source,
     SubsetClip,
     Thumbnail,
@@ -33,6 +36,7 @@ from curation.records import (
 )
 from curation.scores import SCORES, table_name
 from curation.select.policy import FILTER_REASONS, LIMITS
+from pipelines.cli.app import app
 from tokenizer.tokenize.shards import TokenWindow
 
 FOLDER = Path(__file__).parent
@@ -116,10 +120,22 @@ def _reasons(title: str, reasons: dict[str, str]) -> str:
 
 
 def cli() -> str:
-    """`cli.md`, as the command line describes itself."""
-    command = [sys.executable, "-m", "typer", "pipelines.cli.app", "utils", "docs",
-               "--name", "reelmill", "--title", "Command line"]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    """`cli.md`, as the command line describes itself, with the whole first sentence of each."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    _keep_whole_sentences(group)
+    context = typer.Context(group, info_name="reelmill", obj={MARKUP_MODE_KEY: "rich"})
+    page = get_docs_for_click(obj=group, ctx=context, name="reelmill", title="Command line")
+    return f"{page.strip()}\n"
+
+
+def _keep_whole_sentences(group: TyperGroup) -> None:
+    """Gives each command a short help, which is not truncated: the first paragraph of its help."""
+    for command in group.commands.values():
+        paragraph = inspect.cleandoc(command.help or "").split("\n\n")[0]
+        command.short_help = command.short_help or " ".join(paragraph.split())
+        if isinstance(command, TyperGroup):
+            _keep_whole_sentences(command)
 
 
 PAGES = {"tables.md": tables, "cli.md": cli}

@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.errors import PrerequisiteError
 from pipelines.cli import terminal
-from pipelines.cli.exit import FAILED_INPUTS
+from pipelines.cli.exit import FAILED_INPUTS, usage_errors
+from pipelines.cli.options import ClipSelection, Device, Out
 from pipelines.run.step_runner import Progress
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ change from frame to frame, in grey levels, at seams and inside windows."""
 
 
 def evaluate(
-    out: Annotated[str, typer.Argument(help="The output whose rendered clips to use.")],
+    out: Out,
     *,
     tokenizer: Annotated[
         list[str] | None,
@@ -49,10 +49,7 @@ def evaluate(
     by: Annotated[
         str, typer.Option(help="What groups are: a column of the input list, source_id, or name.")
     ] = "source_id",
-    selection: Annotated[
-        str | None,
-        typer.Option(help="The selection whose kept clips to use, or all; the newest if left out."),
-    ] = None,
+    selection: ClipSelection = None,
     short_side: Annotated[
         int, typer.Option(min=32, help="The short side of the frames in pixels, at most.")
     ] = 256,
@@ -65,7 +62,7 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="The frames from the start of a clip to use; all if left out."),
     ] = None,
-    device: Annotated[str, typer.Option(help="The device: cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     precision: Annotated[
         Literal["fp32", "bf16"], typer.Option(help="The precision of networks.")
     ] = "fp32",
@@ -96,7 +93,7 @@ def evaluate(
     The figures are quality, bits, use of the codebook, seams between windows, and speed; they are
     explained in docs/evaluation.md.
     """
-    from tokenizer.evaluate.plan import EvaluationPlan
+    from tokenizer.evaluate.evaluation import EvaluationPlan
     from tokenizer.evaluate.result_files import write_csv, write_json
     from tokenizer.models.inference import DeviceConfig
     from tokenizer.models.load import shipped
@@ -105,7 +102,7 @@ def evaluate(
         if path is not None and not path.absolute().parent.is_dir():
             raise typer.BadParameter(f"no folder {path.parent}", param_hint=option)
     dataset = terminal.open_output(out)
-    try:
+    with usage_errors(ValueError, OSError):
         plan = EvaluationPlan(
             tokenizer or shipped(), clips, split, by, selection, short_side, max_frames, windows,
             clip_frames, DeviceConfig(device, precision, batch, compile_), lpips, fvd, video,
@@ -118,8 +115,6 @@ def evaluate(
             write_json(json, evaluation, plan.facts())
         if csv is not None:
             write_csv(csv, evaluation)
-    except (ValueError, OSError) as error:
-        raise PrerequisiteError(str(error)) from error
     _print_evaluation(evaluation)
     if evaluation.skipped:
         raise typer.Exit(FAILED_INPUTS)

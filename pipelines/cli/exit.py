@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import traceback
+from collections.abc import Iterator
 
 import typer
 from rich.markup import escape
@@ -58,6 +60,19 @@ _INFRASTRUCTURE_ERRNOS = frozenset((
     errno.EIO, errno.ESTALE,
 ))  # fmt: skip
 """Of an `OSError` that is not the program's fault."""
+
+
+class UsageError(ReelmillError, ValueError):
+    """A command cannot do what was asked; the message says why."""
+
+
+@contextlib.contextmanager
+def usage_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Turns errors of these kinds into a `UsageError`."""
+    try:
+        yield
+    except kinds as error:
+        raise UsageError(str(error)) from error
 
 
 def report_error(error: BaseException) -> int:

@@ -9,10 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.errors import PrerequisiteError
 from curation.output_location import check_writable
 from curation.storage import Storage
 from pipelines.cli import terminal
+from pipelines.cli.options import Out
 from pipelines.run.step_runner import Progress
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
+    out: Out,
     dest: Annotated[str, typer.Argument(help="The empty folder or s3:// address to write to.")],
     *,
     format_: Annotated[
@@ -54,21 +54,18 @@ def export(
     Each clip comes with its licence, source, span and scores. The format is described in
     docs/export.md.
     """
-    from tokenizer.export.clip_rows import ExportError, ExportRows, ExportTables
+    from tokenizer.export.clip_rows import ExportRows, ExportTables
     from tokenizer.export.export import export as export_shards
 
     terminal.open_output(out)
     check_writable(Storage.at(dest))
-    try:
-        with terminal.console.status("reading tables"):
-            rows = ExportRows(out, selection, ExportTables(clips, captions, tokens))
-        with terminal.progress("export", "clips") as on_progress:
-            result = export_shards(
-                rows, dest, format_, shard_mb * 1_000_000,
-                lambda done, total: on_progress(done, total, Progress(Counter(exported=done))),
-            )  # fmt: skip
-    except ExportError as error:
-        raise PrerequisiteError(str(error)) from error
+    with terminal.console.status("reading tables"):
+        rows = ExportRows(out, selection, ExportTables(clips, captions, tokens))
+    with terminal.progress("export", "clips") as on_progress:
+        result = export_shards(
+            rows, dest, format_, shard_mb * 1_000_000,
+            lambda done, total: on_progress(done, total, Progress(Counter(exported=done))),
+        )  # fmt: skip
     _print_result(rows, result, dest)
 
 

@@ -9,10 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.errors import PrerequisiteError
 from curation.media.sandbox import printable
 from curation.storage import Storage
 from pipelines.cli import terminal
+from pipelines.cli.exit import UsageError
 
 if TYPE_CHECKING:
     from pipelines.service.api_keys import ApiKeys
@@ -81,4 +81,4 @@ def revoke(
 ) -> None:
     """Revoke an API key."""
     if not _api_keys(root, state).revoke(key_id):
-        raise PrerequisiteError(f"there is no valid key {key_id}")
+        raise UsageError(f"there is no valid key {key_id}")

@@ -12,10 +12,11 @@ from curation.label.label_file import read_labels
 from curation.label.zero_shot import label_clips
 from curation.output_location import check_writable
 from pipelines.cli import terminal
+from pipelines.cli.options import Out
 
 
 def label(
-    out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
+    out: Out,
     labels: Annotated[Path, typer.Argument(help="A YAML file of prompts and thresholds.")],
     model: Annotated[
         str | None,

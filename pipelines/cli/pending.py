@@ -10,12 +10,13 @@ from rich.markup import escape
 
 from curation import pending_inputs
 from pipelines.cli import terminal
+from pipelines.cli.options import Out
 
 _MAX_ROWS = 20
 
 
 def pending(
-    out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
+    out: Out,
     show_all: Annotated[
         bool, typer.Option("--all", help="List all of them, not only the first 20.")
     ] = False,

@@ -12,8 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.errors import PrerequisiteError
 from pipelines.cli import terminal
+from pipelines.cli.exit import usage_errors
+from pipelines.cli.options import Out
 from pipelines.report.formatting import base_name, clock
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _MAX_CAPTION = 60
 _ID_DIGITS = 12
-
-Out = Annotated[str, typer.Argument(help="The output folder or s3:// address.")]
 
 
 def index(
@@ -107,16 +106,13 @@ def search(
     open_: Annotated[bool, typer.Option("--open", help="Show the hits in a browser.")] = False,
 ) -> None:
     """Find clips by a description, by example, by a condition, or by all of these."""
-    from curation.search import SearchError, cursor
+    from curation.search import cursor
 
     engine = _open_search(out, model)
-    try:
-        hits = engine.query(
-            text, like=like or (), minus=minus or (), where=where, k=top, after=after,
-            min_score=min_score, by=by, embeddings=embeddings, collapse=not duplicates,
-        )  # fmt: skip
-    except SearchError as error:
-        raise PrerequisiteError(str(error)) from error
+    hits = engine.query(
+        text, like=like or (), minus=minus or (), where=where, k=top, after=after,
+        min_score=min_score, by=by, embeddings=embeddings, collapse=not duplicates,
+    )  # fmt: skip
     terminal.console.print(_table(hits) if hits.num_rows else "no matches")
     if more := cursor(hits):
         terminal.console.print(f"more: --after {more}")
@@ -130,11 +126,8 @@ def _open_search(out: str, model: str | None = None) -> Search:
     from curation.search import Search
 
     terminal.open_output(out)
-    with terminal.console.status("reading tables") as status:
-        try:
-            return Search(out, model=model, on_progress=status.update)
-        except ValueError as error:
-            raise PrerequisiteError(str(error)) from error
+    with terminal.console.status("reading tables") as status, usage_errors(ValueError):
+        return Search(out, model=model, on_progress=status.update)
 
 
 def _table(hits: pa.Table) -> Table:
@@ -158,10 +151,8 @@ def _table(hits: pa.Table) -> Table:
 
 
 def _export(engine: Search, name: str, hits: pa.Table, out: str) -> None:
-    try:
+    with usage_errors(ValueError):
         subset_id = engine.export(name, hits)
-    except ValueError as error:
-        raise PrerequisiteError(str(error)) from error
     if "verdict" in hits.column_names:
         verdicts = hits["verdict"].to_pylist()
         if others := Counter(verdict or "newer" for verdict in verdicts if verdict != "kept"):

@@ -1,30 +1,24 @@
-"""`reelmill serve`, and its clients: `submit`, `jobs`, `status`, `logs`, `cancel`, `retry`."""
+"""The commands of a server and its clients: `serve`, `key`, `submit`, `jobs`, `status` …"""
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from curation.errors import PrerequisiteError
 from curation.media.sandbox import printable
-from curation.output_location import check_address
-from curation.storage import Storage
 from pipelines.cli import terminal
-from pipelines.cli.exit import STOPPED
-from pipelines.cli.keys import Root, State, state_folder
+from pipelines.cli.exit import STOPPED, UsageError
 from pipelines.cli.keys import app as keys_app
+from pipelines.cli.serve import serve
 
 if TYPE_CHECKING:
     from pipelines.service.client import Client
-    from pipelines.service.settings import ServerSettings
 
 _EXIT_CODES = {"done": 0, "stopped": STOPPED}
 Server = Annotated[
@@ -36,129 +30,6 @@ Server = Annotated[
 ]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 _DEFAULT_SERVER = "http://127.0.0.1:8470"
-
-
-def serve(
-    root: Root,
-    *,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A place of inputs: NAME=FOLDER or NAME=s3://PREFIX. May be given again."
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8470,
-    name: Annotated[
-        list[str] | None, typer.Option(help="Another host name of the server. May be given again.")
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option("--config", "-c", help="The profile on which jobs are based.")
-    ] = None,
-    running: Annotated[int, typer.Option(min=1, help="The number of jobs that run at a time.")] = 1,
-    ray_jobs: Annotated[
-        str | None, typer.Option(help="Run jobs through this Ray Jobs API: http://HEAD:8265.")
-    ] = None,
-    ray_env: Annotated[
-        Path | None,
-        typer.Option(
-            help="A YAML file with the runtime environment of the jobs there, such as image_uri."
-        ),
-    ] = None,
-    rate: Annotated[
-        float, typer.Option(min=0.1, help="The requests per second of one caller, at most.")
-    ] = 50.0,
-    state: State = None,
-) -> None:
-    """Serve outputs and run jobs over HTTP: on this machine alone until an API key exists."""
-    from pipelines.service.settings import ServerLimits, ServerSettings
-
-    if config is not None and Path(config).is_file():
-        config = str(Path(config).absolute())
-    check_address(Storage.at(root))
-    _serve(
-        ServerSettings(
-            root=Storage.at(root).root,
-            state=state_folder(root, state),
-            sources=dict(_source(text) for text in source or ()),
-            profile=config,
-            host=host,
-            host_names=tuple(name or ()),
-            max_running=running,
-            ray_address=ray_jobs,
-            ray_environment=_runtime_environment(ray_env),
-            limits=ServerLimits(rate=rate, burst=max(1, round(4 * rate))),
-        ),
-        port,
-    )
-
-
-def _serve(settings: ServerSettings, port: int) -> None:
-    try:
-        import uvicorn
-
-        from pipelines.service.app import create_app
-    except ImportError as error:
-        raise PrerequisiteError(f"{error}; install reelmill[service]") from error
-    from pipelines.service.service import Service, StateInUseError, lock_state
-
-    try:
-        lock_state(settings.state)
-    except StateInUseError as error:
-        raise PrerequisiteError(str(error)) from error
-    service = Service.at(settings)
-    if not settings.is_loopback and not service.api_keys.exist():
-        raise PrerequisiteError(
-            f"{settings.host} is reachable from other machines, so callers need API keys: create "
-            "one with `reelmill key create`"
-        )
-    service.commands.preload()
-    terminal.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
-    with _frozen_objects():
-        uvicorn.run(
-            create_app(service), host=settings.host, port=port, log_level="warning",
-            access_log=False, server_header=False, timeout_keep_alive=15,
-            timeout_graceful_shutdown=3, ws="none", proxy_headers=False,
-        )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _frozen_objects() -> Iterator[None]:
-    """Exempts the present objects, which are mostly of libraries, from garbage collection.
-
-    Each traversal of those 300,000 objects would stop all requests for 0.1 to 0.3 s.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _runtime_environment(path: Path | None) -> dict[str, Any]:
-    import yaml
-
-    if path is None:
-        return {}
-    try:
-        environment = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise typer.BadParameter(f"--ray-env {path}: {error}") from error
-    if not isinstance(environment, dict) or not isinstance(environment.get("env_vars", {}), dict):
-        raise typer.BadParameter(f"--ray-env {path}: it has to hold Ray's runtime_env")
-    return environment
-
-
-def _source(text: str) -> tuple[str, str]:
-    import re
-
-    from pipelines.service.schemas import NAME
-
-    name, equals, place = text.partition("=")
-    if not equals or not re.match(NAME, name) or not place:
-        raise typer.BadParameter(f"--source {text}: write it as NAME=FOLDER or NAME=s3://PREFIX")
-    return name, Storage.at(place).root
 
 
 def submit(
@@ -320,12 +191,12 @@ def _client(server: str) -> Iterator[Client]:
     try:
         from pipelines.service.client import Client, ServiceError
     except ImportError as error:
-        raise PrerequisiteError(f"{error}; install reelmill[service]") from error
+        raise UsageError(f"{error}; install reelmill[service]") from error
     try:
         with Client(server) as client:
             yield client
     except ServiceError as error:
-        raise PrerequisiteError(printable(str(error), 1000)) from error
+        raise UsageError(printable(str(error), 1000)) from error
 
 
 def register(app: typer.Typer) -> None:

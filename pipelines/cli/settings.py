@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 
 from curation.steps import STEPS
 from pipelines.cli import terminal
+from pipelines.cli.options import Out
 from pipelines.config.merge import profiles_folder, read_profile
 from pipelines.run.applied_settings import applied_settings, setting_changes
 from pipelines.run.pipeline import Pipeline
 
 
 def settings(
-    out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
+    out: Out,
 ) -> None:
     """Show the settings that each step of an output last ran with, where they are no defaults.
 

@@ -23,10 +23,11 @@ from curation.select.filter import (
 from curation.select.policy import FILTER_REASONS, LIMITS, TAGS, CategoryRule, Policy, Range
 from pipelines import config
 from pipelines.cli import terminal
+from pipelines.cli.options import Out
 
 
 def why(
-    out: Annotated[str, typer.Argument(help="The output folder or s3:// address.")],
+    out: Out,
     clip: Annotated[str, typer.Argument(help="The clip's id or its first digits.")],
 ) -> None:
     """Explain one clip: its verdict, every rule that it breaks, and what was measured."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
+from curation.steps import clip_steps
 from pipelines.report.formatting import share, thousands
 from pipelines.report.totals import FunnelCounts
 
@@ -49,7 +50,7 @@ class FunnelRow:
 
 
 def draw(counts: FunnelCounts, is_selected: bool, tokens: str = "") -> list[FunnelRow]:
-    """The rows from inputs to tokens; `tokens` is the text of the last row."""
+    """The rows from inputs to tokens; `tokens` says how many the last row stands for."""
     pending = len(counts.pending_places)
     inputs = [
         ("scanned", "scanned", counts.scanned),
@@ -77,26 +78,23 @@ def draw(counts: FunnelCounts, is_selected: bool, tokens: str = "") -> list[Funn
     ]
     rows.append(_row("Clips", counts.clips, clips, 100.0, rows[-1]))
     scale = 100.0 / max(1, counts.clips)
-    steps = [
-        ("Kept", counts.kept, counts.rendered, counts.render_failed, "rendered", "render"),
-        ("Rendered", counts.rendered, counts.tokenized, counts.token_failed, "tokenized",
-         "tokenize"),
-    ]  # fmt: skip
-    for title, total, done, failures, outcome, step in steps:
-        failed = failures.total()
+    for step in clip_steps():
+        done = counts.steps[step.name].done
+        failed = counts.steps[step.name].failed.total()
+        reads_renders = step.kind == "tokens"
+        total = counts.steps["render"].done if reads_renders else counts.kept
         parts = [
-            (outcome, outcome, done),
+            (step.success, "kept", done),
             ("failed", "failed", failed),
             ("not yet", "waiting", max(0, total - done - failed)),
         ]
-        row = _row(title, total, parts, total * scale, rows[-1])
+        row = _row(f"To {step.name}", total, parts, total * scale, rows[-1])
         if total and not done and not failed:
-            row = replace(row, empty=f"None {outcome} yet. Next, run", command=f"reelmill {step}")
+            sentence = f"None {step.success} yet. Next, run"
+            row = replace(row, empty=sentence, command=f"reelmill {step.name}")
+        if reads_renders and tokens and row.legend:
+            row = replace(row, legend=[*row.legend, replace(row.parts[0], label="", text=tokens)])
         rows.append(row)
-    if counts.tokenized:
-        parts = [("tokenized", "tokens", counts.tokenized)]
-        row = _row("Tokenized", counts.tokenized, parts, counts.tokenized * scale, rows[-1])
-        rows.append(replace(row, legend=[replace(row.parts[0], label="", text=tokens)]))
     return rows
 
 

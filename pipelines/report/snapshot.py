@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import lineage
+from curation import lineage, records
 from curation.dataset import Dataset
 from curation.select.filter import filter_values
 from curation.select.policy import LIMITS, Policy, Range, Semantic
+from curation.steps import StepInfo
 
 Float64s = npt.NDArray[np.float64]
 _VERDICTS = ("kept", "duplicate", "filtered")
@@ -94,13 +95,22 @@ class Output:
         names.reverse()
         return sorted(names, key=lambda name: "/facts" not in name)
 
-    @cached_property
-    def tokenized(self) -> str | None:
-        """The current table of tokenized clips: of these renders, the one requested last."""
+    def outcomes_table(self, step: StepInfo) -> str | None:
+        """The current table of a step's outcomes: made from these renders, requested last."""
+        if step.kind == "renders":
+            return self.renders
         names = lineage.tables_of_renders(
-            self.dataset.catalog, "tokens", self.selection_id, of=self.renders
+            self.dataset.catalog, step.kind, self.selection_id, of=self.renders
         )
         return lineage.marker_table(names[0]) if names else None
+
+    def kept_outcomes(self, step: StepInfo) -> pa.Table:
+        """`clip_id`, `outcome`, `reason` and `detail` of the kept clips in a step."""
+        columns = ["clip_id", "outcome", "reason", "detail"]
+        table = self.outcomes_table(step)
+        if table is None:
+            return records.arrow_schema(step.record).empty_table().select(columns)
+        return self.kept_rows(table, step.record, columns[1:])
 
 
 def count_values(table: pa.Table, column: str) -> Counter[str]:

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from curation.records import Render
+from curation.steps import STEPS
 from pipelines.report.snapshot import Output, parsed
 from pipelines.report.totals import FunnelCounts
-from tokenizer.tokenize.stage import TokenizedClip
-
-_STEPS = ("scan", "select", "render", "tokenize")
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,8 @@ def gather(output: Output, counts: FunnelCounts) -> list[StepTiming]:
         wall_s = sum(run["seconds"] for run in runs)
         video_s = _video_s(output, counts, step, result)
         timings.append(StepTiming(step, result, len(runs), wall_s, ranked, video_s))
-    return sorted(timings, key=lambda t: _STEPS.index(t.step) if t.step in _STEPS else len(_STEPS))
+    order = [*STEPS]
+    return sorted(timings, key=lambda t: order.index(t.step) if t.step in order else len(order))
 
 
 def _video_s(output: Output, counts: FunnelCounts, step: str, result: str) -> float:
@@ -67,10 +65,9 @@ def _video_s(output: Output, counts: FunnelCounts, step: str, result: str) -> fl
         return counts.source_s
     if step == "select":
         return counts.clips_s
-    if step not in ("render", "tokenize"):
+    if step not in STEPS:
         return 0.0
-    record = Render if step == "render" else TokenizedClip
-    processed = output.dataset.catalog.values(result, record, "clip_id")
+    processed = output.dataset.catalog.values(result, STEPS[step].record, "clip_id")
     ids = output.clips["clip_id"].to_pylist()
     mask = np.fromiter((clip in processed for clip in ids), bool, len(ids))
     return float(output.values["duration_s"][mask].sum())

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from curation import lineage
 from curation.lineage import profile_name
+from curation.steps import STEPS
 from pipelines.report.formatting import large, thousands
 from pipelines.report.histogram import HistogramPlot, plot_histogram
 from pipelines.report.snapshot import Float64s, Output
@@ -96,7 +97,8 @@ class TokenizerSummary:
 def gather(output: Output) -> list[TokenizerSummary]:
     """One entry per table; the current one comes first."""
     names = output.dataset.catalog.names("tokenized")
-    names.sort(key=lambda name: (name != output.tokenized, name))
+    current = output.outcomes_table(STEPS["tokenize"])
+    names.sort(key=lambda name: (name != current, name))
     summaries = [_summary(output, name) for name in names]
     return [summary for summary in summaries if summary.clips]
 

@@ -11,13 +11,21 @@ import pyarrow.compute as pc
 
 from curation.pending_inputs import pending_inputs, skipped_counts
 from curation.reasons import INPUT_REASONS
-from curation.records import Render
 from curation.select.policy import FILTER_REASONS
+from curation.steps import StepInfo, clip_steps
 from pipelines.report.snapshot import Output, count_values
-from tokenizer.tokenize.stage import TokenizedClip
 
 MAX_FAILURES = 500
 """Rows of a table of failures; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Kept clips by their outcome in one step."""
+
+    done: int
+    failed: Counter[str]
+    """By reason."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +53,18 @@ class FunnelCounts:
     duplicates: int
     newer: int
     """Clips that were scanned after the selection was made."""
-    rendered: int
-    render_failed: Counter[str]
-    tokenized: int
-    token_failed: Counter[str]
+    steps: dict[str, StepCounts]
+    """Kept clips by their outcome in each step of clips, by the step's name."""
+
+    @property
+    def clip_failures(self) -> int:
+        """Kept clips that failed, counted in each step."""
+        return sum(step.failed.total() for step in self.steps.values())
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One input, render or tokenization that failed."""
+    """One input that failed, or one clip in one step."""
 
     subject: str
     """Address of the input, or step, source and id of the clip."""
@@ -74,8 +85,6 @@ def gather(output: Output) -> FunnelCounts:
     if is_selected:
         reasons = count_values(clips.filter(pc.field("verdict") == "filtered"), "reason")
     ranked = [*FILTER_REASONS, *sorted(set(reasons) - set(FILTER_REASONS))]
-    rendered = _outcomes(output, output.renders, Render)
-    tokenized = _outcomes(output, output.tokenized, TokenizedClip)
     return FunnelCounts(
         inputs=sources.num_rows,
         scanned=scanned.num_rows,
@@ -91,21 +100,14 @@ def gather(output: Output) -> FunnelCounts:
         filtered=Counter({reason: reasons[reason] for reason in ranked if reason in reasons}),
         duplicates=verdicts["duplicate"],
         newer=verdicts[None] if is_selected else 0,
-        rendered=rendered.pop("rendered", 0),
-        render_failed=rendered,
-        tokenized=tokenized.pop("tokenized", 0),
-        token_failed=tokenized,
+        steps={step.name: _outcomes(output, step) for step in clip_steps()},
     )
 
 
-def _outcomes(output: Output, name: str | None, record: type) -> Counter[str]:
-    """Kept clips of a side table by outcome or, where failed, by reason."""
-    if name is None:
-        return Counter()
-    rows = output.kept_rows(name, record, ["outcome", "reason"])
+def _outcomes(output: Output, step: StepInfo) -> StepCounts:
+    rows = output.kept_outcomes(step)
     failed = rows.filter(pc.field("outcome") == "failed")
-    others = rows.filter(pc.field("outcome") != "failed")
-    return count_values(others, "outcome") + count_values(failed, "reason")
+    return StepCounts(len(rows) - len(failed), count_values(failed, "reason"))
 
 
 def failed_inputs(output: Output) -> list[Failure]:
@@ -122,20 +124,15 @@ def remarks(output: Output) -> list[tuple[str, str]]:
 
 
 def failed_clips(output: Output) -> list[Failure]:
-    """Kept clips whose render or tokens failed; at most `MAX_FAILURES`."""
+    """Kept clips that failed in a step; at most `MAX_FAILURES`."""
     failures: list[Failure] = []
-    for name, step, record in (
-        (output.renders, "render", Render),
-        (output.tokenized, "tokenize", TokenizedClip),
-    ):
-        if name is not None:
-            rows = output.kept_rows(name, record, ["outcome", "reason", "detail"])
-            rows = rows.filter(pc.field("outcome") == "failed").sort_by("clip_id")
-            rows = rows.slice(0, MAX_FAILURES - len(failures))
-            uris = _uris(output, rows["clip_id"])
-            for row in rows.to_pylist():
-                clip = row["clip_id"]
-                failures.append(_failure(f"{step}: {uris[clip]}, clip {clip}", row))
+    for step in clip_steps():
+        rows = output.kept_outcomes(step).filter(pc.field("outcome") == "failed")
+        rows = rows.sort_by("clip_id").slice(0, MAX_FAILURES - len(failures))
+        uris = _uris(output, rows["clip_id"])
+        for row in rows.to_pylist():
+            clip = row["clip_id"]
+            failures.append(_failure(f"{step.name}: {uris[clip]}, clip {clip}", row))
     return failures
 
 

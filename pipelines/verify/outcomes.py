@@ -8,7 +8,7 @@ from curation import records
 from curation.dataset import Dataset
 from curation.pending_inputs import pending_inputs
 from curation.reasons import INPUT_REASONS
-from curation.records import CaptionedClip, Render, Run, Source, TokenizedClip
+from curation.records import ClipOutcome, Run, Source
 from pipelines.run.step_runner import UNAVAILABLE
 from pipelines.verify.invariant import CheckResult
 
@@ -33,7 +33,7 @@ def check_inputs(dataset: Dataset, result: CheckResult) -> None:
 
 
 def expect_outcome(
-    row: Source | Render | CaptionedClip | TokenizedClip,
+    row: Source | ClipOutcome,
     success: str,
     subject: str,
     result: CheckResult,

@@ -1,4 +1,4 @@
-"""Every clip is accounted for, in every selection, subset and render."""
+"""Every clip is accounted for, in every selection and subset, and in every step."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 from curation import records, subset
 from curation.dataset import VERDICTS, Dataset
 from curation.reasons import DUPLICATE_REASONS
-from curation.records import Clip, Render, Run, Source, SubsetClip, Verdict
+from curation.records import Clip, Run, Source, SubsetClip, Verdict
 from curation.scan.clips import compute_clip_id
 from curation.select.policy import FILTER_REASONS
 from curation.select.selection import funnel
+from curation.steps import clip_steps
 from pipelines.verify.invariant import CheckResult
 from pipelines.verify.outcomes import expect_committed_rows, expect_outcome
 
@@ -29,14 +30,15 @@ def check_clips(dataset: Dataset, result: CheckResult) -> None:
     ids_by_source = {source: {clip.clip_id for clip in rows} for source, rows in clips.items()}
     kept = _check_selections(dataset, ids_by_source, result)
     kept |= _check_subsets(dataset, ids_by_source, result)
-    for name in dataset.catalog.names("renders"):
-        rows = records.from_table(Render, dataset.catalog.read(name, Render))
-        expect_committed_rows(dataset, name, len(rows), result)
-        result.expect_unique([row.clip_id for row in rows], f"{name}: clip")
-        for row in rows:
-            subject = f"{name}: clip {row.clip_id}"
-            expect_outcome(row, "rendered", subject, result)
-            result.expect(row.clip_id in kept, f"{subject} was never kept")
+    for step in clip_steps():
+        for name in dataset.catalog.names(step.outcomes):
+            rows = records.from_table(step.record, dataset.catalog.read(name, step.record))
+            expect_committed_rows(dataset, name, len(rows), result)
+            result.expect_unique([row.clip_id for row in rows], f"{name}: clip")
+            for row in rows:
+                subject = f"{name}: clip {row.clip_id}"
+                expect_outcome(row, step.success, subject, result)
+                result.expect(row.clip_id in kept, f"{subject} was never kept")
 
 
 def _check_selections(

@@ -175,8 +175,9 @@ def test_counts_follow_every_clip_to_its_end(finished):
     )
     assert list(counts.filtered.items()) == [("too_long", 1), ("little_motion", 1)]
     assert counts.kept + counts.duplicates + counts.filtered.total() + counts.newer == counts.clips
-    assert (counts.rendered, dict(counts.render_failed)) == (1, {"time_limit": 1})
-    assert (counts.tokenized, dict(counts.token_failed)) == (1, {})
+    render, tokenize = counts.steps["render"], counts.steps["tokenize"]
+    assert (render.done, dict(render.failed)) == (1, {"time_limit": 1})
+    assert (tokenize.done, dict(tokenize.failed)) == (1, {})
 
 
 def test_funnel_names_every_part(finished, read):
@@ -186,7 +187,7 @@ def test_funnel_names_every_part(finished, read):
         "Clips: 5; kept 2 · 40.0 %, duplicates 1 · 20.0 %, too_long 1 · 20.0 %, "
         "little_motion 1 · 20.0 %"
     ) in labels
-    assert "Kept: 2; rendered 1 · 50.0 %, failed 1 · 50.0 %" in labels
+    assert "To render: 2; rendered 1 · 50.0 %, failed 1 · 50.0 %" in labels
 
 
 def test_thresholds_are_drawn_and_named(finished, read):

@@ -29,7 +29,7 @@ def out(tmp_path):
 
 
 def select(dataset, *changes):
-    Pipeline(dataset, config.load(changes=[*LIMITS, *changes]), InProcessExecutor).select()
+    Pipeline(dataset, config.load(overrides=[*LIMITS, *changes]), InProcessExecutor).select()
 
 
 def explanation(capsys, dataset, clip):

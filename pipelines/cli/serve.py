@@ -1,0 +1,126 @@
+"""`reelmill serve`: outputs and jobs over HTTP."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from curation.output_location import check_address
+from curation.storage import Storage
+from pipelines.cli import terminal
+from pipelines.cli.exit import UsageError
+from pipelines.cli.keys import Root, State, state_folder
+
+if TYPE_CHECKING:
+    from pipelines.service.settings import ServerSettings
+
+
+def serve(
+    root: Root,
+    *,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A place of inputs: NAME=FOLDER or NAME=s3://PREFIX. May be given again."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8470,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Another host name of the server. May be given again.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="The profile on which jobs are based.")
+    ] = None,
+    running: Annotated[int, typer.Option(min=1, help="The number of jobs that run at a time.")] = 1,
+    ray_jobs: Annotated[
+        str | None, typer.Option(help="Run jobs through this Ray Jobs API: http://HEAD:8265.")
+    ] = None,
+    ray_env: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file with the runtime environment of the jobs there, such as image_uri."
+        ),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.1, help="The requests per second of one caller, at most.")
+    ] = 50.0,
+    state: State = None,
+) -> None:
+    """Serve outputs and run jobs over HTTP: on this machine alone until an API key exists."""
+    from pipelines.service.settings import ServerLimits, ServerSettings
+
+    if config is not None and Path(config).is_file():
+        config = str(Path(config).absolute())
+    check_address(Storage.at(root))
+    _serve(
+        ServerSettings(
+            root=Storage.at(root).root,
+            state=state_folder(root, state),
+            sources=dict(_source(text) for text in source or ()),
+            profile=config,
+            host=host,
+            host_names=tuple(name or ()),
+            max_running=running,
+            ray_address=ray_jobs,
+            ray_environment=_runtime_environment(ray_env),
+            limits=ServerLimits(rate=rate, burst=max(1, round(4 * rate))),
+        ),
+        port,
+    )
+
+
+def _serve(settings: ServerSettings, port: int) -> None:
+    try:
+        import uvicorn
+
+        from pipelines.service.app import create_app
+    except ImportError as error:
+        raise UsageError(f"{error}; install reelmill[service]") from error
+    from pipelines.service.service import Service, lock_state
+
+    lock_state(settings.state)
+    service = Service.at(settings)
+    if not settings.is_loopback and not service.api_keys.exist():
+        raise UsageError(
+            f"{settings.host} is reachable from other machines, so callers need API keys: create "
+            "one with `reelmill key create`"
+        )
+    service.commands.preload()
+    terminal.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
+    gc.collect()
+    gc.freeze()  # each traversal of the libraries' 300,000 objects stops requests for 0.1 to 0.3 s
+    uvicorn.run(
+        create_app(service), host=settings.host, port=port, log_level="warning",
+        access_log=False, server_header=False, timeout_keep_alive=15,
+        timeout_graceful_shutdown=3, ws="none", proxy_headers=False,
+    )  # fmt: skip
+
+
+def _runtime_environment(path: Path | None) -> dict[str, Any]:
+    import yaml
+
+    if path is None:
+        return {}
+    try:
+        environment = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise typer.BadParameter(f"--ray-env {path}: {error}") from error
+    if not isinstance(environment, dict) or not isinstance(environment.get("env_vars", {}), dict):
+        raise typer.BadParameter(f"--ray-env {path}: it has to hold Ray's runtime_env")
+    return environment
+
+
+def _source(text: str) -> tuple[str, str]:
+    import re
+
+    from pipelines.service.schemas import NAME
+
+    name, equals, place = text.partition("=")
+    if not equals or not re.match(NAME, name) or not place:
+        raise typer.BadParameter(f"--source {text}: write it as NAME=FOLDER or NAME=s3://PREFIX")
+    return name, Storage.at(place).root
