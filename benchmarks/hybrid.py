@@ -3,7 +3,7 @@
     python examples/train_clip.py runs/clip
     python benchmarks/hybrid.py runs/clip
 
-Renders 200 clips of `curation.sample.captioned`, half of them combinations that the model never
+Renders 200 clips of `captioned_clips`, half of them combinations that the model never
 saw, scans them with the model as embedder, and gives each a caption that names each of its five
 fields with probability 0.6. Then it asks:
 
@@ -27,11 +27,11 @@ import tempfile  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from captioned_clips import FIELDS, Subject, Variation, clip_frames, describe  # noqa: E402
 from curation import records  # noqa: E402
 from curation.embed.base import table_name  # noqa: E402
 from curation.embed.clip_embedder import OpenClip  # noqa: E402
 from curation.records import Caption  # noqa: E402
-from curation.sample.captioned import FIELDS, Variation, Subject, clip_frames, describe  # noqa: E402
 from curation.sample.encode import encode  # noqa: E402
 from curation.search import Search  # noqa: E402
 from ndcg import by_each, say  # noqa: E402
@@ -56,11 +56,11 @@ def drawn(rng, clips):
     return dict(zip(names, [*some, *rest][:clips], strict=True))
 
 
-def render(folder, things, rng):
-    for name, thing in things.items():
+def render(folder, subjects, rng):
+    for name, subject in subjects.items():
         chance = Variation.random(rng)
         if not (folder / name).exists():
-            pictures = clip_frames(thing, chance, FPS * SECONDS, FPS)
+            pictures = clip_frames(subject, chance, FPS * SECONDS, FPS)
             encode(folder / name, map(Image.fromarray, pictures), fps=FPS)
 
 
@@ -83,27 +83,27 @@ def caption(search, of, rng):
 
 
 def recall(search, of, table):
-    asked = {clip: thing for clip, (_, thing, held) in of.items() if held}
+    asked = {clip: subject for clip, (_, subject, held) in of.items() if held}
     found = [
-        search.query(thing.caption, by="vectors", embeddings=table, where="uri like '%held-%'",
+        search.query(subject.caption, by="vectors", embeddings=table, where="uri like '%held-%'",
                      k=1, collapse=False)["clip_id"].to_pylist() == [clip]
-        for clip, thing in asked.items()
+        for clip, subject in asked.items()
     ]  # fmt: skip
     return sum(found) / len(found), len(found)
 
 
-def grade(thing, other, fields):
-    return max(0, sum(getattr(thing, f) == getattr(other, f) for f in fields) - 1)
+def grade(subject, other, fields):
+    return max(0, sum(getattr(subject, f) == getattr(other, f) for f in fields) - 1)
 
 
 def questions(of, rng, count=100):
     """Descriptions by three fields of some clip, and the gain of each clip."""
     clips = list(of)
     for _ in range(count):
-        thing: Subject = of[clips[rng.integers(len(clips))]][1]
+        subject: Subject = of[clips[rng.integers(len(clips))]][1]
         fields = sorted(rng.choice(FIELDS, 3, replace=False), key=FIELDS.index)
-        gains = {clip: 2 ** grade(thing, other, fields) - 1 for clip, (_, other, _) in of.items()}
-        yield describe(thing, fields), gains
+        gains = {clip: 2 ** grade(subject, other, fields) - 1 for clip, (_, other, _) in of.items()}
+        yield describe(subject, fields), gains
 
 
 def main():
@@ -116,13 +116,13 @@ def main():
         place = options.keep or Path(scratch)
         videos, out = place / "videos", place / "out"
         videos.mkdir(parents=True, exist_ok=True)
-        things = drawn(np.random.default_rng(0), options.clips)
-        render(videos, things, np.random.default_rng(1))
+        subjects = drawn(np.random.default_rng(0), options.clips)
+        render(videos, subjects, np.random.default_rng(1))
         scan(videos, out, options.model)
         search = Search(out)
         rows = search.dataset.clips().select(["clip_id", "source_id", "uri"]).to_pylist()
         of = {
-            row["clip_id"]: (row["source_id"], things[name], name.startswith("held"))
+            row["clip_id"]: (row["source_id"], subjects[name], name.startswith("held"))
             for row in rows
             for name in [Path(row["uri"]).name]
         }

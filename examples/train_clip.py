@@ -1,7 +1,7 @@
 """A tiny model of open_clip, trained on captioned renders: a search by words without a download.
 
 The renders are shapes of some colour that move in some way over some ground by day or night
-(`curation.sample.captioned`). Six pairs of colour and shape are never trained on; the test is to
+(`captioned_clips`). Six pairs of colour and shape are never trained on; the test is to
 find, for the caption of each of 100 combinations with such a pair, its clip among those 100.
 
 A clip's vector is the mean of its frames' unit vectors, as the embedder pools them. The loss is
@@ -29,9 +29,9 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
 from torch import Tensor
 
+from captioned_clips import FIELDS, Subject, Variation, all_subjects, clip_frames, describe
 from curation.embed.clip_embedder import mean_pool
 from curation.embed.open_clip import ClipModel, find_checkpoint, import_open_clip
-from curation.sample.captioned import FIELDS, Variation, Subject, clip_frames, describe, all_subjects
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {
@@ -54,32 +54,32 @@ GALLERY, GALLERIES = 100, 6
 
 
 def split(seed: int = 0) -> tuple[list[Subject], list[Subject]]:
-    """What is trained on, and what is held out: every thing of six pairs of colour and shape."""
+    """What is trained on, and what is held out: every subject of six pairs of colour and shape."""
     every = all_subjects()
     rng = np.random.default_rng(seed)
-    colours = sorted({thing.colour for thing in every})
-    shapes = [str(shape) for shape in rng.permutation(sorted({thing.shape for thing in every}))]
+    colours = sorted({subject.colour for subject in every})
+    shapes = [str(shape) for shape in rng.permutation(sorted({subject.shape for subject in every}))]
     pairs = set(zip(colours, shapes, strict=True))
-    held = [thing for thing in every if (thing.colour, thing.shape) in pairs]
-    return [thing for thing in every if thing not in held], held
+    held = [subject for subject in every if (subject.colour, subject.shape) in pairs]
+    return [subject for subject in every if subject not in held], held
 
 
 @dataclass(frozen=True)
 class Renders:
     """Clips to train on."""
 
-    things: list[Subject]
+    subjects: list[Subject]
     frames: Tensor
     """float16 [clips, frames, 3, side, side], prepared as the model takes them."""
 
 
-def rendered(things: list[Subject], model: ClipModel, rng: np.random.Generator) -> Renders:
-    """One clip of each thing."""
+def rendered(subjects: list[Subject], model: ClipModel, rng: np.random.Generator) -> Renders:
+    """One clip of each subject."""
     clips = []
-    for thing in things:
-        pictures = clip_frames(thing, Variation.random(rng), FRAMES, FPS)
+    for subject in subjects:
+        pictures = clip_frames(subject, Variation.random(rng), FRAMES, FPS)
         clips.append(torch.stack([model.preprocess(picture).half() for picture in pictures]))
-    return Renders(things, torch.stack(clips))
+    return Renders(subjects, torch.stack(clips))
 
 
 def train(folder: Path, *, steps: int, batch: int, variants: int, seed: int) -> None:
@@ -91,15 +91,17 @@ def train(folder: Path, *, steps: int, batch: int, variants: int, seed: int) -> 
     network, _, _ = import_open_clip().create_model_and_transforms(f"local-dir:{folder}")
     _save(network, folder)
     known, _ = split()
-    renders = rendered(known * variants, ClipModel(find_checkpoint(str(folder)), "cpu", "fp32"), rng)
-    print(f"{len(renders.things)} clips of {len(known)} things", flush=True)
+    renders = rendered(
+        known * variants, ClipModel(find_checkpoint(str(folder)), "cpu", "fp32"), rng
+    )
+    print(f"{len(renders.subjects)} clips of {len(known)} subjects", flush=True)
     tokenizer = import_open_clip().get_tokenizer(f"local-dir:{folder}")
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, betas=(0.9, 0.98), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.1)
     began = time.monotonic()
     for step in range(1, steps + 1):
-        loss = _loss(network, tokenizer, renders, rng.choice(len(renders.things), batch), rng)
+        loss = _loss(network, tokenizer, renders, rng.choice(len(renders.subjects), batch), rng)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -120,12 +122,12 @@ def _loss(
     network: Any, tokenizer: Any, renders: Renders, chosen: Any, rng: np.random.Generator
 ) -> Tensor:
     """Of one batch of clips, each with a caption that names some of what is seen."""
-    seen = [renders.things[index] for index in chosen]
+    seen = [renders.subjects[index] for index in chosen]
     named = [_named(rng) for _ in seen]
-    captions = [describe(thing, fields, rng) for thing, fields in zip(seen, named, strict=True)]
+    captions = [describe(subject, fields, rng) for subject, fields in zip(seen, named, strict=True)]
     true = torch.tensor(
-        [[all(getattr(thing, f) == getattr(other, f) for f in fields) for other in seen]
-         for thing, fields in zip(seen, named, strict=True)], dtype=torch.float32
+        [[all(getattr(subject, f) == getattr(other, f) for f in fields) for other in seen]
+         for subject, fields in zip(seen, named, strict=True)], dtype=torch.float32
     )  # fmt: skip
     picked = np.stack([np.sort(rng.choice(FRAMES, 3, replace=False)) for _ in seen])
     frames = renders.frames[torch.from_numpy(chosen)[:, None], torch.from_numpy(picked)].float()
@@ -152,10 +154,13 @@ def recall(model: ClipModel, seed: int = 1) -> float:
     _, held = split()
     asked = [held[index] for index in rng.choice(len(held), GALLERY, replace=False)]
     gallery = []
-    for thing in asked:
-        pictures = clip_frames(thing, Variation.random(rng), FRAMES, FPS)
-        gallery.append(mean_pool(model.encode_images([model.preprocess(each) for each in pictures])))
-    nearest = (model.encode_texts([thing.caption for thing in asked]) @ np.stack(gallery).T).argmax(1)
+    for subject in asked:
+        pictures = clip_frames(subject, Variation.random(rng), FRAMES, FPS)
+        gallery.append(
+            mean_pool(model.encode_images([model.preprocess(each) for each in pictures]))
+        )
+    captions = model.encode_texts([subject.caption for subject in asked])
+    nearest = (captions @ np.stack(gallery).T).argmax(1)
     return float((nearest == np.arange(GALLERY)).mean())
 
 
@@ -166,7 +171,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder for the model")
     parser.add_argument("--steps", type=int, default=400, help="optimiser steps (%(default)s)")
     parser.add_argument("--batch", type=int, default=64, help="clips to a step (%(default)s)")
-    parser.add_argument("--variants", type=int, default=3, help="clips of each thing (%(default)s)")
+    parser.add_argument("--variants", type=int, default=3, help="clips a subject (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws (%(default)s)")
     options = parser.parse_args()
     train(options.folder, steps=options.steps, batch=options.batch,

@@ -9,7 +9,7 @@ counted from the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
@@ -192,8 +192,11 @@ def retry_until_exact(span: Span, attempt: Callable[[float | None], tuple[int, R
     `attempt` receives the seconds to seek ahead and returns the number of frames and its result.
     Raises `MediaError` if no attempt is exact.
     """
+    distances: list[float | None] = [None]
+    if span.start_pts is not None and span.start_frame > 0:
+        distances = [6.0, 15.0, None] if "mpeg" in span.container else [1.0, 12.0, None]
     failures: list[str] = []
-    for ahead_s in _seek_distances(span):
+    for ahead_s in distances:
         try:
             count, result = attempt(ahead_s)
         except sandbox.ChildFailedError as error:
@@ -203,9 +206,3 @@ def retry_until_exact(span: Span, attempt: Callable[[float | None], tuple[int, R
             return result
         failures.append(f"{count} frames")
     raise MediaError("corrupt", f"cannot cut {span.frames} frames: {'; then '.join(failures)}")
-
-
-def _seek_distances(span: Span) -> Iterator[float | None]:
-    if span.start_pts is not None and span.start_frame > 0:
-        yield from (6.0, 15.0) if "mpeg" in span.container else (1.0, 12.0)
-    yield None

@@ -196,6 +196,9 @@ def _media_info(raw: dict[str, Any], missing_bytes: int) -> MediaInfo:
     rotation = frame["rotation"] % 360
     if rotation in (90, 270):
         width, height = height, width
+    ends_early_s = 0.0
+    if raw["container"] in _HEADER_ONLY_DURATION:
+        ends_early_s = max(0.0, 0.98 * (raw["duration_s"] or 0.0) - 0.1 - raw["end_s"])
     return MediaInfo(
         container=raw["container"],
         codec=stream["codec"].removeprefix("lib").replace("dav1d", "av1"),
@@ -218,7 +221,7 @@ def _media_info(raw: dict[str, Any], missing_bytes: int) -> MediaInfo:
         colour=Colour.from_tags(frame, *stored, rgb=frame["rgb"]),
         packets=_packet_stats(stream["packets"]),
         audio_restarts=raw["audio_restarts"],
-        ends_early_s=_ends_early_s(raw),
+        ends_early_s=ends_early_s,
         continuation=_continuation(videos, stream),
         missing_bytes=missing_bytes,
     )
@@ -231,11 +234,6 @@ def _packet_stats(raw: dict[str, Any]) -> PacketStats:
     return PacketStats(
         raw["count"], skipped, leading, raw["damaged"], raw["excused"], restarts, raw["end_pts"]
     )
-
-
-def _ends_early_s(raw: dict[str, Any]) -> float:
-    missing_s: float = 0.98 * (raw["duration_s"] or 0.0) - 0.1 - raw["end_s"]
-    return max(0.0, missing_s) if raw["container"] in _HEADER_ONLY_DURATION else 0.0
 
 
 def _continuation(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:

@@ -75,7 +75,8 @@ class _PacketCounter:
         self.count += 1
         if self.first_pts is None:
             self.first_pts = pts
-        if None not in (dts, self.last_dts) and not self._is_continuous(dts - self.last_dts):
+        step_s = 0.0 if None in (dts, self.last_dts) else (dts - self.last_dts) * self.tick_s
+        if not _CONTINUOUS_S[0] <= step_s <= _CONTINUOUS_S[1]:
             self.tail.clear()
             self.falls += dts < self.last_dts
             if packet.is_keyframe:
@@ -93,9 +94,6 @@ class _PacketCounter:
             self.damaged += 1
         if pts is not None and not packet.is_discard:
             self.tail.append((pts, packet.duration or 0))
-
-    def _is_continuous(self, step: int) -> bool:
-        return _CONTINUOUS_S[0] <= step * self.tick_s <= _CONTINUOUS_S[1]
 
     def summary(self) -> dict[str, Any]:
         """The counts as plain data; `end_pts` is when the last packet's picture ends."""

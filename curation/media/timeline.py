@@ -151,6 +151,9 @@ def build_timeline(
     max_ticks = max_frame_s / tick_s
     recordings = repair_timestamps(raw, restarts, max_ticks, end_pts)
     steps = np.concatenate([np.diff(recording.times) for recording in recordings])
+    steps = steps[steps <= max_ticks]
+    # Steps may differ by as much as rounding to ticks explains.
+    varies = len(steps) > 0 and np.ptp(steps) > min(1.0, 0.5 * float(np.median(steps)))
     starts, boundaries, gap_ticks = _join(recordings, max_ticks)
     starts_s = starts * tick_s
     container_s = np.concatenate([part.times for part in recordings])[boundaries] * tick_s
@@ -160,7 +163,7 @@ def build_timeline(
         time_base=raw.time_base,
         starts_s=starts_s,
         analysis_indices=analysis_indices,
-        variable_rate=_varies(steps[steps <= max_ticks]),
+        variable_rate=bool(varies),
         timestamps="exact" if all(part.exact for part in recordings) else "repaired",
         segments=tuple(segments),
         gap_s=gap_ticks * tick_s,
@@ -180,11 +183,6 @@ def _pulldown_timeline(raw: RawTimestamps, analysis_indices: npt.NDArray[np.int6
     last_duration = starts[-2] - starts[-3]
     starts_s = np.append(starts, starts[-1] + last_duration) * float(raw.time_base)
     return Timeline(None, raw.time_base, starts_s, analysis_indices, True, "repaired")
-
-
-def _varies(steps: Floats) -> bool:
-    """Whether steps differ by more than rounding to ticks explains."""
-    return bool(len(steps)) and bool(np.ptp(steps) > min(1.0, 0.5 * float(np.median(steps))))
 
 
 def _constant_fps(count: int, header_fps: float | None, duration_s: float | None) -> float:

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 import train_clip
+from captioned_clips import FIELDS, all_subjects
 from curation.embed.clip_embedder import OpenClip
 from curation.embed.open_clip import ClipModel, find_checkpoint
-from curation.sample.captioned import FIELDS, all_subjects
 
 
 def test_held_out_pairs_are_never_seen():
     known, held = train_clip.split()
     assert len(known) + len(held) == len(all_subjects())
     assert len(held) == 192 >= train_clip.GALLERY
-    assert len({(thing.colour, thing.shape) for thing in held}) == 6
+    assert len({(subject.colour, subject.shape) for subject in held}) == 6
     assert not {(t.colour, t.shape) for t in known} & {(t.colour, t.shape) for t in held}
     for field in FIELDS:
         assert {getattr(t, field) for t in known} == {getattr(t, field) for t in held}
@@ -25,7 +25,7 @@ def test_held_out_pairs_are_never_seen():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A few steps on a few things, as `main` does."""
+    """A few steps on a few subjects, as `main` does."""
     folder = tmp_path_factory.mktemp("clip")
     known, held = train_clip.split()
     with pytest.MonkeyPatch.context() as patch:
@@ -41,9 +41,10 @@ def test_the_folder_is_one_of_open_clip_and_a_few_steps_learn(trained):
     model = ClipModel(find_checkpoint(str(trained)), "cpu", "fp32")
     seen = train_clip.split()[0][::40]
     renders = train_clip.rendered(seen, model, np.random.default_rng(5))
-    clips = np.stack([model.encode_images(list(each.float())).mean(axis=0) for each in renders.frames])
+    vectors = [model.encode_images(list(frames.float())) for frames in renders.frames]
+    clips = np.stack([frame_vectors.mean(axis=0) for frame_vectors in vectors])
     clips /= np.linalg.norm(clips, axis=1, keepdims=True)
-    scores = model.encode_texts([thing.caption for thing in seen]) @ clips.T
+    scores = model.encode_texts([subject.caption for subject in seen]) @ clips.T
     rank = (scores >= scores.diagonal()[:, None]).sum(axis=1)
     assert np.median(rank) <= len(seen) / 3  # by chance half
 
@@ -51,19 +52,21 @@ def test_the_folder_is_one_of_open_clip_and_a_few_steps_learn(trained):
 def test_recall_counts_the_clips_that_are_nearest_to_their_caption(trained, monkeypatch):
     model = ClipModel(find_checkpoint(str(trained)), "cpu", "fp32")
     _, held = train_clip.split()
-    at = {thing.caption: number for number, thing in enumerate(held)}
+    at = {subject.caption: number for number, subject in enumerate(held)}
     basis = torch.eye(len(held)).numpy()
     drawn = []
     clip_frames = train_clip.clip_frames
 
-    def filmed(thing, *rest):
-        drawn.append(at[thing.caption])
-        return clip_frames(thing, *rest)
+    def filmed(subject, *rest):
+        drawn.append(at[subject.caption])
+        return clip_frames(subject, *rest)
 
     monkeypatch.setattr(train_clip, "clip_frames", filmed)
-    monkeypatch.setattr(model, "pictures", lambda frames: basis[[drawn[-1]] * len(frames)])
-    monkeypatch.setattr(model, "texts", lambda words: basis[[at[each] for each in words]])
+    monkeypatch.setattr(model, "encode_images", lambda frames: basis[[drawn[-1]] * len(frames)])
+    monkeypatch.setattr(model, "encode_texts", lambda words: basis[[at[each] for each in words]])
     assert train_clip.recall(model) == 1.0
-    shifted = [(at[thing.caption] + 1) % len(held) for thing in held]
-    monkeypatch.setattr(model, "texts", lambda words: basis[[shifted[at[each]] for each in words]])
+    shifted = [(at[subject.caption] + 1) % len(held) for subject in held]
+    monkeypatch.setattr(
+        model, "encode_texts", lambda texts: basis[[shifted[at[text]] for text in texts]]
+    )
     assert train_clip.recall(model) == 0.0

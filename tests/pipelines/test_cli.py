@@ -17,7 +17,7 @@ from curation.dataset import Dataset
 from curation.errors import InfrastructureError
 from curation.media.clip_reader import ClipReader
 from curation.records import Render, TokenizedClip
-from curation.sample import numbered
+from curation.sample import write_numbered_video
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
 from tokenizer.tokenize.psnr import psnr_db
 
@@ -74,7 +74,7 @@ def test_the_steps_one_by_one_make_the_same(reelmill, curated, tmp_path):
 
 
 def test_the_output_may_lie_among_the_videos(reelmill, curated, tmp_path):
-    numbered(tmp_path / "a.mp4", 24, size=(160, 96))
+    write_numbered_video(tmp_path / "a.mp4", 24, size=(160, 96))
     for said in ("scan: 1 scanned", "scan: nothing to do"):
         ended = reelmill("curate", tmp_path, "--out", tmp_path / "out", *curated.options)
         assert ended.code == 0, ended
@@ -82,7 +82,7 @@ def test_the_output_may_lie_among_the_videos(reelmill, curated, tmp_path):
 
 
 def test_another_policy_shows_both_funnels(reelmill, copied):
-    ended = reelmill("select", copied.out, *copied.options, "--set", "copies=null")
+    ended = reelmill("select", copied.out, *copied.options, "--set", "near_duplicates=null")
     assert re.search(r"kept +4 +80% +2\n", ended.out)
     assert re.search(r"duplicates +0 +0% +2\n", ended.out)
     assert len(Dataset(copied.out).clips("kept")) == 4
@@ -189,7 +189,7 @@ def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, cura
     """Ctrl-C once the first source is being watched."""
     videos, out = tmp_path / "videos", tmp_path / "out"
     for index in range(5):
-        numbered(videos / f"{index}.mp4", 12, size=(160, 96), first=100 * index)
+        write_numbered_video(videos / f"{index}.mp4", 12, size=(160, 96), first=100 * index)
     arguments = ["curate", str(videos), "--out", str(out), *curated.options]
     process = subprocess.Popen(
         [*COMMAND, *arguments], cwd=ROOT, env=environment(), text=True,
@@ -241,7 +241,7 @@ def test_decode_writes_the_clip_from_its_tokens_where_nothing_else_is_left(
 
 
 def test_sample_writes_sources(reelmill, tmp_path, monkeypatch):
-    monkeypatch.setattr("curation.sample.render", lambda folder: ["truth"] * 3)
+    monkeypatch.setattr("curation.sample.write_sample", lambda folder: ["truth"] * 3)
     ended = reelmill("sample", tmp_path)
     assert (ended.code, ended.out) == (0, f"3 sample sources in {tmp_path}\n")
 
@@ -280,11 +280,11 @@ def test_retry_takes_reasons_of_the_list(reelmill, curated, tmp_path):
     assert "bad luck: the reasons are missing, unreadable" in ended.err
 
 
-def test_a_job_that_is_stopped_leaves_word_of_what_was_never_watched(reelmill, curated, tmp_path):
+def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, curated, tmp_path):
     """Stopped by a fault at the second source, with three more to come."""
     videos, out = tmp_path / "my videos", tmp_path / "out"
     for index in range(5):
-        numbered(videos / f"{index}.mp4", 12, size=(160, 96), first=100 * index)
+        write_numbered_video(videos / f"{index}.mp4", 12, size=(160, 96), first=100 * index)
     (videos / "notes.txt").touch()
     arguments = ("scan", videos, "--out", out, *curated.options)
     with pytest.MonkeyPatch.context() as patch:
@@ -293,20 +293,20 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_watched(reelmill, c
     assert (ended.code, "passed over: 1 .txt\n" in ended.out) == (4, True)
     ended = reelmill("verify", out)
     assert (ended.code, ended.out.count("broken")) == (1, 2)
-    assert "  4 of 5 were never watched: `reelmill pending` lists them" in ended.out
+    assert "  4 of 5 were never scanned: `reelmill pending` lists them" in ended.out
     ended = reelmill("pending", out)
     assert (ended.code, ended.out) == (
         0,
-        "4 inputs were listed and never watched:\n"
+        "4 inputs were listed and never scanned:\n"
         + "".join(f"  {videos}/{n}.mp4\n" for n in range(1, 5))
-        + f"go on:  reelmill scan '{videos}' --out {out}  (or curate; with the options of before)\n"
+        + f"go on:  reelmill scan '{videos}' --out {out}  (or curate; with the same options)\n"
         + f"passed over in {videos}: 1 .txt\n",
     )
     page = tmp_path / "r.html"
     assert reelmill("report", out, "--html", page).code == 0
     text = page.read_text()
-    assert "4 listed inputs were never watched. To go on, run" in text
-    assert re.search(r"never watched.{0,4}4 · 80", text)
+    assert "4 listed inputs were never scanned. To go on, run" in text
+    assert re.search(r"never scanned.{0,4}4 · 80", text)
     assert "Passed over when listing: 1 .txt." in text
     (videos / "4.mp4").unlink()
     assert reelmill(*arguments).code == 0
@@ -329,7 +329,7 @@ def stopped_at_the_second():
 
 
 def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tmp_path):
-    numbered(tmp_path / "v/a.mp4", 12, size=(160, 96))
+    write_numbered_video(tmp_path / "v/a.mp4", 12, size=(160, 96))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("curation.scan.stage.watch", lambda *_, **__: os.kill(os.getpid(), 2))
         arguments = ("scan", tmp_path / "v", "--out", tmp_path / "out", *curated.options)
@@ -434,7 +434,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(reelmill, curate
     assert (ended.code, ended.out) == (4, "")
     assert ended.err == (
         f"reelmill: stopped: {small_disk}/out cannot be written: Read-only file system\n"
-        "The place is read-only, and running again will not change that: make it writable, or give"
+        "The output is read-only, and running again will not change that: make it writable, or name"
         " another output.\n"
     )
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captioned_clips import Subject, Variation, clip_frames
 from curation.dataset import Dataset
 from curation.dedup.vectors import unpack
 from curation.embed import OpenClip, query_encoder, recorded_model, table_name
 from curation.records import Embedding
-from curation.sample.captioned import Variation, Subject, clip_frames
 from curation.sample.encode import encode
 from curation.search import Search
 from tests.curation.embed.conftest import saved

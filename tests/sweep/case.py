@@ -1,4 +1,4 @@
-"""One file of the sweep: how it is made and what is true of it."""
+"""One file of the sweep: how it is generated and its ground truth."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.sweep.generator import Recipe, Truth, write
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A file that is written when it is first asked for."""
+    """A test file, written on demand."""
 
     container: str
     """Row of the table."""
     what: str
-    """Column of the table: which property it tries."""
+    """Column of the table: the tested property."""
     detail: str
-    """What tells it from others of the same container and property."""
+    """What distinguishes it from others of the same container and property."""
     recipe: Recipe
     truth: Truth
-    made: Callable[[Path], Path] | None = None
+    writer: Callable[[Path], Path] | None = None
     """Writes the file instead of the recipe alone."""
     copies: bool = False
     """Whether `copy` renders are compared as well."""
@@ -30,10 +30,10 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Says what it is; no two cases have the same."""
+        """A unique name."""
         return f"{self.container}-{self.what}-{self.detail}".replace(" ", "_").replace("/", "_")
 
     def write(self, folder: Path) -> Path:
         """Writes the file into the folder; returns its path."""
         path = folder / self.name
-        return self.made(path) if self.made is not None else write(path, self.recipe)
+        return self.writer(path) if self.writer is not None else write(path, self.recipe)

@@ -10,8 +10,10 @@ from tests.sweep.case import Case
 
 def cases() -> tuple[Case, ...]:
     """Every case; names are unique."""
-    rooms = (cases_codecs, cases_time, cases_colour, cases_damage, cases_joins)
-    found = tuple(case for room in rooms for case in room.cases())
-    twice = [name for name, count in Counter(case.name for case in found).items() if count > 1]
-    assert not twice, twice
-    return found
+    modules = (cases_codecs, cases_time, cases_colour, cases_damage, cases_joins)
+    all_cases = tuple(case for module in modules for case in module.cases())
+    duplicates = [
+        name for name, count in Counter(case.name for case in all_cases).items() if count > 1
+    ]
+    assert not duplicates, duplicates
+    return all_cases

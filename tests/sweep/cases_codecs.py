@@ -1,4 +1,4 @@
-"""Each codec in each container that holds it, and each kind of sound in each container."""
+"""Every video codec in every container that supports it, and every audio codec likewise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from tests.sweep.case import Case
-from tests.sweep.encoders import HELD, REFUSED_CODECS, UNTIMED, recipe
+from tests.sweep.encoders import CODECS, REFUSED_CODECS, UNTIMED, recipe_for
 from tests.sweep.generator import constant, truth_of
 
 NOT_LISTED = {"codec_not_allowed": "the allow-list does not name the codec"}
@@ -33,7 +33,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "amr": ("-c:a", "libopencore_amrnb", "-ar", "8000", "-b:a", "12.2k"),
     "adpcm": ("-c:a", "adpcm_ms"),
 }  # fmt: skip
-HEARD: dict[str, tuple[str, tuple[str, ...]]] = {
+AUDIO: dict[str, tuple[str, tuple[str, ...]]] = {
     "mp4": ("h264b", ("aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac", "dts")),
     "mov": ("h264b", ("aac", "pcm", "pcm24", "pcmbe", "mulaw", "alaw", "float", "alac")),
     "mkv": ("h264b", ("aac", "mp3", "mp2", "ac3", "dts", "opus", "vorbis", "flac", "pcm", "u8")),
@@ -49,65 +49,67 @@ HEARD: dict[str, tuple[str, tuple[str, ...]]] = {
     "wmv": ("msmpeg4v3", ("wma", "mp3", "ac3")),
     "3gp": ("h263", ("amr", "aac")),
 }
-"""The video codec and the kinds of sound of each container."""
-SIDES: dict[str, tuple[str, str]] = {
+"""The video codec and the audio codecs of each container."""
+OFFSET_AUDIO: dict[str, tuple[str, str]] = {
     "mp4": ("h264b", "aac"), "mov": ("h264b", "pcm"), "mkv": ("h264b", "opus"),
     "webm": ("vp9", "opus"), "avi": ("mjpeg", "mp3"), "ts": ("h264b", "mp2"),
     "vob": ("mpeg2b", "ac3"), "flv": ("h264b", "aac"), "ogv": ("theora", "vorbis"),
     "wmv": ("msmpeg4v3", "wma"),
 }  # fmt: skip
-"""Codecs of files whose sound is longer or shorter than the pictures, or begins elsewhere."""
+"""Codecs of files whose audio is longer or shorter than the video, or starts at another time."""
 
 
 def cases() -> Iterator[Case]:
     """The cases of this module."""
     yield from _codecs()
     yield from _sounds()
-    yield from _sides()
+    yield from _offset_audio()
 
 
 def _codecs() -> Iterator[Case]:
-    for container, codecs in HELD.items():
+    for container, codecs in CODECS.items():
         for codec in codecs:
             count = 20 if codec in ("vvc", "rawvideo", "rawrgb", "dvvideo") else 60
-            made = recipe(container, codec, times=constant(count))
-            truth = truth_of(made)
+            recipe = recipe_for(container, codec, times=constant(count))
+            truth = truth_of(recipe)
             if codec in REFUSED_CODECS:
                 truth = replace(truth, may_refuse=NOT_LISTED, must_refuse=True)
             if codec in ("gif", "qtrle"):
                 truth = replace(truth, patch_tolerance=10)
             copies = codec.startswith(("h264", "hevc"))
-            yield Case(container, "codec", codec, made, truth, copies=copies)
+            yield Case(container, "codec", codec, recipe, truth, copies=copies)
             if container in UNTIMED:
                 continue
             if codec in ("h264b", "vp9", "mpeg2b", "theora", "prores") and container != "3gp":
-                made = replace(made, times=constant(count, Fraction(30000, 1001)))
-                truth = truth_of(made)
-                yield Case(container, "29.97", codec, made, truth, copies=copies)
+                recipe = replace(recipe, times=constant(count, Fraction(30000, 1001)))
+                truth = truth_of(recipe)
+                yield Case(container, "29.97", codec, recipe, truth, copies=copies)
 
 
 def _sounds() -> Iterator[Case]:
-    for container, (codec, kinds) in HEARD.items():
+    for container, (codec, kinds) in AUDIO.items():
         for kind in kinds:
-            made = recipe(container, codec, sound=SOUND[kind])
-            truth = truth_of(made)
+            recipe = recipe_for(container, codec, sound=SOUND[kind])
+            truth = truth_of(recipe)
             if kind == "adpcm":
-                truth = replace(truth, sound=None)  # not on the list: a render without sound
-            yield Case(container, "sound", kind, made, truth)
+                truth = replace(truth, sound=None)  # not on the allow-list: a render without audio
+            yield Case(container, "sound", kind, recipe, truth)
 
 
-def _sides() -> Iterator[Case]:
-    for container, (codec, kind) in SIDES.items():
-        for what, begin, end in (
+def _offset_audio() -> Iterator[Case]:
+    for container, (codec, kind) in OFFSET_AUDIO.items():
+        for what, start_s, end_s in (
             ("late sound", 0.7, None), ("early sound", -0.4, None),
             ("short sound", 0.0, 1.3), ("long sound", 0.0, 4.0),
         ):  # fmt: skip
-            if container == "avi" and begin:
-                continue  # it cannot say so
+            if container == "avi" and start_s:
+                continue  # it has no start times
             if container not in ("mp4", "mkv", "ts", "avi") and what in (
                 "early sound",
                 "short sound",
             ):
                 continue
-            made = recipe(container, codec, sound=SOUND[kind], sound_from_s=begin, sound_to_s=end)
-            yield Case(container, what, f"{codec} {kind}", made, truth_of(made))
+            recipe = recipe_for(
+                container, codec, sound=SOUND[kind], sound_from_s=start_s, sound_to_s=end_s
+            )
+            yield Case(container, what, f"{codec} {kind}", recipe, truth_of(recipe))

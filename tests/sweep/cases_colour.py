@@ -1,4 +1,4 @@
-"""Matrices, ranges, depths and tags: what is stored, what is said of it, and what the rule makes.
+"""Matrices, ranges, depths and tags, and the RGB values that the stated rule gives.
 
 The rule: a matrix tag that is known is honoured; without one BT.709 from a height of 720 or a width
 of 1280 on, else BT.601. PQ and HLG are tone-mapped to SDR in BT.709.
@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.sweep.case import Case
-from tests.sweep.encoders import RGB, recipe
+from tests.sweep.encoders import RGB, recipe_for
 from tests.sweep.generator import constant, truth_of
 from tests.sweep.pictures import PATCHES, Coding, Floats, to_rgb, to_yuv
 
@@ -39,10 +39,10 @@ def cases() -> Iterator[Case]:
     """The cases of this module."""
     yield from _tagged()
     yield from _untagged()
-    yield from _odd()
-    yield from _red_green_blue()
-    yield from _deep()
-    yield from _high_dynamic_range()
+    yield from _unusual_tags()
+    yield from _rgb()
+    yield from _bit_depths()
+    yield from _hdr()
 
 
 def _tagged() -> Iterator[Case]:
@@ -56,18 +56,22 @@ def _tagged() -> Iterator[Case]:
                 continue
             if codec in ("prores", "mpeg2") and coding.full:
                 continue
-            before = "setparams=range=pc" if coding.full else ""
-            made = recipe(container, codec, times=SHORT, coding=coding, tags=tags, filters=before)
-            yield Case(container, "colour", f"{codec} {name}", made, truth_of(made), copies=True)
+            range_filter = "setparams=range=pc" if coding.full else ""
+            recipe = recipe_for(
+                container, codec, times=SHORT, coding=coding, tags=tags, filters=range_filter
+            )
+            yield Case(
+                container, "colour", f"{codec} {name}", recipe, truth_of(recipe), copies=True
+            )
 
 
 def _untagged() -> Iterator[Case]:
     for container, codec in (("mp4", "h264"), ("mkv", "vp8"), ("ts", "mpeg2"), ("webm", "vp9"),
                              ("avi", "mpeg4"), ("y4m", "rawvideo"), ("flv", "h264")):  # fmt: skip
-        made = recipe(container, codec, times=constant(6), size=HD, coding=BT709)
+        recipe = recipe_for(container, codec, times=constant(6), size=HD, coding=BT709)
         rule = BT601 if codec == "vp8" else BT709  # VP8 is BT.601 by its definition
         yield Case(
-            container, "colour", f"{codec} untagged HD", made, truth_of(made, rule), copies=True
+            container, "colour", f"{codec} untagged HD", recipe, truth_of(recipe, rule), copies=True
         )
     for name, size, stored, rule in (
         ("untagged SD of 709", (256, 144), BT709, BT601), ("untagged HD of 601", HD, BT601, BT709),
@@ -76,31 +80,31 @@ def _untagged() -> Iterator[Case]:
         ("untagged 720x576", (720, 576), BT601, BT601),
         ("untagged 960x720", (960, 720), BT709, BT709),
     ):  # fmt: skip
-        made = recipe("mp4", "h264", times=constant(6), size=size, coding=stored)
-        yield Case("mp4", "colour", name, made, truth_of(made, rule), copies=True)
+        recipe = recipe_for("mp4", "h264", times=constant(6), size=size, coding=stored)
+        yield Case("mp4", "colour", name, recipe, truth_of(recipe, rule), copies=True)
 
 
-def _odd() -> Iterator[Case]:
+def _unusual_tags() -> Iterator[Case]:
     for tag in UNUSUAL:
-        made = recipe("mp4", "h264", times=SHORT)
+        recipe = recipe_for("mp4", "h264", times=SHORT)
         number = {"ycgco": 8, "bt2020c": 10, "smpte2085": 11, "chroma-derived-nc": 12,
                   "chroma-derived-c": 13, "ictcp": 14, "ipt-c2": 15, "ycgco-re": 16,
                   "ycgco-ro": 17}[tag]  # fmt: skip
         tagged = f"h264_metadata=matrix_coefficients={number}"
         coding = BT2020 if tag == "bt2020c" else BT601
-        made = replace(made, coding=coding, remux=("-bsf:v", tagged))
-        yield Case("mp4", "colour", f"matrix tag {tag}", made, truth_of(made), copies=True)
-    made = recipe(
+        recipe = replace(recipe, coding=coding, remux=("-bsf:v", tagged))
+        yield Case("mp4", "colour", f"matrix tag {tag}", recipe, truth_of(recipe), copies=True)
+    recipe = recipe_for(
         "mp4", "h264", times=SHORT, remux=("-bsf:v", "h264_metadata=matrix_coefficients=0")
     )
-    yield Case("mp4", "colour", "matrix tag RGB on 420", made, truth_of(made), copies=True)
+    yield Case("mp4", "colour", "matrix tag RGB on 420", recipe, truth_of(recipe), copies=True)
     for tag in ("colour_primaries", "transfer_characteristics"):
         bsf = f"h264_metadata={tag}=12" if tag == "colour_primaries" else f"h264_metadata={tag}=8"
-        made = recipe("mp4", "h264", times=SHORT, remux=("-bsf:v", bsf))
-        yield Case("mp4", "colour", f"odd {tag}", made, truth_of(made), copies=True)
+        recipe = recipe_for("mp4", "h264", times=SHORT, remux=("-bsf:v", bsf))
+        yield Case("mp4", "colour", f"odd {tag}", recipe, truth_of(recipe), copies=True)
 
 
-def _red_green_blue() -> Iterator[Case]:
+def _rgb() -> Iterator[Case]:
     for container, encoder, pixels in (
         ("mkv", "libx264rgb", "rgb24"), ("mp4", "libx264rgb", "rgb24"), ("mkv", "ffv1", "bgr0"),
         ("mkv", "ffv1", "gbrp10le"), ("mov", "png", "rgba"), ("avi", "rawvideo", "bgr24"),
@@ -111,14 +115,16 @@ def _red_green_blue() -> Iterator[Case]:
             options = (*options, "-preset", "ultrafast", "-x265-params", "log-level=error")
         if encoder == "libvpx-vp9":
             options = (*options, "-b:v", "0", "-deadline", "realtime", "-cpu-used", "8")
-        made = recipe(container, "h264", times=SHORT, coding=RGB, video=options, pixels=pixels)
-        yield Case(container, "colour", f"RGB {encoder} {pixels}", made, truth_of(made))
-    made = recipe("mkv", "h264", times=constant(6), size=HD, coding=RGB,
+        recipe = recipe_for(
+            container, "h264", times=SHORT, coding=RGB, video=options, pixels=pixels
+        )
+        yield Case(container, "colour", f"RGB {encoder} {pixels}", recipe, truth_of(recipe))
+    recipe = recipe_for("mkv", "h264", times=constant(6), size=HD, coding=RGB,
                   video=("-c:v", "ffv1"), pixels="bgr0")  # fmt: skip
-    yield Case("mkv", "colour", "RGB ffv1 HD", made, truth_of(made))
+    yield Case("mkv", "colour", "RGB ffv1 HD", recipe, truth_of(recipe))
 
 
-def _deep() -> Iterator[Case]:
+def _bit_depths() -> Iterator[Case]:
     for container, codec, pixels in (
         ("mp4", "h264", "yuv420p10le"), ("mkv", "hevc", "yuv420p10le"), ("mp4", "h264", "yuv444p"),
         ("mkv", "h264", "yuv422p"), ("webm", "vp9", "yuv444p"), ("mkv", "ffv1", "yuv444p10le"),
@@ -128,18 +134,18 @@ def _deep() -> Iterator[Case]:
         fields: dict[str, object] = {"times": SHORT, "pixels": pixels}
         if codec == "prores":
             fields["video"] = ("-c:v", "prores_ks", "-profile:v", "4")
-        made = recipe(container, codec, **fields)
-        yield Case(container, "colour", f"{codec} {pixels}", made, truth_of(made))
-    made = recipe("mkv", "ffv1", times=SHORT, pixels="gray")
+        recipe = recipe_for(container, codec, **fields)
+        yield Case(container, "colour", f"{codec} {pixels}", recipe, truth_of(recipe))
+    recipe = recipe_for("mkv", "ffv1", times=SHORT, pixels="gray")
     grey = np.repeat(_luma(np.array(PATCHES, np.float64)), 3, axis=1)
-    yield Case("mkv", "colour", "ffv1 gray", made, replace(truth_of(made), patches=grey))
+    yield Case("mkv", "colour", "ffv1 gray", recipe, replace(truth_of(recipe), patches=grey))
 
 
 def _luma(rgb: Floats) -> Floats:
     return (to_yuv(rgb, BT601)[:, :1] - 16) / 219 * 255
 
 
-def _high_dynamic_range() -> Iterator[Case]:
+def _hdr() -> Iterator[Case]:
     deep = Coding("bt2020", bits=10)
     for name, transfer, primaries, matrix in (
         ("PQ", "smpte2084", "bt2020", "bt2020nc"),
@@ -155,14 +161,14 @@ def _high_dynamic_range() -> Iterator[Case]:
         for container, codec in (("mp4", "hevc"), ("mkv", "h264"), ("webm", "vp9")):
             if codec == "vp9" and name not in ("PQ", "HLG", "PQ alone"):
                 continue
-            made = recipe(
+            recipe = recipe_for(
                 container, codec, times=SHORT, coding=deep, tags=tags, pixels="yuv420p10le"
             )
             stored = np.round(to_yuv(np.array(PATCHES, np.float64), deep))
             signal = to_rgb(stored, deep) / 255
             patches = tone_mapped(signal, transfer == "smpte2084")
-            truth = replace(truth_of(made), patches=patches, patch_tolerance=12)
-            yield Case(container, "colour", f"{codec} {name}", made, truth, copies=True)
+            truth = replace(truth_of(recipe), patches=patches, patch_tolerance=12)
+            yield Case(container, "colour", f"{codec} {name}", recipe, truth, copies=True)
 
 
 def tone_mapped(signal: Floats, pq: bool) -> Floats:
@@ -172,9 +178,9 @@ def tone_mapped(signal: Floats, pq: bool) -> Floats:
     a peak of ten units, and the inverse of a display of BT.1886, which BT.709 is shown on.
     """
     linear = _pq(signal) if pq else _hlg(signal)
-    moved = np.maximum(linear @ np.linalg.inv(_XYZ_OF_709).dot(_XYZ_OF_2020).T, 0)
-    most = np.maximum(moved.max(axis=1, keepdims=True), 1e-6)
-    mapped = moved * (_hable(most) / _hable(np.array(10.0))) / most
+    bt709 = np.maximum(linear @ np.linalg.inv(_XYZ_OF_709).dot(_XYZ_OF_2020).T, 0)
+    peak = np.maximum(bt709.max(axis=1, keepdims=True), 1e-6)
+    mapped = bt709 * (_hable(peak) / _hable(np.array(10.0))) / peak
     return np.asarray(np.clip(mapped, 0, 1) ** (1 / 2.4) * 255, np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Odd endings and beginnings: cut off, without an index, with something behind the end."""
+"""Damaged ends and starts: truncated, without an index, with bytes after the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from tests.sweep import damage
 from tests.sweep.case import Case
 from tests.sweep.cases_codecs import SOUND
-from tests.sweep.encoders import UNTIMED, recipe
+from tests.sweep.encoders import UNTIMED, recipe_for
 from tests.sweep.generator import truth_of
 
 CUT = {
@@ -35,64 +35,68 @@ BOTH = ("mp4", "mkv", "avi", "ts", "vob")
 
 def cases() -> Iterator[Case]:
     """The cases of this module."""
-    for place, (container, (codec, kind)) in enumerate(ENDS.items()):
-        made = recipe(container, codec, sound=SOUND[kind] if kind else None)
-        truth = truth_of(made)
+    for index, (container, (codec, kind)) in enumerate(ENDS.items()):
+        recipe = recipe_for(container, codec, sound=SOUND[kind] if kind else None)
+        truth = truth_of(recipe)
         endless = container in (*ENDLESS, *UNTIMED)
         cut = replace(truth, may_refuse=CUT, may_lose=60, ends_anywhere=endless, sound=None)
-        for what, change, then in (
-            ("cut off", damage.cut_at(0.8), cut),
+        for what, change, changed_truth in (
+            ("cut off", damage.truncate_at(0.8), cut),
             ("garbage behind", damage.followed_by(damage.GARBAGE),
              replace(truth, may_refuse=GARBAGE)),
             ("zeros behind", damage.followed_by(damage.ZEROS),
              replace(truth, may_refuse=GARBAGE if container in ("y4m", "obu") else {})),
         ):  # fmt: skip
-            if what == ("garbage behind", "zeros behind")[place % 2] and container not in BOTH:
+            if what == ("garbage behind", "zeros behind")[index % 2] and container not in BOTH:
                 continue
-            yield Case(container, what, codec, replace(made, after=(change,)), then)
+            yield Case(container, what, codec, replace(recipe, byte_edits=(change,)), changed_truth)
     yield from _indexes()
     yield from _streams()
 
 
 def _indexes() -> Iterator[Case]:
-    lacks = {"truncated": "an mp4 without its index (moov) cannot be read"}
+    no_index = {"truncated": "an mp4 without its index (moov) cannot be read"}
     for container in ("mp4", "mov"):
-        made = recipe(container, "h264", after=(damage.without_box(b"moov"),))
-        truth = replace(truth_of(made), may_refuse=lacks, must_refuse=True)
-        yield Case(container, "no index", "h264", made, truth)
-    made = recipe(
+        recipe = recipe_for(container, "h264", byte_edits=(damage.without_box(b"moov"),))
+        truth = replace(truth_of(recipe), may_refuse=no_index, must_refuse=True)
+        yield Case(container, "no index", "h264", recipe, truth)
+    recipe = recipe_for(
         "mp4", "h264", output=("-movflags", "frag_keyframe+empty_moov"),
-        after=(damage.cut_at(0.7),),
+        byte_edits=(damage.truncate_at(0.7),),
     )  # fmt: skip
-    truth = replace(truth_of(made), may_refuse=CUT, may_lose=60)
-    yield Case("mp4", "cut off", "fragmented", made, truth)
-    made = recipe("mp4", "h264", output=("-movflags", "faststart"), after=(damage.cut_at(0.7),))
-    yield Case("mp4", "cut off", "fast start", made, truth)
+    truth = replace(truth_of(recipe), may_refuse=CUT, may_lose=60)
+    yield Case("mp4", "cut off", "fragmented", recipe, truth)
+    recipe = recipe_for(
+        "mp4", "h264", output=("-movflags", "faststart"), byte_edits=(damage.truncate_at(0.7),)
+    )
+    yield Case("mp4", "cut off", "fast start", recipe, truth)
     for codec in ("mjpeg", "mpeg4b"):
-        made = recipe("avi", codec, sound=SOUND["mp3"], after=(damage.without_index,))
-        yield Case("avi", "no index", codec, made, truth_of(made))
-    made = recipe("mkv", "h264b", output=("-live", "1"), after=(damage.cut_at(0.7),))
-    yield Case("mkv", "cut off", "live", made, truth)
+        recipe = recipe_for("avi", codec, sound=SOUND["mp3"], byte_edits=(damage.without_index,))
+        yield Case("avi", "no index", codec, recipe, truth_of(recipe))
+    recipe = recipe_for(
+        "mkv", "h264b", output=("-live", "1"), byte_edits=(damage.truncate_at(0.7),)
+    )
+    yield Case("mkv", "cut off", "live", recipe, truth)
 
 
 def _streams() -> Iterator[Case]:
-    """Transport streams that begin, end or break anywhere."""
+    """Transport streams that start, end or break anywhere."""
     for codec in ("h264", "h264b", "mpeg2b"):
-        made = recipe("ts", codec, sound=SOUND["mp2"])
-        truth = truth_of(made)
+        recipe = recipe_for("ts", codec, sound=SOUND["mp2"])
+        truth = truth_of(recipe)
         group = 12 if codec == "mpeg2b" else 13
-        late = replace(
+        truth_from_group = replace(
             truth, numbers=truth.numbers[group:], starts=truth.starts[:-group],
             duration_s=(60 - group) / 25, sound=(0.0, (60 - group) / 25),
             sound_shift_s=group / 25,
         )  # fmt: skip
-        yield Case("ts", "begins in a group", codec,
-                   replace(made, after=(damage.ts_without_start(12),)), late)  # fmt: skip
+        from_group = replace(recipe, byte_edits=(damage.ts_without_start(12),))
+        yield Case("ts", "begins in a group", codec, from_group, truth_from_group)
         yield Case("ts", "begins in a packet", codec,
-                   replace(made, after=(damage.starts_in_packet,)), truth)  # fmt: skip
+                   replace(recipe, byte_edits=(damage.starts_in_packet,)), truth)  # fmt: skip
         cut = replace(truth, may_refuse=CUT, may_lose=3)
         yield Case("ts", "ends in a packet", codec,
-                   replace(made, after=(damage.cut_in_packet,)), cut)  # fmt: skip
+                   replace(recipe, byte_edits=(damage.cut_in_packet,)), cut)  # fmt: skip
         lost = replace(truth, sound=None, may_refuse=BROKEN, may_lose=60)
         yield Case("ts", "lost packets", codec,
-                   replace(made, after=(damage.lost_packets(0.5, 5),)), lost)  # fmt: skip
+                   replace(recipe, byte_edits=(damage.lost_packets(0.5, 5),)), lost)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Scans and renders one file as the product does, and compares with what is true of it."""
+"""Scans and renders one file as the product does, and compares with its ground truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from curation.listing import entry_at
 from curation.media.encode import Encoding
 from curation.media.sandbox import Limits
 from curation.records import Clip, Render, Source, Thumbnail
-from curation.render.rendered_clip import rendered_clip, frame_reader, open_rendered_clip
+from curation.render.rendered_clip import frame_reader, open_rendered_clip, rendered_clip
 from curation.render.stage import RenderBatch, RenderClips
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem, ScanResult
@@ -34,7 +34,7 @@ SOUND_TOLERANCE_S = 0.06
 
 @dataclass
 class Outcome:
-    """What came of one file."""
+    """The outcome of one file."""
 
     verdict: str = "ok"
     """`ok`, `refused` (as stated), `REFUSED` (though it should not be), `FAILED` (scanned, but a
@@ -43,12 +43,12 @@ class Outcome:
     """Of a refusal."""
     detail: str = ""
     wrong: list[str] = field(default_factory=list)
-    """What is not as it should be."""
+    """Differences from the ground truth."""
     failed: list[str] = field(default_factory=list)
     """Renders that failed with a reason."""
 
-    def settle(self) -> Outcome:
-        """The verdict by what was found."""
+    def with_verdict(self) -> Outcome:
+        """The outcome with the verdict that its lists imply."""
         if self.wrong:
             self.verdict = "WRONG"
         elif self.failed:
@@ -57,12 +57,12 @@ class Outcome:
 
     def __str__(self) -> str:
         parts = [*self.wrong, *self.failed]
-        said = f"{self.reason}: {self.detail}" if self.reason else "; ".join(parts)
-        return f"{self.verdict} {said}".rstrip()
+        detail = f"{self.reason}: {self.detail}" if self.reason else "; ".join(parts)
+        return f"{self.verdict} {detail}".rstrip()
 
 
 def scan(path: Path, window_s: float = WINDOW_S) -> ScanResult:
-    """The product's reading of a file, cut into windows."""
+    """Scans a file, cut into windows."""
     stage = Scan(shots=FixedWindows(window_s), scores=(), embedders=())
     return stage.setup()(ScanItem(entry_at(str(path), {})))
 
@@ -85,15 +85,15 @@ def compare(
     rates: Sequence[float] | None = None,
     plain: bool = True,
 ) -> Outcome:
-    """Everything that is stated of one file, looked for.
+    """Compares everything that is stated of one file.
 
     `rates` are those that clips are rendered at besides their own; without `plain` only at those.
     """
     result, truth, outcome = scan(path, window_s), case.truth, Outcome()
     source = result.source
     if source.outcome != "scanned":
-        known = source.reason in truth.may_refuse
-        outcome.verdict = "refused" if known else "REFUSED"
+        allowed = source.reason in truth.may_refuse
+        outcome.verdict = "refused" if allowed else "REFUSED"
         outcome.reason, outcome.detail = source.reason or "", source.detail or ""
         return outcome
     if truth.must_refuse:
@@ -105,40 +105,40 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         output = Path(folder)
         if plain and (not case.truth.numbers or source.frames == len(case.truth.numbers)):
-            _look_at_all(case, source, clips, output, outcome)
+            _compare_renders(case, source, clips, output, outcome)
         for fps in rates:
             for row, clip in zip(render(source, clips, output, fps=fps), clips, strict=True):
-                _look_resampled(row, fps, clip, source, output, truth, outcome)
-    return outcome.settle()
+                _compare_resampled(row, fps, clip, source, output, truth, outcome)
+    return outcome.with_verdict()
 
 
-def _look_at_all(
+def _compare_renders(
     case: Case, source: Source, clips: Sequence[Clip], output: Path, outcome: Outcome
 ) -> None:
-    """Encodes of every clip, with sound where there is some, and copies where asked for."""
+    """Compares encodes of every clip, with audio if there is any, and copies if requested."""
     audio = "keep" if case.truth.sound is not None else "drop"
     for row, clip in zip(render(source, clips, output, audio=audio), clips, strict=True):
-        _look(row, clip, source, output, case.truth, outcome)
+        _compare_render(row, clip, source, output, case.truth, outcome)
     if case.copies:
         for row, clip in zip(render(source, clips, output, "copy"), clips, strict=True):
             if row.mode != "encode":
-                _look(row, clip, source, output, case.truth, outcome)
+                _compare_render(row, clip, source, output, case.truth, outcome)
 
 
 def scan_faults(
     source: Source, clips: Sequence[Clip], truth: Truth, result: ScanResult | None = None
 ) -> list[str]:
-    """What the rows of a source and its clips say that is not so."""
+    """Differences between the rows of a source and its clips and the ground truth."""
     wrong = []
     count = len(truth.numbers)
-    said = getattr(source, "remarks", None)
+    remarks = source.remarks
     if truth.numbers and source.frames != count:
         lost = count - (source.frames or 0)
         if not 0 < lost <= truth.may_lose:
             wrong.append(f"{source.frames} frames for {count}")
-        elif not said and not truth.ends_anywhere:
+        elif not remarks and not truth.ends_anywhere:
             wrong.append(f"{source.frames} frames for {count}, and the row says nothing of it")
-    if truth.breaks and not said:
+    if truth.breaks and not remarks:
         wrong.append("the row says nothing of the jump of time")
     slack = truth.duration_tolerance_s or 2 * truth.tolerance_s
     if source.frames == count and abs((source.duration_s or 0) - truth.duration_s) > slack:
@@ -192,14 +192,14 @@ def _thumbnail_faults(result: ScanResult, truth: Truth) -> Iterator[str]:
         return
 
 
-def patch_faults(seen: Floats, truth: Truth, where: str, more: float = 0) -> Iterator[str]:
+def patch_faults(decoded: Floats, truth: Truth, label: str, more: float = 0) -> Iterator[str]:
     """The patch that is furthest off, if any is too far."""
     assert truth.patches is not None
-    off = np.abs(seen - truth.patches).max(axis=1)
+    off = np.abs(decoded - truth.patches).max(axis=1)
     if off.max() > truth.patch_tolerance + more:
         worst = int(off.argmax())
-        yield (f"{where}: colour {truth.patches[worst].round().astype(int).tolist()} is "
-               f"{seen[worst].round().astype(int).tolist()}")  # fmt: skip
+        yield (f"{label}: colour {truth.patches[worst].round().astype(int).tolist()} is "
+               f"{decoded[worst].round().astype(int).tolist()}")  # fmt: skip
 
 
 def numbers_expected(truth: Truth, clip: Clip) -> list[int]:
@@ -207,38 +207,38 @@ def numbers_expected(truth: Truth, clip: Clip) -> list[int]:
     return list(truth.numbers[clip.start_frame : clip.end_frame])
 
 
-def _look(  # noqa: PLR0917
+def _compare_render(  # noqa: PLR0917
     row: Render, clip: Clip, source: Source, output: Path, truth: Truth, outcome: Outcome
 ) -> None:
     """Reads a render as a viewer would and as the tokenizer does."""
-    where = f"{row.mode or 'render'} {clip.start_frame}-{clip.end_frame}"
+    label = f"{row.mode or 'render'} {clip.start_frame}-{clip.end_frame}"
     if row.outcome != "rendered" or row.path is None:
-        outcome.failed.append(f"{where} failed, {row.reason}: {row.detail}")
+        outcome.failed.append(f"{label} failed, {row.reason}: {row.detail}")
         return
     path = output / row.path
-    wanted = numbers_expected(truth, clip)
-    seen = oracle.decode(path, turned=truth.turned)
-    numbers = seen.numbers
-    if wanted and numbers != wanted:
-        outcome.wrong.append(f"{where} shows frames {spelled(numbers)} for {spelled(wanted)}")
+    expected = numbers_expected(truth, clip)
+    decoded = oracle.decode(path, turned=truth.turned)
+    numbers = decoded.numbers
+    if expected and numbers != expected:
+        outcome.wrong.append(f"{label} shows frames {spelled(numbers)} for {spelled(expected)}")
     elif not truth.numbers and (-1 in numbers or any(np.diff(numbers) != 1)):
-        outcome.wrong.append(f"{where} shows frames {spelled(numbers)}")
-    if seen.size != (row.width, row.height):
-        outcome.wrong.append(f"{where} is {seen.size}, its row says {row.width}x{row.height}")
-    if truth.patches is not None and seen.patches is not None:
-        outcome.wrong += patch_faults(seen.patches, truth, where)
-        if row.mode == "encode" and 2 in seen.tags[:3]:
-            outcome.wrong.append(f"{where} does not say how its colours are to be read")
-    outcome.wrong += _token_faults(row, clip, source, output, truth, seen, where)
-    if wanted == numbers:
-        outcome.wrong += _render_time_faults(seen, clip, truth, where)
+        outcome.wrong.append(f"{label} shows frames {spelled(numbers)}")
+    if decoded.size != (row.width, row.height):
+        outcome.wrong.append(f"{label} is {decoded.size}, its row says {row.width}x{row.height}")
+    if truth.patches is not None and decoded.patches is not None:
+        outcome.wrong += patch_faults(decoded.patches, truth, label)
+        if row.mode == "encode" and 2 in decoded.tags[:3]:
+            outcome.wrong.append(f"{label} does not say how its colours are to be read")
+    outcome.wrong += _token_faults(row, clip, source, output, truth, decoded, label)
+    if expected == numbers:
+        outcome.wrong += _render_time_faults(decoded, clip, truth, label)
     if truth.sound is not None and row.mode == "encode":
-        outcome.wrong += _render_sound_faults(path, clip, truth, where)
+        outcome.wrong += _render_sound_faults(path, clip, truth, label)
 
 
 def _token_faults(  # noqa: PLR0917
     row: Render, clip: Clip, source: Source, output: Path, truth: Truth,
-    seen: oracle.Decoded, where: str,
+    decoded: oracle.Decoded, label: str,
 ) -> Iterator[str]:  # fmt: skip
     file = rendered_clip(row, clip, source, Storage.at(str(output)))
     try:
@@ -247,31 +247,31 @@ def _token_faults(  # noqa: PLR0917
             frames = read(range(file.frames))
             frames = frames[:, ::-1] if truth.turned == "vflip" else frames
     except MediaError as error:
-        yield f"{where}: tokens cannot read it, {error}"
+        yield f"{label}: tokens cannot read it, {error}"
         return
     numbers = [read_number(frame) for frame in frames]
-    if numbers != seen.numbers:
-        yield f"{where}: tokens see frames {spelled(numbers)} for {spelled(seen.numbers)}"
+    if numbers != decoded.numbers:
+        yield f"{label}: tokens see frames {spelled(numbers)} for {spelled(decoded.numbers)}"
     if truth.patches is not None:
-        yield from patch_faults(read_patches(frames[len(frames) // 2]), truth, f"{where}, tokens")
+        yield from patch_faults(read_patches(frames[len(frames) // 2]), truth, f"{label}, tokens")
 
 
 def _render_time_faults(
-    seen: oracle.Decoded, clip: Clip, truth: Truth, where: str
+    decoded: oracle.Decoded, clip: Clip, truth: Truth, label: str
 ) -> Iterator[str]:
-    if not truth.starts or any(start is None for start in seen.starts):
+    if not truth.starts or any(start is None for start in decoded.starts):
         return
-    shown = np.array(seen.starts, np.float64)
+    shown = np.array(decoded.starts, np.float64)
     true = np.array(truth.starts[clip.start_frame : clip.end_frame])
     if any(clip.start_frame < b < clip.end_frame for b in truth.breaks):
         return
     off = np.abs((shown - shown[0]) - (true - true[0]))
     if off.max() > truth.tolerance_s + 0.001:
         frame = int(off.argmax())
-        yield f"{where}: frame {frame} at {shown[frame]:.3f} s for {true[frame] - true[0]:.3f} s"
+        yield f"{label}: frame {frame} at {shown[frame]:.3f} s for {true[frame] - true[0]:.3f} s"
 
 
-def _render_sound_faults(path: Path, clip: Clip, truth: Truth, where: str) -> Iterator[str]:
+def _render_sound_faults(path: Path, clip: Clip, truth: Truth, label: str) -> Iterator[str]:
     assert truth.sound is not None
     start = truth.starts[clip.start_frame] if truth.starts else clip.start_s
     ends = [*truth.starts[1:], truth.duration_s]
@@ -279,17 +279,17 @@ def _render_sound_faults(path: Path, clip: Clip, truth: Truth, where: str) -> It
     if truth.duration_tolerance_s and clip.end_frame == len(truth.starts):
         length = clip.end_s - clip.start_s
     begin, end = truth.sound[0] - start, truth.sound[1] - start
-    heard = oracle.sound_of(path)
-    if heard is None:
+    audio = oracle.sound_of(path)
+    if audio is None:
         if begin < length - 0.1 and end > 0.1:
-            yield f"{where} has no sound"
+            yield f"{label} has no sound"
         return
-    samples, rate, first_s = heard
+    samples, rate, first_s = audio
     for fault in sound_faults(
         samples, rate, begin_s=first_s, length_s=length, expected=(begin, end),
         offset_s=start + truth.sound_shift_s,
     ):  # fmt: skip
-        yield f"{where}: {fault}"
+        yield f"{label}: {fault}"
 
 
 def sound_faults(
@@ -313,12 +313,12 @@ def sound_faults(
     )
     source_s = middles + offset_s
     clear = np.abs(source_s - np.round(source_s)) > SOUND_TOLERANCE_S
-    wanted = np.floor(source_s).astype(np.int64)
-    off = inside & clear & (seconds != wanted)
+    true_seconds = np.floor(source_s).astype(np.int64)
+    off = inside & clear & (seconds != true_seconds)
     if off.any():
         place = int(np.flatnonzero(off)[0])
         wrong.append(
-            f"at {middles[place]:.2f} s second {seconds[place]} is heard for {wanted[place]}"
+            f"at {middles[place]:.2f} s second {seconds[place]} is heard for {true_seconds[place]}"
             f" ({off.sum() / max((inside & clear).sum(), 1):.0%})"
         )
     silent = (middles < expected[0] - 0.1) & (middles > 0.05) & (seconds >= 0)
@@ -327,44 +327,46 @@ def sound_faults(
     return wrong
 
 
-def _look_resampled(  # noqa: PLR0917
+def _compare_resampled(  # noqa: PLR0917
     row: Render, fps: float, clip: Clip, source: Source, output: Path, truth: Truth,
     outcome: Outcome,
 ) -> None:  # fmt: skip
     """A render at another rate: each frame is the one shown then, and the tokens' names agree."""
-    where = f"at {fps:g} fps {clip.start_frame}-{clip.end_frame}"
+    label = f"at {fps:g} fps {clip.start_frame}-{clip.end_frame}"
     if row.outcome != "rendered" or row.path is None:
-        outcome.failed.append(f"{where} failed, {row.reason}: {row.detail}")
+        outcome.failed.append(f"{label} failed, {row.reason}: {row.detail}")
         return
-    seen = oracle.decode(output / row.path, turned=truth.turned)
+    decoded = oracle.decode(output / row.path, turned=truth.turned)
     file = rendered_clip(row, clip, source, Storage.at(str(output)))
     shown = np.array(truth.starts[clip.start_frame : clip.end_frame])
     shown = shown - shown[0]
 
     length = clip.end_s - clip.start_s
-    if abs(len(seen.numbers) - length * fps) > 1.5:
-        outcome.wrong.append(f"{where} has {len(seen.numbers)} frames of {length:.2f} s")
-    if row.frames != len(seen.numbers):
-        outcome.wrong.append(f"{where} has {len(seen.numbers)} frames, its row says {row.frames}")
+    if abs(len(decoded.numbers) - length * fps) > 1.5:
+        outcome.wrong.append(f"{label} has {len(decoded.numbers)} frames of {length:.2f} s")
+    if row.frames != len(decoded.numbers):
+        outcome.wrong.append(
+            f"{label} has {len(decoded.numbers)} frames, its row says {row.frames}"
+        )
     names = {number: place for place, number in enumerate(truth.numbers)}
-    for frame, number in enumerate(seen.numbers):
+    for frame, number in enumerate(decoded.numbers):
         place = names.get(number, -1) - clip.start_frame
         if not 0 <= place < len(shown):
-            outcome.wrong.append(f"{where}: frame {frame} shows {number}")
+            outcome.wrong.append(f"{label}: frame {frame} shows {number}")
             return
         until = shown[place + 1] if place + 1 < len(shown) else length
         off = abs(shown[place] - frame / fps)
         least = float(np.abs(shown - frame / fps).min())
         if off > least + (0.051 if truth.repaired else 0.021):
             outcome.wrong.append(
-                f"{where}: frame {frame} ({frame / fps:.3f} s) shows {number}, which is at "
+                f"{label}: frame {frame} ({frame / fps:.3f} s) shows {number}, which is at "
                 f"{shown[place]:.3f} to {until:.3f} s"
             )
             return
         named = file.source_frame(frame) - clip.start_frame
         if named != place and abs(shown[min(max(named, 0), len(shown) - 1)] - shown[place]) > 0.021:
             outcome.wrong.append(
-                f"{where}: frame {frame} shows {place + clip.start_frame}, tokens are named by "
+                f"{label}: frame {frame} shows {place + clip.start_frame}, tokens are named by "
                 f"{named + clip.start_frame}"
             )
             return
@@ -378,5 +380,5 @@ def spelled(numbers: Sequence[int]) -> str:
             parts[-1][1] = number
         else:
             parts.append([number, number])
-    said = " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts[:8])
-    return f"{said} … ({len(numbers)})" if len(parts) > 8 else said or "none"
+    text = " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts[:8])
+    return f"{text} … ({len(numbers)})" if len(parts) > 8 else text or "none"

@@ -1,4 +1,4 @@
-"""What no muxer would write, done to the bytes of a written file."""
+"""Byte-level edits of a written file, for what no muxer would write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Change = Callable[[Path], None]
 TS = 188
 
 
-def cut_at(share: float) -> Change:
+def truncate_at(share: float) -> Change:
     """Keeps this share of the bytes."""
 
     def change(path: Path) -> None:
@@ -21,7 +21,7 @@ def cut_at(share: float) -> Change:
 
 
 def followed_by(more: bytes) -> Change:
-    """Bytes after the end."""
+    """Appends bytes."""
 
     def change(path: Path) -> None:
         with path.open("ab") as file:
@@ -69,15 +69,15 @@ def sample_of_length_0(sample: int) -> Change:
         place = data.index(b"stts") + 4
         (entries,) = struct.unpack_from(">I", data, place + 4)
         rows = [struct.unpack_from(">II", data, place + 8 + 8 * i) for i in range(entries)]
-        before = 0
+        samples = 0
         for i, (count, delta) in enumerate(rows):
-            if before >= sample and count == 1 and rows[i + 1][0] == 1:
+            if samples >= sample and count == 1 and rows[i + 1][0] == 1:
                 following = rows[i + 1][1] + delta
                 struct.pack_into(">II", data, place + 8 + 8 * i, 1, 0)
                 struct.pack_into(">II", data, place + 16 + 8 * i, 1, following)
                 path.write_bytes(data)
                 return
-            before += count
+            samples += count
         raise ValueError("no two entries of one sample each")
 
     return change

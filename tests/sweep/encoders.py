@@ -65,8 +65,8 @@ SPECIAL: dict[str, dict[str, object]] = {
     "huffyuv": {"pixels": "yuv422p"},
     "dvvideo": {"size": (720, 576)},
 }  # fmt: skip
-"""What a codec needs besides its options."""
-HELD: dict[str, tuple[str, ...]] = {
+"""Recipe fields that a codec requires."""
+CODECS: dict[str, tuple[str, ...]] = {
     "mp4": ("h264", "h264b", "h264open", "hevc", "hevcb", "vvc", "av1", "vp9", "mpeg4", "mpeg4b",
             "mpeg2b", "mpeg1", "mjpeg", "png"),
     "mov": ("h264b", "hevcb", "prores", "dnxhd", "mjpeg", "png", "mpeg4", "rawrgb", "qtrle",
@@ -114,13 +114,13 @@ UNTIMED = ("h264", "hevc", "266", "obu", "m2v", "m1v", "m4v-es", "mjpeg")
 """Containers that hold no times."""
 
 
-def recipe(container: str, codec: str, **more: object) -> Recipe:
-    """The plain recipe of a codec in a container; `more` replaces its fields."""
+def recipe_for(container: str, codec: str, **overrides: object) -> Recipe:
+    """The default recipe of a codec in a container; `overrides` replaces its fields."""
     fields: dict[str, object] = {
         "suffix": "." + container.removesuffix("-es"),
         "video": VIDEO[codec],
         "output": OUTPUT.get(container, ()),
         **SPECIAL.get(codec, {}),
-        **more,
+        **overrides,
     }
     return Recipe(**fields)  # type: ignore[arg-type]

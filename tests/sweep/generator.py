@@ -1,7 +1,7 @@
-"""Writes one small video by a recipe, and says what is true of it.
+"""Writes one small video by a recipe, with its ground truth.
 
-Raw pictures with exact times go through a NUT file into the ffmpeg program; what no muxer would
-write (equal times, missing indexes, a second stream glued on) is done to the bytes afterwards.
+Raw pictures with exact timestamps go through a NUT file into ffmpeg; what no muxer would write
+(equal timestamps, missing indexes, a second stream appended) is done to the bytes afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from curation.media.ffmpeg_command import ffmpeg_path as program
+from curation.media.ffmpeg_command import ffmpeg_path
 from tests.sweep import pictures
 from tests.sweep.pictures import Coding, Floats
 
@@ -47,7 +47,7 @@ def dropped(count: int) -> tuple[Fraction, ...]:
 
 @dataclass(frozen=True)
 class Truth:
-    """What has to be found in a file; times are seconds from its first frame."""
+    """The ground truth of a file; times are seconds from its first frame."""
 
     numbers: tuple[int, ...]
     """The number that each frame carries, in order."""
@@ -109,7 +109,7 @@ class Recipe:
     """Further filters on what is encoded."""
     size: tuple[int, int] = (256, 144)
     turn: Callable[[np.ndarray], np.ndarray] | None = None
-    """What is done to each plane before it is coded."""
+    """Applied to each plane before it is coded."""
     output: tuple[str, ...] = ()
     """Options of the muxer."""
     remux: tuple[str, ...] | None = None
@@ -118,8 +118,8 @@ class Recipe:
     """Container of the second pass, if it is another."""
     first: int = 0
     """Number of the first frame."""
-    after: tuple[Callable[[Path], None], ...] = ()
-    """What is done to the written file."""
+    byte_edits: tuple[Callable[[Path], None], ...] = ()
+    """Applied to the written file."""
 
     @property
     def tick(self) -> Fraction:
@@ -130,11 +130,11 @@ class Recipe:
 
 
 def ffmpeg(*arguments: object) -> None:
-    """Runs the ffmpeg program; `RuntimeError` with its words if it fails."""
-    head = [program(), "-v", "error", "-nostdin", "-y"]
-    done = subprocess.run([*head, *map(str, arguments)], capture_output=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{arguments}: {done.stderr.decode(errors='replace')[-600:]}")
+    """Runs the ffmpeg program; `RuntimeError` with its message if it fails."""
+    head = [ffmpeg_path(), "-v", "error", "-nostdin", "-y"]
+    result = subprocess.run([*head, *map(str, arguments)], capture_output=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{arguments}: {result.stderr.decode(errors='replace')[-600:]}")
 
 
 def write_raw(path: Path, recipe: Recipe) -> None:
@@ -203,12 +203,12 @@ def write(path: Path, recipe: Recipe) -> Path:
             ffmpeg(
                 *options[cut + 1 :], "-i", first, "-map", 0, "-c", "copy", *options[:cut], target
             )
-    for change in recipe.after:
-        change(target)
+    for edit in recipe.byte_edits:
+        edit(target)
     return target
 
 
-def truth_of(recipe: Recipe, rule: Coding | None = None, **more: object) -> Truth:
+def truth_of(recipe: Recipe, rule: Coding | None = None, **overrides: object) -> Truth:
     """What is true of the recipe's file: its times as they are, colours read by `rule`."""
     times = [float(t - recipe.times[0]) for t in recipe.times]
     count = len(times) - 1
@@ -234,4 +234,4 @@ def truth_of(recipe: Recipe, rule: Coding | None = None, **more: object) -> Trut
         width=width,
         height=height,
     )
-    return replace(truth, **more)  # type: ignore[arg-type]
+    return replace(truth, **overrides)  # type: ignore[arg-type]

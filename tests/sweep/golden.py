@@ -1,4 +1,4 @@
-"""The files of tests/golden/media and what is true of each."""
+"""The files of tests/golden/media and their ground truth."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ COLOURS = np.array(PATCHES, np.float64)
 DEEP = replace(BT2020, bits=10)
 
 
-def even(count: int, step_s: float = 0.04, **more: object) -> Truth:
+def even(count: int, step_s: float = 0.04, **overrides: object) -> Truth:
     """Frames at a constant rate."""
     truth = Truth(
         numbers=tuple(range(count)), starts=tuple(n * step_s for n in range(count)),
         duration_s=count * step_s, patches=COLOURS, width=320, height=192,
     )  # fmt: skip
-    return replace(truth, **more)  # type: ignore[arg-type]
+    return replace(truth, **overrides)  # type: ignore[arg-type]
 
 
-def as_contained(name: str, duration_s: float, **more: object) -> dict[str, Truth]:
+def as_contained(name: str, duration_s: float, **overrides: object) -> dict[str, Truth]:
     """Frames at the container's own times, as an independent reader finds them."""
-    seen = oracle.decode(FOLDER / name)
-    starts = [start for start in seen.starts if start is not None]
-    assert len(starts) == len(seen.numbers)
+    decoded = oracle.decode(FOLDER / name)
+    starts = [start for start in decoded.starts if start is not None]
+    assert len(starts) == len(decoded.numbers)
     truth = even(
-        0, numbers=tuple(seen.numbers), starts=tuple(s - starts[0] for s in starts),
-        duration_s=duration_s, duration_tolerance_s=0.101, **more,
+        0, numbers=tuple(decoded.numbers), starts=tuple(s - starts[0] for s in starts),
+        duration_s=duration_s, duration_tolerance_s=0.101, **overrides,
     )  # fmt: skip
     return {name: truth}
 
@@ -46,7 +46,7 @@ def toned(pq: bool) -> Truth:
 
 
 def truths() -> dict[str, Truth]:
-    """What each file has to give."""
+    """The ground truth of each file."""
     return {
         "01_ts_mp2_sound.ts": even(75, sound=(0, 3)),
         **as_contained("02_vfr_one_equal_pts.mkv", 6.74, repaired=True),
@@ -79,7 +79,7 @@ def golden(name: str) -> Case:
     """One of the files, as a case that is compared in every way."""
     truth = truths()[name]
     return Case(
-        name.rpartition(".")[2], "golden", name, Recipe(), truth, made=lambda _: FOLDER / name,
+        name.rpartition(".")[2], "golden", name, Recipe(), truth, writer=lambda _: FOLDER / name,
         copies=truth.sound is None, resampled=name.startswith(("02", "17")),
     )  # fmt: skip
 

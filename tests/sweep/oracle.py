@@ -1,4 +1,4 @@
-"""What an independent reader finds in a file: PyAV, frame by frame, without filters or limits."""
+"""An independent reader: PyAV, frame by frame, without filters or limits."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def _yuv(frame: av.VideoFrame) -> Floats:
     parts = []
     for plane in range(3):
         form = np.uint8 if frame.format.components[plane].bits == 8 else np.uint16
-        each = frame.planes[plane]
-        rows = np.frombuffer(each, form).reshape(each.height, -1)[:, : each.width]
-        tall, wide = -(-frame.height // each.height), -(-frame.width // each.width)
-        whole = rows.repeat(tall, 0).repeat(wide, 1)[: frame.height, : frame.width]
-        parts.append(whole)
+        data = frame.planes[plane]
+        rows = np.frombuffer(data, form).reshape(data.height, -1)[:, : data.width]
+        tall, wide = -(-frame.height // data.height), -(-frame.width // data.width)
+        full = rows.repeat(tall, 0).repeat(wide, 1)[: frame.height, : frame.width]
+        parts.append(full)
     return np.stack(parts, axis=-1).astype(np.float64)
 
 
@@ -102,7 +102,7 @@ def decode(path: Path, index: int | None = None, turned: str = "") -> Decoded:
     step = -1 if turned == "vflip" else 1
     numbers: list[int] = []
     starts: list[float | None] = []
-    kept: list[av.VideoFrame] = []
+    decoded_frames: list[av.VideoFrame] = []
     last_s = None
     with av.open(str(path)) as container:
         stream = container.streams[index] if index is not None else container.streams.video[0]
@@ -113,10 +113,10 @@ def decode(path: Path, index: int | None = None, turned: str = "") -> Decoded:
                 unit = frame.time_base or base
                 starts.append(None if frame.pts is None else float(frame.pts * unit))
                 last_s = float(frame.duration * unit) if frame.duration else None
-                kept.append(frame)
+                decoded_frames.append(frame)
     if not numbers:
         return Decoded([], [], None, None, (2, 2, 2, 0), (0, 0))
-    frame = kept[len(kept) // 2]
+    frame = decoded_frames[len(decoded_frames) // 2]
     picture = rgb_of(frame)[::step]
     tags = (int(frame.colorspace), int(frame.color_trc), int(frame.color_primaries),
             int(frame.color_range))  # fmt: skip
@@ -125,7 +125,7 @@ def decode(path: Path, index: int | None = None, turned: str = "") -> Decoded:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[list[Any]]:
-    """The frames of each packet; what does not decode is passed over."""
+    """The frames of each packet; what does not decode is skipped."""
     packets = container.demux(stream)
     while True:
         try:
@@ -143,17 +143,17 @@ def sound_of(path: Path) -> tuple[Floats, int, float] | None:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
-        begin = None
+        start_s = None
         resampler = av.AudioResampler(format="flt", layout="mono", rate=16_000)
         for frames in _frames(container, stream):
             for frame in frames:
-                if begin is None:
-                    begin = frame.time or 0.0
-                parts += [each.to_ndarray().reshape(-1) for each in resampler.resample(frame)]
-        parts += [each.to_ndarray().reshape(-1) for each in resampler.resample(None)]
+                if start_s is None:
+                    start_s = frame.time or 0.0
+                parts += [chunk.to_ndarray().reshape(-1) for chunk in resampler.resample(frame)]
+        parts += [chunk.to_ndarray().reshape(-1) for chunk in resampler.resample(None)]
     if not parts:
         return None
-    return np.concatenate(parts).astype(np.float64), 16_000, begin or 0.0
+    return np.concatenate(parts).astype(np.float64), 16_000, start_s or 0.0
 
 
 assert set(MATRICES.values()) <= set(WEIGHTS)

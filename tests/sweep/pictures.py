@@ -1,4 +1,4 @@
-"""The picture and the sound that every generated video holds, and reading them back.
+"""The picture and the audio of every generated video, and reading them back.
 
 The top sixth of a picture holds its number as 12 bars, lowest bit on the left, white for 1. From
 2/6 to 5/6 of the height lie ten patches of known colours on grey 90, and a white block moves below.
@@ -110,8 +110,8 @@ def read_number(rgb: npt.NDArray[np.generic]) -> int:
     if white - black < 60:
         return -1
     rows = grey[height // 18 : height // 9].mean(axis=0)
-    each = width / BARS
-    spans = [slice(int((i + 0.3) * each), int((i + 0.7) * each) + 1) for i in range(BARS)]
+    step = width / BARS
+    spans = [slice(int((i + 0.3) * step), int((i + 0.7) * step) + 1) for i in range(BARS)]
     levels = [(rows[span].mean() - black) / (white - black) for span in spans]
     if any(0.4 < level < 0.6 for level in levels):
         return -1
@@ -122,8 +122,8 @@ def read_patches(rgb: npt.NDArray[np.generic]) -> Floats:
     """Mean colours [10, c] of the middles of the patches of a picture [height, width, c]."""
     height, width, _ = rgb.shape
     rows = rgb[int(height * 0.45) : int(height * 0.7)].astype(np.float64)
-    each = width / len(PATCHES)
-    spans = [slice(int((i + 0.35) * each), int((i + 0.65) * each) + 1) for i in range(len(PATCHES))]
+    step = width / len(PATCHES)
+    spans = [slice(int((i + 0.35) * step), int((i + 0.65) * step) + 1) for i in range(len(PATCHES))]
     return np.array([rows[:, span].mean(axis=(0, 1)) for span in spans])
 
 
@@ -148,11 +148,11 @@ def heard_seconds(
     size, hop = int(0.05 * rate), int(0.01 * rate)
     if len(samples) < size:
         return np.zeros(0), np.zeros(0, np.int64)
-    begins = np.arange(0, len(samples) - size + 1, hop)
-    pieces = samples[begins[:, None] + np.arange(size)] * np.hanning(size)
+    starts = np.arange(0, len(samples) - size + 1, hop)
+    pieces = samples[starts[:, None] + np.arange(size)] * np.hanning(size)
     tones = 300 + 150 * np.arange(most)
     tones = tones[tones < rate / 2]
     waves = np.exp(-2j * np.pi * np.outer(np.arange(size) / rate, tones))
     power = np.abs(pieces @ waves)
-    loud = np.sqrt((samples[begins[:, None] + np.arange(size)] ** 2).mean(axis=1)) > 0.01
-    return (begins + size / 2) / rate, np.where(loud, power.argmax(axis=1), -1)
+    loud = np.sqrt((samples[starts[:, None] + np.arange(size)] ** 2).mean(axis=1)) > 0.01
+    return (starts + size / 2) / rate, np.where(loud, power.argmax(axis=1), -1)

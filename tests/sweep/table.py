@@ -1,4 +1,4 @@
-"""The table of docs/media.md: what was tried and what came of it."""
+"""The table of docs/media.md: the cases and their outcomes."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ def table(outcomes: Mapping[Case, Outcome]) -> str:
     for case, outcome in outcomes.items():
         rows[case.container, case.what].append((case, outcome))
     total = Counter(outcome.verdict for outcome in outcomes.values())
-    said = ", ".join(f"{count} {verdict}" for verdict, count in total.most_common())
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in total.most_common())
     lines = [
-        f"{len(outcomes)} files: {said}.", "",
+        f"{len(outcomes)} files: {verdicts}.", "",
         "| container | what | tried | right | refused, and why |", "|---|---|---|---|---|",
     ]  # fmt: skip
-    for (container, what), found in rows.items():
-        right = sum(outcome.verdict == "ok" for _, outcome in found)
-        tried = ", ".join(case.detail for case, _ in found)
+    for (container, what), results in rows.items():
+        right = sum(outcome.verdict == "ok" for _, outcome in results)
+        details = ", ".join(case.detail for case, _ in results)
         lines.append(
-            f"| {container} | {what} | {tried} | {right} of {len(found)} | {_reasons(found)} |"
+            f"| {container} | {what} | {details} | {right} of {len(results)} |"
+            f" {_reasons(results)} |"
         )
     return "\n".join(lines)
 
 
-def _reasons(found: list[tuple[Case, Outcome]]) -> str:
+def _reasons(results: list[tuple[Case, Outcome]]) -> str:
     parts = []
-    for case, outcome in found:
+    for case, outcome in results:
         if outcome.verdict == "ok":
             continue
-        which = f"{case.detail}: " if len(found) > 1 else ""
+        which = f"{case.detail}: " if len(results) > 1 else ""
         if outcome.verdict == "refused":
             why = case.truth.may_refuse[outcome.reason]
             parts.append(f"{which}`{outcome.reason}` ({why})")
@@ -46,9 +47,9 @@ def _reasons(found: list[tuple[Case, Outcome]]) -> str:
     return "; ".join(parts)
 
 
-def with_table(text: str, made: str) -> str:
+def with_table(text: str, new_table: str) -> str:
     """The page with its table replaced; `ValueError` if it lacks the marks."""
     if BEGIN not in text or END not in text:
         raise ValueError(f"the page needs the marks {BEGIN} and {END}")
     pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n{made}\n{END}", text)
+    return pattern.sub(lambda _: f"{BEGIN}\n{new_table}\n{END}", text)

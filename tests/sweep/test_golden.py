@@ -1,4 +1,4 @@
-"""Files of real complaints: scan, renders of both kinds, sound and tokens give what is true."""
+"""Files from bug reports: scan, both kinds of render, audio and tokens match the ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.sweep.golden import FOLDER, NAMES, golden
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_file_gives_what_is_true_of_it(name):
+def test_each_file_matches_its_ground_truth(name):
     outcome = compare(golden(name), FOLDER / name, window_s=2.0)
     assert str(outcome) == "ok"
 
@@ -24,24 +24,24 @@ def _scanned(name, window_s=2.0):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_clip_says_how_its_colours_are_to_be_read(name, tmp_path):
+def test_every_clip_has_colour_tags(name, tmp_path):
     source, clips = _scanned(name)
     for row in render(source, clips, tmp_path):
         assert row.outcome == "rendered", row.detail
         matrix, transfer, primaries, _ = oracle.decode(tmp_path / row.path).tags
         assert 2 not in (matrix, transfer, primaries)
-        assert transfer not in (16, 18), "a clip that is SDR says that it is HDR"
+        assert transfer not in (16, 18), "an SDR clip is tagged as HDR"
 
 
 @pytest.mark.parametrize("fps", [10.0, 25.0, 30.0, 60.0])
 @pytest.mark.parametrize("name", ["17_vfr_resampled.mp4", "02_vfr_one_equal_pts.mkv"])
-def test_a_clip_at_another_rate_shows_the_frames_of_its_times(name, fps):
+def test_a_resampled_clip_shows_the_nearest_frames(name, fps):
     case = golden(name)
     outcome = compare(case, FOLDER / name, window_s=2.0, rates=(fps,), plain=False)
     assert str(outcome) == "ok"
 
 
-def test_sound_of_slides_goes_on_to_the_end_of_the_last_one(tmp_path):
+def test_audio_of_slides_lasts_to_the_end_of_the_last_one(tmp_path):
     source, clips = _scanned("08_slides_last_frame_13s.mp4", window_s=30.0)
     (row,) = render(source, clips, tmp_path, audio="keep")
     samples, rate, begin_s = oracle.sound_of(tmp_path / row.path)
@@ -50,7 +50,7 @@ def test_sound_of_slides_goes_on_to_the_end_of_the_last_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["13_ts_gap_1h.ts", "12_cat_of_two_ts.ts"])
-def test_no_clip_spans_a_jump_of_time_even_where_one_would_be_long_enough(name):
+def test_no_clip_spans_a_time_jump_even_if_clips_may_be_longer(name):
     source, clips = _scanned(name, window_s=10_000.0)
     assert [(clip.start_frame, clip.end_frame) for clip in clips] == [(0, 50), (50, 100)]
     assert source.duration_s == pytest.approx(4.0, abs=0.1)

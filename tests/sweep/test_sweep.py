@@ -1,14 +1,14 @@
-"""Files of every container that the allow-list names: nothing wrong is given without a word.
+"""Files of every container on the allow-list are read correctly or refused with a reason.
 
-By default a tenth of them, chosen by their names so that each container is tried; `--sweep` tries
-all. `python -m tests.sweep --table docs/media.md` tries all and writes the table.
+By default a tenth of them, selected by name so that each container is included; `--sweep` runs all.
+`python -m tests.sweep --table docs/media.md` runs all and writes the table.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.sweep.__main__ import place_of
+from tests.sweep.__main__ import position_of
 from tests.sweep.cases import cases
 from tests.sweep.compare import compare
 from tests.sweep.table import BEGIN, END, table, with_table
@@ -18,16 +18,16 @@ pytestmark = pytest.mark.sweep
 
 def pytest_generate_tests(metafunc):
     if "case" in metafunc.fixturenames:
-        found = cases()
+        selected = cases()
         if not metafunc.config.getoption("--sweep"):
             first = {}
-            for case in sorted(found, key=place_of):
+            for case in sorted(selected, key=position_of):
                 first.setdefault(case.container, case)
-            found = [c for c in found if c is first[c.container] or place_of(c) < 0.07]
-        metafunc.parametrize("case", found, ids=[case.name for case in found])
+            selected = [c for c in selected if c is first[c.container] or position_of(c) < 0.07]
+        metafunc.parametrize("case", selected, ids=[case.name for case in selected])
 
 
-def test_a_file_is_read_right_or_refused_as_stated(case, tmp_path):
+def test_a_file_is_read_correctly_or_refused_as_stated(case, tmp_path):
     outcome = compare(case, case.write(tmp_path))
     assert outcome.verdict in ("ok", "refused"), str(outcome)
 

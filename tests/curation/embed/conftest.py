@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from captioned_clips import Subject, Variation, clip_frames
 from curation.embed.open_clip import Checkpoint, ClipModel, find_checkpoint, import_open_clip
-from curation.sample.captioned import Variation, Subject, clip_frames
 
 CONFIG = {
     "model_cfg": {
