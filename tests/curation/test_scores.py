@@ -1,4 +1,4 @@
-"""Each score on frames whose answer is known."""
+"""Scores on frames with known values; the rows of a scan."""
 
 import functools
 import io
@@ -13,8 +13,8 @@ from curation.sample import read_number
 from curation.sample.encode import encode
 from curation.sample.scenes import SCENES
 from curation.sample.texture import noise
-from curation.scan.collector import EMBEDDINGS, THUMBNAILS, jpeg
-from curation.scan.score_aggregator import within_clip
+from curation.scan.collector import EMBEDDINGS, THUMBNAILS, encode_jpeg
+from curation.scan.score_aggregator import without_cross_shot_comparison
 from curation.scan.shots import ContentChange
 from curation.scan.stage import Scan, ScanItem
 from curation.scores import SCORES, AnalysisFrame
@@ -37,17 +37,18 @@ def textured(seed=3):
 
 def summary(score, frames, fps=4.0):
     """The row of a clip that has these analysis frames."""
-    looks = [AnalysisFrame.at(frame) for frame in frames]
-    before = [None, *looks[:-1]]
-    measures = np.array([score.measure(a, b) for a, b in zip(looks, before, strict=True)], float)
-    measures = within_clip(score, measures.reshape(len(looks), -1))
-    return score.summarise(measures, np.arange(len(looks)) / fps)
+    prepared = [AnalysisFrame.from_rgb(frame) for frame in frames]
+    previous = [None, *prepared[:-1]]
+    pairs = zip(prepared, previous, strict=True)
+    measures = np.array([score.measure(frame, before) for frame, before in pairs], float)
+    measures = without_cross_shot_comparison(score, measures.reshape(len(prepared), -1))
+    return score.summarise(measures, np.arange(len(prepared)) / fps)
 
 
 def test_luma_is_that_of_bt709():
     for colour, luma in (((255, 0, 0), 54.2), ((0, 255, 0), 182.4), ((0, 0, 255), 18.4)):
         picture = np.zeros((2, 2, 3), np.uint8) + np.array(colour, np.uint8)
-        assert AnalysisFrame.at(picture).luma == pytest.approx(luma, abs=0.1)
+        assert AnalysisFrame.from_rgb(picture).luma == pytest.approx(luma, abs=0.1)
 
 
 def test_a_still_picture_has_no_motion():
@@ -90,16 +91,21 @@ def test_the_longest_stretch_without_change_is_in_seconds():
 
 def test_the_first_frame_of_a_clip_is_not_compared_with_another_shot():
     motion = Motion()
-    dark, light = AnalysisFrame.at(grey(10)), AnalysisFrame.at(grey(200))
+    dark, light = AnalysisFrame.from_rgb(grey(10)), AnalysisFrame.from_rgb(grey(200))
     cut = motion.measure(light, dark)
     assert cut == (1.0,)
     measures = np.array([cut, motion.measure(light, light)])
-    assert motion.summarise(within_clip(motion, measures), np.arange(2) / 4)["motion"] == 0.0
+    assert (
+        motion.summarise(without_cross_shot_comparison(motion, measures), np.arange(2) / 4)[
+            "motion"
+        ]
+        == 0.0
+    )
     assert measures[0, 0] == 1.0
-    one = motion.summarise(within_clip(motion, measures[:1]), np.zeros(1))
+    one = motion.summarise(without_cross_shot_comparison(motion, measures[:1]), np.zeros(1))
     assert one == {"motion": None, "still_share": None, "longest_still_s": None}
     exposure = np.ones((2, 4))
-    assert within_clip(Exposure(), exposure) is exposure
+    assert without_cross_shot_comparison(Exposure(), exposure) is exposure
 
 
 def test_motion_of_a_tiny_picture():
@@ -188,8 +194,8 @@ def test_bars_survive_coding_and_scaling(made, tmp_path):
     rows[:57] = rows[450 - 56 :] = 0
     path = tmp_path / "letterbox.mp4"
     encode(path, [Image.fromarray(rows)] * 12, fps=24)
-    found = scan(path)
-    bars = found.sides["scores/borders"].to_pylist()[0]
+    result = scan(path)
+    bars = result.side_rows["scores/borders"].to_pylist()[0]
     assert bars["bar_top"] * 180 == pytest.approx(57 * 0.4, abs=1)
     assert bars["bar_bottom"] * 180 == pytest.approx(56 * 0.4, abs=1)
     assert (bars["bar_left"], bars["bar_right"]) == (0, 0)
@@ -207,10 +213,10 @@ def test_scan_gives_each_clip_a_row_in_each_table(made):
     assert [(c["start_frame"], c["end_frame"]) for c in clips] == [(0, 30), (30, 61), (61, 96)]
     names = [clip["clip_id"] for clip in clips]
     assert len(set(names)) == 3
-    assert set(result.sides) == set(Scan().side_tables)
-    for name, rows in result.sides.items():
+    assert set(result.side_rows) == set(Scan().side_tables)
+    for name, rows in result.side_rows.items():
         assert rows["clip_id"].to_pylist() == names, name
-        assert rows.schema == records.schema(Scan().side_tables[name])
+        assert rows.schema == records.arrow_schema(Scan().side_tables[name])
         assert set(rows["source_id"].to_pylist()) == {result.source.source_id}
     assert result.source.clips == 3
     assert set(result.cpu_seconds) == {"decode", "transfer", "shots", "scores"}
@@ -218,7 +224,7 @@ def test_scan_gives_each_clip_a_row_in_each_table(made):
 
 def test_thumbnails_show_the_frame_they_name(made):
     path = made("scored.mp4", 96, cuts=(30, 61), size=(480, 270))
-    rows = scan(path).sides[THUMBNAILS].to_pylist()
+    rows = scan(path).side_rows[THUMBNAILS].to_pylist()
     spans = [(0, 30), (30, 61), (61, 96)]
     for row, (start, end) in zip(rows, spans, strict=True):
         picture = np.asarray(Image.open(io.BytesIO(row["jpeg"])))
@@ -228,14 +234,14 @@ def test_thumbnails_show_the_frame_they_name(made):
         assert abs(row["frame"] - (start + end) / 2) <= 6
 
 
-def test_known_clips_are_kept_and_only_the_asked_tables_filled(made):
+def test_known_clips_are_kept_and_only_requested_tables_backfilled(made):
     path = made("scored.mp4", 96, cuts=(30, 61), size=(480, 270))
     full = scan(path)
-    known = tuple(records.records(records.Clip, full.clips))[1:]
+    known = tuple(records.from_table(records.Clip, full.clips))[1:]
     item = ScanItem(entry_at(str(path), {}), known, ("scores/motion",))
     again = Scan(shots=ContentChange()).setup()(item)
-    assert set(again.sides) == {"scores/motion"}
-    assert again.sides["scores/motion"].equals(full.sides["scores/motion"].slice(1))
+    assert set(again.side_rows) == {"scores/motion"}
+    assert again.side_rows["scores/motion"].equals(full.side_rows["scores/motion"].slice(1))
 
 
 def test_a_clip_without_analysis_frames_has_empty_scores(made, scan_spans):
@@ -243,9 +249,9 @@ def test_a_clip_without_analysis_frames_has_empty_scores(made, scan_spans):
     path = made("scored.mp4", 96, cuts=(30, 61), size=(480, 270))
     clips = tuple(scan_spans(path, (1, 4), (30, 61)).clips)
     stage = Scan(shots=ContentChange())
-    found = stage.setup()(ScanItem(entry_at(str(path), {}), clips, ()))
-    assert found.sides[THUMBNAILS].num_rows == 1
-    for name, rows in found.sides.items():
+    result = stage.setup()(ScanItem(entry_at(str(path), {}), clips, ()))
+    assert result.side_rows[THUMBNAILS].num_rows == 1
+    for name, rows in result.side_rows.items():
         if name.startswith("scores/"):
             empty, full = ({k: v for k, v in row.items() if not k.endswith("_id")}
                            for row in rows.to_pylist())  # fmt: skip
@@ -254,12 +260,12 @@ def test_a_clip_without_analysis_frames_has_empty_scores(made, scan_spans):
             if name != "scores/loudness":  # the source has no sound
                 measured = {k: v for k, v in full.items() if k != "light"}  # no word fits it
                 assert None not in measured.values(), name
-    first, second = found.sides[EMBEDDINGS]["vector"].to_pylist()
+    first, second = result.side_rows[EMBEDDINGS]["vector"].to_pylist()
     assert not np.frombuffer(first, "<f2").any()
     assert np.frombuffer(second, "<f2").any()
 
 
-def test_reasons_of_scores_are_told_apart():
+def test_reasons_of_scores_are_distinct():
     for name, score in SCORES.items():
         columns = scores.columns(score)
         assert columns, name
@@ -268,11 +274,11 @@ def test_reasons_of_scores_are_told_apart():
         column.metadata.get(side)
         for score in SCORES.values() for column in scores.columns(score) for side in ("low", "high")
     ]  # fmt: skip
-    given = [reason for reason in reasons if reason]
-    assert len(given) == len(set(given))
+    reasons = [reason for reason in reasons if reason]
+    assert len(reasons) == len(set(reasons))
 
 
 def test_jpeg_is_the_picture_it_was_given():
     picture = SCENES["harbour"]((320, 180))(0.0)
-    shown = np.asarray(Image.open(io.BytesIO(jpeg(np.asarray(picture)))), float)
+    shown = np.asarray(Image.open(io.BytesIO(encode_jpeg(np.asarray(picture)))), float)
     assert np.abs(shown - np.asarray(picture)).mean() < 4

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from curation.embed.base import table_name
-from curation.embed.clip_embedder import OpenClipCollector, OpenClip, mean_pool
+from curation.embed.clip_embedder import OpenClip, OpenClipCollector, mean_pool
 from curation.errors import InfrastructureError
 from curation.scores.frame import AnalysisFrame
 from tests.curation.embed.conftest import saved
 
 
-def watched(model, pictures, every, batch=3):
-    watcher = OpenClipCollector(model, every, batch)
+def collect(model, pictures, every, batch=3):
+    collector = OpenClipCollector(model, every, batch)
     for rgb in pictures:
-        watcher.add(AnalysisFrame.from_rgb(rgb))
-    return watcher
+        collector.add(AnalysisFrame.from_rgb(rgb))
+    return collector
 
 
-def vector(watcher, first, last):
-    packed = watcher.vector(first, last, np.arange(first, last) / 4, (first / 4, last / 4))
+def vector(collector, first, last):
+    packed = collector.vector(first, last, np.arange(first, last) / 4, (first / 4, last / 4))
     return np.frombuffer(packed, "<f2").astype(np.float32)
 
 
@@ -33,32 +33,32 @@ def alone(model, pictures):
 @pytest.mark.parametrize("span", [(0, 8), (1, 5), (2, 4), (5, 8)])
 def test_a_clip_is_the_mean_of_its_own_frames(model, pictures, every, span):
     first, last = span
-    own = [i for i in range(first, last) if i % every == 0]
-    mean = alone(model, [pictures[i] for i in own]).mean(axis=0)
-    found = vector(watched(model, pictures, every), first, last)
-    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-3)
-    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-3)
+    indices = [i for i in range(first, last) if i % every == 0]
+    mean = alone(model, [pictures[i] for i in indices]).mean(axis=0)
+    clip_vector = vector(collect(model, pictures, every), first, last)
+    np.testing.assert_allclose(clip_vector, mean / np.linalg.norm(mean), atol=1e-3)
+    assert np.linalg.norm(clip_vector) == pytest.approx(1, abs=1e-3)
 
 
-def test_batches_change_nothing(model, pictures):
+def test_vectors_are_independent_of_the_batch_size(model, pictures):
     spans = [(0, 3), (3, 8)]
-    one = [vector(watched(model, pictures, 1, batch=1), *span) for span in spans]
-    many = [vector(watched(model, pictures, 1, batch=100), *span) for span in spans]
+    one = [vector(collect(model, pictures, 1, batch=1), *span) for span in spans]
+    many = [vector(collect(model, pictures, 1, batch=100), *span) for span in spans]
     np.testing.assert_allclose(one, many, atol=2e-3)
 
 
-def test_a_clip_without_a_frame_that_is_looked_at_is_zero(model, pictures):
-    watcher = watched(model, pictures, every=4)
-    assert not vector(watcher, 1, 3).any()
-    assert not vector(watcher, 5, 5).any()
-    assert not vector(watched(model, [], every=1), 0, 0).any()
-    assert vector(watcher, 1, 5).any()
+def test_a_clip_without_a_sampled_frame_is_zero(model, pictures):
+    collector = collect(model, pictures, every=4)
+    assert not vector(collector, 1, 3).any()
+    assert not vector(collector, 5, 5).any()
+    assert not vector(collect(model, [], every=1), 0, 0).any()
+    assert vector(collector, 1, 5).any()
 
 
-def test_little_is_kept(model, pictures):
-    watcher = watched(model, pictures * 4, every=1, batch=5)
-    assert len(watcher._pending) < 5
-    assert [part.shape for part in watcher._parts] == [(30, 16)]
+def test_at_most_one_batch_is_buffered(model, pictures):
+    collector = collect(model, pictures * 4, every=1, batch=5)
+    assert len(collector._pending) < 5
+    assert [part.shape for part in collector._parts] == [(30, 16)]
 
 
 def test_the_table_is_named_by_the_weights_and_what_moves_vectors(folder, checkpoint, tmp_path):
@@ -71,7 +71,7 @@ def test_the_table_is_named_by_the_weights_and_what_moves_vectors(folder, checkp
     assert OpenClip(str(saved(tmp_path / "other", seed=5))).name != plain.name
 
 
-def test_a_share_of_a_gpu_is_asked_for_on_a_gpu_alone(folder):
+def test_a_share_of_a_gpu_is_reserved_only_on_a_gpu(folder):
     assert OpenClip(str(folder)).gpus == 0
     assert OpenClip(str(folder), device="cuda", gpu_share=0.5).gpus == 0.5
 

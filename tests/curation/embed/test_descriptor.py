@@ -24,13 +24,13 @@ def unpacked(vector):
 
 def vector_of(pictures):
     """The vector of a clip of 3 s, with 12 analysis frames at 320 pixels."""
-    watcher = FrameDct().load()()
+    collector = FrameDct().load()()
     for picture in pictures:
-        watcher.add(
+        collector.add(
             AnalysisFrame.from_rgb(np.asarray(picture.resize((320, 180), Image.Resampling.BICUBIC)))
         )
     times = np.arange(len(pictures)) / 4
-    return unpacked(watcher.vector(0, len(pictures), times, (0.0, len(pictures) / 4)))
+    return unpacked(collector.vector(0, len(pictures), times, (0.0, len(pictures) / 4)))
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_the_same_clip_has_the_same_vector(scenes, vectors):
 
 def test_other_scenes_are_far(vectors):
     values = np.array(list(vectors.values()))
-    others = (values @ values.T)[~np.eye(len(values), dtype=bool)]
-    assert others.max() < 0.7
+    off_diagonal = (values @ values.T)[~np.eye(len(values), dtype=bool)]
+    assert off_diagonal.max() < 0.7
 
 
 def scaled(pictures):
@@ -90,7 +90,7 @@ def pillared(pictures):
 
 @pytest.mark.parametrize("change", [scaled, lightened, tinted, boxed, pillared])
 @pytest.mark.parametrize("name", NAMES)
-def test_copies_are_near(name, change, scenes, vectors):
+def test_near_duplicates_are_near(name, change, scenes, vectors):
     assert vectors[name] @ vector_of(change(scenes[name])) > 0.9
 
 
@@ -106,7 +106,7 @@ def test_bars_would_hide_a_copy(scenes, vectors):
 def test_a_coded_copy_is_near(scenes, vectors, tmp_path):
     """Through files: strongly coded, scaled and in another codec."""
     copies = {"a.mp4": Coding(crf=18), "b.webm": Coding("libvpx-vp9", crf=50, scale=(256, 144))}
-    found = []
+    coded = []
     for name, coding in copies.items():
         picture = SCENES["street_by_day"](SIZE)
         encode(tmp_path / name, (picture(n / 12) for n in range(36)), fps=12, coding=coding)
@@ -114,19 +114,19 @@ def test_a_coded_copy_is_near(scenes, vectors, tmp_path):
         result = scan(ScanItem(entry_at(str(tmp_path / name), {})))
         [row] = result.side_rows[EMBEDDINGS].to_pylist()
         assert row["dim"] == FrameDct.dim
-        found.append(unpacked(row["vector"]))
-    assert found[0] @ found[1] > 0.95
-    assert found[0] @ vectors["street_by_day"] > 0.9
-    assert found[0] @ vectors["harbour"] < 0.7
+        coded.append(unpacked(row["vector"]))
+    assert coded[0] @ coded[1] > 0.95
+    assert coded[0] @ vectors["street_by_day"] > 0.9
+    assert coded[0] @ vectors["harbour"] < 0.7
 
 
 def test_a_clip_without_frames_or_structure_is_zero():
-    watcher = FrameDct().load()()
-    assert not unpacked(watcher.vector(0, 0, np.empty(0), (0.0, 1.0))).any()
-    watcher.add(AnalysisFrame.from_rgb(np.full((180, 320, 3), 90, np.uint8)))
-    watcher.add(AnalysisFrame.from_rgb(np.zeros((180, 320, 3), np.uint8)))
-    assert not unpacked(watcher.vector(0, 1, np.zeros(1), (0.0, 1.0))).any()
-    assert not unpacked(watcher.vector(1, 2, np.zeros(1), (0.0, 1.0))).any()
+    collector = FrameDct().load()()
+    assert not unpacked(collector.vector(0, 0, np.empty(0), (0.0, 1.0))).any()
+    collector.add(AnalysisFrame.from_rgb(np.full((180, 320, 3), 90, np.uint8)))
+    collector.add(AnalysisFrame.from_rgb(np.zeros((180, 320, 3), np.uint8)))
+    assert not unpacked(collector.vector(0, 1, np.zeros(1), (0.0, 1.0))).any()
+    assert not unpacked(collector.vector(1, 2, np.zeros(1), (0.0, 1.0))).any()
 
 
 def test_time_is_cut_into_eight_segments():

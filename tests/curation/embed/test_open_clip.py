@@ -19,9 +19,9 @@ def test_pictures_are_what_the_library_itself_computes(folder, model, pictures):
     with torch.no_grad():
         batch = torch.stack([preprocess(Image.fromarray(rgb)) for rgb in pictures])
         expected = network.eval().encode_image(batch, normalize=True).numpy()
-    found = model.encode_images([model.preprocess(rgb) for rgb in pictures])
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    features = model.encode_images([model.preprocess(rgb) for rgb in pictures])
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
 def test_texts_are_what_the_library_itself_computes(folder, model):
@@ -73,10 +73,10 @@ def test_bare_weights_go_with_an_architecture(folder, model, tmp_path, pictures,
         torch.save({"state_dict": {f"module.{name}": w for name, w in weights.items()}}, file)
     else:
         save_file(weights, file)
-    found = ClipModel(find_checkpoint(f"tiny-arch:{file}"), "cpu", "fp32")
+    loaded = ClipModel(find_checkpoint(f"tiny-arch:{file}"), "cpu", "fp32")
     words = ["a red disc"]
-    np.testing.assert_allclose(found.encode_texts(words), model.encode_texts(words), atol=1e-6)
-    assert found.preprocess(pictures[0]).shape == (3, 32, 32)
+    np.testing.assert_allclose(loaded.encode_texts(words), model.encode_texts(words), atol=1e-6)
+    assert loaded.preprocess(pictures[0]).shape == (3, 32, 32)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_unknown_names_say_what_is_known(name, words):
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32:laion2b_s34b_b79k", "hf-hub:nobody/nothing"])
-def test_what_the_hub_does_not_give_says_how_to_go_on(name, monkeypatch, tmp_path):
+def test_an_unavailable_download_says_what_to_do(name, monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=f"{name} are not cached here.*name the folder"):

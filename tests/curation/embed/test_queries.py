@@ -17,14 +17,14 @@ TIMES = np.arange(8) / 4
 
 def test_the_descriptor_knows_pictures_alone(pictures):
     queries = query_encoder(table_name(FrameDct()))
-    watcher = FrameDct().load()()
+    collector = FrameDct().load()()
     for rgb in pictures:
-        watcher.add(AnalysisFrame.from_rgb(rgb))
-    stored = np.frombuffer(watcher.vector(0, 8, TIMES, (0.0, 2.0)), "<f2").astype(np.float32)
-    found = queries.encode_frames(pictures, TIMES, (0.0, 2.0))
-    assert found.dtype == np.float32
-    assert found.shape == (queries.dim,)
-    np.testing.assert_array_equal(found, stored)
+        collector.add(AnalysisFrame.from_rgb(rgb))
+    stored = np.frombuffer(collector.vector(0, 8, TIMES, (0.0, 2.0)), "<f2").astype(np.float32)
+    vector = queries.encode_frames(pictures, TIMES, (0.0, 2.0))
+    assert vector.dtype == np.float32
+    assert vector.shape == (queries.dim,)
+    np.testing.assert_array_equal(vector, stored)
     with pytest.raises(ValueError, match="knows pictures, not words"):
         queries.encode_text("a red disc")
     with pytest.raises(ValueError, match="at least one frame"):
@@ -34,10 +34,12 @@ def test_the_descriptor_knows_pictures_alone(pictures):
 def test_a_model_of_open_clip_knows_both(folder, checkpoint, model, pictures):
     queries = query_encoder(table_name(OpenClip(str(folder))), str(folder))
     assert (queries.dim, queries.digest) == (16, checkpoint.digest)
-    np.testing.assert_allclose(queries.encode_text("a disc"), model.encode_texts(["a disc"])[0], atol=1e-6)
+    np.testing.assert_allclose(
+        queries.encode_text("a disc"), model.encode_texts(["a disc"])[0], atol=1e-6
+    )
     mean = model.encode_images([model.preprocess(rgb) for rgb in pictures]).mean(axis=0)
-    found = queries.encode_frames(iter(pictures), TIMES, (0.0, 2.0))
-    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+    vector = queries.encode_frames(iter(pictures), TIMES, (0.0, 2.0))
+    np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
     for words in ("", "  "):
         with pytest.raises(ValueError, match="no words"):
             queries.encode_text(words)

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
 from curation.dedup.vectors import unpack
 from curation.embed import embed_captions, query_encoder
 from curation.embed.sentence import encode_sentences
+from curation.lineage import LineageError
 from curation.records import Caption, Embedding
 from tests.outputs import versions
-from tests.rows import MeasuredClip, make_clip, add_source
+from tests.rows import MeasuredClip, add_source, make_clip
 
-SAID = {
+CAPTIONS = {
     0: "A man walks across a street at night.",
     1: "A dog runs over a green meadow.",
     2: "Close view of hands that assemble a gearbox.",
@@ -21,10 +21,10 @@ SAID = {
 }
 
 
-def captioned(dataset, said, table="captions/facts-1"):
+def add_captions(dataset, captions, table="captions/facts-1"):
     rows = [
         Caption(make_clip("a" * 64, at * 24, at * 24 + 24).clip_id, "a" * 64, text)
-        for at, text in said.items()
+        for at, text in captions.items()
     ]
     dataset.catalog.append(table, Caption, records.to_table(Caption, rows))
     return [row.clip_id for row in rows]
@@ -32,9 +32,11 @@ def captioned(dataset, said, table="captions/facts-1"):
 
 @pytest.fixture
 def dataset(tmp_path):
-    made = Dataset(tmp_path / "out")
-    add_source(made, "a.mp4", [MeasuredClip(make_clip("a" * 64, at * 24, at * 24 + 24)) for at in SAID])
-    return made
+    dataset = Dataset(tmp_path / "out")
+    add_source(
+        dataset, "a.mp4", [MeasuredClip(make_clip("a" * 64, at * 24, at * 24 + 24)) for at in CAPTIONS]
+    )
+    return dataset
 
 
 def stored(dataset, table):
@@ -45,7 +47,7 @@ def stored(dataset, table):
 
 
 def test_another_wording_finds_the_caption(dataset):
-    ids = captioned(dataset, SAID)
+    ids = add_captions(dataset, CAPTIONS)
     table = embed_captions(dataset)
     assert table == "embeddings/captions-minilm-facts-1"
     vectors = stored(dataset, table)
@@ -58,34 +60,34 @@ def test_another_wording_finds_the_caption(dataset):
         query = queries.encode_text(words)
         assert query.shape == (queries.dim,)
         assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
-        assert max(vectors, key=lambda each: float(vectors[each] @ query)) in (
+        assert max(vectors, key=lambda clip_id: float(vectors[clip_id] @ query)) in (
             {ids[1], ids[3]} if clip == 1 else {ids[clip]}
         )
     np.testing.assert_array_equal(vectors[ids[1]], vectors[ids[3]])
 
 
-def test_only_what_lacks_a_vector_is_embedded(dataset, tmp_path):
-    captioned(dataset, {0: SAID[0]})
+def test_only_captions_without_a_vector_are_embedded(dataset, tmp_path):
+    add_captions(dataset, {0: CAPTIONS[0]})
     table = embed_captions(dataset)
     before = versions(tmp_path / "out")
     assert embed_captions(dataset) == table
     assert versions(tmp_path / "out") == before
-    captioned(dataset, {1: SAID[1], 2: SAID[2]})
+    add_captions(dataset, {1: CAPTIONS[1], 2: CAPTIONS[2]})
     embed_captions(dataset)
     vectors = stored(dataset, table)
     assert len(vectors) == 3 == dataset.catalog.rows(table)
 
 
 def test_each_table_of_captions_has_its_own_vectors(dataset):
-    captioned(dataset, SAID)
-    captioned(dataset, {0: "Night."}, "captions/brief")
+    add_captions(dataset, CAPTIONS)
+    add_captions(dataset, {0: "Night."}, "captions/brief")
     assert embed_captions(dataset, "brief") == "embeddings/captions-minilm-brief"
     assert len(stored(dataset, "embeddings/captions-minilm-brief")) == 1
-    assert len(stored(dataset, embed_captions(dataset, "facts-1"))) == len(SAID)
+    assert len(stored(dataset, embed_captions(dataset, "facts-1"))) == len(CAPTIONS)
 
 
 def test_without_captions_there_is_nothing_to_embed(dataset):
-    with pytest.raises(NoCaptionsError, match="reelmill caption"):
+    with pytest.raises(LineageError, match="reelmill caption"):
         embed_captions(dataset)
 
 
@@ -95,7 +97,7 @@ def test_the_digest_names_the_weights():
     assert int(digest, 16) >= 0
 
 
-def test_vectors_do_not_depend_on_their_company():
-    alone = encode_sentences([SAID[0]])
-    among = encode_sentences(["short", SAID[0], "a much longer text " * 20])
-    np.testing.assert_allclose(among[1], alone[0], atol=1e-5)
+def test_vectors_are_independent_of_batch_composition():
+    alone = encode_sentences([CAPTIONS[0]])
+    batch = encode_sentences(["short", CAPTIONS[0], "a much longer text " * 20])
+    np.testing.assert_allclose(batch[1], alone[0], atol=1e-5)

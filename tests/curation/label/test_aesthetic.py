@@ -12,17 +12,17 @@ from curation.label.aesthetic import AestheticHead
 
 def five_layers(dim):
     """As `sac+logos+ava1-l14-linearMSE` is made: dropout between linear layers, under `layers`."""
-    made = nn.Module()
-    made.layers = nn.Sequential(
+    head = nn.Module()
+    head.layers = nn.Sequential(
         nn.Linear(dim, 32), nn.Dropout(0.2), nn.Linear(32, 16), nn.Dropout(0.2),
         nn.Linear(16, 8), nn.Dropout(0.1), nn.Linear(8, 4), nn.Linear(4, 1),
     )  # fmt: skip
-    return made.eval()
+    return head.eval()
 
 
 def vectors(dim):
-    made = np.random.default_rng(0).normal(size=(6, dim)).astype(np.float32)
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    values = np.random.default_rng(0).normal(size=(6, dim)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -41,7 +41,7 @@ def test_scores_are_what_torch_computes(tmp_path, form, suffix):
         head.score(vectors(8))
 
 
-def test_what_is_no_head_is_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     path = tmp_path / "head.pth"
     with pytest.raises(ModelError, match="there is no aesthetic head at"):
         AestheticHead.load(str(path))

@@ -41,13 +41,13 @@ def labels(folder, head):
 @pytest.fixture
 def dataset(tmp_path, folder, model):
     """Clips whose vectors are those of the prompts, and one whose vector is zero."""
-    made = Dataset(tmp_path / "out")
+    dataset = Dataset(tmp_path / "out")
     clips = [make_clip("a" * 64, at * 24, at * 24 + 24) for at in range(4)]
-    add_source(made, "a.mp4", [MeasuredClip(clip) for clip in clips])
-    embed(made, folder, clips[0], model.encode_texts([DAY, "daylight"]).mean(axis=0))
-    embed(made, folder, clips[1], model.encode_texts([NIGHT])[0])
-    embed(made, folder, clips[2], np.zeros(16))
-    return made
+    add_source(dataset, "a.mp4", [MeasuredClip(clip) for clip in clips])
+    embed(dataset, folder, clips[0], model.encode_texts([DAY, "daylight"]).mean(axis=0))
+    embed(dataset, folder, clips[1], model.encode_texts([NIGHT])[0])
+    embed(dataset, folder, clips[2], np.zeros(16))
+    return dataset
 
 
 def embed(dataset, folder, clip, vector):

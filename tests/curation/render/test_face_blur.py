@@ -11,7 +11,7 @@ import pytest
 
 from curation import records
 from curation.listing import entry_at
-from curation.media.mask_video import write_masks
+from curation.media.picture_edits import write_masks
 from curation.records import Clip
 from curation.render.face_blur import BlurFaces
 from curation.render.stage import RenderBatch, RenderClips
@@ -38,7 +38,7 @@ def test_masks_are_read_back_at_the_times_they_were_given(tmp_path):
     assert np.array_equal(np.stack([mask for _, mask in frames]), masks)
 
 
-def test_weights_that_are_not_there_are_an_error_that_says_so():
+def test_missing_weights_are_an_error():
     with pytest.raises(ValueError, match=r"no weights at '/none.onnx'"):
         BlurFaces("/none.onnx")
 
@@ -52,7 +52,7 @@ def blurred(tmp_path_factory):
     out = tmp_path_factory.mktemp("faces")
     stage = Scan(shots=FixedWindows(), max_clip_s=1.5, scores=(), embedders=())
     result = stage.setup()(ScanItem(entry_at(str(path), {})))
-    clip = records.records(Clip, result.clips)[0]
+    clip = records.from_table(Clip, result.clips)[0]
     batch = RenderBatch(result.source, (clip,))
     plain = RenderClips(output=str(out))
     blur = dataclasses.replace(plain, blur_faces=BlurFaces(str(WEIGHTS)))
@@ -69,9 +69,11 @@ def frames(path: Path) -> list[np.ndarray]:
 def test_the_detector_finds_faces_before_and_none_after(blurred):
     before, after, _, row = blurred
     detector = Faces(str(WEIGHTS), threshold=0.7)
-    seen = [len(detector.boxes(AnalysisFrame.at(frame))) for frame in before]
-    assert np.mean(np.array(seen) > 0) > 0.9
-    assert [len(detector.boxes(AnalysisFrame.at(frame))) for frame in after] == [0] * len(after)
+    counts = [len(detector.detect(AnalysisFrame.from_rgb(frame))) for frame in before]
+    assert np.mean(np.array(counts) > 0) > 0.9
+    assert [len(detector.detect(AnalysisFrame.from_rgb(frame))) for frame in after] == [0] * len(
+        after
+    )
     assert row.outcome == "rendered"
     assert row.faces_blurred >= len(before) * 0.9
 
@@ -80,7 +82,7 @@ def test_the_detector_finds_faces_before_and_none_after(blurred):
 def test_what_is_no_face_stays_as_it_is(blurred):
     before, after, plain, row = blurred
     assert len(before) == len(after) == row.frames
-    (box, *_) = Faces(str(WEIGHTS)).boxes(AnalysisFrame.at(before[10]))
+    (box, *_) = Faces(str(WEIGHTS)).detect(AnalysisFrame.from_rgb(before[10]))
     height, width = before[10].shape[:2]
     left, top, right, bottom = (box * (width, height, width, height)).astype(int)
     change = np.abs(before[10].astype(float) - after[10]).mean(axis=2)

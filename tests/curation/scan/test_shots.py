@@ -1,4 +1,4 @@
-"""Where shots begin and end, from probabilities, from pictures, and from the clock."""
+"""Shots from probabilities, from pictures, and of fixed length."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.media.decode import Sampling, watch
+from curation.media.decode import AnalysisSampling, decode_streams
 from curation.media.probe import probe
 from curation.media.sandbox import Limits
 from curation.media.timeline import Timeline
@@ -17,8 +17,8 @@ from curation.scan.shots import (
     ContentChange,
     FixedWindows,
     TransNetV2,
-    shots_between,
-    windows,
+    shots_from_transitions,
+    split_into_windows,
 )
 
 
@@ -28,7 +28,7 @@ def timeline(frames, fps=24.0, starts=None):
 
 
 def between(marks):
-    return shots_between(np.array([mark == "#" for mark in marks]))
+    return shots_from_transitions(np.array([mark == "#" for mark in marks]))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_shots_never_overlap_and_stay_within_the_source():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         marks = rng.random(rng.integers(1, 60)) < rng.random()
-        shots = shots_between(marks)
+        shots = shots_from_transitions(marks)
         edges = [edge for shot in shots for edge in shot]
         assert edges == sorted(edges)
         assert all(a < b for a, b in shots)
@@ -68,35 +68,35 @@ def test_shots_never_overlap_and_stay_within_the_source():
 
 def test_equal_windows():
     line = timeline(240)
-    assert windows((0, 240), line, 10.0, equal=True) == [(0, 240)]
-    assert windows((0, 240), line, 9.99, equal=True) == [(0, 120), (120, 240)]
-    assert windows((12, 84), line, 1.0, equal=True) == [(12, 36), (36, 60), (60, 84)]
-    assert windows((0, 25), line, 0.5, equal=True) == [(0, 9), (9, 17), (17, 25)]
+    assert split_into_windows((0, 240), line, 10.0, equal=True) == [(0, 240)]
+    assert split_into_windows((0, 240), line, 9.99, equal=True) == [(0, 120), (120, 240)]
+    assert split_into_windows((12, 84), line, 1.0, equal=True) == [(12, 36), (36, 60), (60, 84)]
+    assert split_into_windows((0, 25), line, 0.5, equal=True) == [(0, 9), (9, 17), (17, 25)]
 
 
 def test_windows_of_one_length():
     line = timeline(100)
-    assert windows((0, 100), line, 1.0, equal=False) == [
+    assert split_into_windows((0, 100), line, 1.0, equal=False) == [
         (0, 24), (24, 48), (48, 72), (72, 96), (96, 100),
     ]  # fmt: skip
-    assert windows((0, 1), line, 1.0, equal=False) == [(0, 1)]
+    assert split_into_windows((0, 1), line, 1.0, equal=False) == [(0, 1)]
 
 
 def test_windows_count_seconds_where_the_rate_varies():
     starts = [*np.arange(24) / 24, *(1 + np.arange(25) / 12)]
     line = timeline(48, starts=starts)
     assert line.starts_s[-1] == pytest.approx(3)
-    assert windows((0, 48), line, 1.0, equal=True) == [(0, 24), (24, 36), (36, 48)]
+    assert split_into_windows((0, 48), line, 1.0, equal=True) == [(0, 24), (24, 36), (36, 48)]
 
 
 def test_a_gap_longer_than_the_window_makes_no_empty_one():
     line = timeline(4, starts=[0, 0.1, 5.0, 5.1, 5.2])
-    found = windows((0, 4), line, 1.0, equal=False)
-    assert [frame for a, b in found for frame in range(a, b)] == [0, 1, 2, 3]
-    assert all(a < b for a, b in found)
+    shots = split_into_windows((0, 4), line, 1.0, equal=False)
+    assert [frame for a, b in shots for frame in range(a, b)] == [0, 1, 2, 3]
+    assert all(a < b for a, b in shots)
 
 
-def test_fixed_windows_take_no_notice_of_the_picture():
+def test_fixed_windows_ignore_the_picture():
     finder = FixedWindows(2.0).load()()
     finder.feed(np.zeros((7, 27, 48, 3), np.uint8))
     assert finder.finish(timeline(100)) == [(0, 48), (48, 96), (96, 100)]
@@ -108,18 +108,18 @@ def cut_source(made):
     """Frames at 48×27 of a source with cuts at 31, 60 and 88."""
     path = str(made("cuts.mp4", 120, cuts=(31, 60, 88)))
     low = []
-    line = watch(path, probe(path, Limits()), Sampling(), Limits(),
-                 on_low=lambda frames: low.extend(frames.copy()), on_analysis=len)  # fmt: skip
+    line = decode_streams(path, probe(path, Limits()), AnalysisSampling(), Limits(),
+                 on_lowres=lambda frames: low.extend(frames.copy()), on_analysis=len)  # fmt: skip
     return np.array(low), line
 
 
 def feed(finder, frames, sizes):
-    """Hands over frames in pieces of the given sizes, over and over."""
-    place = turn = 0
-    while place < len(frames):
+    """Feeds frames in pieces of the given sizes, repeatedly."""
+    start = turn = 0
+    while start < len(frames):
         size = sizes[turn % len(sizes)]
-        finder.feed(frames[place : place + size])
-        place, turn = place + size, turn + 1
+        finder.feed(frames[start : start + size])
+        start, turn = start + size, turn + 1
 
 
 @pytest.mark.parametrize("sizes", [(120,), (1,), (7, 0, 13)])
@@ -181,19 +181,19 @@ def test_the_network_finds_the_cuts(network, cut_source):
 
 def test_still_windows_are_skipped_without_a_difference(network):
     frames = film_frames()
-    looked = []
+    calls = []
     finder = network()
-    original = finder._probabilities
-    finder._probabilities = lambda window: looked.append(1) or original(window)
+    original = finder._network
+    finder._network = lambda window: calls.append(1) or original(window)
     shots = shots_of(finder, frames, (64,))
     assert shots == [(0, 40), (40, 190), (190, 230)]
-    assert len(looked) == 3  # of five
+    assert len(calls) == 3  # of five
     everything = TransNetV2(still=-1.0).load()()
     assert shots_of(everything, frames, (230,)) == shots
 
 
-class Counted:
-    """Stands in for the network: the probability of a frame is its own gray level."""
+class FakeNetwork:
+    """The probability of a frame is its gray level; records its windows."""
 
     def __init__(self):
         self.windows = []
@@ -214,25 +214,27 @@ def reference(frames):
     "count", [1, 2, 24, 25, 49, 50, 51, 74, 75, 76, 100, 101, 149, 150, 151, 260]
 )
 @pytest.mark.parametrize("sizes", [(1000,), (1,), (33, 0, 1), (50,)], ids=str)
-def test_windows_are_the_authors(count, sizes, network):
+def test_windows_are_those_of_the_authors(count, sizes, network):
     frames = np.zeros((count, 27, 48, 3), np.uint8)
     frames[...] = np.random.default_rng(count).integers(0, 256, (count, 1, 1, 1))
-    finder, stand_in = network(), Counted()
-    finder._probabilities = stand_in
+    finder, fake = network(), FakeNetwork()
+    finder._network = fake
     finder._still = -1.0
     shots = shots_of(finder, frames, sizes)
-    assert np.array_equal(np.array(stand_in.windows), np.array(reference(frames)))
-    assert shots == shots_between(frames[:, 0, 0, 0] / np.float32(255) > 0.3)
-    assert sum(len(judged) for judged in finder._judged) >= count
+    assert np.array_equal(np.array(fake.windows), np.array(reference(frames)))
+    assert shots == shots_from_transitions(frames[:, 0, 0, 0] / np.float32(255) > 0.3)
+    assert sum(len(part) for part in finder._probabilities) >= count
 
 
 @pytest.mark.parametrize("count", [1, 50, 51, 101])
-def test_the_network_streams_as_it_sees_at_once(count, network, cut_source):
+def test_streaming_gives_the_probabilities_of_one_batch(count, network, cut_source):
     frames = cut_source[0][:count]
     once, pieces = network(), network()
     shots = shots_of(once, frames, (count,))
     assert shots_of(pieces, frames, (7, 31, 1)) == shots
-    assert np.array_equal(np.concatenate(once._judged), np.concatenate(pieces._judged))
+    assert np.array_equal(
+        np.concatenate(once._probabilities), np.concatenate(pieces._probabilities)
+    )
     assert shots[0][0] == 0
     assert shots[-1][1] == count
 

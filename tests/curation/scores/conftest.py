@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from curation.sample.texture import noise
-from curation.scan.score_aggregator import within_clip
+from curation.scan.score_aggregator import without_cross_shot_comparison
 from curation.scores import AnalysisFrame, FrameScore
 
 SIZE = (320, 180)
@@ -24,8 +24,8 @@ def world() -> Image.Image:
 def film(world) -> Callable[..., list[np.ndarray]]:
     """Frames that a camera sees: right and down in pixels, growth, and turn in degrees, a frame."""
 
-    def frames(count: int, *, right=0.0, down=0.0, grow=0.0, turn=0.0) -> list[np.ndarray]:
-        made = []
+    def film_frames(count: int, *, right=0.0, down=0.0, grow=0.0, turn=0.0) -> list[np.ndarray]:
+        frames = []
         for index in range(count):
             step = index - count / 2
             angle, scale = np.radians(turn * step), np.exp(grow * step)
@@ -33,11 +33,11 @@ def film(world) -> Callable[..., list[np.ndarray]]:
             x, y = (w / 2 + s * step for w, s in zip(world.size, (right, down), strict=True))
             wide, high = SIZE[0] / 2, SIZE[1] / 2
             box = (cos, -sin, x - cos * wide + sin * high, sin, cos, y - sin * wide - cos * high)
-            seen = world.transform(SIZE, Image.Transform.AFFINE, box, Image.Resampling.BICUBIC)
-            made.append(np.asarray(seen))
-        return made
+            view = world.transform(SIZE, Image.Transform.AFFINE, box, Image.Resampling.BICUBIC)
+            frames.append(np.asarray(view))
+        return frames
 
-    return frames
+    return film_frames
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +45,13 @@ def row() -> Callable[..., dict]:
     """The row of a clip that has these frames."""
 
     def summarise(score: FrameScore, frames: Sequence[np.ndarray], fps: float = 4.0) -> dict:
-        looks = [AnalysisFrame.at(frame) for frame in frames]
-        pairs = zip(looks, [None, *looks[:-1]], strict=True)
-        numbers = np.array([score.measure(look, before) for look, before in pairs], float)
-        return dict(score.summarise(within_clip(score, numbers), np.arange(len(looks)) / fps))
+        prepared = [AnalysisFrame.from_rgb(frame) for frame in frames]
+        pairs = zip(prepared, [None, *prepared[:-1]], strict=True)
+        numbers = np.array([score.measure(frame, previous) for frame, previous in pairs], float)
+        return dict(
+            score.summarise(
+                without_cross_shot_comparison(score, numbers), np.arange(len(prepared)) / fps
+            )
+        )
 
     return summarise

@@ -35,9 +35,9 @@ def test_a_fade_and_a_flash_are_no_flicker(film, row):
 
 def test_frames_that_repeat_while_things_move_stutter(film, row):
     frames = low(film, 24, right=6)
-    held = [frames[index // 3 * 3] for index in range(24)]
+    repeated = [frames[index // 3 * 3] for index in range(24)]
     # The first frame has none before it, so 16 of 23 repeat.
-    assert row(Flicker(), held, 24)["stutter"] == pytest.approx(16 / 23, abs=1e-4)
+    assert row(Flicker(), repeated, 24)["stutter"] == pytest.approx(16 / 23, abs=1e-4)
     assert row(Flicker(), frames, 24)["stutter"] == 0
     assert row(Flicker(), [frames[0]] * 24, 24)["stutter"] == 0
 

@@ -19,15 +19,15 @@ def desktop(index):
     return np.asarray(picture)
 
 
-def test_a_recorded_screen_is_told_from_what_moves(film, row):
+def test_a_recorded_screen_is_distinguished_from_moving_pictures(film, row):
     assert row(Kind(), [desktop(index) for index in range(6)])["kind"] == "screen"
     assert row(Kind(), film(6, right=5))["kind"] == "moving"
 
 
 def test_a_photo_that_stays_is_a_still_and_grain_makes_it_move(film, row):
     photo = film(1)[0]
-    found = row(Kind(), [photo] * 5)
-    assert (found["kind"], found["unchanged_share"]) == ("still", 1.0)
+    result = row(Kind(), [photo] * 5)
+    assert (result["kind"], result["unchanged_share"]) == ("still", 1.0)
     rng = np.random.default_rng(1)
     grainy = [np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255) for _ in range(5)]
     assert row(Kind(), [frame.astype(np.uint8) for frame in grainy])["kind"] == "moving"
@@ -44,9 +44,9 @@ def test_a_title_that_grows_is_no_screen(row):
         picture = Image.new("RGB", (320, 180), "white")
         ImageDraw.Draw(picture).text((160, 90), "TITLE", "#28c", anchor="mm", font_size=size)
         frames.append(np.asarray(picture))
-    found = row(Kind(), frames)
-    assert found["flat_share"] > 0.85
-    assert found["kind"] == "moving"
+    result = row(Kind(), frames)
+    assert result["flat_share"] > 0.85
+    assert result["kind"] == "moving"
 
 
 def test_lamps_and_lines_of_a_dark_road_are_no_screen(row):
@@ -76,15 +76,15 @@ def lit(level):
      (0.56, "bright"), (1.0, "bright")],
 )  # fmt: skip
 def test_each_brightness_has_its_word(row, level, word):
-    found = row(Light(), [lit(level)] * 3)
-    assert found["light"] == word
-    assert found["median_luma"] == pytest.approx(level, abs=0.003)
+    result = row(Light(), [lit(level)] * 3)
+    assert result["light"] == word
+    assert result["median_luma"] == pytest.approx(level, abs=0.003)
 
 
 @pytest.mark.parametrize(
     ("scene", "word"), [("dunes", None), ("harbour", "bright"), ("moonlit", "dark")]
 )
-def test_only_brightness_is_told(row, scene, word):
+def test_the_tag_depends_on_brightness_alone(row, scene, word):
     shoot = SCENES[scene]((320, 180))
     assert row(Light(), [np.asarray(shoot(t / 4)) for t in range(3)])["light"] == word
     assert set(LIGHTS) == {"dark", "dim", "bright"}

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curation.errors import InfrastructureError
 from curation.scores import AnalysisFrame
-from curation.scores.detector import session, thinned
+from curation.scores.detector import MissingModelError, non_max_suppression, session
 from curation.scores.faces import Faces
 from curation.scores.objects import Objects
 from curation.scores.text import Text
@@ -35,7 +35,7 @@ def frame():
         with av.open(str(path)) as container:
             picture = next(f for i, f in enumerate(container.decode(video=0)) if i == at).to_image()
         picture.thumbnail((320, 320))
-        return AnalysisFrame.at(np.asarray(picture.convert("RGB")))
+        return AnalysisFrame.from_rgb(np.asarray(picture.convert("RGB")))
 
     return read
 
@@ -47,15 +47,15 @@ def weights(path: Path) -> str:
     return str(path)
 
 
-def test_of_boxes_that_cover_each_other_the_best_stays():
+def test_of_overlapping_boxes_the_best_stays():
     boxes = np.array([[0, 0, 4, 4], [0.2, 0, 4, 4], [3, 3, 6, 6], [0, 0, 0, 0]], np.float32)
-    assert thinned(boxes, np.array([0.7, 0.9, 0.8, 0.1], np.float32)) == [1, 2, 3]
-    assert thinned(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) == []
+    assert non_max_suppression(boxes, np.array([0.7, 0.9, 0.8, 0.1], np.float32)) == [1, 2, 3]
+    assert non_max_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) == []
 
 
 @pytest.mark.parametrize("score", [Faces, Objects])
-def test_weights_that_are_not_there_are_an_error_that_says_so(score, tmp_path):
-    with pytest.raises(ValueError, match=r"no weights at '/none.onnx'; docs/scores\.md"):
+def test_missing_or_broken_weights_are_an_error(score, tmp_path):
+    with pytest.raises(MissingModelError, match=r"no weights at '/none.onnx'; docs/scores\.md"):
         score("/none.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
@@ -67,10 +67,10 @@ def test_weights_that_are_not_there_are_an_error_that_says_so(score, tmp_path):
 def test_faces_are_counted_where_there_are_some(frame):
     score = pickle.loads(pickle.dumps(Faces(weights(FACES))))
     man = frame("carphone_pristine.mp4")
-    found = score.describe([man, frame("robot_bridge_sink.mp4", 10)], np.zeros(2))
-    assert found["faces"] == 1
-    assert 0.08 < found["face_share"] < 0.25
-    (box,) = score.boxes(man)
+    result = score.describe([man, frame("robot_bridge_sink.mp4", 10)], np.zeros(2))
+    assert result["faces"] == 1
+    assert 0.08 < result["face_share"] < 0.25
+    (box,) = score.detect(man)
     assert box[0] < 0.55 < box[2]
     assert box[1] < 0.45 < box[3]
     assert score.describe([frame("motorway_camera.mp4")], np.zeros(1))["faces"] == 0
@@ -93,9 +93,9 @@ def test_people_vehicles_and_animals_are_counted(frame):
 @pytest.mark.data
 def test_a_box_lies_where_the_thing_is_whatever_the_picture_s_shape(frame):
     wide = frame("puppy_eating.mp4")
-    (box,), _ = Objects(weights(OBJECTS)).found(wide)
-    tall = AnalysisFrame.at(np.pad(wide.rgb, ((0, 200), (0, 0), (0, 0)), constant_values=114))
-    boxes, _ = Objects(weights(OBJECTS), threshold=0.3).found(tall)
+    (box,), _ = Objects(weights(OBJECTS)).detect(wide)
+    tall = AnalysisFrame.from_rgb(np.pad(wide.rgb, ((0, 200), (0, 0), (0, 0)), constant_values=114))
+    boxes, _ = Objects(weights(OBJECTS), threshold=0.3).detect(tall)
     share = wide.luma.shape[0] / tall.luma.shape[0]
     assert boxes[0] == pytest.approx(box * (1, share, 1, share), abs=0.05)
 
@@ -106,7 +106,7 @@ def test_the_model_is_loaded_once_a_process():
     assert session(weights(FACES)) is session(weights(FACES))
 
 
-def test_words_are_read_and_corners_are_told_from_the_middle():
+def test_words_are_read_and_corners_are_distinguished():
     font = ImageFont.load_default(18)
     frames = []
     for index in range(2):
@@ -115,15 +115,15 @@ def test_words_are_read_and_corners_are_told_from_the_middle():
         draw.text((225, 8), "LIVE TV", "white", font)
         if index == 1:
             draw.text((90, 90), "HARBOUR NEWS", "white", font)
-        frames.append(AnalysisFrame.at(np.asarray(picture)))
+        frames.append(AnalysisFrame.from_rgb(np.asarray(picture)))
     score = Text()
-    found = score.describe(frames, np.arange(2.0))
-    assert found["screen_words"].split() == ["LIVE", "TV", "HARBOUR", "NEWS"]
-    assert (found["text_time"], found["corner_text"]) == (1.0, 1.0)
-    assert 0.01 < found["text_share"] < 0.1
+    result = score.describe(frames, np.arange(2.0))
+    assert result["screen_words"].split() == ["LIVE", "TV", "HARBOUR", "NEWS"]
+    assert (result["text_time"], result["corner_text"]) == (1.0, 1.0)
+    assert 0.01 < result["text_share"] < 0.1
     middle = score.describe(frames[1:2], np.zeros(1))
     assert middle["corner_text"] == 0
-    plain = AnalysisFrame.at(np.full((180, 320, 3), 90, np.uint8))
+    plain = AnalysisFrame.from_rgb(np.full((180, 320, 3), 90, np.uint8))
     assert score.describe([plain], np.zeros(1)) == {
         "text_share": 0, "text_time": 0, "corner_text": 0, "screen_words": "",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Combing and blockiness, on every line of sources that are made so."""
+"""Combing and blockiness, on every line of generated sources."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from curation.listing import entry_at
-from curation.media.decode import LINE_COLUMNS, Sampling, watch
+from curation.media.decode import MAX_COLUMNS, AnalysisSampling, decode_streams
 from curation.media.probe import probe
 from curation.media.sandbox import Limits
 from curation.sample import Coding
@@ -44,7 +44,7 @@ def scores(path) -> dict:
     stage = Scan(shots=FixedWindows(), scores=(Combing(), Blockiness()), embedders=())
     result = stage.setup()(ScanItem(entry_at(str(path), {})))
     (combing,), (blocks,) = (
-        result.sides[f"scores/{name}"].to_pylist() for name in ("combing", "blockiness")
+        result.side_rows[f"scores/{name}"].to_pylist() for name in ("combing", "blockiness")
     )
     return {**combing, **blocks}
 
@@ -59,7 +59,7 @@ def test_lines_of_two_moments_are_combed_and_those_of_one_are_not(tmp_path, pann
     assert combed["coding"] == clean["coding"] == "clean"
 
 
-def test_a_source_that_says_it_is_interlaced_is_not_combed(tmp_path, panned):
+def test_a_source_flagged_as_interlaced_is_not_combed(tmp_path, panned):
     coding = Coding("mpeg2video", interlaced=True, b_frames=2)
     encode(tmp_path / "said.ts", woven(panned()), fps=25, coding=coding)
     assert probe(str(tmp_path / "said.ts"), Limits()).interlaced
@@ -69,10 +69,10 @@ def test_a_source_that_says_it_is_interlaced_is_not_combed(tmp_path, panned):
 @pytest.mark.parametrize("coding", [Coding("mpeg4", quantiser=28), Coding(crf=48)])
 def test_strong_compression_is_blocky(tmp_path, panned, coding):
     encode(tmp_path / "blocky.mp4", panned(), fps=20, coding=coding)
-    found = scores(tmp_path / "blocky.mp4")
-    assert found["coding"] == "blocky"
-    assert found["blockiness"] > 2.35
-    assert found["scanning"] == "progressive"
+    blocky = scores(tmp_path / "blocky.mp4")
+    assert blocky["coding"] == "blocky"
+    assert blocky["blockiness"] > 2.35
+    assert blocky["scanning"] == "progressive"
 
 
 def test_noise_and_stripes_of_two_lines_are_not_combed(row):
@@ -80,32 +80,34 @@ def test_noise_and_stripes_of_two_lines_are_not_combed(row):
     pairs = np.tile(np.array([60, 60, 190, 190], np.uint8).repeat(200).reshape(4, 200), (45, 1))
     for frames in (np.clip(noise, 0, 255).astype(np.uint8), np.stack([pairs] * 4)):
         numbers = np.array(
-            [Combing().measure(AnalysisFrame.of_lines(each), None) for each in frames]
+            [Combing().measure(AnalysisFrame.from_columns(each), None) for each in frames]
         )
         assert Combing().summarise(numbers, np.arange(4.0))["scanning"] == "progressive"
 
 
-def test_a_grid_is_found_wherever_it_lies_and_nothing_is_said_of_flat_pictures():
+def test_a_grid_is_detected_at_any_offset_and_flat_pictures_have_no_tag():
     stepped = np.repeat(np.arange(0, 250, 10, np.uint8), 8)[:, None] + np.zeros(200, np.uint8)
     for shift in (0, 3, 7):
-        numbers = np.array([Blockiness().measure(AnalysisFrame.of_lines(stepped[shift:]), None)])
+        numbers = np.array(
+            [Blockiness().measure(AnalysisFrame.from_columns(stepped[shift:]), None)]
+        )
         assert Blockiness().summarise(numbers, np.zeros(1))["coding"] == "blocky"
     for flat in (np.full((180, 200), 90, np.uint8), stepped[:24]):
-        numbers = np.array([Blockiness().measure(AnalysisFrame.of_lines(flat), None)])
+        numbers = np.array([Blockiness().measure(AnalysisFrame.from_columns(flat), None)])
         assert set(Blockiness().summarise(numbers, np.zeros(1)).values()) == {None}
 
 
 def test_lines_are_those_of_the_stored_picture(made):
     path = made("lines.mp4", 24, Coding(rotation=90), size=(270, 480))
-    facts, seen, looks = probe(str(path), Limits()), [], []
-    timeline = watch(
-        str(path), facts, Sampling(), Limits(), on_low=lambda frames: None,
-        on_analysis=lambda frames: looks.extend(frames.copy()),
-        on_lines=lambda lines: seen.extend(lines.copy()),
+    info, columns, frames = probe(str(path), Limits()), [], []
+    timeline = decode_streams(
+        str(path), info, AnalysisSampling(), Limits(), on_lowres=lambda lowres: None,
+        on_analysis=lambda rgb: frames.extend(rgb.copy()),
+        on_columns=lambda lines: columns.extend(lines.copy()),
     )  # fmt: skip
-    assert {lines.shape for lines in seen} == {(480, LINE_COLUMNS)}
-    assert len(seen) == len(looks) == len(timeline.analysed)
-    for lines, rgb in zip(seen, looks, strict=True):
-        small, large = AnalysisFrame.at(rgb).luma, lines.astype(np.float32)
+    assert {lines.shape for lines in columns} == {(480, MAX_COLUMNS)}
+    assert len(columns) == len(frames) == len(timeline.analysis_indices)
+    for lines, rgb in zip(columns, frames, strict=True):
+        small, large = AnalysisFrame.from_rgb(rgb).luma, lines.astype(np.float32)
         means = large[:: 480 // 8].mean(axis=1)
         assert np.corrcoef(means, small[:: small.shape[0] // 8].mean(axis=1)[:8])[0, 1] > 0.9

@@ -20,6 +20,6 @@ def test_the_score_in_the_documentation_is_short_and_scores(row, monkeypatch):
     exec(code, module.__dict__)
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
-    found = row(module.Colour(), [red, np.zeros_like(red)])
-    assert found == {"colourfulness": 0.5}
+    result = row(module.Colour(), [red, np.zeros_like(red)])
+    assert result == {"colourfulness": 0.5}
     assert [column.name for column in columns(module.Colour)] == ["colourfulness"]
