@@ -6,7 +6,6 @@ them, or none if it shows nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -75,21 +74,21 @@ class LetterboxVariants:
         return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
     def mean_frames(self) -> Floats:
-        """The mean of each variant's frames scaled to unit length, shape [variants, 77]."""
+        """The mean of each variant's frames scaled to unit length, shape [variants, 77].
+
+        In blocks of some 65,536 frames.
+        """
         means = np.zeros((len(self.frames), NUM_COARSE))
-        for block in self._blocks():
+        ends = (self.starts + self.frames) // _BLOCK
+        edges = np.unique([0, *(np.flatnonzero(np.diff(ends)) + 1), len(ends)])
+        for start, end in pairwise(edges.tolist()):
+            block = slice(start, end)
             first, lengths = self.starts[block], self.frames[block]
             frames = self._unpacked(np.arange(first[0], first[-1] + lengths[-1]))
             norms = np.linalg.norm(frames, axis=1, keepdims=True)
             frames /= np.where(norms > 1e-3, norms, np.inf)
             means[block] = np.add.reduceat(frames, first - first[0]) / lengths[:, None]
         return means
-
-    def _blocks(self) -> Iterator[slice]:
-        """Slices of the variants with some 65,536 frames each."""
-        ends = (self.starts + self.frames) // _BLOCK
-        edges = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(ends)]
-        yield from (slice(start, end) for start, end in pairwise(edges) if end > start)
 
     def coarse(self, variants: Rows) -> Floats:
         """Frames of variants that have n each, smoothed with the adjacent ones: [p, n, 77].
@@ -98,9 +97,8 @@ class LetterboxVariants:
         """
         count = int(self.frames[variants[0]])
         frames = self._unpacked(self.starts[variants][:, None] + np.arange(count))
-        previous = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-        following = np.concatenate([frames[:, 1:], frames[:, -1:]], axis=1)
-        return np.asarray((previous + 2 * frames + following) / 4)
+        padded = np.pad(frames, ((0, 0), (1, 1), (0, 0)), mode="edge")
+        return np.asarray((padded[:, :-2] + 2 * frames + padded[:, 2:]) / 4)
 
     def pictures(self, variants: Rows) -> Floats:
         """The fine mean pictures of variants, of length 1 (or 0), shape [p, 1024]."""

@@ -49,22 +49,18 @@ def with_similarity(
     """Candidates above the floor with their similarity, which is computed pair by pair."""
     buffer: list[Pairs] = []
     count = 0
-    for query, other in _split(candidates):
-        first, second = np.minimum(query, other), np.maximum(query, other)
-        similarity = _cosines(vectors, first, second)
-        buffer.append(Pairs(first, second, similarity).take(np.flatnonzero(similarity >= floor)))
-        count += len(buffer[-1])
-        if count >= _BATCH:
-            yield concat_sorted(buffer)
-            buffer, count = [], 0
+    for queries, others in candidates:
+        for start in range(0, len(queries), _BATCH):
+            query, other = queries[start : start + _BATCH], others[start : start + _BATCH]
+            first, second = np.minimum(query, other), np.maximum(query, other)
+            similarity = _cosines(vectors, first, second)
+            pairs = Pairs(first, second, similarity)
+            buffer.append(pairs.take(np.flatnonzero(similarity >= floor)))
+            count += len(buffer[-1])
+            if count >= _BATCH:
+                yield concat_sorted(buffer)
+                buffer, count = [], 0
     yield concat_sorted(buffer)
-
-
-def _split(candidates: Iterable[RowPairs]) -> Iterator[RowPairs]:
-    """The same candidates, at most a batch at a time."""
-    for query, other in candidates:
-        for start in range(0, len(query), _BATCH):
-            yield query[start : start + _BATCH], other[start : start + _BATCH]
 
 
 def _cosines(vectors: Vectors, first: Rows, second: Rows) -> npt.NDArray[np.float64]:

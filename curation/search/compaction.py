@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.search import ivf, metadata
-from curation.search.manifest import ClipSegment, Manifest, VectorSegment, VectorTable
+from curation.search.manifest import Manifest, VectorSegment, VectorTable
 from curation.search.segment import Segment
 from curation.search.store import IndexStore
 
@@ -36,7 +36,9 @@ def compact(store: IndexStore, manifest: Manifest, on_progress: Callable[[str], 
     }
     clips = manifest.clips
     if len(clips) > _MAX_CLIP_SEGMENTS:
-        clips = (_merge_clips(store, clips),)
+        parts = [metadata.read_mapped(store.path(segment.metadata)) for segment in clips]
+        table = pa.concat_tables(parts, promote_options="default")
+        clips = (metadata.write_segment(store, table),)
     return dataclasses.replace(manifest, vectors=vectors, clips=clips)
 
 
@@ -77,21 +79,20 @@ def _merge_segments(store: IndexStore, table: VectorTable) -> VectorTable:
 
 def _add_lists(store: IndexStore, table: VectorTable) -> VectorTable:
     """With lists for all segments that are not small, if the table has lists."""
-    if table.lists is None:
-        return table
-    is_flat = [s.ivf is None and s.count >= _MIN_LISTED for s in table.segments]
-    if not any(is_flat):
+    if table.lists is None or not any(_needs_lists(segment) for segment in table.segments):
         return table
     empty_lists = faiss.read_index(store.path(table.lists))
     segments = []
-    for segment, needs_lists in zip(table.segments, is_flat, strict=True):
-        if needs_lists:
-            vectors = Segment(segment, store.path).fp16
-            lists = ivf.write_lists(store, empty_lists, vectors)
-            segments.append(dataclasses.replace(segment, ivf=lists))
-        else:
-            segments.append(segment)
+    for segment in table.segments:
+        lists = segment.ivf
+        if _needs_lists(segment):
+            lists = ivf.write_lists(store, empty_lists, Segment(segment, store.path).fp16)
+        segments.append(dataclasses.replace(segment, ivf=lists))
     return dataclasses.replace(table, segments=tuple(segments))
+
+
+def _needs_lists(segment: VectorSegment) -> bool:
+    return segment.ivf is None and segment.count >= _MIN_LISTED
 
 
 def _concat(
@@ -114,8 +115,3 @@ def _concat(
         first += vectors.count
     lists = store.write(".ivf", lambda path: faiss.write_index(empty_lists, path))
     return dataclasses.replace(merged, ivf=lists)
-
-
-def _merge_clips(store: IndexStore, clips: tuple[ClipSegment, ...]) -> ClipSegment:
-    parts = [metadata.read_mapped(store.path(segment.metadata)) for segment in clips]
-    return metadata.write_segment(store, pa.concat_tables(parts, promote_options="default"))

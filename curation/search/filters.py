@@ -125,7 +125,10 @@ class LiveRows:
         """The rows that are not deleted, with a vector in a table if one is named; None for all."""
         tables = ("sources", "clips", *([embeddings] if embeddings else []))
         for name in tables:
-            self._refresh(name)
+            mtime = log_mtime(self._dataset.catalog, name)
+            if mtime is None or self._mtimes.get(name) != mtime:
+                self._live[name] = self._read(name)
+                self._mtimes[name] = mtime
         arrays = [self._live.get(name) for name in ("deleted", *tables)]
         live = [array for array in arrays if array is not None]
         if not live:
@@ -134,12 +137,6 @@ class LiveRows:
         if key not in self._masks:
             self._masks = {key: Mask(np.logical_and.reduce(live))}
         return self._masks[key]
-
-    def _refresh(self, name: str) -> None:
-        mtime = log_mtime(self._dataset.catalog, name)
-        if mtime is None or self._mtimes.get(name) != mtime:
-            self._live[name] = self._read(name)
-            self._mtimes[name] = mtime
 
     def _read(self, name: str) -> Bools | None:
         """Whether each row is in a table; None if all files of it that the index read are there."""

@@ -147,6 +147,11 @@ class Manifest:
         """How many clips there are, deleted ones included."""
         return sum(segment.count for segment in self.clips)
 
+    @property
+    def num_vectors(self) -> int:
+        """Vectors of all tables."""
+        return sum(table.count for table in self.vectors.values())
+
     def files(self) -> list[File]:
         """All files, each once."""
         files: list[File | None] = [segment.metadata for segment in self.clips]

@@ -44,7 +44,10 @@ def join_metadata(
         index = pc.index_in(table["clip_id"], rows["clip_id"])
         for name in rows.column_names:
             if name not in ("clip_id", "source_id"):
-                table = table.append_column(name, _nan_to_null(rows[name]).take(index))
+                values = rows[name]
+                if pa.types.is_floating(values.type):  # null, so that no comparison holds
+                    values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+                table = table.append_column(name, values.take(index))
     index = pc.index_in(table["source_id"], sources["source_id"])
     for name in _SOURCE_COLUMNS:
         table = table.append_column(name, sources[name].take(index))
@@ -78,13 +81,6 @@ def clip_texts(
             if source in by_source:
                 texts.setdefault(row, []).append(by_source[source])
     return {row: "\n".join(parts) for row, parts in texts.items()}
-
-
-def _nan_to_null(column: Any) -> Any:
-    """NaN scores as null, so that no comparison holds."""
-    if not pa.types.is_floating(column.type):
-        return column
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def _with_extra(table: pa.Table, extra: Any) -> pa.Table:

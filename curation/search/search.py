@@ -222,7 +222,7 @@ class Search:
     def _vector_ranking(
         self, query: Query, num_rows: int | None
     ) -> tuple[TopHits | None, list[int]]:
-        """Hits by vector, and the rows of examples; None if words are all and no table knows any."""
+        """Hits by vector, and the rows of examples; None for words that no table knows."""
         table = choose_table(query, self.index.manifest)
         if table is None:
             return None, []

@@ -76,12 +76,8 @@ def update(
         compacted = compact(store, index.manifest, on_progress)
         if compacted != index.manifest:
             index = _publish(store, compacted, index.manifest, verified)
-        new_vectors = _num_vectors(new) - _num_vectors(old)
+        new_vectors = new.num_vectors - old.num_vectors
         return UpdateResult(index, new.rows - old.rows, new_vectors, rebuild_reason)
-
-
-def _num_vectors(manifest: Manifest) -> int:
-    return sum(table.count for table in manifest.vectors.values())
 
 
 def _publish(

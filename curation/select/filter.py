@@ -133,33 +133,29 @@ def label_violations(
     parts = [f"one of {', '.join(rules.allow)}"] if rules.allow is not None else []
     parts += [f"none of {', '.join(rules.deny)}"] if rules.deny else []
     expected = " and ".join(parts)
-    labelled, true = _labels_by_clip(dataset, rules)
-    unwanted = [_unwanted(rules, labelled.get(c, set()), true.get(c, set())) for c in ids]
+    labels = _labels_by_clip(dataset, rules)
+    unwanted = [_unwanted(rules, labels.get(clip, {})) for clip in ids]
     return [Violation(UNWANTED_LABEL, "labels", u, expected) if u else None for u in unwanted]
 
 
-def _labels_by_clip(
-    dataset: Dataset, rules: LabelRules
-) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """By clip those labels of the rules that it was classified for, and those that hold."""
-    labelled: dict[str, set[str]] = {}
-    true: dict[str, set[str]] = {}
+def _labels_by_clip(dataset: Dataset, rules: LabelRules) -> dict[str, dict[str, bool]]:
+    """By clip those labels of the rules that it was classified for, and whether each holds."""
+    labels: dict[str, dict[str, bool]] = {}
     for label, table in _label_tables(dataset, rules).items():
         rows = dataset.side_table(table, ClipLabel).filter(pc.field("label") == label)
         for clip, holds in zip(rows["clip_id"].to_pylist(), rows["holds"].to_pylist(), strict=True):
-            labelled.setdefault(clip, set()).add(label)
-            if holds:
-                true.setdefault(clip, set()).add(label)
-    return labelled, true
+            clip_labels = labels.setdefault(clip, {})
+            clip_labels[label] = holds or clip_labels.get(label, False)
+    return labels
 
 
-def _unwanted(rules: LabelRules, labelled: set[str], true: set[str]) -> str | None:
-    """Which labels are against a clip."""
-    if denied := true & set(rules.deny):
-        return ", ".join(sorted(denied))
-    allowed = set(rules.allow or ())
-    if labelled & allowed and not true & allowed:
-        return f"none of {', '.join(sorted(allowed))}"
+def _unwanted(rules: LabelRules, labels: Mapping[str, bool]) -> str | None:
+    """Which labels are against a clip, of those that it was classified for."""
+    if denied := [label for label in rules.deny if labels.get(label)]:
+        return ", ".join(sorted(set(denied)))
+    allowed = [labels[label] for label in rules.allow or () if label in labels]
+    if allowed and not any(allowed):
+        return f"none of {', '.join(sorted(set(rules.allow or ())))}"
     return None
 
 
