@@ -44,7 +44,7 @@ from curation import records
 from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.records import TokenizedClip
-from tokenizer.feed import Reading, TokenFeed, Tokens
+from tokenizer.feed import ReadOptions, TokenFeed, TokenTable
 from tokenizer.tokenize.shards import TokenWindow, write_shard
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ def store(place: str, codes: np.ndarray[Any, Any], rows_a_file: int) -> None:
         files = [NewFile(s.path.rsplit("/", 1)[1], s.size_bytes, s.rows) for s in shards]
         writer.add_files(TABLE, files)
         clips = [TokenizedClip(clip_id(at), "s", "tokenized") for at in range(len(codes))]
-        writer.append(DONE, records.table(TokenizedClip, clips))
+        writer.append(DONE, records.to_table(TokenizedClip, clips))
 
 
 def clip_id(number: int) -> str:
@@ -94,7 +94,7 @@ def measure_ours(folder: Path, batch: int) -> None:
     """Reads two epochs as `peers/feed.py` has others do, and prints the same."""
     codes = np.load(folder / "codes.npy", mmap_mode="r")
     torch.set_num_threads(1)
-    tokens = Tokens(folder / "ours", reading=Reading(threads=2))
+    tokens = TokenTable(folder / "ours", read_options=ReadOptions(threads=2))
 
     def epoch(number: int) -> Iterator[torch.Tensor]:
         for found in TokenFeed(tokens, batch_size=batch, seed=number):
@@ -241,7 +241,7 @@ def from_storage(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         store(place, codes, rows_a_file=8192)
         for name, folder in (("no cache", None), ("cache fills", cache), ("cache full", cache)):
             start = time.perf_counter()
-            tokens = Tokens(place, reading=Reading(threads=16, cache=folder))
+            tokens = TokenTable(place, read_options=ReadOptions(threads=16, cache_dir=folder))
             opened = time.perf_counter() - start
             feed = TokenFeed(tokens, batch_size=arguments.batch)
             found[name] = {"open_s": opened, **stalls(feed, arguments.samples)}

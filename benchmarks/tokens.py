@@ -37,14 +37,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from curation.dataset import Dataset
 from curation.media.sandbox import Limits
+from curation.render.rendered_clip import RenderedClip
 from curation.sample import write_numbered_video
-from tokenizer.evaluate.clip_sampling import sample_evenly, rendered_clips
+from tokenizer.evaluate.clip_sampling import rendered_clips, sample_evenly
 from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.models.external import ExternalTokenizer
 from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Tokenizer, Video
 from tokenizer.models.load import load, shipped
-from tokenizer.tokenize.clip_windows import RenderedClip, ClipWindow, read_windows
+from tokenizer.tokenize.clip_windows import ClipWindow, read_windows
 from tokenizer.tokenize.encode import WindowEncoder
 from tokenizer.tokenize.prefetch import ItemSource, prefetch
 from tokenizer.tokenize.windows import fit_size, split_windows
@@ -185,8 +186,8 @@ def as_a_stage(
                 encoder.add(piece)
                 last = time.perf_counter()
     encoder.finish()
-    if encoder.failed:
-        raise SystemExit(f"clips failed: {encoder.failed}")
+    if encoder.errors:
+        raise SystemExit(f"clips failed: {encoder.errors}")
     return time.perf_counter() - start, waited
 
 

@@ -28,11 +28,11 @@ from torch.utils.data import default_collate
 
 from curation.media.video_writer import write_video
 from samples import Batch, names
-from tokenizer.feed import Choice, Cut, TokenDataset, TokenFeed, Tokens
+from tokenizer.feed import ClipQuery, SequenceWindow, TokenDataset, TokenFeed, TokenTable
 from tokenizer.feed.state import State
 from tokenizer.models.interface import Head, Video
 from tokenizer.models.load import load
-from tokenizer.tokenize.windows import padded
+from tokenizer.tokenize.windows import pad_video
 
 _WARM_UP = 0.05
 _MEASURED = 100
@@ -81,7 +81,7 @@ class Trainer:
         self.head: Head = head
         self.checkpoint = self._file("checkpoint.safetensors")
         self._before = self._facts()
-        cut = Cut(options.context + 1, stride=1)
+        cut = SequenceWindow(options.context + 1, stride=1)
         columns = (head, "clip_id", "window")
         self.train = self._tokens(f"not ({options.held_out})", columns, cut)
         self.held_out = self._tokens(options.held_out, columns, cut)
@@ -93,7 +93,7 @@ class Trainer:
         """A batch of one held-out window of `context` latent frames, and what decoding it needs."""
         self.tokenizer = load(options.tokenizer or self.prompt["tokenizer"][0])
         if self.tokenizer.digest != self.prompt["tokenizer_digest"][0]:
-            raise ValueError(f"--tokenizer: {self.tokenizer.name} did not make {self.train.table}")
+            raise ValueError(f"--tokenizer: {self.tokenizer.name} did not make {self.train.name}")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             group.init_process_group("gloo")
         self.world = group.get_world_size() if group.is_initialized() else 1
@@ -101,20 +101,20 @@ class Trainer:
         """Whether this is the process that writes and speaks."""
         torch.manual_seed(options.seed)
         counts = (self.train.index.samples, self.held_out.index.samples)
-        self.say("{}: {} samples to train on, {} held out".format(self.train.table, *counts))
+        self.say("{}: {} samples to train on, {} held out".format(self.train.name, *counts))
 
-    def _tokens(self, where: str, columns: tuple[str, ...], cut: Cut) -> Tokens:
-        choice = Choice(self.options.selection, where, facts=tuple(self.options.actions))
+    def _tokens(self, where: str, columns: tuple[str, ...], cut: SequenceWindow) -> TokenTable:
+        choice = ClipQuery(self.options.selection, where, clip_columns=tuple(self.options.actions))
         versions = json.loads(self._before["feed"])["versions"] if self._before else None
         try:
-            return Tokens(self.options.out, self.options.tokens, columns=columns, cut=cut,
-                          choice=choice, versions=versions)  # fmt: skip
+            return TokenTable(self.options.out, self.options.tokens, columns=columns, window=cut,
+                          clips=choice, versions=versions)  # fmt: skip
         except ValueError as error:
             raise ValueError(f"clips where {where}: {error}") from error
 
     def _prompt(self) -> Batch:
         columns = (self.head, "tokenizer", "tokenizer_digest", "fps", "pixel_height", "pixel_width")
-        cut = Cut(self.options.context, causal_only=True)
+        cut = SequenceWindow(self.options.context, causal_only=True)
         windows = TokenDataset(self._tokens(self.options.held_out, columns, cut))
         if not 0 <= self.options.prompt < len(windows):
             raise ValueError(f"--prompt {self.options.prompt}: there are {len(windows)} windows")
@@ -193,7 +193,7 @@ class Trainer:
     def film(self, video: Video) -> None:
         """Writes the decoded dream, uint8 [frames, height, width, 3], without its padding."""
         height, width = int(self.prompt["pixel_height"]), int(self.prompt["pixel_width"])
-        whole = padded(video[:, :height, :width], 0, height % 2, width % 2)
+        whole = pad_video(video[:, :height, :width], 0, height % 2, width % 2)
         path = self._file("dream.mp4")
         write_video(path, whole, float(self.prompt["fps"]))
         self.say(f"dream: {path}, {len(whole)} frames")

@@ -8,7 +8,7 @@ import pytest
 from curation import lineage, records
 from curation.dataset import Dataset
 from curation.records import Render, TokenizedClip
-from tokenizer.feed import Choice, TokenFeed, Tokens
+from tokenizer.feed import ClipQuery, TokenFeed, TokenTable
 from tokenizer.tokenize.shards import TokenWindow
 
 SLOW = ("--set", "encoding.fps=12")
@@ -24,7 +24,7 @@ def twice(reelmill, copied):
 
 
 def fed(place: Path, **asked: str) -> set[str]:
-    tokens = Tokens(place, columns=["clip_id"], choice=Choice(**asked))
+    tokens = TokenTable(place, columns=["clip_id"], clips=ClipQuery(**asked))
     return {clip for batch in TokenFeed(tokens, batch_size=4) for clip in batch["clip_id"]}
 
 
@@ -32,8 +32,8 @@ def newest(place: Path) -> tuple[str, str]:
     """The tables of renders and of tokens that count."""
     dataset = Dataset(place)
     selection = dataset.latest_selection()
-    renders = lineage.renders(dataset.catalog, selection)
-    return str(renders), lineage.default(dataset.catalog, "tokens", selection)
+    renders = lineage.current_renders(dataset.catalog, selection)
+    return str(renders), lineage.resolve_table(dataset.catalog, "tokens", None, selection)
 
 
 def test_renders_at_another_rate_have_tokens_of_their_own(reelmill, twice):
@@ -41,12 +41,12 @@ def test_renders_at_another_rate_have_tokens_of_their_own(reelmill, twice):
     assert len(catalog.names("renders")) == len(catalog.names("tokens")) == 2
     rates = set()
     for name in catalog.names("tokenized"):
-        rows = records.records(TokenizedClip, catalog.read(name, TokenizedClip))
+        rows = records.from_table(TokenizedClip, catalog.read(name, TokenizedClip))
         (profile,) = {row.render_profile for row in rows}
-        made = records.records(Render, catalog.read(f"renders/{profile}", Render))
+        made = records.from_table(Render, catalog.read(f"renders/{profile}", Render))
         renders = {row.clip_id: row for row in made}
         tokens = catalog.read(name.replace("tokenized", "tokens"), TokenWindow)
-        windows = records.records(TokenWindow, tokens)
+        windows = records.from_table(TokenWindow, tokens)
         for row in rows:
             render = renders[row.clip_id]
             said = (row.render_sha256, row.render_frames, row.render_fps)
@@ -62,7 +62,7 @@ def test_renders_at_another_rate_have_tokens_of_their_own(reelmill, twice):
 
 def test_what_is_exported_decoded_and_fed_are_the_newest_renders_tokens(reelmill, twice, tmp_path):
     renders, tokens = newest(twice.out)
-    assert Tokens(twice.out).table == tokens
+    assert TokenTable(twice.out).name == tokens
     assert {row["fps"] for row in _windows(twice.out, tokens)} == {12.0}
     ended = reelmill("export", twice.out, tmp_path / "shards")
     assert ended.code == 0, ended
@@ -95,10 +95,10 @@ def test_going_back_to_the_first_settings_makes_nothing_and_counts(reelmill, twi
 
 def test_between_rendering_and_tokenizing_nothing_old_is_taken(reelmill, copied, tmp_path):
     reelmill("render", copied.out, *copied.options, *SLOW)
-    renders = lineage.renders(Dataset(copied.out).catalog, None)
+    renders = lineage.current_renders(Dataset(copied.out).catalog, None)
     words = f"no tokens of {renders}, its newest renders, only tokens/pca-"
     with pytest.raises(ValueError, match=words):
-        Tokens(copied.out)
+        TokenTable(copied.out)
     for command in (
         ("export", copied.out, tmp_path / "x"),
         ("tokenizer", "decode", copied.out, "a"),

@@ -1,7 +1,7 @@
-"""One clip through several tokenizers: everything that is measured of it.
+"""All metrics of one clip through several tokenizers.
 
-The clip is read once, a few windows at a time, and each tokenizer sees the same windows, so that
-memory is bounded by windows, not by clips. Padding is cut off before anything is compared.
+The clip is read once, a few windows at a time, and each tokenizer gets the same windows: memory is
+bounded by windows, not by clips. Padding is cut off before anything is compared.
 """
 
 from __future__ import annotations
@@ -10,48 +10,49 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from curation.media.sandbox import Limits
-from tokenizer.evaluate.candidate import Subject
-from tokenizer.evaluate.codebook import Counts, count_codes
+from curation.render.rendered_clip import RenderedClip
 from tokenizer.evaluate.frechet import Features, SpanFeatures, VideoFeatures
-from tokenizer.evaluate.lpips import STRIDE, Lpips
-from tokenizer.evaluate.roundtrip import Rebuilt, begin
-from tokenizer.evaluate.seams import Seams, at_seams, flicker
-from tokenizer.evaluate.ssim import ssim
-from tokenizer.models.interface import Head, Rate, Video
-from tokenizer.tokenize.clip_windows import ClipFile, pieces
-from tokenizer.tokenize.psnr import PerFrame, psnr_of, squared_errors
-from tokenizer.tokenize.windows import MAX_FRAMES, Kind, Picture, fitted, split
+from tokenizer.evaluate.perceptual import LPIPS_STRIDE, Lpips, ssim
+from tokenizer.evaluate.roundtrip import Candidate, Reconstruction, start_roundtrip
+from tokenizer.evaluate.seams import Seams, flicker, measure_seams
+from tokenizer.models.interface import Codes, Compression, Head, Video
+from tokenizer.tokenize.clip_windows import read_windows
+from tokenizer.tokenize.psnr import PerFrame, frame_mse, psnr_from_mse
+from tokenizer.tokenize.windows import MAX_FRAMES, PaddedSize, WindowMode, fit_size, split_windows
 
-_ANY = Rate(1, 1)
-"""Windows and sizes as they are, before a tokenizer's own rate pads them."""
-Key = tuple[str, Head]
-"""A tokenizer, as it was asked for, and its head."""
+_UNPADDED = Compression(1, 1)
+"""Windows and sizes before each tokenizer pads them to its own rate."""
+HeadKey = tuple[str, Head]
+"""A tokenizer by its requested name, and its head."""
+CodeCounts = npt.NDArray[np.int64]
+"""Occurrences of each entry of a codebook, [size]."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class MetricSettings:
     """What is measured, and on what."""
 
     short_side: int = 256
-    """The picture's short side is reduced to at most this many pixels."""
+    """Largest short side of the pictures in pixels; larger ones are scaled down."""
     max_frames: int = MAX_FRAMES
     """Frames of a window; 1 + rate · k."""
     clip_frames: int | None = None
-    """At most this many frames of a clip, from its start; None for all."""
-    kind: Kind = "independent"
-    """Windows that stand alone, or slices of one stream a clip."""
-    windows: int = 1
-    """Windows that a tokenizer is given at once."""
+    """Largest number of frames of a clip, from its start; None for all."""
+    window_mode: WindowMode = "independent"
+    """Independent windows, or slices of one stream a clip."""
+    batch_size: int = 1
+    """Windows that a tokenizer gets at once."""
     device: str = "cpu"
     """Where SSIM is computed."""
-    shown_frames: int = 0
-    """Frames of each clip that are kept for a video."""
+    preview_frames: int = 0
+    """Frames of each clip to keep for a video."""
     lpips: Lpips | None = None
-    """Given its weights."""
+    """If its weights are given."""
     features: VideoFeatures | None = None
-    """Given the weights, for the Fréchet video distance."""
+    """For the Fréchet video distance, if its weights are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ class ClipRow:
     """One clip through one head of one tokenizer."""
 
     tokenizer: str
-    """As it was asked for."""
+    """Name as requested."""
     head: Head
     clip_id: str
     source_id: str
     frames: int
     width: int
-    """Of the pictures that were compared."""
+    """Of the compared pictures."""
     height: int
     windows: int
     psnr_db: float
@@ -75,7 +76,7 @@ class ClipRow:
     ssim: float
     """Mean over frames."""
     lpips: float | None
-    """Mean over the frames that were looked at."""
+    """Mean over the measured frames."""
     bits_per_pixel: float
     """Bits of all tokens, for each real pixel of each real frame."""
     encode_s: float
@@ -83,101 +84,107 @@ class ClipRow:
     decode_s: float
     """Seconds to decode this head."""
     seams: Seams | None
-    """What it shows at the ends of windows; None if there is only one window."""
+    """Errors at the ends of windows; None for a single window."""
 
 
 @dataclass(frozen=True)
-class ClipMeasures:
-    """All that one clip gave."""
+class ClipMetrics:
+    """All metrics of one clip."""
 
-    clip: ClipFile
+    clip: RenderedClip
     rows: list[ClipRow]
-    codes: dict[str, Counts]
-    """By tokenizer, how often each code came."""
-    features: dict[Key, Features]
+    codes: dict[str, CodeCounts]
+    """By tokenizer."""
+    features: dict[HeadKey, Features]
     """By tokenizer and head, vectors of its spans of frames."""
     source_features: Features
     """The same of the source."""
-    shown: dict[Key, Video]
-    """By tokenizer and head, the frames to show, [n, H, W, 3]."""
-    source_shown: Video
+    previews: dict[HeadKey, Video]
+    """By tokenizer and head, frames for a video, [n, H, W, 3]."""
+    source_preview: Video
     """The same frames of the source."""
 
 
-def measure(clip: ClipFile, subjects: dict[str, Subject], settings: Settings) -> ClipMeasures:
+def measure_clip(
+    clip: RenderedClip, candidates: dict[str, Candidate], settings: MetricSettings
+) -> ClipMetrics:
     """Measures one clip; raises `MediaError` if it cannot be read, or a tokenizer refuses it."""
-    picture = fitted(clip.width, clip.height, settings.short_side, _ANY)
+    size = fit_size(clip.width, clip.height, settings.short_side, _UNPADDED)
     frames = min(clip.frames, settings.clip_frames or clip.frames)
-    windows = split(max(frames, 1), 1, settings.max_frames, settings.kind)
-    trials = {name: _TrialMeter(subject, settings) for name, subject in subjects.items()}
-    spans, shown = SpanFeatures(settings.features), _Shown(settings.shown_frames)
-    read = (piece.pixels for piece in pieces(clip, windows, picture, Limits()))
-    for videos in _several(read, settings.windows):
+    windows = split_windows(max(frames, 1), 1, settings.max_frames, settings.window_mode)
+    meters = {name: _CandidateMeter(candidate, settings) for name, candidate in candidates.items()}
+    spans, preview = SpanFeatures(settings.features), _Preview(settings.preview_frames)
+    pixels = (window.pixels for window in read_windows(clip, windows, size, Limits()))
+    for videos in _batched(pixels, settings.batch_size):
         for video in videos:
             spans.add(video)
-            shown.add(video)
-        for meter in trials.values():
+            preview.add(video)
+        for meter in meters.values():
             meter.add(videos)
     starts = [window.start_frame for window in windows]
-    meters = {(name, head): m for name, t in trials.items() for head, m in t.heads.items()}
-    rows = [
-        meter.row(key, clip, picture, starts, trials[key[0]].encode_s)
-        for key, meter in meters.items()
-    ]
-    return ClipMeasures(
+    heads = {(name, head): h for name, m in meters.items() for head, h in m.heads.items()}
+    return ClipMetrics(
         clip=clip,
-        rows=rows,
-        codes={name: trial.codes for name, trial in trials.items() if trial.codes is not None},
-        features={key: meter.spans.found() for key, meter in meters.items()},
-        source_features=spans.found(),
-        shown={key: meter.shown.video() for key, meter in meters.items()},
-        source_shown=shown.video(),
+        rows=[
+            meter.row(key, clip, size, starts, meters[key[0]].encode_s)
+            for key, meter in heads.items()
+        ],
+        codes={name: meter.codes for name, meter in meters.items() if meter.codes is not None},
+        features={key: meter.spans.features() for key, meter in heads.items()},
+        source_features=spans.features(),
+        previews={key: meter.preview.video() for key, meter in heads.items()},
+        source_preview=preview.video(),
     )
 
 
-def _several(videos: Iterator[Video], count: int) -> Iterator[list[Video]]:
-    held: list[Video] = []
+def count_codes(codes: Codes, size: int) -> CodeCounts:
+    """Occurrences of each of `size` entries in codes of any shape."""
+    return np.bincount(codes.reshape(-1), minlength=size).astype(np.int64)
+
+
+def _batched(videos: Iterator[Video], size: int) -> Iterator[list[Video]]:
+    batch: list[Video] = []
     for video in videos:
-        held.append(video)
-        if len(held) == count:
-            yield held
-            held = []
-    if held:
-        yield held
+        batch.append(video)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-class _TrialMeter:
-    """One tokenizer's part of a clip."""
+class _CandidateMeter:
+    """Measures one tokenizer on a clip."""
 
-    def __init__(self, subject: Subject, settings: Settings) -> None:
-        self.codes: Counts | None = None
+    def __init__(self, candidate: Candidate, settings: MetricSettings) -> None:
+        self.codes: CodeCounts | None = None
         self.encode_s = 0.0
         self.heads: dict[Head, _HeadMeter] = {}
-        self._subject, self._settings = subject, settings
-        self._course = begin(subject, settings.kind)
-        self._frames_a_latent = subject.tokenizer.rate.time
+        self._candidate, self._settings = candidate, settings
+        self._roundtrip = start_roundtrip(candidate, settings.window_mode)
 
     def add(self, videos: Sequence[Video]) -> None:
         """Encodes, decodes and measures the next windows."""
-        trial = self._course.try_on(videos)
-        self.encode_s += trial.encode_s
-        for tokens in trial.tokens:
+        result = self._roundtrip.run(videos)
+        self.encode_s += result.encode_s
+        for tokens in result.tokens:
             if tokens.codes is not None:
-                counts = count_codes(tokens.codes, self._subject.codebook)
+                counts = count_codes(tokens.codes, self._candidate.codebook_size)
                 self.codes = counts if self.codes is None else self.codes + counts
-        for head, rebuilt in trial.heads.items():
-            meter = self.heads.setdefault(head, _HeadMeter(self._settings, self._frames_a_latent))
-            meter.add(videos, rebuilt)
+        for head, reconstruction in result.heads.items():
+            if head not in self.heads:
+                self.heads[head] = _HeadMeter(self._settings, self._candidate.tokenizer.rate.time)
+            self.heads[head].add(videos, reconstruction)
 
 
 @dataclass
 class _HeadMeter:
-    """One head's part of a clip."""
+    """Measures one head on a clip."""
 
-    settings: Settings
-    frames_a_latent: int
+    settings: MetricSettings
+    frames_per_latent: int
     errors: list[PerFrame] = field(default_factory=list)
-    likeness: list[PerFrame] = field(default_factory=list)
+    similarities: list[PerFrame] = field(default_factory=list)
     changes: list[PerFrame] = field(default_factory=list)
     distances: list[PerFrame] = field(default_factory=list)
     bits: float = 0.0
@@ -186,76 +193,76 @@ class _HeadMeter:
 
     def __post_init__(self) -> None:
         self.spans = SpanFeatures(self.settings.features)
-        self.shown = _Shown(self.settings.shown_frames)
-        self._last: tuple[Video, Video] | None = None
+        self.preview = _Preview(self.settings.preview_frames)
+        self._last_frames: tuple[Video, Video] | None = None
 
-    def add(self, videos: Sequence[Video], rebuilt: Rebuilt) -> None:
+    def add(self, videos: Sequence[Video], reconstruction: Reconstruction) -> None:
         """Compares the next windows with their sources."""
-        self.bits += rebuilt.bits
-        self.decode_s += rebuilt.decode_s
-        for video, made in zip(videos, rebuilt.videos, strict=True):
-            self.errors.append(squared_errors(video, made))
-            self.likeness.append(ssim(video, made, self.settings.device))
-            self._compare_change(video, made)
+        self.bits += reconstruction.bits
+        self.decode_s += reconstruction.decode_s
+        for video, decoded in zip(videos, reconstruction.videos, strict=True):
+            self.errors.append(frame_mse(video, decoded))
+            self.similarities.append(ssim(video, decoded, self.settings.device))
+            self._add_flicker(video, decoded)
             if self.settings.lpips is not None:
-                looked = slice(-self.frames % STRIDE, None, STRIDE)
-                self.distances.append(self.settings.lpips(video[looked], made[looked]))
-            self.spans.add(made)
-            self.shown.add(made)
+                measured = slice(-self.frames % LPIPS_STRIDE, None, LPIPS_STRIDE)
+                self.distances.append(self.settings.lpips(video[measured], decoded[measured]))
+            self.spans.add(decoded)
+            self.preview.add(decoded)
             self.frames += len(video)
 
-    def _compare_change(self, video: Video, made: Video) -> None:
-        before = self._last
-        self._last = video[-1:], made[-1:]
-        if before is not None:
-            video, made = np.concatenate([before[0], video]), np.concatenate([before[1], made])
-        self.changes.append(flicker(video, made))
+    def _add_flicker(self, video: Video, decoded: Video) -> None:
+        pair = video, decoded
+        if self._last_frames is not None:
+            video, decoded = map(np.concatenate, zip(self._last_frames, pair, strict=True))
+        self._last_frames = video[-1:], decoded[-1:]
+        self.changes.append(flicker(video, decoded))
 
     def row(
-        self, key: Key, clip: ClipFile, picture: Picture, starts: Sequence[int], encode_s: float
-    ) -> ClipRow:
-        """What came of the whole clip; its windows start at these frames."""
+        self, key: HeadKey, clip: RenderedClip, size: PaddedSize, starts: Sequence[int],
+        encode_s: float,
+    ) -> ClipRow:  # fmt: skip
+        """The metrics of the whole clip; `starts` are the first frames of its windows."""
         errors = np.concatenate(self.errors)
         squared_error = float(errors.mean())
-        distances = np.concatenate(self.distances) if self.distances else None
         return ClipRow(
             tokenizer=key[0],
             head=key[1],
             clip_id=clip.clip_id,
             source_id=clip.source_id,
             frames=self.frames,
-            width=picture.width,
-            height=picture.height,
+            width=size.width,
+            height=size.height,
             windows=len(starts),
-            psnr_db=psnr_of(squared_error),
+            psnr_db=psnr_from_mse(squared_error),
             squared_error=squared_error,
-            ssim=float(np.concatenate(self.likeness).mean()),
-            lpips=None if distances is None else float(distances.mean()),
-            bits_per_pixel=self.bits / (self.frames * picture.height * picture.width),
+            ssim=float(np.concatenate(self.similarities).mean()),
+            lpips=float(np.concatenate(self.distances).mean()) if self.distances else None,
+            bits_per_pixel=self.bits / (self.frames * size.height * size.width),
             encode_s=encode_s,
             decode_s=self.decode_s,
-            seams=at_seams(
+            seams=measure_seams(
                 errors,
                 np.concatenate(self.changes),
                 starts,
-                self.frames_a_latent,
-                begins_anew=self.settings.kind == "independent",
+                self.frames_per_latent,
+                independent=self.settings.window_mode == "independent",
             ),
         )
 
 
-class _Shown:
-    """The first frames of a video, kept to be shown."""
+class _Preview:
+    """The first frames of a video."""
 
-    def __init__(self, most: int) -> None:
-        self._left = most
+    def __init__(self, frames: int) -> None:
+        self._missing = frames
         self._parts: list[Video] = []
 
     def add(self, video: Video) -> None:
         """The next frames."""
-        self._parts.append(video[: self._left])
-        self._left -= len(self._parts[-1])
+        self._parts.append(video[: self._missing])
+        self._missing -= len(self._parts[-1])
 
     def video(self) -> Video:
-        """What was kept, [n, H, W, 3]."""
+        """[n, H, W, 3]."""
         return np.concatenate(self._parts)

@@ -1,35 +1,34 @@
-"""Which clips of an output to evaluate on: held-out ones, spread evenly."""
+"""Samples the clips of an output to evaluate on: held-out ones, at even distances."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from curation.dataset import Dataset, source_rows
-from curation.errors import ReelmillError
-from curation.records import Render, Source
-from tokenizer.tokenize.clip_windows import ClipFile
-from tokenizer.train.renders import encoded
+from curation.dataset import Dataset, sources_by_id
+from curation.records import Source
+from curation.render.rendered_clip import RenderedClip
+from tokenizer.evaluate.errors import EvaluationError, NoClipsError
+from tokenizer.train.renders import encoded_renders
 
-_SHOWN = 5
-
-
-class NoClipsError(ReelmillError, ValueError):
-    """There is nothing to evaluate on; the message says why and what to do."""
+_LISTED = 5
+"""Groups that a message lists."""
 
 
 def read_held_out(path: Path) -> list[str]:
     """The groups that a split holds out: the list `validation` of a JSON object.
 
-    Raises `ValueError` for any other content, and `OSError` if the file cannot be read.
+    Raises `EvaluationError` for any other content, and `OSError` if the file cannot be read.
     """
     try:
         groups = json.loads(path.read_text(encoding="utf-8"))["validation"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no split: needs a JSON list validation ({error})") from error
+        raise EvaluationError(
+            f"{path} is no split: needs a JSON list validation ({error})"
+        ) from error
     if not isinstance(groups, list) or not groups:
-        raise ValueError(f"{path} is no split: its validation is no list, or is empty")
+        raise EvaluationError(f"{path} is no split: its validation is no list, or is empty")
     return [str(group) for group in groups]
 
 
@@ -38,36 +37,50 @@ def rendered_clips(
     groups: Collection[str] | None = None,
     by: str = "source_id",
     selection: str | None = None,
-) -> list[ClipFile]:
+) -> list[RenderedClip]:
     """The newest selection's clips that were encoded, by group and then by id; each once.
 
-    `selection` names another one, as `Dataset.selected` takes it.
-    Only those whose source's `by` is one of `groups`, if groups are given: `by` is a column of the
-    input list, `source_id`, or `name` for the file name without its suffix; a source without that
-    column is a group of its own. Raises `NoClipsError` if there are none.
+    `selection` is another one, as in `Dataset.resolve_selection`.
+    `groups` restricts the clips to those whose source's `by` is one of them: `by` is a column of
+    the input list, `source_id`, or `name` for the file name without its suffix; a source without
+    that column is a group of its own. Raises `NoClipsError` if there are none.
     """
-    renders = encoded(dataset, selection)
+    renders = encoded_renders(dataset, selection)
     if not renders:
         raise NoClipsError(
             "no rendered clips; run `reelmill render` first, with render.mode=encode, or choose"
             " another selection, such as all"
         )
-    sources = source_rows(dataset.catalog)
-    group_of = {name: _group(source, by) for name, source in sources.items()}
-    found = [
-        (group_of[render.source_id], _file(dataset, render))
+    sources = sources_by_id(dataset.catalog)
+    group_of = {source_id: _group(source, by) for source_id, source in sources.items()}
+    clips = [
+        RenderedClip(
+            clip_id=render.clip_id,
+            source_id=render.source_id,
+            uri=dataset.catalog.storage.uri(render.path or ""),
+            frames=render.frames or 0,
+            width=render.width or 0,
+            height=render.height or 0,
+            fps=render.fps or 25.0,
+            start_frame=0,
+            start_s=0.0,
+        )
         for render in renders
         if groups is None or group_of[render.source_id] in groups
     ]
-    if not found:
-        raise NoClipsError(_strangers(group_of, groups or (), by))
-    return [clip for _, clip in sorted(found, key=lambda pair: (pair[0], pair[1].clip_id))]
+    if not clips:
+        raise NoClipsError(
+            f"no rendered clip is of the groups held out ({_list(groups or ())}); by {by} there are"
+            f" {_list(set(group_of.values()))}: give another --split, or the column that it was"
+            " made by as --by"
+        )
+    return sorted(clips, key=lambda clip: (group_of[clip.source_id], clip.clip_id))
 
 
-def evenly(clips: Sequence[ClipFile], most: int) -> list[ClipFile]:
-    """At most so many of the clips, at even distances."""
-    count = min(most, len(clips))
-    return [clips[(2 * place + 1) * len(clips) // (2 * count)] for place in range(count)]
+def sample_evenly(clips: Sequence[RenderedClip], limit: int) -> list[RenderedClip]:
+    """At most `limit` of the clips, at even distances."""
+    count = min(limit, len(clips))
+    return [clips[(2 * index + 1) * len(clips) // (2 * count)] for index in range(count)]
 
 
 def _group(source: Source, by: str) -> str:
@@ -76,28 +89,6 @@ def _group(source: Source, by: str) -> str:
     return (source.extra or {}).get(by) or str(source.source_id)
 
 
-def _file(dataset: Dataset, render: Render) -> ClipFile:
-    return ClipFile(
-        clip_id=render.clip_id,
-        source_id=render.source_id,
-        uri=dataset.catalog.storage.uri(render.path or ""),
-        frames=render.frames or 0,
-        width=render.width or 0,
-        height=render.height or 0,
-        fps=render.fps or 25.0,
-        start_frame=0,
-        start_s=0.0,
-    )
-
-
-def _strangers(group_of: Mapping[str, str], wanted: Collection[str], by: str) -> str:
-    there = sorted(set(group_of.values()))
-    return (
-        f"no rendered clip is of the groups held out ({_some(sorted(wanted))}); by {by} there are"
-        f" {_some(there)}: give another --split, or the column that it was made by as --by"
-    )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(name[:32] for name in names[:_SHOWN]) + more
+def _list(groups: Collection[str]) -> str:
+    more = f" and {len(groups) - _LISTED} more" if len(groups) > _LISTED else ""
+    return ", ".join(group[:32] for group in sorted(groups)[:_LISTED]) + more

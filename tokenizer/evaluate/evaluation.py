@@ -1,140 +1,222 @@
-"""Tokenizers side by side on the same clips.
+"""Tokenizers side by side on the same clips of an output.
 
 A clip that cannot be read, or that any of the tokenizers refuses, is left out for all of them, with
-its reason, so that every line of the result speaks of the same pictures.
+its reason, so that every line of the result is about the same pictures.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from curation.dataset import Dataset
 from curation.errors import InfrastructureError
-from curation.stage import Away, Done, Failed, attempt
-from tokenizer.evaluate.candidate import Subject
-from tokenizer.evaluate.clip_metrics import ClipMeasures, ClipRow, Key, Settings, measure
-from tokenizer.evaluate.clip_sampling import NoClipsError
-from tokenizer.evaluate.codebook import Counts
-from tokenizer.evaluate.frechet import Features
-from tokenizer.evaluate.roundtrip import begin
-from tokenizer.evaluate.summary import Distance, Summary, summarise
-from tokenizer.models.inference import Placement
-from tokenizer.tokenize.clip_windows import ClipFile
-from tokenizer.tokenize.windows import Kind, split
+from curation.render.rendered_clip import RenderedClip
+from curation.stage import Done, Failed, Unavailable, attempt
+from tokenizer.evaluate.clip_metrics import (
+    ClipMetrics,
+    ClipRow,
+    CodeCounts,
+    HeadKey,
+    MetricSettings,
+    measure_clip,
+)
+from tokenizer.evaluate.clip_sampling import read_held_out, rendered_clips, sample_evenly
+from tokenizer.evaluate.comparison_video import comparison_video, frames_per_clip
+from tokenizer.evaluate.errors import EvaluationError, NoClipsError
+from tokenizer.evaluate.frechet import Features, VideoFeatures
+from tokenizer.evaluate.perceptual import Lpips
+from tokenizer.evaluate.roundtrip import Candidate, start_roundtrip
+from tokenizer.evaluate.summary import FrechetDistance, Summary, summarise
+from tokenizer.models.inference import DeviceConfig
+from tokenizer.models.interface import heads_of
+from tokenizer.models.load import shipped
+from tokenizer.tokenize.windows import MAX_FRAMES, WindowMode, split_windows
 
-Watch = Callable[[int, int, Counter[str]], None]
-"""Told of progress: clips finished, clips in all, and how they went so far."""
+ProgressCallback = Callable[[int, int, Counter[str]], None]
+"""Receives clips finished, clips in all, and outcomes so far."""
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedClip:
     """A clip that was left out."""
 
     clip_id: str
     reason: str
-    """One word of the closed list of reasons, or `out_of_reach`."""
+    """One of the closed list of reasons, or `unavailable`."""
     detail: str
-    """What was seen."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out."""
+    """The result."""
 
     summaries: list[Summary]
-    """One for each tokenizer and head, in the order asked for."""
+    """One for each tokenizer and head, in the requested order."""
     clips: list[ClipRow]
     """One for each clip, tokenizer and head."""
-    skipped: list[Skipped]
+    skipped: list[SkippedClip]
 
 
-def subjects(
-    names: Sequence[str], placement: Placement, max_frames: int, kind: Kind = "independent"
-) -> dict[str, Subject]:
-    """The tokenizers of these names, loaded.
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """Which tokenizers, on which clips, and which optional metrics. A field is a JSON key of the
+    result."""
 
-    Raises `ValueError` and `FileNotFoundError` as `tokenizer.models.load` does, and `ValueError`
-    for windows of a length or kind that one of them does not take.
+    tokenizers: Sequence[str] = field(default_factory=shipped)
+    """Names, as in `tokenizer.models.load`."""
+    clips: int = 50
+    """Largest number of clips, evenly sampled."""
+    split: Path | None = None
+    """JSON whose list `validation` names the groups to use; None for all."""
+    by: str = "source_id"
+    """What the groups are: a column of the input list, `source_id`, or `name` for file names."""
+    selection: str | None = None
+    """Whose kept clips to use: None for the newest selection's, `all` for every rendered clip."""
+    short_side: int = 256
+    """Largest short side of the pictures in pixels; larger ones are scaled down."""
+    max_frames: int = MAX_FRAMES
+    """Frames of a window; 1 + rate · k."""
+    windows: WindowMode = "independent"
+    """Independent windows, or slices of one stream a clip."""
+    clip_frames: int | None = None
+    """Largest number of frames of a clip, from its start."""
+    placement: DeviceConfig = field(default_factory=DeviceConfig)
+    """Where networks compute; `batch` windows at once."""
+    lpips: Path | None = None
+    """ONNX network for LPIPS."""
+    fvd: Path | None = None
+    """TorchScript network for the Fréchet video distance."""
+    video: Path | None = None
+    """Where to write source, reconstruction and difference."""
+
+    def run(self, dataset: Dataset, progress: ProgressCallback = lambda *_: None) -> Evaluation:
+        """Evaluates; what cannot be done raises `ValueError` or `OSError` before it starts."""
+        groups = None if self.split is None else read_held_out(self.split)
+        clips = sample_evenly(rendered_clips(dataset, groups, self.by, self.selection), self.clips)
+        self.placement.check()
+        candidates = load_candidates(self.tokenizers, self.placement, self.max_frames, self.windows)
+        settings = MetricSettings(
+            short_side=self.short_side,
+            max_frames=self.max_frames,
+            clip_frames=self.clip_frames,
+            window_mode=self.windows,
+            batch_size=self.placement.batch,
+            device=self.placement.device,
+            preview_frames=frames_per_clip(len(clips)) if self.video else 0,
+            lpips=Lpips(self.lpips) if self.lpips else None,
+            features=VideoFeatures(self.fvd, self.placement.device) if self.fvd else None,
+        )
+        with contextlib.ExitStack() as stack:
+            write: Callable[[ClipMetrics], None] = lambda _: None  # noqa: E731
+            if self.video is not None:
+                rows = sum(len(heads_of(c.tokenizer)) for c in candidates.values())
+                video = comparison_video(self.video, rows, self.short_side, clips[0].fps)
+                write = stack.enter_context(video)
+            return evaluate(clips, candidates, settings, progress=progress, preview=write)
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as a JSON object."""
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+
+def load_candidates(
+    names: Sequence[str],
+    device_config: DeviceConfig,
+    max_frames: int,
+    mode: WindowMode = "independent",
+) -> dict[str, Candidate]:
+    """Loads the tokenizers of these names.
+
+    Raises `ValueError` and `FileNotFoundError` as `tokenizer.models.load` does, and
+    `EvaluationError` for windows of a length or mode that one of them does not take.
     """
-    loaded = {name: Subject.load(name, placement) for name in dict.fromkeys(names)}
-    for name, subject in loaded.items():
+    candidates = {name: Candidate.load(name, device_config) for name in dict.fromkeys(names)}
+    for name, candidate in candidates.items():
         try:
-            split(1, subject.tokenizer.rate.time, max_frames, kind)
-            begin(subject, kind)
+            split_windows(1, candidate.tokenizer.rate.time, max_frames, mode)
+            start_roundtrip(candidate, mode)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-    return loaded
+            raise EvaluationError(f"{name}: {error}") from error
+    return candidates
 
 
 def evaluate(
-    clips: Sequence[ClipFile],
-    loaded: Mapping[str, Subject],
-    settings: Settings,
+    clips: Sequence[RenderedClip],
+    candidates: Mapping[str, Candidate],
+    settings: MetricSettings,
     *,
-    watch: Watch = lambda *_: None,
-    show: Callable[[ClipMeasures], None] = lambda _: None,
+    progress: ProgressCallback = lambda *_: None,
+    preview: Callable[[ClipMetrics], None] = lambda _: None,
 ) -> Evaluation:
-    """Measures every tokenizer on every clip; `show` is given each clip that went well.
+    """Measures every tokenizer on every clip; `preview` receives each clip that succeeds.
 
-    Raises `NoClipsError` if none went well, and `EnvironmentFaultError` if the surroundings fail.
+    Raises `NoClipsError` if none succeeds, and `InfrastructureError` for faults of the machine.
     """
-    pool, skipped, counts = _Pool(), list[Skipped](), Counter[str]()
-    watch(0, len(clips), counts)
+    results, skipped, counts = _Results(), list[SkippedClip](), Counter[str]()
+    progress(0, len(clips), counts)
     for done, clip in enumerate(clips, 1):
-        result = attempt(lambda item: measure(item, dict(loaded), settings), clip)
-        if isinstance(result, Done):
-            pool.add(result.value)
-            show(result.value)
+        outcome = attempt(lambda item: measure_clip(item, dict(candidates), settings), clip)
+        if isinstance(outcome, Done):
+            results.add(outcome.value)
+            preview(outcome.value)
+            counts["evaluated"] += 1
         else:
-            skipped.append(_skipped(clip, result))
-        counts["evaluated" if isinstance(result, Done) else skipped[-1].reason] += 1
-        watch(done, len(clips), counts)
-    if not pool.rows:
-        words = "; ".join(f"{one.clip_id[:8]}: {one.reason}: {one.detail}" for one in skipped[:3])
-        raise NoClipsError(f"none of {len(clips)} clips could be evaluated: {words}")
-    rows = [row for per_head in pool.rows.values() for row in per_head]
-    return Evaluation(pool.summaries(loaded), rows, skipped)
+            skipped.append(_skipped_clip(clip, outcome))
+            counts[skipped[-1].reason] += 1
+        progress(done, len(clips), counts)
+    if not results.rows:
+        reasons = "; ".join(f"{s.clip_id[:8]}: {s.reason}: {s.detail}" for s in skipped[:3])
+        raise NoClipsError(f"none of {len(clips)} clips could be evaluated: {reasons}")
+    rows = [row for head_rows in results.rows.values() for row in head_rows]
+    return Evaluation(results.summaries(candidates), rows, skipped)
 
 
-def _skipped(clip: ClipFile, outcome: object) -> Skipped:
+def _skipped_clip(clip: RenderedClip, outcome: object) -> SkippedClip:
     if isinstance(outcome, Failed):
-        return Skipped(clip.clip_id, outcome.reason, outcome.detail)
-    if isinstance(outcome, Away):
-        return Skipped(clip.clip_id, "out_of_reach", outcome.detail)
+        return SkippedClip(clip.clip_id, outcome.reason, outcome.detail)
+    if isinstance(outcome, Unavailable):
+        return SkippedClip(clip.clip_id, "unavailable", outcome.detail)
     raise InfrastructureError(f"clip {clip.clip_id}: {getattr(outcome, 'detail', outcome)}")
 
 
 @dataclass
-class _Pool:
-    """What all clips gave so far."""
+class _Results:
+    """The metrics of all clips so far."""
 
-    rows: dict[Key, list[ClipRow]] = field(default_factory=dict)
-    codes: dict[str, Counts] = field(default_factory=dict)
-    features: dict[Key, list[Features]] = field(default_factory=dict)
-    sources: list[Features] = field(default_factory=list)
+    rows: dict[HeadKey, list[ClipRow]] = field(default_factory=dict)
+    codes: dict[str, CodeCounts] = field(default_factory=dict)
+    features: dict[HeadKey, list[Features]] = field(default_factory=dict)
+    source_features: list[Features] = field(default_factory=list)
 
-    def add(self, measures: ClipMeasures) -> None:
-        for row in measures.rows:
+    def add(self, metrics: ClipMetrics) -> None:
+        for row in metrics.rows:
             self.rows.setdefault((row.tokenizer, row.head), []).append(row)
-        for name, counts in measures.codes.items():
+        for name, counts in metrics.codes.items():
             self.codes[name] = self.codes[name] + counts if name in self.codes else counts
-        for key, vectors in measures.features.items():
+        for key, vectors in metrics.features.items():
             if len(vectors):
                 self.features.setdefault(key, []).append(vectors)
-        if len(measures.source_features):
-            self.sources.append(measures.source_features)
+        if len(metrics.source_features):
+            self.source_features.append(metrics.source_features)
 
-    def summaries(self, loaded: Mapping[str, Subject]) -> list[Summary]:
-        made = []
+    def summaries(self, candidates: Mapping[str, Candidate]) -> list[Summary]:
+        summaries = []
         for (name, head), rows in self.rows.items():
             codes = self.codes.get(name) if head == "codes" else None
-            made.append(summarise(rows, loaded[name], codes, self._distance((name, head))))
-        return made
-
-    def _distance(self, key: Key) -> Distance | None:
-        if key not in self.features:
-            return None
-        return Distance.of(np.concatenate(self.sources), np.concatenate(self.features[key]))
+            distance = None
+            if (name, head) in self.features:
+                features = np.concatenate(self.features[name, head])
+                distance = FrechetDistance.of(np.concatenate(self.source_features), features)
+            summaries.append(summarise(rows, candidates[name], codes, distance))
+        return summaries

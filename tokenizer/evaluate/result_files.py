@@ -1,4 +1,4 @@
-"""Writing an evaluation as files for other programs: JSON with everything, CSV with the clips."""
+"""Writes an evaluation for other programs: JSON with everything, CSV with the clips."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from typing import Any
 from tokenizer.evaluate.clip_metrics import ClipRow
 from tokenizer.evaluate.evaluation import Evaluation
 from tokenizer.evaluate.seams import Seams
-from tokenizer.evaluate.summary import Summary
 
 
 def write_json(path: Path, evaluation: Evaluation, settings: Mapping[str, Any]) -> None:
     """Writes `settings`, `summaries`, `clips` and `skipped`; what was not measured is null."""
+    summaries = []
+    for summary in evaluation.summaries:
+        row = asdict(summary)
+        if summary.seams is not None:
+            row["seams"]["gap_db"] = summary.seams.gap_db
+            row["seams"]["end_gap_db"] = summary.seams.end_gap_db
+        summaries.append(row)
     content = {
         "settings": dict(settings),
-        "summaries": [_summary(summary) for summary in evaluation.summaries],
-        "clips": [_row(row) for row in evaluation.clips],
+        "summaries": summaries,
+        "clips": [_flat_row(row) for row in evaluation.clips],
         "skipped": [asdict(skipped) for skipped in evaluation.skipped],
     }
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -28,24 +34,16 @@ def write_json(path: Path, evaluation: Evaluation, settings: Mapping[str, Any]) 
 
 def write_csv(path: Path, evaluation: Evaluation) -> None:
     """Writes one line for each clip, tokenizer and head; what was not measured is empty."""
-    rows = [_row(row) for row in evaluation.clips]
+    rows = [_flat_row(row) for row in evaluation.clips]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _summary(summary: Summary) -> dict[str, Any]:
-    found = asdict(summary)
-    if summary.seams is not None:
-        found["seams"]["gap_db"] = summary.seams.gap_db
-        found["seams"]["end_gap_db"] = summary.seams.end_gap_db
-    return found
-
-
-def _row(row: ClipRow) -> dict[str, Any]:
-    """Flat: what a seam shows stands beside the rest as `seam_…`."""
-    found = asdict(row)
-    del found["seams"]
+def _flat_row(row: ClipRow) -> dict[str, Any]:
+    """The fields of a row, and those of its seams as `seam_…`."""
+    fields = asdict(row)
+    del fields["seams"]
     seams = row.seams._asdict() if row.seams else dict.fromkeys(Seams._fields)
-    return found | {f"seam_{name}": value for name, value in seams.items()}
+    return fields | {f"seam_{name}": value for name, value in seams.items()}

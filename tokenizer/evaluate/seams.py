@@ -1,17 +1,17 @@
-"""Whether one sees where a window ends and the next, encoded apart from it, begins.
+"""Whether the border of two windows, encoded independently, is visible.
 
-A seam lies between the last frame of a window and the first of the next. Two things are compared
-there and in the rest of the same clip: the squared error of the two frames beside a seam against
-that of all others, and flicker, the error of the change from one frame to the next,
+A seam lies between the last frame of a window and the first of the next. Two quantities are
+compared there and in the rest of the same clip: the squared error of the two frames next to a seam
+against that of all others, and flicker, the error of the change from one frame to the next,
 
     mean over pixels and colours of ((r[t+1] - r[t]) - (x[t+1] - x[t]))²
 
-with source x and reconstruction r, across a seam against inside windows. An error that stays as it
-is from frame to frame gives no flicker.
+with source x and reconstruction r, across a seam against inside windows. A constant error has no
+flicker.
 
-A frame's error also depends on its place among the frames of its latent, wherever that lies: the
-last of them is decoded without what follows. So frames before seams are compared once more, with
-frames that end a latent inside windows, which shows what the end of the window alone does.
+A frame's error also depends on its position among the frames of its latent: the last of them is
+decoded without what follows. So frames before seams are also compared with frames that end a latent
+inside windows, which isolates the effect of the end of the window.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from typing import NamedTuple
 import numpy as np
 
 from tokenizer.models.interface import Video
-from tokenizer.tokenize.psnr import PerFrame, psnr_of
+from tokenizer.tokenize.psnr import PerFrame, psnr_from_mse
 
 
 def flicker(video: Video, other: Video) -> PerFrame:
     """Mean squared error of each change from frame to frame, float64 [T - 1]."""
     changes = []
-    before = other[0].astype(np.int32) - video[0]
-    for frame, made in zip(video[1:], other[1:], strict=True):
-        error = made.astype(np.int32) - frame
-        changes.append(np.square(error - before).mean())
-        before = error
+    previous_error = other[0].astype(np.int32) - video[0]
+    for frame, decoded in zip(video[1:], other[1:], strict=True):
+        error = decoded.astype(np.int32) - frame
+        changes.append(np.square(error - previous_error).mean())
+        previous_error = error
     return np.asarray(changes, np.float64)
 
 
 class Seams(NamedTuple):
-    """What one clip, or several, show at seams and in the rest; squared grey levels."""
+    """Errors at the seams of one clip, or several, and in the rest; squared grey levels."""
 
     number: int
-    """How many seams."""
+    """Of seams."""
     last: float
     """Mean squared error of the last frames before a seam."""
     first: float
@@ -50,55 +50,55 @@ class Seams(NamedTuple):
     apart: float
     """Mean squared error of all other frames."""
     alike: float
-    """Mean squared error of those of them that are the last frame of a latent; NaN if none is."""
+    """Mean squared error of those of them that are the last frame of a latent; NaN for none."""
     across: float
     """Mean flicker across a seam."""
     inside: float
     """Mean flicker inside windows."""
 
 
-def at_seams(
+def measure_seams(
     errors: PerFrame,
     changes: PerFrame,
     starts: Sequence[int],
-    frames_a_latent: int,
+    frames_per_latent: int,
     *,
-    begins_anew: bool = True,
+    independent: bool = True,
 ) -> Seams | None:
-    """What a clip of T frames shows at the seams before the frames `starts`.
+    """The errors of a clip of T frames at the seams before the frames `starts`.
 
-    The first frame has a latent of its own, and then `frames_a_latent` share one; where a window
-    `begins_anew`, so does its first frame. `errors` [T] and `changes` [T - 1] are those of
-    `squared_errors` and `flicker`. None if there is no seam, or nothing to compare it with.
+    The first frame has a latent of its own, and then `frames_per_latent` share one; so has the
+    first frame of every `independent` window. `errors` [T] and `changes` [T - 1] are those of
+    `frame_mse` and `flicker`. None if there is no seam, or nothing to compare it with.
     """
-    cuts = np.asarray([start for start in starts if start], np.int64)
+    seams = np.asarray([start for start in starts if start], np.int64)
     is_apart, is_inside = np.ones(len(errors), bool), np.ones(len(changes), bool)
-    is_apart[cuts] = is_apart[cuts - 1] = is_inside[cuts - 1] = False
-    if not (len(cuts) and is_apart.any() and is_inside.any()):
+    is_apart[seams] = is_apart[seams - 1] = is_inside[seams - 1] = False
+    if not (len(seams) and is_apart.any() and is_inside.any()):
         return None
-    place = np.arange(len(errors))
-    if begins_anew:
-        begun = np.asarray(sorted(starts))
-        place -= begun[np.searchsorted(begun, place, "right") - 1]
-    alike = errors[is_apart & (place > 0) & (place % frames_a_latent == 0)]
-    parts = (errors[cuts - 1], errors[cuts], errors[is_apart], alike, changes[cuts - 1],
+    offset = np.arange(len(errors))
+    if independent:
+        window_starts = np.asarray(sorted(starts))
+        offset -= window_starts[np.searchsorted(window_starts, offset, "right") - 1]
+    alike = errors[is_apart & (offset > 0) & (offset % frames_per_latent == 0)]
+    parts = (errors[seams - 1], errors[seams], errors[is_apart], alike, changes[seams - 1],
              changes[is_inside])  # fmt: skip
-    return Seams(len(cuts), *(float(part.mean()) if part.size else math.nan for part in parts))
+    return Seams(len(seams), *(float(part.mean()) if part.size else math.nan for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
 class SeamComparison:
-    """Seams against the rest, over clips. Each clip counts as often on both sides as it has seams,
-    so that a difficult clip with many seams does not pass for a difference."""
+    """Seams against the rest, over clips. Each clip weighs as much as it has seams on both sides,
+    so that a difficult clip with many seams does not look like a difference."""
 
     seams: int
-    """Seams seen."""
+    """Number of seams."""
     psnr_db: float
-    """Of the frames beside seams, those before and those after alike."""
+    """Of the frames next to seams, those before and those after alike."""
     last_psnr_db: float
     """Of the last frames before seams."""
     first_psnr_db: float
-    """Of the first frames after seams: tokens of one frame alone, so often better than others."""
+    """Of the first frames after seams: they have a latent of their own, so are often better."""
     rest_psnr_db: float
     """Of the other frames of these clips."""
     alike_psnr_db: float | None
@@ -110,7 +110,7 @@ class SeamComparison:
 
     @property
     def gap_db(self) -> float:
-        """PSNR beside seams less that of the rest: below 0 where seams are worse."""
+        """PSNR next to seams less that of the rest: below 0 if seams are worse."""
         return self.psnr_db - self.rest_psnr_db
 
     @property
@@ -120,19 +120,19 @@ class SeamComparison:
 
     @classmethod
     def of(cls, clips: Iterable[Seams | None]) -> SeamComparison | None:
-        """What clips show together; None if none has a seam."""
-        found = np.asarray([clip for clip in clips if clip is not None], np.float64)
-        if not found.size:
+        """All clips together; None if none has a seam."""
+        rows = np.asarray([clip for clip in clips if clip is not None], np.float64)
+        if not rows.size:
             return None
-        means = np.average(found[:, 1:], axis=0, weights=found[:, 0])
+        means = np.average(rows[:, 1:], axis=0, weights=rows[:, 0])
         last, first, apart, alike, across, inside = means.tolist()
         return cls(
-            int(found[:, 0].sum()),
-            psnr_of((last + first) / 2),
-            psnr_of(last),
-            psnr_of(first),
-            psnr_of(apart),
-            None if math.isnan(alike) else psnr_of(alike),
+            int(rows[:, 0].sum()),
+            psnr_from_mse((last + first) / 2),
+            psnr_from_mse(last),
+            psnr_from_mse(first),
+            psnr_from_mse(apart),
+            None if math.isnan(alike) else psnr_from_mse(alike),
             math.sqrt(across),
             math.sqrt(inside),
         )

@@ -1,19 +1,21 @@
-"""What is known of each exported clip: one row, the same in every format.
+"""The row of each exported clip, the same in every format.
 
     clip_id, source_id         what it is
-    uri, licence, extra        where it comes from: the address of its source, its licence, and
-                               every column of the input list
+    uri, licence, extra        its source: the address, its licence, and every column of the input
+                               list
     start_frame … time_base    its span of the source
     width … sha256             the rendered file
-    caption                    what a captioner says of it
-    tokenizer … windows        how its tokens were made, and the windows they come in
+    caption                    its caption
+    tokenizer … windows        how its tokens were made, and their windows
     black_share … bars         every score
 
-Rows lie in the order of their sources and in time, as tokens do, so that an export reads them once.
+Rows are in the order of their sources and in time, as tokens are, so that an export reads each
+shard once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -25,20 +27,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import lineage
-from curation.caption_tables import one_each
+from curation.caption_tables import read_captions
 from curation.catalog import Catalog
-from curation.dataset import ALL, Dataset, source_rows
+from curation.dataset import ALL, Dataset, sources_by_id
 from curation.errors import ReelmillError
 from curation.lineage import LineageError
 from curation.records import Render
 from curation.scores import SCORES, columns
+from curation.storage import storage_faults
 from tokenizer.export.token_arrays import TokenIndex
 from tokenizer.feed.snapshot import Snapshot
 
 NONE = "none"
-"""In place of a table: leaves that part out."""
+"""Instead of a table: leaves that part out."""
+_NOT_STATED = "not stated"
 _LICENCE = ("licence", "license")
-"""Columns of an input list that state a licence, whatever their case."""
+"""Columns of an input list that state a licence, in any case."""
 _SPAN = ("start_frame", "end_frame", "start_s", "end_s", "start_pts", "end_pts", "time_base")
 _RENDER = ("width", "height", "fps", "frames", "codec", "audio", "size_bytes", "sha256", "path")
 
@@ -47,15 +51,15 @@ Columns = dict[str, Any]
 
 
 class ExportError(ReelmillError, ValueError):
-    """There is nothing to export, or nowhere to; the message says what to do."""
+    """An export that cannot be done as requested; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class ExportTables:
     """The tables to export from; `none` leaves a part out.
 
-    None stands for the renders that were last asked for, and for the tokens and captions that were
-    made from these last, or captions that look at no render.
+    None is the renders that were last requested, and the tokens and captions that were last made
+    from these, or captions that look at no render.
     """
 
     clips: str | None = None
@@ -67,215 +71,220 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One part: the clips that have it, and what it tells of those at some places among them."""
+class _Part:
+    """One part of a clip."""
 
     step: str
     """The command that makes it."""
     clip_ids: Any
+    """Clips that have it."""
     columns: Callable[[Any], Columns]
+    """Its columns at some indices into `clip_ids`."""
 
 
-class Facts:
+class ExportRows:
     """The clips that one selection keeps and that have all parts, each table at one version."""
 
-    def __init__(self, place: str | os.PathLike[str], selection: str | None, parts: Parts) -> None:
-        """The newest selection unless one is named, or `all` clips; raises `ExportError`."""
-        dataset = Dataset(place)
+    def __init__(
+        self, output: str | os.PathLike[str], selection: str | None, tables: ExportTables
+    ) -> None:
+        """The newest selection by default, or `all` clips; raises `ExportError`."""
+        dataset = Dataset(output)
         self.storage = dataset.catalog.storage
-        """Where the output lies."""
-        self._selection = _selection(dataset, selection)
-        renders, captions, tokens = _tables(dataset.catalog, parts, self._selection)
-        if self._selection is None and selection != ALL:
+        try:
+            self._selection_id = dataset.resolve_selection(selection)
+        except ValueError as error:
+            raise ExportError(str(error)) from error
+        renders, captions, tokens = _resolve_tables(dataset.catalog, tables, self._selection_id)
+        if self._selection_id is None and selection != ALL:
             raise ExportError(
                 f"{self.storage.root} has no selection: run `reelmill select` first, or take all"
                 " clips with --selection all"
             )
-        self.selection = self._selection or ALL
+        self.selection = self._selection_id or ALL
         """Id of the selection, or `all`."""
         dataset.catalog = catalog = Snapshot(self.storage, {})
         self.tokens = None if tokens is None else TokenIndex(dataset, tokens)
-        """Where tokens lie, if they take part."""
-        self._sides: dict[str, _Side] = {}
-        if renders is not None:
-            self._sides["render"] = _rendered(catalog, renders)
-        if captions is not None:
-            self._sides["caption"] = _captioned(catalog, captions)
-        if self.tokens is not None:
-            self._sides["tokens"] = _Side("tokenize", self.tokens.clip_ids, self.tokens.columns)
+        """None if tokens are left out."""
+        parts = _read_parts(catalog, renders, captions, self.tokens)
         self.left_out: Counter[str] = Counter()
         """Kept clips that lack a part, by the first that they lack."""
-        clips = self._complete(dataset)
-        self._check(catalog, renders, captions, clips["clip_id"])
-        told = pa.table({**self._of_clips(dataset, clips), **_scores(clips)})
-        self.sizes = self._sizes(told)
-        """About how many bytes each clip's parts take."""
-        self.has_media = "path" in told.column_names
-        """Whether rendered files take part."""
-        self.paths: list[str] = told["path"].to_pylist() if self.has_media else []
-        """The rendered file of each clip, relative to the output."""
-        self.rows = told.drop_columns(["path"] if self.has_media else [])
+        clips = self._complete_clips(dataset, parts)
+        self._check_renders(catalog, renders, captions, clips["clip_id"])
+        rows = pa.table(_columns(dataset, clips, parts))
+        sizes = np.zeros(len(rows), np.int64)
+        if "size_bytes" in rows.column_names:
+            sizes += rows["size_bytes"].to_numpy()
+        if self.tokens is not None:
+            sizes += self.tokens.sizes(pc.index_in(rows["clip_id"], self.tokens.clip_ids))
+        self.sizes: list[int] = sizes.tolist()
+        """Approximate bytes of each clip's parts."""
+        self.has_media = "path" in rows.column_names
+        """Whether rendered files are exported."""
+        self._paths: list[str] = rows["path"].to_pylist() if self.has_media else []
+        self.table = rows.drop_columns(["path"] if self.has_media else [])
         """One row a clip."""
         names = [name for name in (renders, captions, tokens) if name is not None]
         self.versions = {name: catalog.versions[name] for name in names}
-        """Version of each table that parts are read from."""
+        """Version of each table of parts."""
 
-    def _sizes(self, told: pa.Table) -> list[int]:
-        sizes = np.zeros(len(told), np.int64)
-        if "size_bytes" in told.column_names:
-            sizes += told["size_bytes"].to_numpy()
-        if self.tokens is not None:
-            sizes += self.tokens.sizes(pc.index_in(told["clip_id"], self.tokens.clip_ids))
-        found: list[int] = sizes.tolist()
-        return found
+    def licences(self) -> dict[str, int]:
+        """Number of clips by licence."""
+        stated = pc.fill_null(self.table["licence"], _NOT_STATED)
+        counts = {row["values"]: row["counts"] for row in pc.value_counts(stated).to_pylist()}
+        return dict(sorted(counts.items()))
 
-    def _check(
+    def read_media(self, index: int) -> bytes:
+        """The rendered file of a row; `ExportError` unless it has the recorded digest."""
+        path = self._paths[index]
+        filesystem = self.storage.filesystem
+        try:
+            with storage_faults(), filesystem.open_input_stream(self.storage.path(path)) as stream:
+                content: bytes = stream.read()
+        except FileNotFoundError as error:
+            raise ExportError(
+                f"{self.storage.uri(path)} is missing; `reelmill verify` says what else"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != self.table["sha256"][index].as_py():
+            raise ExportError(
+                f"{self.storage.uri(path)} was changed; `reelmill verify` says what else"
+            )
+        return content
+
+    def _check_renders(
         self, catalog: Catalog, renders: str | None, captions: str | None, clip_ids: Any
     ) -> None:
         """Raises `ExportError` if a clip's tokens or caption are not of its render."""
         try:
             if captions is not None:
-                lineage.check(catalog, captions, clip_ids)
+                lineage.check_fresh(catalog, captions, clip_ids)
             if self.tokens is None:
                 return
             if renders is None:
-                lineage.check(catalog, self.tokens.table, clip_ids)
+                lineage.check_fresh(catalog, self.tokens.table, clip_ids)
                 return
-            places = pc.index_in(clip_ids, self.tokens.clip_ids).combine_chunks()
-            made = self.tokens.made_from(places)
-            found = list(lineage.differences(catalog, renders, made))
-            lineage.refuse(self.tokens.table, found)
+            indices = pc.index_in(clip_ids, self.tokens.clip_ids).combine_chunks()
+            origins = self.tokens.render_origins(indices)
+            differences = list(lineage.differences(catalog, renders, origins))
+            lineage.raise_if_different(self.tokens.table, differences)
         except LineageError as error:
             raise ExportError(str(error)) from error
 
-    def _complete(self, dataset: Dataset) -> pa.Table:
+    def _complete_clips(self, dataset: Dataset, parts: dict[str, _Part]) -> pa.Table:
         """The kept clips that have all parts."""
         order = [(name, "ascending") for name in ("source_id", "start_frame", "clip_id")]
-        verdict = None if self._selection is None else "kept"
-        clips = dataset.clips(verdict, self._selection).sort_by(order)
-        for part, side in self._sides.items():
-            there = pc.is_in(clips["clip_id"], side.clip_ids)
-            lacking = clips.num_rows - (pc.sum(there).as_py() or 0)
-            self.left_out += Counter({f"without {part}": lacking})
-            clips = clips.filter(there)
+        verdict = None if self._selection_id is None else "kept"
+        clips = dataset.clips(verdict, self._selection_id).sort_by(order)
+        for name, part in parts.items():
+            has_part = pc.is_in(clips["clip_id"], part.clip_ids)
+            lacking = clips.num_rows - (pc.sum(has_part).as_py() or 0)
+            self.left_out += Counter({f"without {name}": lacking})
+            clips = clips.filter(has_part)
             if not clips.num_rows:
                 raise ExportError(
-                    f"selection {self.selection} keeps no clip with a {part}:"
-                    f" run `reelmill {side.step}` first"
+                    f"selection {self.selection} keeps no clip with a {name}:"
+                    f" run `reelmill {part.step}` first"
                 )
         if not clips.num_rows:
             raise ExportError(f"selection {self.selection} keeps no clip: choose another")
         return clips
 
-    def _of_clips(self, dataset: Dataset, clips: pa.Table) -> Columns:
-        told: Columns = {name: clips[name] for name in ("clip_id", "source_id", "uri")}
-        sources = source_rows(dataset.catalog)
-        extra = [sources[name].extra or {} for name in clips["source_id"].to_pylist()]
-        told["licence"] = pa.array([_licence(each) for each in extra], pa.string())
-        names = sorted({name for each in extra for name in each})
-        if names:
-            told["extra"] = pa.array(extra, pa.struct([(name, pa.string()) for name in names]))
-        told |= {name: clips[name] for name in _SPAN}
-        for side in self._sides.values():
-            told |= side.columns(pc.index_in(clips["clip_id"], side.clip_ids).combine_chunks())
-        return told
 
-
-def _scores(clips: pa.Table) -> Columns:
-    names = [field.name for score in SCORES.values() for field in columns(score)]
-    return {name: _known(clips[name]) for name in names}
-
-
-def _known(values: Any) -> Any:
-    """Numbers with null for those that are none; words as they are."""
-    if not pa.types.is_floating(values.type):
-        return values
-    return pc.if_else(pc.is_nan(values), None, values)
-
-
-def _rendered(catalog: Catalog, table: str) -> _Side:
-    rows = catalog.read(table, Render, where=pc.field("outcome") == "rendered")
-    if rows["path"].null_count:
-        raise ExportError(
-            f"{table} holds spans of sources, not files: choose --clips none, or render again with"
-            " render.mode=encode"
-        )
-    return _Side("render", rows["clip_id"], lambda at: _taken(rows.select(_RENDER), at))
-
-
-def _captioned(catalog: Catalog, table: str) -> _Side:
-    rows = one_each(catalog, table)
-    texts = rows.select(["text"]).rename_columns(["caption"])
-    return _Side("caption", rows["clip_id"], lambda at: _taken(texts, at))
-
-
-def _taken(rows: pa.Table, places: Any) -> Columns:
-    taken = rows.take(places)
-    return {name: taken[name] for name in taken.column_names}
-
-
-def _licence(extra: dict[str, str]) -> str | None:
-    stated = [value for name, value in extra.items() if name.lower() in _LICENCE]
-    return stated[0] if stated else None
-
-
-def _tables(
-    catalog: Catalog, parts: Parts, selection_id: str | None
-) -> tuple[str | None, str | None, str | None]:
-    """The tables of renders, captions and tokens, None for each that is left out."""
-    renders = _renders(catalog, parts.clips, selection_id)
-    others = [
-        _others(catalog, "captions", parts.captions, selection_id, renders),
-        _others(catalog, "tokens", parts.tokens, selection_id, renders),
+def _columns(dataset: Dataset, clips: pa.Table, parts: dict[str, _Part]) -> Columns:
+    result: Columns = {name: clips[name] for name in ("clip_id", "source_id", "uri")}
+    sources = sources_by_id(dataset.catalog)
+    extras = [sources[source_id].extra or {} for source_id in clips["source_id"].to_pylist()]
+    licences = [
+        next((value for name, value in extra.items() if name.lower() in _LICENCE), None)
+        for extra in extras
     ]
-    captions, tokens = others
+    result["licence"] = pa.array(licences, pa.string())
+    names = sorted({name for extra in extras for name in extra})
+    if names:
+        result["extra"] = pa.array(extras, pa.struct([(name, pa.string()) for name in names]))
+    result |= {name: clips[name] for name in _SPAN}
+    for part in parts.values():
+        result |= part.columns(pc.index_in(clips["clip_id"], part.clip_ids).combine_chunks())
+    for name in (field.name for score in SCORES.values() for field in columns(score)):
+        values = clips[name]
+        is_number = pa.types.is_floating(values.type)
+        result[name] = pc.if_else(pc.is_nan(values), None, values) if is_number else values
+    return result
+
+
+def _read_parts(
+    catalog: Catalog, renders: str | None, captions: str | None, tokens: TokenIndex | None
+) -> dict[str, _Part]:
+    parts: dict[str, _Part] = {}
+    if renders is not None:
+        rendered = catalog.read(renders, Render, where=pc.field("outcome") == "rendered")
+        if rendered["path"].null_count:
+            raise ExportError(
+                f"{renders} holds spans of sources, not files: choose --clips none, or render again"
+                " with render.mode=encode"
+            )
+        files = rendered.select(_RENDER)
+        parts["render"] = _Part("render", rendered["clip_id"], lambda i: _take(files, i))
+    if captions is not None:
+        captioned = read_captions(catalog, captions)
+        texts = captioned.select(["text"]).rename_columns(["caption"])
+        parts["caption"] = _Part("caption", captioned["clip_id"], lambda i: _take(texts, i))
+    if tokens is not None:
+        parts["tokens"] = _Part("tokenize", tokens.clip_ids, tokens.columns)
+    return parts
+
+
+def _take(rows: pa.Table, indices: Any) -> Columns:
+    return dict(zip(rows.column_names, rows.take(indices).columns, strict=True))
+
+
+def _resolve_tables(
+    catalog: Catalog, tables: ExportTables, selection_id: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """The tables of renders, captions and tokens; None for each that is left out."""
+    renders = _resolve_renders(catalog, tables.clips, selection_id)
+    captions = _resolve_table(catalog, "captions", tables.captions, selection_id, renders)
+    tokens = _resolve_table(catalog, "tokens", tables.tokens, selection_id, renders)
     try:
-        lineage.check_same(catalog, [name for name in others if name is not None])
+        names = [name for name in (captions, tokens) if name is not None]
+        lineage.check_same_renders(catalog, names)
     except LineageError as error:
         raise ExportError(str(error)) from error
     return renders, captions, tokens
 
 
-def _renders(catalog: Catalog, wanted: str | None, selection_id: str | None) -> str | None:
+def _resolve_renders(catalog: Catalog, name: str | None, selection_id: str | None) -> str | None:
     """The table of renders to read, or None to leave files out."""
-    if wanted == NONE:
+    if name == NONE:
         return None
-    there = catalog.names("renders")
-    if not there:
+    tables = catalog.names("renders")
+    if not tables:
         raise ExportError(
             f"{catalog.storage.root} has no renders: run `reelmill render` first, or leave them out"
             " with --clips none"
         )
-    if wanted is None:
-        found = lineage.renders(catalog, selection_id)
-        if found in there:
-            return found
+    if name is None:
+        current = lineage.current_renders(catalog, selection_id)
+        if current in tables:
+            return current
     try:
-        return lineage.named(catalog, "renders", wanted or "")
+        return lineage.resolve_table(catalog, "renders", name or "")
     except LineageError as error:
-        raise ExportError(f"name one table with --clips; there are {', '.join(there)}") from error
+        raise ExportError(f"name one table with --clips; there are {', '.join(tables)}") from error
 
 
-def _others(
-    catalog: Catalog, kind: Literal["tokens", "captions"], wanted: str | None,
+def _resolve_table(
+    catalog: Catalog, kind: Literal["tokens", "captions"], name: str | None,
     selection_id: str | None, renders: str | None,
 ) -> str | None:  # fmt: skip
-    """The table of tokens or captions that goes with the renders; None to leave it out."""
-    if wanted == NONE:
+    """The table of tokens or captions of the renders; None to leave it out."""
+    if name == NONE:
         return None
     try:
-        if wanted is None:
-            return lineage.default(catalog, kind, selection_id, renders)
-        name = lineage.named(catalog, kind, wanted)
-        lineage.check_of(catalog, name, renders)
-        return name
+        if name is None:
+            return lineage.resolve_table(catalog, kind, None, selection_id, renders)
+        table = lineage.resolve_table(catalog, kind, name)
+        lineage.check_made_from(catalog, table, renders)
+        return table
     except LineageError as error:
         raise ExportError(f"{error}; or leave them out with --{kind} none") from error
-
-
-def _selection(dataset: Dataset, wanted: str | None) -> str | None:
-    """The id of a selection or subset; None for all clips, or where there is no selection."""
-    try:
-        return dataset.selected(wanted)
-    except ValueError as error:
-        raise ExportError(str(error)) from error

@@ -1,8 +1,8 @@
-"""Writing an export: first its plan, then shard by shard, each whole under its name or not at all.
+"""Writes an export: first its plan, then shard by shard, each whole under its name or not at all.
 
-`export.json` says what the export is made of and which shards it has; once all of those are there,
-it is done. All that it says follows from the tables, as do the bytes of the shards, so that an
-export that was stopped goes on where it was.
+`export.json` states what the export is made of and which shards it has; it is complete once all of
+those exist. The plan and the bytes of the shards follow from the tables, so that an export that was
+stopped can be resumed.
 """
 
 from __future__ import annotations
@@ -17,120 +17,117 @@ from typing import Any, Literal, get_args
 from pyarrow import fs
 
 from curation.storage import Storage, storage_faults
-from tokenizer.export import parquet, tar
-from tokenizer.export.card import card, licences
-from tokenizer.export.clip_rows import ExportError, Facts
+from tokenizer.export import huggingface, webdataset
+from tokenizer.export.clip_rows import ExportError, ExportRows
 
 Format = Literal["webdataset", "hf"]
 PLAN = "export.json"
 CARD = "README.md"
-_SHOWN = 80
+_QUOTED = 80
+"""Characters of a value in a message."""
 _CLIP_BYTES = 16384
-"""Kept free for what a clip takes beside its parts: facts, and the gaps between files."""
+"""Reserved for a clip's row and the gaps between its files."""
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What an export came to."""
+class ExportResult:
+    """Counts of an export."""
 
     clips: int
-    """Clips in all shards."""
+    """In all shards."""
     shards: int
-    """Shards in all."""
     written: int
-    """Shards that were not there before."""
+    """Shards that this run wrote."""
     size_bytes: int
-    """Bytes of all shards."""
+    """Of all shards."""
     licences: dict[str, int]
     """Clips by licence."""
 
 
 def export(
-    facts: Facts,
-    place: str,
-    form: Format,
+    rows: ExportRows,
+    destination: str,
+    export_format: Format,
     shard_bytes: int,
-    watch: Callable[[int, int], None] = lambda *_: None,
-) -> Exported:
-    """Writes what is not there yet; `watch` is told of clips done and clips in all.
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> ExportResult:
+    """Writes the missing shards; `progress` receives clips done and clips in all.
 
-    A shard holds clips of up to `shard_bytes`, at least one. Raises `ExportError` for a place that
-    holds something else, and for rendered files that are gone or changed.
+    A shard holds clips of up to `shard_bytes`, at least one. Raises `ExportError` for a destination
+    that holds something else, and for rendered files that are missing or changed.
     """
-    if form not in get_args(Format):
-        raise ExportError(f"format {form!r} is none of {', '.join(get_args(Format))}")
-    writer = tar if form == "webdataset" else parquet
-    cuts = _cuts(facts.sizes, shard_bytes)
-    shards = {writer.name(at, len(cuts) - 1): span for at, span in enumerate(pairwise(cuts))}
-    storage = Storage.at(place)
-    _begin(storage, _plan(facts, form, shard_bytes, shards))
-    if form == "hf":
-        _put(storage, CARD, card(facts, parquet.columns(facts)))
-    missing = {name: span for name, span in shards.items() if storage.size(name) is None}
-    done = facts.rows.num_rows - sum(stop - start for start, stop in missing.values())
-    watch(done, facts.rows.num_rows)
-    for name, (start, stop) in missing.items():
-        with storage.writing(name) as temporary:
-            writer.write(temporary, facts, start, stop)
-        done += stop - start
-        watch(done, facts.rows.num_rows)
-    size = sum(storage.size(name) or 0 for name in shards)
-    return Exported(facts.rows.num_rows, len(shards), len(missing), size, licences(facts))
-
-
-def _plan(
-    facts: Facts, form: Format, shard_bytes: int, shards: dict[str, tuple[int, int]]
-) -> dict[str, Any]:
-    return {
-        "format": form,
-        "selection": facts.selection,
-        "tables": facts.versions,
+    if export_format not in get_args(Format):
+        raise ExportError(f"format {export_format!r} is none of {', '.join(get_args(Format))}")
+    writer = webdataset if export_format == "webdataset" else huggingface
+    bounds = _shard_bounds(rows.sizes, shard_bytes)
+    shards = {writer.shard_name(i, len(bounds) - 1): s for i, s in enumerate(pairwise(bounds))}
+    storage = Storage.at(destination)
+    plan = {
+        "format": export_format,
+        "selection": rows.selection,
+        "tables": rows.versions,
         "shard_bytes": shard_bytes,
-        "licences": licences(facts),
-        "left_out": dict(facts.left_out),
-        "clips": facts.rows.num_rows,
+        "licences": rows.licences(),
+        "left_out": dict(rows.left_out),
+        "clips": rows.table.num_rows,
         "shards": {name: stop - start for name, (start, stop) in shards.items()},
     }
+    _write_plan(storage, plan)
+    if export_format == "hf":
+        _write_text(storage, CARD, huggingface.card(rows))
+    missing = {name: span for name, span in shards.items() if storage.size(name) is None}
+    clips = rows.table.num_rows
+    done = clips - sum(stop - start for start, stop in missing.values())
+    progress(done, clips)
+    for name, (start, stop) in missing.items():
+        with storage.atomic_write(name) as temporary:
+            writer.write_shard(temporary, rows, start, stop)
+        done += stop - start
+        progress(done, clips)
+    size_bytes = sum(storage.size(name) or 0 for name in shards)
+    return ExportResult(clips, len(shards), len(missing), size_bytes, rows.licences())
 
 
-def _begin(storage: Storage, plan: dict[str, Any]) -> None:
-    """Writes the plan, unless it is there already; `ExportError` if something else is."""
-    storage.drop_partial("")
+def _write_plan(storage: Storage, plan: dict[str, Any]) -> None:
+    """Writes the plan unless it exists; `ExportError` if something else does."""
+    storage.remove_partial_files("")
     if storage.size(PLAN) is not None:
         with storage.filesystem.open_input_stream(storage.path(PLAN)) as stream:
-            before = json.loads(stream.read())
-        changed = [name for name in plan if before.get(name) != plan[name]]
+            saved = json.loads(stream.read())
+        changed = [name for name in plan if saved.get(name) != plan[name]]
         if changed:
             name = changed[0]
             raise ExportError(
-                f"{storage.root} holds another export: {name} {_short(before.get(name))}, now"
-                f" {_short(plan[name])}; give an empty place"
+                f"{storage.root} holds another export: {name} {_quote(saved.get(name))}, now"
+                f" {_quote(plan[name])}; choose an empty destination"
             )
         return
     selector = fs.FileSelector(storage.path(""), allow_not_found=True)
     with storage_faults():
-        there = storage.filesystem.get_file_info(selector)
-    if there:
-        raise ExportError(f"{storage.root} is not empty and holds no export: give an empty place")
-    _put(storage, PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+        files = storage.filesystem.get_file_info(selector)
+    if files:
+        raise ExportError(
+            f"{storage.root} is not empty and holds no export: choose an empty destination"
+        )
+    _write_text(storage, PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
 
 
-def _put(storage: Storage, name: str, text: str) -> None:
-    with storage.writing(name) as temporary:
+def _write_text(storage: Storage, name: str, text: str) -> None:
+    with storage.atomic_write(name) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
 
 
-def _short(value: object) -> str:
+def _quote(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
 
 
-def _cuts(sizes: list[int], limit: int) -> list[int]:
-    """Where shards start, and the end of the last."""
-    cuts, room = [0], limit - _CLIP_BYTES
-    for at, size in enumerate(sizes):
-        if at > cuts[-1] and size + _CLIP_BYTES > room:
-            cuts.append(at)
-            room = limit - _CLIP_BYTES
-        room -= size + _CLIP_BYTES
-    return [*cuts, len(sizes)]
+def _shard_bounds(sizes: list[int], limit: int) -> list[int]:
+    """The first row of each shard, and the end of the last."""
+    bounds, free = [0], limit - _CLIP_BYTES
+    for index, size in enumerate(sizes):
+        if index > bounds[-1] and size + _CLIP_BYTES > free:
+            bounds.append(index)
+            free = limit - _CLIP_BYTES
+        free -= size + _CLIP_BYTES
+    return [*bounds, len(sizes)]

@@ -1,7 +1,7 @@
-"""The tokens of a clip as two arrays, whatever windows and shards they lie in.
+"""The tokens of a clip as two arrays, whatever windows and shards they are stored in.
 
-Only the small columns are read to find them; codes and latents come row group by row group, and the
-last few row groups stay in memory. Clips asked for in the order of the table cost one reading.
+Only the small columns are read to find them; codes and latents are read row group by row group, and
+the last few row groups are cached. Reading clips in the order of the table reads each once.
 """
 
 from __future__ import annotations
@@ -17,125 +17,126 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.dataset import Dataset
-from curation.storage import Storage, storage_faults
-from tokenizer.feed.clip_index import announced
+from curation.storage import storage_faults
+from tokenizer.feed.clip_query import committed_clips
 
-WINDOW = (
+WINDOW_COLUMNS = (
     "window", "start_frame", "start_s", "frames", "pad_frames", "causal_first", "context_latents",
     "latent_frames",
 )  # fmt: skip
 """Columns that differ between the windows of a clip."""
-_CLIP = ("latent_height", "latent_width", "channels", "pixel_height", "pixel_width", "pad_bottom",
-         "pad_right", "tokenizer", "tokenizer_digest")  # fmt: skip
+_CLIP_COLUMNS = ("latent_height", "latent_width", "channels", "pixel_height", "pixel_width",
+                 "pad_bottom", "pad_right", "tokenizer", "tokenizer_digest")  # fmt: skip
 """Columns that all windows of a clip share."""
-_ORIGIN = ("fps", "render_sha256")
-"""Columns that say which render was read."""
-_GROUPS_KEPT = 4
+_CACHED_GROUPS = 4
 _WINDOW_BYTES = 512
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 class TokenIndex:
-    """Finds the windows of every clip whose tokens were announced as complete."""
+    """Finds the windows of every clip whose tokens were committed as complete."""
 
     def __init__(self, dataset: Dataset, table: str) -> None:
-        self._storage: Storage = dataset.catalog.storage
+        self._storage = dataset.catalog.storage
         self.table = table
         """Name of the table."""
         self._files = [name for name, _ in dataset.catalog.files(table)]
         self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
-        self.made: dict[str, Any] = {}
+        self.tokenizer_facts: dict[str, Any] = {}
         """How all of them were made: rate, levels, precision, statistics of the latents."""
-        found = pa.concat_tables([self._read(at) for at in range(len(self._files))])
-        among = announced(dataset, table)
-        if among is not None:
-            found = found.filter(pc.is_in(found["clip_id"], pc.unique(among)))
-        rows = found.sort_by([("clip_id", "ascending"), ("window", "ascending")])
+        rows = pa.concat_tables([self._read(file) for file in range(len(self._files))])
+        committed = committed_clips(dataset, table)
+        if committed is not None:
+            rows = rows.filter(pc.is_in(rows["clip_id"], pc.unique(committed)))
+        rows = rows.sort_by([("clip_id", "ascending"), ("window", "ascending")])
         self._rows = rows.combine_chunks()
         ids, first = np.unique(rows["clip_id"].to_numpy(), return_index=True)
         self.clip_ids = pa.array(ids, pa.string())
         """Every clip that has tokens, sorted."""
-        self._ends = np.append(first, len(rows)).astype(np.int32)
+        self._bounds = np.append(first, len(rows)).astype(np.int32)
 
-    def _read(self, at: int) -> pa.Table:
-        """The small columns of one file, and in which row group each row lies."""
-        path = self._storage.path(f"{self.table}/{self._files[at]}")
+    def _read(self, file_index: int) -> pa.Table:
+        """The small columns of one file, and the row group of each row."""
+        path = self._storage.path(f"{self.table}/{self._files[file_index]}")
         with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
             file = pq.ParquetFile(source)
-            rows = file.read(["clip_id", *WINDOW, *_CLIP, *_ORIGIN])
+            names = ["clip_id", *WINDOW_COLUMNS, *_CLIP_COLUMNS, "fps", "render_sha256"]
+            rows = file.read(names)
             if "render_sha256" not in rows.column_names:
-                unknown = pa.nulls(rows.num_rows, pa.string())
-                rows = rows.append_column("render_sha256", unknown)
+                rows = rows.append_column("render_sha256", pa.nulls(rows.num_rows, pa.string()))
             sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-        if not self.made:
-            self.made = _made(file.schema_arrow.metadata or {})
-        places = {
-            "file": np.full(len(rows), at, np.int32),
+        if not self.tokenizer_facts:
+            self.tokenizer_facts = _tokenizer_facts(file.schema_arrow.metadata or {})
+        location = {
+            "file": np.full(len(rows), file_index, np.int32),
             "group": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
             "row": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
         }
-        for name, values in places.items():
+        for name, values in location.items():
             rows = rows.append_column(name, pa.array(values))
         return rows
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Which of `codes` and `latents` there are."""
+        """`codes`, `latents`, or both."""
         channels = self._rows["channels"][0].as_py() if len(self._rows) else 0
-        return ("codes",) * bool(self.made["levels"]) + ("latents",) * bool(channels)
+        has_codes = bool(self.tokenizer_facts["levels"])
+        return ("codes",) * has_codes + ("latents",) * bool(channels)
 
-    def columns(self, places: pa.Array) -> dict[str, Any]:
-        """What is told of some clips, by their places in `clip_ids`, as Arrow columns."""
-        first = self._rows.take(pa.array(self._ends[:-1]).take(places))
+    def columns(self, indices: pa.Array) -> dict[str, Any]:
+        """The Arrow columns of some clips, by indices into `clip_ids`."""
+        first = self._rows.take(pa.array(self._bounds[:-1]).take(indices))
         structs = pa.StructArray.from_arrays(
-            [self._rows[name].combine_chunks() for name in WINDOW], WINDOW
+            [self._rows[name].combine_chunks() for name in WINDOW_COLUMNS], WINDOW_COLUMNS
         )
-        windows = pa.ListArray.from_arrays(pa.array(self._ends), structs).take(places)
-        told = {name: first[name].combine_chunks() for name in _CLIP}
-        for name, value in self.made.items():
-            told[name] = pa.array([value] * len(places), _kind(value))
-        return {**told, "windows": windows}
+        windows = pa.ListArray.from_arrays(pa.array(self._bounds), structs).take(indices)
+        columns = {name: first[name].combine_chunks() for name in _CLIP_COLUMNS}
+        for name, value in self.tokenizer_facts.items():
+            columns[name] = pa.array([value] * len(indices), _arrow_type(value))
+        return {**columns, "windows": windows}
 
-    def made_from(self, places: pa.Array) -> pa.Table:
-        """Of some clips, by their places, which render was read, in columns of `Made`."""
-        first = self._rows.take(pa.array(self._ends[:-1]).take(places))
-        frames = np.add.reduceat(self._rows["frames"].to_numpy(), self._ends[:-1])
-        told = {
-            "clip_id": first["clip_id"],
-            "render_sha256": first["render_sha256"],
-            "render_frames": pa.array(frames).take(places),
-            "render_fps": first["fps"],
-        }
-        return pa.table(told)
+    def render_origins(self, indices: pa.Array) -> pa.Table:
+        """The renders that some clips' tokens were made from, by indices, as `lineage` compares."""
+        first = self._rows.take(pa.array(self._bounds[:-1]).take(indices))
+        frames = np.add.reduceat(self._rows["frames"].to_numpy(), self._bounds[:-1])
+        return pa.table(
+            {
+                "clip_id": first["clip_id"],
+                "render_sha256": first["render_sha256"],
+                "render_frames": pa.array(frames).take(indices),
+                "render_fps": first["fps"],
+            }
+        )
 
-    def sizes(self, places: pa.Array) -> npt.NDArray[np.int64]:
-        """About how many bytes the tokens of some clips take, and what is told of their windows."""
+    def sizes(self, indices: pa.Array) -> npt.NDArray[np.int64]:
+        """Approximate bytes of the tokens and window columns of some clips."""
         frames, height, width, channels = (
             self._rows[name].to_numpy()
             for name in ("latent_frames", "latent_height", "latent_width", "channels")
         )
-        each = 2 * frames * height * width * (channels + ("codes" in self.heads)) + _WINDOW_BYTES
-        sizes: npt.NDArray[np.int64] = np.add.reduceat(each, self._ends[:-1])[places.to_numpy()]
+        numbers = frames * height * width * (channels + ("codes" in self.heads))
+        totals = np.add.reduceat(2 * numbers + _WINDOW_BYTES, self._bounds[:-1])
+        sizes: npt.NDArray[np.int64] = totals[indices.to_numpy()]
         return sizes
 
     def arrays(self, clip_id: str) -> Arrays:
-        """All windows of a clip after one another in time.
+        """All windows of a clip, concatenated in time.
 
-        `codes` is uint16 [T, H, W], `latents` float16 [channels, T, H, W], as they are stored.
+        `codes` is uint16 [T, H, W], `latents` float16 [channels, T, H, W], as stored.
         """
-        place = pc.index_in(pa.scalar(clip_id), self.clip_ids).as_py()
-        rows = self._rows.slice(self._ends[place], self._ends[place + 1] - self._ends[place])
-        found: dict[str, list[npt.NDArray[Any]]] = {head: [] for head in self.heads}
-        for row in rows.to_pylist():
+        index = pc.index_in(pa.scalar(clip_id), self.clip_ids).as_py()
+        start, stop = self._bounds[index], self._bounds[index + 1]
+        windows: dict[str, list[npt.NDArray[Any]]] = {head: [] for head in self.heads}
+        for row in self._rows.slice(start, stop - start).to_pylist():
             group = self._group(row["file"], row["group"])
             shape = (row["latent_frames"], row["latent_height"], row["latent_width"])
-            for head, windows in found.items():
+            for head, parts in windows.items():
                 stored = group[head][row["row"]].as_buffer()
                 dtype = "<u2" if head == "codes" else "<f2"
-                windows.append(np.frombuffer(stored, dtype).reshape(-1, *shape))
-        arrays = {head: np.concatenate(windows, 1) for head, windows in found.items()}
-        return {head: each[0] if head == "codes" else each for head, each in arrays.items()}
+                parts.append(np.frombuffer(stored, dtype).reshape(-1, *shape))
+        arrays = {head: np.concatenate(parts, 1) for head, parts in windows.items()}
+        return {head: array[0] if head == "codes" else array for head, array in arrays.items()}
 
     def _group(self, file: int, group: int) -> Any:
         key = file, group
@@ -143,27 +144,24 @@ class TokenIndex:
             path = self._storage.path(f"{self.table}/{self._files[file]}")
             with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
                 self._groups[key] = pq.ParquetFile(source).read_row_group(group, list(self.heads))
-            if len(self._groups) > _GROUPS_KEPT:
+            if len(self._groups) > _CACHED_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         return self._groups[key]
 
 
-def _made(metadata: dict[bytes, bytes]) -> dict[str, Any]:
-    """What a shard says of its tokenizer, but for its name and digest, which rows say."""
-    said = {key.decode(): value.decode() for key, value in metadata.items()}
-    lists = {
-        name: json.loads(said.get(name, "[]")) for name in ("levels", "latent_mean", "latent_std")
+def _tokenizer_facts(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    """A shard's metadata of its tokenizer, without name and digest, which are columns."""
+    values = {key.decode(): value.decode() for key, value in metadata.items()}
+    return {
+        "rate": values.get("rate"),
+        "precision": values.get("precision"),
+        "window_kind": values.get("windows"),
+        **{n: json.loads(values.get(n, "[]")) for n in ("levels", "latent_mean", "latent_std")},
     }
-    texts = {
-        "rate": said.get("rate"),
-        "precision": said.get("precision"),
-        "window_kind": said.get("windows"),
-    }
-    return {**texts, **lists}
 
 
-def _kind(value: Any) -> pa.DataType:
+def _arrow_type(value: Any) -> pa.DataType:
     if isinstance(value, list):
         return pa.list_(pa.int64() if value and isinstance(value[0], int) else pa.float64())
     return pa.string()

@@ -1,28 +1,28 @@
 """The training feed: token shards into PyTorch, every sample once, on any number of machines."""
 
-from tokenizer.feed.clip_filter import Choice
+from tokenizer.feed.clip_query import ClipQuery
 from tokenizer.feed.distributed import Consumer
+from tokenizer.feed.errors import BadShardError, FeedError, StateMismatchError
 from tokenizer.feed.feed import TokenFeed
-from tokenizer.feed.indexer import BadShardError
 from tokenizer.feed.map_style import TokenDataset
-from tokenizer.feed.mixture import Mixture
 from tokenizer.feed.order import Shuffle
-from tokenizer.feed.sequence_window import Cut
+from tokenizer.feed.sequence_window import SequenceWindow
 from tokenizer.feed.shard_reader import Retry
-from tokenizer.feed.state import OtherFeedError
-from tokenizer.feed.token_table import Reading, Tokens
+from tokenizer.feed.steps import Mixture
+from tokenizer.feed.token_table import ReadOptions, TokenTable
 
 __all__ = [
     "BadShardError",
-    "Choice",
+    "ClipQuery",
     "Consumer",
-    "Cut",
+    "FeedError",
     "Mixture",
-    "OtherFeedError",
-    "Reading",
+    "ReadOptions",
     "Retry",
+    "SequenceWindow",
     "Shuffle",
+    "StateMismatchError",
     "TokenDataset",
     "TokenFeed",
-    "Tokens",
+    "TokenTable",
 ]

@@ -1,14 +1,16 @@
-"""From row groups to tensors: gathering a planned chunk, and slicing it into batches.
+"""From row groups to tensors: gathers a planned chunk and slices it into batches.
 
-Tokens are gathered as they are stored and turned into what a model takes batch by batch, while they
-are in the processor's cache. The arrays in between are used again and again, because fresh memory
-costs more than filling it.
+Tokens are gathered as stored and converted to what a model takes batch by batch, while they are in
+the processor's cache. The arrays in between come from a pool, because fresh memory costs more than
+filling it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,163 +19,228 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from tokenizer.feed.buffer_pool import Slots, Spare
-from tokenizer.feed.chunks import Planned, Read, Wanted
-from tokenizer.feed.columns import HEADS, NUMBERS, TEXTS
-from tokenizer.feed.indexer import BadShardError
-from tokenizer.feed.permutation import Ints
-from tokenizer.feed.sequence_window import Shape
-from tokenizer.feed.token_table import Tokens
+from tokenizer.feed.chunks import ChunkPlan, RowGroupRead, ShapePlan
+from tokenizer.feed.errors import BadShardError
+from tokenizer.feed.row_group import HEADS, NUMBERS, TEXTS, Array
+from tokenizer.feed.sequence_window import Ints, Shape
+from tokenizer.feed.token_table import TokenTable
 
 Batch = dict[str, Any]
-"""Tensors whose first dimension is the sample, lists of text, and where the feed stands."""
+"""Tensors whose first dimension is the sample, lists of text, and the feed's cursor."""
 
 _LOG = logging.getLogger(__name__)
+_POOLED_BYTES = 1 << 20
+"""Size from which an array is worth reusing."""
+_POOLED_ARRAYS = 16
+
+
+class BufferPool:
+    """Large arrays to reuse."""
+
+    def __init__(self) -> None:
+        self._arrays: list[Array] = []
+        self._lock = threading.Lock()
+
+    def acquire(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An uninitialised array of that shape."""
+        size = math.prod(shape) * dtype.itemsize
+        with self._lock:
+            fitting = (i for i, a in enumerate(self._arrays) if size <= a.nbytes <= 2 * size)
+            index = next(fitting, None)
+            array = np.empty(size, np.uint8) if index is None else self._arrays.pop(index)
+        return array[:size].view(dtype).reshape(shape)
+
+    def release(self, arrays: Iterable[Array]) -> None:
+        """Takes back arrays that `acquire` gave and nobody uses."""
+        large = [a.reshape(-1).view(np.uint8) for a in arrays if a.nbytes >= _POOLED_BYTES]
+        with self._lock:
+            self._arrays = [*self._arrays, *large][-_POOLED_ARRAYS:]
+
+
+class ColumnBuilder:
+    """Columns of a fixed number of samples that are written in any order."""
+
+    def __init__(self, size: int, pool: BufferPool) -> None:
+        self._size = size
+        self._pool = pool
+        self._arrays: dict[str, Array] = {}
+        self._texts: dict[str, list[tuple[Any, Ints]]] = {}
+
+    def declare(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Adds a column [size, *shape]."""
+        self._arrays[name] = self._pool.acquire((self._size, *shape), dtype)
+
+    def declare_text(self, name: str) -> None:
+        """Adds a column of text."""
+        self._texts[name] = [(pa.array([], pa.large_string()), np.empty(0, np.int64))]
+
+    def write(self, name: str, slots: Ints, values: Any) -> None:
+        """Writes a numpy array [slots, …] or an Arrow array of text; widens the type if needed."""
+        if not isinstance(values, np.ndarray):
+            if name not in self._texts:
+                self.declare_text(name)
+            self._texts[name].append((values, slots))
+            return
+        array = self._arrays.get(name)
+        if array is None:
+            array = np.empty((self._size, *values.shape[1:]), values.dtype)
+        elif not np.can_cast(values.dtype, array.dtype):
+            array = array.astype(np.result_type(array, values))
+        array[slots] = values
+        self._arrays[name] = array
+
+    def columns(self) -> dict[str, Any]:
+        """Every column: a numpy array, or an Arrow array with nulls where nothing was written."""
+        return {**self._arrays, **{name: self.text(name) for name in self._texts}}
+
+    def text(self, name: str) -> Any:
+        """One column of text."""
+        slots = np.concatenate([slots for _, slots in self._texts[name]])
+        index = np.full(self._size, -1)
+        index[slots] = np.arange(len(slots))
+        texts = pa.chunked_array([text for text, _ in self._texts[name]])
+        return texts.take(pa.array(index, mask=index < 0)).combine_chunks()
 
 
 @dataclass(frozen=True)
-class Gathered:
+class GatheredSamples:
     """Samples of one shape."""
 
-    heads: dict[str, npt.NDArray[Any]]
+    heads: dict[str, Array]
     """Tokens as stored: uint16 [samples, *shape], float16 [samples, channels, *shape]."""
     columns: dict[str, Any]
     """The rest: tensors, or Arrow arrays of text."""
-    there: npt.NDArray[np.bool_]
-    """Which samples could be read."""
+    readable: npt.NDArray[np.bool_]
+    """Samples whose row group could be read."""
 
-    def batch(self, start: int, stop: int, tokens: Sequence[Tokens]) -> Batch:
-        """Those of some samples that could be read."""
+    def batch(self, start: int, stop: int, tables: Sequence[TokenTable]) -> Batch:
+        """The readable samples from `start` to `stop`."""
         batch: Batch = {name: column[start:stop] for name, column in self.columns.items()}
-        for name, raw in self.heads.items():
-            batch[name] = _finished(name, raw[start:stop], batch["source"], tokens)
-        there = self.there[start:stop]
-        if not there.all():
-            batch = {name: _chosen(column, there) for name, column in batch.items()}
-        if tokens[0].reading.corrupt == "skip":
-            batch["skipped"] = torch.tensor(int((~there).sum()))
+        for name, stored in self.heads.items():
+            batch[name] = _decode(name, stored[start:stop], batch["source"], tables)
+        readable = self.readable[start:stop]
+        if not readable.all():
+            mask = torch.from_numpy(readable)
+            for name, column in batch.items():
+                is_tensor = isinstance(column, torch.Tensor)
+                batch[name] = column[mask] if is_tensor else column.filter(pa.array(readable))
+        if tables[0].read_options.corrupt == "skip":
+            batch["skipped"] = torch.tensor(int((~readable).sum()))
         for name, column in batch.items():
             if not isinstance(column, torch.Tensor):
                 batch[name] = column.to_pylist()
         return batch
 
 
-def _finished(
-    head: str, raw: npt.NDArray[Any], source: torch.Tensor, tokens: Sequence[Tokens]
+def _decode(
+    head: str, stored: Array, source: torch.Tensor, tables: Sequence[TokenTable]
 ) -> torch.Tensor:
-    """Codes as int64; latents as float32, normalised where that is wanted. Always a copy."""
+    """Codes as int64; latents as float32, normalised unless their table says no. Always a copy."""
     if head == "codes":
-        return torch.from_numpy(raw.astype(np.int64))
-    found = torch.from_numpy(raw).to(torch.float32)
-    for at, each in enumerate(tokens):
-        mean, std = (values.reshape(-1, 1, 1, 1) for values in each.statistics)
-        if each.normalised and len(tokens) == 1:
-            found.sub_(mean).div_(std)
-        elif each.normalised:
-            mine = source == at
-            found[mine] = (found[mine] - mean) / std
-    return found
-
-
-def _chosen(column: Any, there: npt.NDArray[np.bool_]) -> Any:
-    """The entries of a tensor or an Arrow array that are there."""
-    if isinstance(column, torch.Tensor):
-        return column[torch.from_numpy(there)]
-    return column.filter(pa.array(there))
+        return torch.from_numpy(stored.astype(np.int64))
+    latents = torch.from_numpy(stored).to(torch.float32)
+    for index, table in enumerate(tables):
+        mean, std = (values.reshape(-1, 1, 1, 1) for values in table.statistics)
+        if table.normalised and len(tables) == 1:
+            latents.sub_(mean).div_(std)
+        elif table.normalised:
+            mask = source == index
+            latents[mask] = (latents[mask] - mean) / std
+    return latents
 
 
 class Chunk:
     """The samples of a planned chunk."""
 
-    def __init__(self, planned: Planned, tokens: Sequence[Tokens], spare: Spare) -> None:
-        """Waits for the row groups; raises `BadShardError` unless such are to be skipped."""
-        self._parts = planned.parts
-        self._tokens = tokens
-        self._spare = spare
+    def __init__(self, plan: ChunkPlan, tables: Sequence[TokenTable], pool: BufferPool) -> None:
+        """Waits for the row groups; raises `BadShardError` unless such are skipped."""
+        self._steps = plan.steps
+        self._tables = tables
+        self._pool = pool
         self._shapes = {
-            shape: gathered(shape, wanted, tokens, spare)
-            for shape, wanted in planned.shapes.items()
+            shape: gather(shape, shape_plan, tables, pool)
+            for shape, shape_plan in plan.shapes.items()
         }
 
     def batches(self) -> Iterator[Batch]:
         """The batch of each step; none shares memory with another."""
-        done = dict.fromkeys(self._shapes, 0)
-        for part in self._parts:
-            start = done[part.shape]
-            stop = done[part.shape] = start + sum(len(d.positions) for d in part.draws)
-            batch = self._shapes[part.shape].batch(start, stop, self._tokens)
-            yield {**batch, "cursor": (part.after.epoch, part.after.consumed)}
-        for found in self._shapes.values():
-            self._spare.give(found.heads.values())
+        offsets = dict.fromkeys(self._shapes, 0)
+        for step in self._steps:
+            start = offsets[step.shape]
+            stop = offsets[step.shape] = start + sum(len(d.positions) for d in step.draws)
+            batch = self._shapes[step.shape].batch(start, stop, self._tables)
+            yield {**batch, "cursor": (step.next_cursor.epoch, step.next_cursor.consumed)}
+        for samples in self._shapes.values():
+            self._pool.release(samples.heads.values())
 
 
-def gathered(shape: Shape, wanted: Wanted, tokens: Sequence[Tokens], spare: Spare) -> Gathered:
+def gather(
+    shape: Shape, plan: ShapePlan, tables: Sequence[TokenTable], pool: BufferPool
+) -> GatheredSamples:
     """All columns of samples of one shape, in their order.
 
-    Raises `BadShardError` for a row group that cannot be read, or leaves its samples out.
+    Raises `BadShardError` for a row group that cannot be read, or marks its samples as unreadable.
     """
-    size = len(wanted.position)
-    slots, there = Slots(size, spare), np.zeros(size, bool)
-    _declare(slots, tokens[0], shape)
-    for read in wanted.reads:
+    size = len(plan.position)
+    builder, readable = ColumnBuilder(size, pool), np.zeros(size, bool)
+    _declare(builder, tables[0], shape)
+    for read in plan.reads:
         try:
-            _fill(slots, tokens[read.source], shape, read)
-            there[read.slot] = True
+            _write_tokens(builder, tables[read.source], shape, read)
+            readable[read.slots] = True
         except BadShardError as error:
-            if tokens[read.source].reading.corrupt == "raise":
+            if tables[read.source].read_options.corrupt == "raise":
                 raise
-            _LOG.warning("%d samples are left out: %s", len(read.slot), error)
-    for source, each in enumerate(tokens):
-        if each.sides:
-            _fill_sides(slots, each, np.flatnonzero(there & (wanted.source == source)))
-    columns = slots.columns()
+            _LOG.warning("%d samples are left out: %s", len(read.slots), error)
+    for source, table in enumerate(tables):
+        if table.side_tables:
+            slots = np.flatnonzero(readable & (plan.source == source))
+            clip_ids = builder.text("clip_id").take(pa.array(slots))
+            for side in table.side_tables:
+                for name, values in side.take(side.index.find(clip_ids)).items():
+                    builder.write(name, slots, values)
+    columns = builder.columns()
     heads = {name: columns.pop(name) for name in HEADS if name in columns}
-    columns |= {name: getattr(wanted, name) for name in ("source", "epoch", "position", "padding")}
+    columns |= {name: getattr(plan, name) for name in ("source", "epoch", "position", "padding")}
     tensors = {n: torch.from_numpy(c) for n, c in columns.items() if isinstance(c, np.ndarray)}
-    return Gathered(heads, {**columns, **tensors}, there)
+    return GatheredSamples(heads, {**columns, **tensors}, readable)
 
 
-def _declare(slots: Slots, tokens: Tokens, shape: Shape) -> None:
-    """Makes every column, so that it is there also where no sample is."""
-    for name in tokens.columns:
+def _declare(builder: ColumnBuilder, table: TokenTable, shape: Shape) -> None:
+    """Adds every column, so that a batch without samples has it as well."""
+    for name in table.columns:
         if name == "codes":
-            slots.declare(name, shape, np.dtype("<u2"))
+            builder.declare(name, shape, np.dtype("<u2"))
         elif name == "latents":
-            slots.declare(name, (tokens.channels, *shape), np.dtype("<f2"))
+            builder.declare(name, (table.channels, *shape), np.dtype("<f2"))
         elif name in NUMBERS:
-            slots.declare(name, (), NUMBERS[name])
+            builder.declare(name, (), NUMBERS[name])
         else:
-            slots.declare_text(name)
-    if tokens.sides:
-        slots.declare_text("clip_id")
-    if tokens.cut.latents is not None:
+            builder.declare_text(name)
+    if table.side_tables:
+        builder.declare_text("clip_id")
+    if table.window.latent_frames is not None:
         for name in ("first_latent", "context_latents", "first_frame"):
-            slots.declare(name, (), np.dtype(np.int64))
-        slots.declare("is_causal_first", (), np.dtype(bool))
+            builder.declare(name, (), np.dtype(np.int64))
+        builder.declare("is_causal_first", (), np.dtype(bool))
 
 
-def _fill(slots: Slots, tokens: Tokens, shape: Shape, read: Read) -> None:
-    """Copies samples that lie in one row group to their places."""
-    group, sample, slot = read.group.result(), read.sample, read.slot
-    row = group.of(shape)[0][sample]
-    for name in tokens.columns:
+def _write_tokens(
+    builder: ColumnBuilder, table: TokenTable, shape: Shape, read: RowGroupRead
+) -> None:
+    """Copies the samples of one row group to their slots."""
+    group, samples, slots = read.group.result(), read.samples, read.slots
+    row = group.samples_of(shape)[0][samples]
+    for name in table.columns:
         if name == "codes":
-            slots.put(name, slot, group.codes(shape, sample))
+            builder.write(name, slots, group.codes(shape, samples))
         elif name == "latents":
-            slots.put(name, slot, group.latents(shape, sample, tokens.channels))
+            builder.write(name, slots, group.latents(shape, samples, table.channels))
         elif name in NUMBERS:
-            slots.put(name, slot, group.numbers(name)[row])
+            builder.write(name, slots, group.numbers(name)[row])
     for name in TEXTS:
-        if name in tokens.columns or (name == "clip_id" and tokens.sides):
-            slots.put(name, slot, group.text(name, row))
-    if tokens.cut.latents is not None:
-        for name, values in group.windows(shape, sample, tokens.rate).items():
-            slots.put(name, slot, values)
-
-
-def _fill_sides(slots: Slots, tokens: Tokens, mine: Ints) -> None:
-    """Looks up what is known of the clips of these samples."""
-    ids = slots.text("clip_id").take(pa.array(mine))
-    for side in tokens.sides:
-        for name, values in side.take(side.index.find(ids)).items():
-            slots.put(name, mine, values)
+        if name in table.columns or (name == "clip_id" and table.side_tables):
+            builder.write(name, slots, group.text(name, row))
+    if table.window.latent_frames is not None:
+        for name, values in group.window_columns(shape, samples, table.rate).items():
+            builder.write(name, slots, values)

@@ -1,9 +1,8 @@
-"""From positions to batches, some megabytes at a time.
+"""Plans chunks: some megabytes of a consumer's steps, and the row groups that hold their samples.
 
-A chunk is a run of the steps of one consumer. It is planned (positions are looked up, and the row
-groups that hold the samples are asked for) well before it is gathered (each row group's samples are
-copied to their places in the chunk, and what concerns every sample is worked out for all of them at
-once). Batches are slices of it.
+A chunk is planned (positions are located, and reading of their row groups is started) well before
+it is gathered (`batches`): each row group's samples are copied to their slots in the chunk, and
+what concerns every sample is computed for all of them at once. Batches are slices of a chunk.
 """
 
 from __future__ import annotations
@@ -15,147 +14,144 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.feed.distributed import Consumer, share
-from tokenizer.feed.order import Order, Places, Shuffle
-from tokenizer.feed.permutation import Ints, key_of
-from tokenizer.feed.row_group import Group
-from tokenizer.feed.row_group_cache import Groups
-from tokenizer.feed.sample_index import Index
-from tokenizer.feed.sequence_window import Shape
-from tokenizer.feed.steps import Cursor, Draw, Step
+from tokenizer.feed.distributed import Consumer, local_draws
+from tokenizer.feed.order import Order, SampleLocations, Shuffle, derive_key
+from tokenizer.feed.row_group import RowGroup, RowGroupCache
+from tokenizer.feed.sample_index import SampleIndex
+from tokenizer.feed.sequence_window import Ints, Shape
+from tokenizer.feed.steps import Draw, FeedCursor, GlobalStep
 
-_MOST_STEPS = 256
-"""Of a chunk, so that small batches of small samples do not make a long one."""
+_MAX_STEPS = 256
+"""Of a chunk: bounds chunks of small batches of small samples."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one consumer takes of one step."""
+class LocalStep:
+    """One consumer's part of a step."""
 
     draws: tuple[Draw, ...]
-    """All of one shape; there may be none."""
+    """All of one shape; may be empty."""
     shape: Shape
-    """Of the samples."""
-    after: Cursor
-    """Where the feed stands when all consumers have taken theirs."""
+    next_cursor: FeedCursor
+    """Of the global step."""
 
 
 @dataclass(frozen=True)
-class Read:
-    """Samples that lie in one row group."""
+class RowGroupRead:
+    """Samples of one row group."""
 
     source: int
-    """The table."""
-    group: Future[Group]
-    """The row group."""
-    sample: Ints
-    """Their numbers among its samples of their shape."""
-    slot: Ints
-    """Their places among the samples of that shape in the chunk."""
+    """Index of the table."""
+    group: Future[RowGroup]
+    samples: Ints
+    """Numbers among the row group's samples of their shape."""
+    slots: Ints
+    """Indices among the chunk's samples of that shape."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ShapePlan:
     """All samples of one shape in a chunk, in the order of its steps: arrays of one length."""
 
-    reads: Sequence[Read]
-    """Where they lie."""
+    reads: Sequence[RowGroupRead]
     source: Ints
-    """Table of each."""
+    """Index of the table."""
     epoch: Ints
-    """Epoch of the table that each belongs to."""
+    """Of the table."""
     position: Ints
-    """Position of each in its bucket's order."""
+    """In the bucket's order."""
     padding: npt.NDArray[np.bool_]
-    """Whether it only fills a batch up."""
+    """Whether it only pads a batch."""
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A chunk whose row groups are on their way."""
+class ChunkPlan:
+    """A chunk whose row groups are being read."""
 
-    parts: Sequence[Part]
-    """Its steps."""
-    shapes: dict[Shape, Wanted]
-    """Its samples."""
+    steps: Sequence[LocalStep]
+    shapes: dict[Shape, ShapePlan]
 
 
 class Planner:
-    """Looks positions up in the orders of some tables."""
+    """Locates positions in the orders of some tables."""
 
-    def __init__(self, tables: Sequence[Index], shuffle: Shuffle, seed: int) -> None:
-        self._tables = tables
+    def __init__(self, indexes: Sequence[SampleIndex], shuffle: Shuffle, seed: int) -> None:
+        self._indexes = indexes
         self._seed = seed
-        self._mixing = [
-            [shuffle.of(bucket, table.samples) for bucket in table.buckets] for table in tables
+        self._shuffles = [
+            [shuffle.for_bucket(bucket, index.samples) for bucket in index.buckets]
+            for index in indexes
         ]
         self._orders: dict[tuple[int, int], tuple[int, Order]] = {}
 
-    def part(self, step: Step, consumer: Consumer) -> Part:
+    def local_step(self, step: GlobalStep, consumer: Consumer) -> LocalStep:
         """The consumer's part of a step."""
-        lanes = [self._mixing[d.source][d.bucket][0] for d in step.draws]
+        streams = [self._shuffles[d.source][d.bucket][0] for d in step.draws]
         first = step.draws[0]
-        shape = self._tables[first.source].buckets[first.bucket].shape
-        return Part(share(step.draws, lanes, consumer), shape, step.after)
+        shape = self._indexes[first.source].buckets[first.bucket].shape
+        return LocalStep(local_draws(step.draws, streams, consumer), shape, step.next_cursor)
 
     def order(self, source: int, bucket: int, epoch: int) -> Order:
-        """The order of one epoch of one bucket; the latest of each is kept."""
-        made = self._orders.get((source, bucket))
-        if made is None or made[0] != epoch:
-            lanes, block = self._mixing[source][bucket]
-            key = key_of(self._seed, source, bucket, epoch)
-            found = self._tables[source].buckets[bucket]
-            made = epoch, Order(found, lanes, block, key)
-            self._orders[source, bucket] = made
-        return made[1]
+        """The order of one epoch of one bucket; the latest of each bucket is cached."""
+        cached = self._orders.get((source, bucket))
+        if cached is None or cached[0] != epoch:
+            streams, block_size = self._shuffles[source][bucket]
+            key = derive_key(self._seed, source, bucket, epoch)
+            order = Order(self._indexes[source].buckets[bucket], streams, block_size, key)
+            cached = self._orders[source, bucket] = epoch, order
+        return cached[1]
 
-    def plan(self, parts: Sequence[Part], groups: Sequence[Groups], pool: Executor) -> Planned:
-        """Looks up where all samples of some parts lie and has their row groups read."""
+    def plan(
+        self, steps: Sequence[LocalStep], caches: Sequence[RowGroupCache], pool: Executor
+    ) -> ChunkPlan:
+        """Locates all samples of some steps and starts reading their row groups."""
         draws: dict[Shape, list[Draw]] = {}
-        for part in parts:
-            draws.setdefault(part.shape, []).extend(part.draws)
-        wanted = {shape: self._wanted(some, groups, pool) for shape, some in draws.items()}
-        return Planned(parts, wanted)
+        for step in steps:
+            draws.setdefault(step.shape, []).extend(step.draws)
+        shapes = {shape: self._plan_shape(d, caches, pool) for shape, d in draws.items()}
+        return ChunkPlan(steps, shapes)
 
-    def _wanted(self, draws: Sequence[Draw], groups: Sequence[Groups], pool: Executor) -> Wanted:
+    def _plan_shape(
+        self, draws: Sequence[Draw], caches: Sequence[RowGroupCache], pool: Executor
+    ) -> ShapePlan:
         lengths = [len(d.positions) for d in draws]
-        kind = [(d.source, d.bucket, d.epoch) for d in draws]
-        source, _, epoch = np.repeat(np.array(kind, int).reshape(-1, 3), lengths, axis=0).T
+        keys = [(d.source, d.bucket, d.epoch) for d in draws]
+        source, _, epoch = np.repeat(np.array(keys, int).reshape(-1, 3), lengths, axis=0).T
         position = np.concatenate([np.empty(0, int), *(d.positions for d in draws)])
         padding = np.concatenate([np.empty(0, bool), *(d.padding for d in draws)])
-        reads: list[Read] = []
-        for each in dict.fromkeys(kind):
-            slots = np.flatnonzero(np.repeat([k == each for k in kind], lengths))
-            places = self.order(*each).locate(position[slots])
-            reads += reads_of(places, slots, each[0], groups[each[0]], pool)
-        return Wanted(reads, source, epoch, position, padding)
+        reads: list[RowGroupRead] = []
+        for key in dict.fromkeys(keys):
+            slots = np.flatnonzero(np.repeat([k == key for k in keys], lengths))
+            locations = self.order(*key).locate(position[slots])
+            reads += submit_reads(locations, slots, key[0], caches[key[0]], pool)
+        return ShapePlan(reads, source, epoch, position, padding)
 
 
-def reads_of(
-    places: Places, slots: Ints, source: int, groups: Groups, pool: Executor
-) -> list[Read]:
-    """Has the row groups read that samples lie in; `slots` is where each sample goes."""
-    order = np.lexsort((places.sample, places.group, places.file))
-    file, group = places.file[order], places.group[order]
+def submit_reads(
+    locations: SampleLocations, slots: Ints, source: int, cache: RowGroupCache, pool: Executor
+) -> list[RowGroupRead]:
+    """Starts reading the row groups of samples; `slots` is the destination of each sample."""
+    order = np.lexsort((locations.sample, locations.group, locations.file))
+    file, group = locations.file[order], locations.group[order]
     starts = np.flatnonzero((np.diff(file) != 0) | (np.diff(group) != 0)) + 1
     reads = []
-    for at in np.split(order, starts) if len(order) else []:
-        found = groups.get(int(places.file[at[0]]), int(places.group[at[0]]), pool)
-        reads.append(Read(source, found, places.sample[at], slots[at]))
+    for run in np.split(order, starts) if len(order) else []:
+        row_group = cache.get(int(locations.file[run[0]]), int(locations.group[run[0]]), pool)
+        reads.append(RowGroupRead(source, row_group, locations.sample[run], slots[run]))
     return reads
 
 
-def chunked(
-    parts: Iterator[Part], size: Callable[[Part], int], chunk_bytes: int
-) -> Iterator[list[Part]]:
-    """The parts in runs of `chunk_bytes`, as `size` counts them, or of `_MOST_STEPS`."""
-    run: list[Part] = []
-    held = 0
-    for part in parts:
-        run.append(part)
-        held += size(part)
-        if held >= chunk_bytes or len(run) == _MOST_STEPS:
-            yield run
-            run, held = [], 0
-    if run:
-        yield run
+def split_chunks(
+    steps: Iterator[LocalStep], size: Callable[[LocalStep], int], chunk_bytes: int
+) -> Iterator[list[LocalStep]]:
+    """The steps in runs of `chunk_bytes`, as `size` counts them, or of at most 256."""
+    chunk: list[LocalStep] = []
+    total = 0
+    for step in steps:
+        chunk.append(step)
+        total += size(step)
+        if total >= chunk_bytes or len(chunk) == _MAX_STEPS:
+            yield chunk
+            chunk, total = [], 0
+    if chunk:
+        yield chunk

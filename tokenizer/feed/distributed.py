@@ -1,19 +1,20 @@
-"""Who reads what of a global step: all that the number of consumers decides.
+"""Each consumer's part of a global step: all that depends on the number of consumers.
 
-Each consumer gets an equal number of a step's positions, give or take one. They are dealt by lane,
-so that a consumer keeps to its part of the lanes and reads its part of the row groups: exactly if
-the consumers divide the lanes and the lanes divide the batch, and roughly otherwise.
+Each consumer gets an equal number of a step's positions, give or take one. They are assigned by
+stream, so that a consumer reads its own streams and with them its own row groups: exactly if the
+consumers divide the streams and the streams divide the batch, and roughly otherwise.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tokenizer.feed.steps import Cursor, Draw, Step, Steps
+from tokenizer.feed.errors import FeedError
+from tokenizer.feed.steps import Draw
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,15 @@ class Consumer:
     """One of the processes that train together."""
 
     rank: int = 0
-    """Which one, from 0."""
-    world: int = 1
-    """How many there are."""
+    world_size: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world:
-            raise ValueError(f"rank {self.rank} is not one of 0 … {self.world - 1}")
+        if not 0 <= self.rank < self.world_size:
+            raise FeedError(f"rank {self.rank} is not one of 0 … {self.world_size - 1}")
 
     @classmethod
-    def here(cls) -> Consumer:
-        """The one that `torch.distributed` says, else `RANK` of `WORLD_SIZE`, else the only one."""
+    def from_environment(cls) -> Consumer:
+        """This process by `torch.distributed`, else by `RANK` and `WORLD_SIZE`, else alone."""
         import torch.distributed as group
 
         if group.is_available() and group.is_initialized():
@@ -39,29 +38,22 @@ class Consumer:
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def share(draws: Sequence[Draw], lanes: Sequence[int], consumer: Consumer) -> tuple[Draw, ...]:
+def local_draws(
+    draws: Sequence[Draw], streams: Sequence[int], consumer: Consumer
+) -> tuple[Draw, ...]:
     """The consumer's part of a step's draws, in their order; may be empty.
 
-    `lanes` says how many the order of each draw has.
+    `streams` is the number of streams of each draw's order.
     """
-    if consumer.world == 1:
+    if consumer.world_size == 1:
         return tuple(draws)
-    ways = [(d.positions % n + 0.5) / n for d, n in zip(draws, lanes, strict=True)]
-    way = np.concatenate(ways)
-    low, high = (len(way) * (consumer.rank + k) // consumer.world for k in (0, 1))
-    mine = np.zeros(len(way), bool)
-    mine[np.argsort(way, kind="stable")[low:high]] = True
-    parts = np.split(mine, np.cumsum([len(each) for each in ways])[:-1])
+    fractions = [(d.positions % n + 0.5) / n for d, n in zip(draws, streams, strict=True)]
+    fraction = np.concatenate(fractions)
+    low, high = (len(fraction) * (consumer.rank + k) // consumer.world_size for k in (0, 1))
+    mask = np.zeros(len(fraction), bool)
+    mask[np.argsort(fraction, kind="stable")[low:high]] = True
+    masks = np.split(mask, np.cumsum([len(f) for f in fractions])[:-1])
     return tuple(
-        replace(d, positions=d.positions[own], padding=d.padding[own])
-        for d, own in zip(draws, parts, strict=True)
+        replace(d, positions=d.positions[m], padding=d.padding[m])
+        for d, m in zip(draws, masks, strict=True)
     )
-
-
-def walk(steps: Steps, at: Cursor, worker: int = 0, workers: int = 1) -> Iterator[Step]:
-    """The steps from a cursor on; of several workers that take turns, those of one."""
-    number = 0
-    while (step := steps.step(at)) is not None:
-        if number % workers == worker:
-            yield step
-        at, number = step.after, number + 1

@@ -1,14 +1,14 @@
-"""The training feed: a stream of batches that is the same whoever reads it.
+"""The training feed: one stream of batches, whatever the number of consumers.
 
     feed = TokenFeed("out", batch_size=256, epochs=None)
     for batch in feed:
         train(batch["codes"])                # int64 [256, T, H, W]
-        state = feed.state(batch)            # under 1 KB; `feed.load_state(state)` goes on there
+        state = feed.state(batch)            # under 1 KB; `feed.load_state(state)` resumes there
 
 Samples come in one order that follows from the data, the seed and the epoch (`order`), cut into
-global steps (`steps`) of which each consumer reads its part (`share`); threads plan, read and
-gather some chunks ahead (`chunks`, `batches`). What a state counts is the steps that the trainer
-took, whatever was read ahead.
+global steps (`steps`) of which each consumer reads its part (`distributed`); threads plan, read and
+gather some chunks ahead (`chunks`, `batches`). A state counts the steps that the trainer took,
+whatever was read ahead.
 """
 
 from __future__ import annotations
@@ -23,147 +23,149 @@ from typing import Any
 import torch.utils.data
 
 from curation.dataset import ALL
-from tokenizer.feed.batches import Batch, Chunk
-from tokenizer.feed.buffer_pool import Spare
-from tokenizer.feed.chunks import Part, Planned, Planner, chunked
-from tokenizer.feed.distributed import Consumer, walk
-from tokenizer.feed.mixture import Mixture, MixtureSteps, Turns
-from tokenizer.feed.order import Shuffle
-from tokenizer.feed.permutation import key_of
-from tokenizer.feed.state import State, cursor_of, state_of
-from tokenizer.feed.steps import Cursor, Last, Steps, TableSteps
-from tokenizer.feed.token_table import Tokens, digest, opened
+from tokenizer.feed.batches import Batch, BufferPool, Chunk
+from tokenizer.feed.chunks import ChunkPlan, LocalStep, Planner, split_chunks
+from tokenizer.feed.distributed import Consumer
+from tokenizer.feed.errors import FeedError
+from tokenizer.feed.order import Shuffle, derive_key
+from tokenizer.feed.state import State, make_state, restore_cursor
+from tokenizer.feed.steps import (
+    FeedCursor,
+    LastBatch,
+    Mixture,
+    MixtureSteps,
+    SourceSchedule,
+    Steps,
+    TableSteps,
+    iterate_steps,
+)
+from tokenizer.feed.token_table import TokenTable, open_table, short_digest
 
 
 class TokenFeed(torch.utils.data.IterableDataset[Batch]):
-    """Batches for one consumer, from where the feed stands to the end of its last epoch."""
+    """Batches for one consumer, from the current state to the end of the last epoch."""
 
     def __init__(
         self,
-        source: Tokens | Mixture | str | os.PathLike[str],
+        source: TokenTable | Mixture | str | os.PathLike[str],
         *,
         batch_size: int,
         seed: int = 0,
         epochs: int | None = 1,
-        last: Last = "short",
+        last_batch: LastBatch = "short",
         shuffle: Shuffle | None = None,
         consumer: Consumer | None = None,
         selection: str | None = None,
     ) -> None:
-        """`batch_size` counts the samples that all consumers together take in a step.
+        """`batch_size` is global: the samples that all consumers together take in a step.
 
-        `selection` is that of a `Choice`, for a source that is a place: the clips are those that
-        the newest selection keeps unless it says otherwise, such as `all`.
+        `selection` is that of a `ClipQuery`, for a source that is an output: the clips are those
+        that the newest selection keeps unless it is given, such as `all`.
 
-        `epochs` None goes on for ever, as a mixture always does. `last` says what becomes of an
-        epoch's incomplete batch. `consumer` is the one that `torch.distributed` or `torchrun` says
-        unless it is given.
+        `epochs` None is endless, as a mixture always is. `last_batch` is what becomes of an epoch's
+        incomplete batch. `consumer` defaults to that of `torch.distributed` or `torchrun`.
         """
         super().__init__()
         if not isinstance(source, Mixture):
-            source = opened(source, selection)
+            source = open_table(source, selection)
         elif selection is not None:
-            raise ValueError("the tables of a mixture have selections of their own")
-        self.tokens: Sequence[Tokens] = _tables(source)
+            raise FeedError("the tables of a mixture have selections of their own")
+        mixture = source if isinstance(source, Mixture) else None
+        self.tables: Sequence[TokenTable] = (
+            [source] if isinstance(source, TokenTable) else [table for table, _ in source.tables]
+        )
         """The tables that it reads."""
-        self.consumer = consumer or Consumer.here()
-        """Which consumer it feeds."""
+        self.consumer = consumer or Consumer.from_environment()
         shuffle = shuffle or Shuffle()
-        self._planner = Planner([tokens.index for tokens in self.tokens], shuffle, seed)
-        self._steps = _steps(source, batch_size, last, seed, epochs)
-        self._cursor = Cursor(0, 0)
-        self._aspects = {
-            **_aspects(source),
+        self._planner = Planner([table.index for table in self.tables], shuffle, seed)
+        counts = [[bucket.samples for bucket in table.index.buckets] for table in self.tables]
+        self._steps: Steps
+        if mixture is None:
+            self._steps = TableSteps(counts[0], batch_size, last_batch, seed, epochs)
+            fingerprint = self.tables[0].fingerprint()
+        else:
+            tables = [
+                TableSteps(samples, batch_size, last_batch, derive_key(seed, index), None)
+                for index, samples in enumerate(counts)
+            ]
+            schedule = SourceSchedule([weight for _, weight in mixture.tables])
+            self._steps = MixtureSteps(tables, schedule, batch_size, mixture.per)
+            fingerprint = _mixture_fingerprint(mixture)
+        self._cursor = FeedCursor(0, 0)
+        self._fingerprint = {
+            **fingerprint,
             "seed": seed,
-            "order": f"{shuffle.lanes}/{shuffle.block}",
-            "batches": "any" if self._steps.unit == "sample" else f"{batch_size}/{last}",
+            "order": f"{shuffle.streams}/{shuffle.block_size}",
+            "batches": "any" if self._steps.unit == "sample" else f"{batch_size}/{last_batch}",
         }
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        steps = walk(self._steps, self._cursor, worker, workers)
-        return self._batches(self._planner.part(step, self.consumer) for step in steps)
+        steps = iterate_steps(self._steps, self._cursor, worker, workers)
+        return self._batches(self._planner.local_step(step, self.consumer) for step in steps)
 
-    def _batches(self, parts: Iterator[Part]) -> Iterator[Batch]:
-        """Plans and gathers some chunks ahead: readers do the reading, one thread each the rest."""
-        reading = self.tokens[0].reading
-        chunks = chunked(parts, self._size, reading.chunk_bytes)
-        groups, spare = [tokens.open() for tokens in self.tokens], Spare()
+    def _batches(self, steps: Iterator[LocalStep]) -> Iterator[Batch]:
+        """Makes some chunks ahead: a pool reads, and one thread each plans and gathers."""
+        options = self.tables[0].read_options
+        chunks = split_chunks(steps, self._size_bytes, options.chunk_bytes)
+        caches, buffers = [table.open() for table in self.tables], BufferPool()
         readers, planning, gathering = (
             ThreadPoolExecutor(n, f"feed-{name}")
-            for name, n in (("read", reading.threads), ("plan", 1), ("gather", 1))
+            for name, n in (("read", options.threads), ("plan", 1), ("gather", 1))
         )
 
-        def plan() -> Planned | None:
-            run = next(chunks, None)
-            return None if run is None else self._planner.plan(run, groups, readers)
+        def plan() -> ChunkPlan | None:
+            chunk = next(chunks, None)
+            return None if chunk is None else self._planner.plan(chunk, caches, readers)
 
-        def gather(planned: Future[Planned | None]) -> Chunk | None:
-            found = planned.result()
-            return None if found is None else Chunk(found, self.tokens, spare)
+        def gather(future: Future[ChunkPlan | None]) -> Chunk | None:
+            chunk_plan = future.result()
+            return None if chunk_plan is None else Chunk(chunk_plan, self.tables, buffers)
 
-        def ahead() -> Future[Chunk | None]:
+        def submit() -> Future[Chunk | None]:
             return gathering.submit(gather, planning.submit(plan))
 
         try:
-            waiting = deque(ahead() for _ in range(max(1, reading.ahead)))
-            while (made := waiting.popleft().result()) is not None:
-                waiting.append(ahead())
-                yield from made.batches()
+            pending = deque(submit() for _ in range(max(1, options.prefetch_chunks)))
+            while (chunk := pending.popleft().result()) is not None:
+                pending.append(submit())
+                yield from chunk.batches()
         finally:
             for pool in (planning, gathering, readers):
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _size(self, part: Part) -> int:
-        """About how many bytes the tokens of a part take as they are stored."""
-        columns, channels = self.tokens[0].columns, self.tokens[0].channels
-        each = 2 * ("codes" in columns) + 2 * channels * ("latents" in columns)
-        return math.prod(part.shape) * each * sum(len(draw.positions) for draw in part.draws)
+    def _size_bytes(self, step: LocalStep) -> int:
+        """Approximate size of a step's tokens as stored."""
+        columns, channels = self.tables[0].columns, self.tables[0].channels
+        latent_bytes = 2 * ("codes" in columns) + 2 * channels * ("latents" in columns)
+        samples = sum(len(draw.positions) for draw in step.draws)
+        return math.prod(step.shape) * latent_bytes * samples
 
     def state(self, batch: Mapping[str, Any] | None = None) -> State:
-        """Where the feed stands after the step of this batch; without one, where it starts.
+        """The state after the step of this batch; without one, the state at the start.
 
         The same for every consumer and every worker.
         """
-        cursor = self._cursor if batch is None else Cursor(*batch["cursor"])
-        return state_of(cursor, self._aspects, _versions(self.tokens))
+        cursor = self._cursor if batch is None else FeedCursor(*batch["cursor"])
+        if len(self.tables) == 1:
+            versions = self.tables[0].versions
+        else:
+            versions = {
+                f"{index}/{table.name}": table.versions[table.name]
+                for index, table in enumerate(self.tables)
+            }
+        return make_state(cursor, self._fingerprint, versions)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state, whatever consumers there were; `OtherFeedError` if it cannot."""
-        self._cursor = cursor_of(state, self._aspects)
+        """Resumes from a state of any number of consumers; `StateMismatchError` if it cannot."""
+        self._cursor = restore_cursor(state, self._fingerprint)
 
 
-def _tables(source: Tokens | Mixture) -> list[Tokens]:
-    return [source] if isinstance(source, Tokens) else [tokens for tokens, _ in source.parts]
-
-
-def _steps(
-    source: Tokens | Mixture, batch_size: int, last: Last, seed: int, epochs: int | None
-) -> Steps:
-    if isinstance(source, Tokens):
-        samples = [bucket.samples for bucket in source.index.buckets]
-        return TableSteps(samples, batch_size, last, seed, epochs)
-    tables = []
-    for at, tokens in enumerate(_tables(source)):
-        samples = [bucket.samples for bucket in tokens.index.buckets]
-        tables.append(TableSteps(samples, batch_size, last, key_of(seed, at), None))
-    turns = Turns([weight for _, weight in source.parts])
-    return MixtureSteps(tables, turns, batch_size, source.per)
-
-
-def _aspects(source: Tokens | Mixture) -> dict[str, str | int]:
-    if isinstance(source, Tokens):
-        return source.aspects()
-    selections = " ".join(tokens.selection or ALL for tokens, _ in source.parts)
-    found: dict[str, str | int] = {"per": source.per, "selections": selections}
-    for at, (tokens, weight) in enumerate(source.parts):
-        name = f"{tokens.table}@{tokens.versions[tokens.table]}"
-        found[f"table {at}"] = f"{weight} {name} {digest(tokens.aspects())}"
-    return found
-
-
-def _versions(tables: Sequence[Tokens]) -> dict[str, int]:
-    if len(tables) == 1:
-        return tables[0].versions
-    return {f"{at}/{t.table}": t.versions[t.table] for at, t in enumerate(tables)}
+def _mixture_fingerprint(mixture: Mixture) -> dict[str, str | int]:
+    selections = " ".join(table.selection or ALL for table, _ in mixture.tables)
+    fingerprint: dict[str, str | int] = {"per": mixture.per, "selections": selections}
+    for index, (table, weight) in enumerate(mixture.tables):
+        name = f"{table.name}@{table.versions[table.name]}"
+        fingerprint[f"table {index}"] = f"{weight} {name} {short_digest(table.fingerprint())}"
+    return fingerprint

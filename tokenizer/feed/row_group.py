@@ -1,77 +1,110 @@
-"""One row group in memory, and its samples as arrays.
+"""Row groups in memory: read ahead by threads, cached while in use, and their samples as arrays.
 
-A binary column is one run of numbers with offsets. A sample is a stretch of it (codes, whole rows)
-or one stretch for each channel (windows of latents), so that samples of one shape are rows of a
-strided view of the run, whatever rows they are cut from: Arrow's own buffer, from which they are
-copied once, many at a time.
+A binary column is one buffer of numbers with offsets. A sample is a slice of it (codes, whole rows)
+or one slice for each channel (windows of latents), so that samples of one shape are rows of a
+strided view of the buffer, whatever rows they are cut from: they are copied once, many at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import types
+import typing
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tokenizer.feed.columns import NUMBERS
-from tokenizer.feed.indexer import BadShardError
-from tokenizer.feed.permutation import Ints
-from tokenizer.feed.sequence_window import Samples, Shape, packed
-from tokenizer.models.interface import Rate
+from tokenizer.feed.errors import BadShardError, FeedError
+from tokenizer.feed.indexer import SHAPE_COLUMNS, row_shapes
+from tokenizer.feed.sample_index import SampleIndex
+from tokenizer.feed.sequence_window import Ints, Samples, SequenceWindow, Shape, pack_shape
+from tokenizer.feed.shard_reader import ShardReader
+from tokenizer.models.interface import Compression
+from tokenizer.tokenize.shards import TokenWindow
 
 Array = npt.NDArray[Any]
 
 
-class Group:
-    """A row group that was read. What is worked out of its columns is worked out once."""
+def _number_columns() -> dict[str, np.dtype[Any]]:
+    columns: dict[str, np.dtype[Any]] = {}
+    for name, hint in typing.get_type_hints(TokenWindow).items():
+        nullable = isinstance(hint, types.UnionType)
+        kind = hint.__args__[0] if nullable else hint
+        if kind in (bool, int, float):
+            columns[name] = np.dtype(float if nullable else kind)
+    return columns
 
-    def __init__(self, where: str, rows: pa.Table, samples: Samples) -> None:
-        """`where` names file and row group; `samples` are those of the rows that take part."""
-        self.where = where
+
+HEADS = ("codes", "latents")
+"""Columns of tokens."""
+NUMBERS = _number_columns()
+"""Columns of numbers and their types; float64, with NaN for null, if they are nullable."""
+TEXTS = tuple(n for n in typing.get_type_hints(TokenWindow) if n not in NUMBERS and n not in HEADS)
+"""Columns of text."""
+
+
+def validate_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """The names without duplicates; `FeedError` for one that is no column of tokens."""
+    known = (*HEADS, *TEXTS, *NUMBERS)
+    unknown = [names] if isinstance(names, str) else [n for n in names if n not in known]
+    if unknown:
+        raise FeedError(f"no columns of tokens: {', '.join(unknown)}; there are {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
+
+
+class RowGroup:
+    """A row group in memory. What is derived from its columns is computed once."""
+
+    def __init__(self, name: str, rows: pa.Table, samples: Samples) -> None:
+        """`name` is file and row group, for messages; `samples` are those of rows that pass."""
+        self.name = name
         self.rows = rows
         self._samples = samples
-        self._made: dict[Any, Any] = {}
+        self._cache: dict[Any, Any] = {}
 
-    def of(self, shape: Shape) -> tuple[Ints, Ints]:
+    def samples_of(self, shape: Shape) -> tuple[Ints, Ints]:
         """Row and first latent of each sample of a shape."""
 
-        def made() -> tuple[Ints, Ints]:
-            chosen = self._samples.shape == packed(shape)
-            return self._samples.row[chosen], self._samples.first_latent[chosen]
+        def select() -> tuple[Ints, Ints]:
+            samples = self._samples[self._samples.shape == pack_shape(shape)]
+            return samples.row, samples.first_latent
 
-        found: tuple[Ints, Ints] = self._once(shape, made)
-        return found
+        result: tuple[Ints, Ints] = self._cached(shape, select)
+        return result
 
-    def codes(self, shape: Shape, sample: Ints) -> Array:
+    def codes(self, shape: Shape, samples: Ints) -> Array:
         """Codes of some samples of a shape: uint16 [samples, *shape]."""
-        row, first = (numbers[sample] for numbers in self.of(shape))
+        row, first = (values[samples] for values in self.samples_of(shape))
         frames, height, width = shape
-        starts = self._starts("codes", 1)[row] + first * height * width
-        found: Array = self._stretches("codes", frames * height * width)[starts]
-        return found.reshape(-1, *shape)
+        starts = self._row_starts("codes", 1)[row] + first * height * width
+        codes: Array = self._slices("codes", frames * height * width)[starts]
+        return codes.reshape(-1, *shape)
 
-    def latents(self, shape: Shape, sample: Ints, channels: int) -> Array:
+    def latents(self, shape: Shape, samples: Ints, channels: int) -> Array:
         """Latents of some samples of a shape: float16 [samples, channels, *shape]."""
-        row, first = (numbers[sample] for numbers in self.of(shape))
+        row, first = (values[samples] for values in self.samples_of(shape))
         frames, height, width = shape
-        starts = self._starts("latents", channels)[row] + first * height * width
-        channel = self.numbers("latent_frames")[row] * height * width
-        if bool((channel == frames * height * width).all()):
-            found: Array = self._stretches("latents", channels * frames * height * width)[starts]
+        starts = self._row_starts("latents", channels)[row] + first * height * width
+        channel_size = self.numbers("latent_frames")[row] * height * width
+        if bool((channel_size == frames * height * width).all()):
+            latents: Array = self._slices("latents", channels * frames * height * width)[starts]
         else:
-            starts = starts[:, None] + np.arange(channels) * channel[:, None]
-            found = self._stretches("latents", frames * height * width)[starts]
-        return found.reshape(-1, channels, *shape)
+            starts = starts[:, None] + np.arange(channels) * channel_size[:, None]
+            latents = self._slices("latents", frames * height * width)[starts]
+        return latents.reshape(-1, channels, *shape)
 
-    def windows(self, shape: Shape, sample: Ints, rate: Rate) -> dict[str, Array]:
-        """Where windows start in their rows, and what decoding them alone would take.
+    def window_columns(self, shape: Shape, samples: Ints, rate: Compression) -> dict[str, Array]:
+        """Where windows start in their rows, and the context to decode them alone.
 
-        `context_latents` is how many latents before a window its decoding may depend on, as far as
-        rows say: all those of its row, and what the row itself depends on.
+        `context_latents` is the number of latents before a window that its decoding may depend on,
+        as far as rows state it: all those of its row, and the row's own context.
         """
-        row, first = (numbers[sample] for numbers in self.of(shape))
+        row, first = (values[samples] for values in self.samples_of(shape))
         causal = self.numbers("causal_first")[row]
         return {
             "first_latent": first,
@@ -82,64 +115,128 @@ class Group:
 
     def numbers(self, name: str) -> Array:
         """A column of numbers [rows]; null is NaN."""
-        found: Array = self._once(
+        values: Array = self._cached(
             name, lambda: self.rows[name].to_numpy().astype(NUMBERS[name], copy=False)
         )
-        return found
+        return values
 
     def text(self, name: str, row: Ints) -> Any:
         """A column of text at some rows, as an Arrow array."""
         return self.rows[name].take(pa.array(row)).cast(pa.large_string()).combine_chunks()
 
-    def _once(self, name: Any, make: Callable[[], Any]) -> Any:
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+    def _cached(self, key: Any, compute: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
 
-    def _stretches(self, name: str, length: int) -> Array:
-        """Every stretch of that length of a binary column's run: [starts, length], a view."""
+    def _slices(self, name: str, length: int) -> Array:
+        """Every slice of that length of a binary column's buffer: [starts, length], a view."""
 
-        def made() -> Array:
-            run, _ = self._run(name)
-            shape = (max(len(run) - length + 1, 0), length)
-            strides = (run.itemsize, run.itemsize)
-            return np.lib.stride_tricks.as_strided(run, shape, strides, writeable=False)
+        def view() -> Array:
+            buffer, _ = self._buffer(name)
+            shape = (max(len(buffer) - length + 1, 0), length)
+            strides = (buffer.itemsize, buffer.itemsize)
+            return np.lib.stride_tricks.as_strided(buffer, shape, strides, writeable=False)
 
-        found: Array = self._once((name, length), made)
-        return found
+        slices: Array = self._cached((name, length), view)
+        return slices
 
-    def _starts(self, name: str, channels: int) -> Ints:
-        """Where each row starts in a binary column's run; `BadShardError` for one of wrong size."""
+    def _row_starts(self, name: str, channels: int) -> Ints:
+        """Start of each row in a binary column's buffer; `BadShardError` for one of wrong size."""
 
-        def made() -> Ints:
-            _, ends = self._run(name)
+        def check() -> Ints:
+            _, offsets = self._buffer(name)
             area = self.numbers("latent_height") * self.numbers("latent_width")
-            wanted = self.numbers("latent_frames") * area * channels
-            wrong = np.flatnonzero(np.diff(ends) != wanted)
+            expected = self.numbers("latent_frames") * area * channels
+            sizes = np.diff(offsets)
+            wrong = np.flatnonzero(sizes != expected)
             if wrong.size:
                 raise BadShardError(
-                    f"{self.where}: row {wrong[0]} has {np.diff(ends)[wrong[0]]:g} numbers of"
-                    f" {name}, where its shape asks for {wanted[wrong[0]]}"
+                    f"{self.name}: row {wrong[0]} has {sizes[wrong[0]]:g} numbers of {name}, but"
+                    f" its shape has {expected[wrong[0]]}"
                 )
-            return ends[:-1].astype(np.int64)
+            return offsets[:-1].astype(np.int64)
 
-        found: Ints = self._once((name, "starts"), made)
-        return found
+        starts: Ints = self._cached((name, "starts"), check)
+        return starts
 
-    def _run(self, name: str) -> tuple[Array, Array]:
-        """A binary column as one run of numbers, and where each row ends in it, after a 0."""
+    def _buffer(self, name: str) -> tuple[Array, Array]:
+        """A binary column as one array of numbers, and its row offsets [rows + 1]."""
 
-        def made() -> tuple[Array, Array]:
+        def view() -> tuple[Array, Array]:
             column = self.rows[name]
             if column.null_count:
-                raise BadShardError(f"{self.where}: {column.null_count} rows have no {name}")
-            whole = column.cast(pa.large_binary())
-            array = whole.chunk(0) if whole.num_chunks == 1 else whole.combine_chunks()
+                raise BadShardError(f"{self.name}: {column.null_count} rows have no {name}")
+            binary = column.cast(pa.large_binary())
+            array = binary.chunk(0) if binary.num_chunks == 1 else binary.combine_chunks()
             offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset :][: len(array) + 1]
             dtype = np.dtype({"codes": "<u2", "latents": "<f2"}[name])
             data = array.buffers()[2] or b""
-            run = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
-            return run, offsets / dtype.itemsize
+            numbers = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
+            return numbers, offsets / dtype.itemsize
 
-        found: tuple[Array, Array] = self._once((name, "run"), made)
-        return found
+        result: tuple[Array, Array] = self._cached((name, "buffer"), view)
+        return result
+
+
+class RowGroupCache:
+    """The row groups of one table by file and number."""
+
+    def __init__(
+        self, reader: ShardReader, index: SampleIndex, window: SequenceWindow,
+        columns: Sequence[str], limit_bytes: int,
+    ) -> None:  # fmt: skip
+        self._reader = reader
+        self._index = index
+        self._window = window
+        self._columns = tuple(dict.fromkeys([*SHAPE_COLUMNS, *columns]))
+        self._limit_bytes = limit_bytes
+        self._groups: OrderedDict[tuple[int, int], Future[RowGroup]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, file: int, group: int, pool: Executor) -> Future[RowGroup]:
+        """The row group, cached or being read by one of the pool's threads."""
+        key = (file, group)
+        with self._lock:
+            cached = self._groups.get(key)
+            if cached is not None and not _has_failed(cached):
+                self._groups.move_to_end(key)
+            else:
+                self._groups[key] = pool.submit(self._read_and_evict, key)
+            return self._groups[key]
+
+    def _read_and_evict(self, key: tuple[int, int]) -> RowGroup:
+        group = self.read(*key)
+        with self._lock:
+            self._bytes += group.rows.nbytes
+            while self._bytes > self._limit_bytes and self._evict_oldest(key):
+                pass
+        return group
+
+    def _evict_oldest(self, newest: tuple[int, int]) -> bool:
+        """Evicts the least recently used row group; False if there is none to evict."""
+        for key, future in self._groups.items():
+            if key == newest:
+                return False
+            if future.done():
+                del self._groups[key]
+                self._bytes -= 0 if _has_failed(future) else future.result().rows.nbytes
+                return True
+        return False
+
+    def read(self, file: int, group: int) -> RowGroup:
+        """Reads the row group in this thread."""
+        name, size = self._index.paths[file].as_py(), int(self._index.sizes[file])
+        rows = self._reader.read(name, size, group, self._columns)
+        samples = self._window.samples(row_shapes(rows))
+        if self._index.row_mask is not None:
+            metadata = self._reader.footer(name, size)
+            first = sum(metadata.row_group(g).num_rows for g in range(group))
+            mask = self._index.row_mask.rows(file, first, first + len(rows))
+            samples = samples[mask[samples.row]]
+        return RowGroup(f"{name}, row group {group}", rows, samples)
+
+
+def _has_failed(future: Future[RowGroup]) -> bool:
+    return future.cancelled() or (future.done() and future.exception() is not None)

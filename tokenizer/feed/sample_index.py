@@ -1,9 +1,9 @@
-"""How many samples lie in each row group: all that an order over a table has to know.
+"""The number of samples in each row group: all that an order over a table needs.
 
-One number of one or two bytes a row group and shape, and some forty bytes a file; which rows and
-windows these samples are is worked out again when the row group is read. A hundred million samples
-at seven to a row group take 14 MB; a filter adds one bit a row. Positions are found with sparse
-prefix sums, one of 8 bytes for 64 row groups, in O(log n).
+One number of one or two bytes for each row group and shape, and some forty bytes a file; rows and
+windows are derived again when a row group is read. A hundred million samples at seven to a row
+group take 14 MB; a filter adds one bit a row. Positions are found in O(log n) with sparse prefix
+sums, one of 8 bytes for 64 row groups.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.feed.permutation import Ints
-from tokenizer.feed.sequence_window import Shape
+from tokenizer.feed.sequence_window import Ints, Shape
 
 _STRIDE = 64
 _CHUNK = 1 << 16
@@ -28,56 +27,55 @@ class Bucket:
     """The samples of one shape."""
 
     shape: Shape
-    """Of each of them."""
     files: npt.NDArray[np.uint32]
-    """The files that hold some, by place in `Index.paths`, rising."""
+    """The files that hold samples, as ascending indices into `SampleIndex.paths`."""
     first_group: npt.NDArray[np.uint32]
-    """For each of those files how many row groups the ones before it have; and their sum."""
+    """Row groups of those files before each of them, and the total: [files + 1]."""
     counts: npt.NDArray[Any]
-    """Samples in each row group of those files, unsigned of as few bytes as will do."""
+    """Samples in each row group of those files, in the smallest unsigned type."""
     samples: int
     """Sum of the counts."""
 
-    def group(self, place: Ints) -> tuple[Ints, Ints]:
-        """File and row group in that file of row groups that are given by place in `counts`."""
-        at = np.searchsorted(self.first_group, place, side="right") - 1
-        return self.files[at].astype(np.int64), place - self.first_group[at]
+    def row_group(self, index: Ints) -> tuple[Ints, Ints]:
+        """File, and row group within it, of indices into `counts`."""
+        file = np.searchsorted(self.first_group, index, side="right") - 1
+        return self.files[file].astype(np.int64), index - self.first_group[file]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Which rows take part: one bit a row."""
+class RowMask:
+    """The rows that pass the filters: one bit a row."""
 
     first_byte: Ints
-    """Where each file starts."""
+    """Offset of each file."""
     bits: npt.NDArray[np.uint8]
     """In the order of rows."""
 
     def rows(self, file: int, start: int, stop: int) -> npt.NDArray[np.bool_]:
-        """Which of a file's rows from `start` to `stop` take part."""
+        """The mask of a file's rows from `start` to `stop`."""
         first = int(self.first_byte[file])
         low, high = first + start // 8, first + -(-stop // 8)
         return np.unpackbits(self.bits[low:high])[start % 8 :][: stop - start].astype(bool)
 
 
 @dataclass(frozen=True)
-class Index:
+class SampleIndex:
     """The row groups of one version of a table, in the order of file names."""
 
     paths: Any
-    """Names of the files, an Arrow array of text."""
+    """File names, an Arrow array of text."""
     sizes: Ints
-    """Their bytes."""
+    """File sizes in bytes."""
     buckets: tuple[Bucket, ...]
     """By shape; every sample is in one."""
-    kept: Kept | None
-    """None if all rows take part."""
+    row_mask: RowMask | None
+    """None if all rows pass."""
     rows: int
     """Rows of the table."""
-    left_out: int
-    """Rows that do not take part."""
-    too_short: int
-    """Rows that take part but give no window."""
+    excluded_rows: int
+    """Rows that the filters exclude."""
+    short_rows: int
+    """Rows that pass but are too short for a window."""
 
     @property
     def samples(self) -> int:
@@ -86,11 +84,11 @@ class Index:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held."""
+        """Bytes of memory."""
         return sum(array.nbytes for array in self._arrays()) + int(self.paths.nbytes)
 
     def digest(self) -> str:
-        """16 hex digits that stand for all of it."""
+        """16 hex digits of a hash of the index."""
         state = hashlib.blake2b(digest_size=8)
         state.update("\n".join(self.paths.to_pylist()).encode())
         for bucket in self.buckets:
@@ -103,15 +101,16 @@ class Index:
         arrays: list[npt.NDArray[Any]] = [self.sizes]
         for bucket in self.buckets:
             arrays += [bucket.files, bucket.first_group, bucket.counts]
-        if self.kept is not None:
-            arrays += [self.kept.first_byte, self.kept.bits]
+        if self.row_mask is not None:
+            arrays += [self.row_mask.first_byte, self.row_mask.bits]
         return arrays
 
 
 class PrefixSums:
-    """Finds which of n numbers a running total falls into, from one stored sum for 64 of them."""
+    """Finds the number that a running total falls into, with one stored sum for 64 numbers."""
 
     def __init__(self, n: int, count: Callable[[Ints], npt.NDArray[Any]]) -> None:
+        """`count` gives the numbers at some indices below `n`."""
         self._n = n
         self._count = count
         self._anchors = np.zeros(-(-n // _STRIDE) + 1, np.int64)
@@ -126,13 +125,13 @@ class PrefixSums:
         """Sum of all numbers."""
         return int(self._anchors[-1])
 
-    def find(self, at: Ints) -> tuple[Ints, Ints]:
-        """The number that each total, from 0 to below the sum, falls into, and how far into it."""
-        stretch = np.searchsorted(self._anchors, at, side="right") - 1
-        stretches = np.unique(stretch)
-        places = stretches[:, None] * _STRIDE + np.arange(_STRIDE)
-        counts = self._count(np.minimum(places, self._n - 1)).astype(np.int64)
-        counts[places >= self._n] = 0
-        ends = self._anchors[stretches][:, None] + np.cumsum(counts, axis=1)
-        found = np.searchsorted(ends.ravel(), at, side="right")
-        return places.ravel()[found], at - (ends - counts).ravel()[found]
+    def find(self, totals: Ints) -> tuple[Ints, Ints]:
+        """The index of the number that each total, 0 ≤ total < sum, falls into, and the offset."""
+        block = np.searchsorted(self._anchors, totals, side="right") - 1
+        blocks = np.unique(block)
+        indices = blocks[:, None] * _STRIDE + np.arange(_STRIDE)
+        counts = self._count(np.minimum(indices, self._n - 1)).astype(np.int64)
+        counts[indices >= self._n] = 0
+        ends = self._anchors[blocks][:, None] + np.cumsum(counts, axis=1)
+        index = np.searchsorted(ends.ravel(), totals, side="right")
+        return indices.ravel()[index], totals - (ends - counts).ravel()[index]

@@ -1,4 +1,4 @@
-"""Which samples a stored row gives: the whole row, or windows of latent frames cut from it."""
+"""The samples of a stored row: the whole row, or windows of latent frames cut from it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.feed.permutation import Ints
+from tokenizer.feed.errors import FeedError
 
+Ints = npt.NDArray[np.int64]
 Shape = tuple[int, int, int]
 """Latent frames, height and width of a sample."""
 
-_FIELD = 21
+_FIELD_BITS = 21
 """Bits of each number in a packed shape."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What decides the samples of some rows: four arrays of one length."""
+class RowShapes:
+    """The columns that determine the samples of some rows: four arrays [rows]."""
 
     latent_frames: Ints
     latent_height: Ints
@@ -35,59 +36,57 @@ class Samples:
     """Samples in the order of their rows: three arrays of one length."""
 
     row: Ints
-    """Which row each is cut from."""
+    """Row of each sample."""
     first_latent: Ints
-    """The latent frame of the row at which it starts."""
+    """Latent frame of the row at which it starts."""
     shape: Ints
     """Its packed shape."""
 
+    def __getitem__(self, mask: npt.NDArray[np.bool_]) -> Samples:
+        return Samples(self.row[mask], self.first_latent[mask], self.shape[mask])
+
 
 @dataclass(frozen=True)
-class Cut:
-    """How rows become samples."""
+class SequenceWindow:
+    """How rows are cut into samples."""
 
-    latents: int | None = None
-    """Latent frames of a window; None for whole rows. Shorter rows give no window."""
+    latent_frames: int | None = None
+    """Latent frames of a window; None for whole rows. Shorter rows have no window."""
     stride: int | None = None
     """Latent frames from one window's start to the next; None for the length of a window."""
     causal_only: bool = False
-    """Only windows whose first latent stands for one frame alone: they need no context."""
+    """Only windows whose first latent encodes a single frame: they need no context."""
 
     def __post_init__(self) -> None:
-        for name, value in (("window", self.latents), ("stride", self.stride)):
+        for name, value in (("window", self.latent_frames), ("stride", self.stride)):
             if value is not None and value < 1:
-                raise ValueError(f"a {name} needs at least one latent frame, got {value}")
-        if self.stride is not None and self.latents is None:
-            raise ValueError("a stride needs the length of its windows as well")
+                raise FeedError(f"a {name} needs at least one latent frame, got {value}")
+        if self.stride is not None and self.latent_frames is None:
+            raise FeedError("a stride needs latent_frames, the length of a window, as well")
 
-    def samples(self, rows: Rows) -> Samples:
+    def samples(self, rows: RowShapes) -> Samples:
         """The samples of all rows."""
-        each = self._windows(rows)
-        row = np.repeat(np.arange(len(rows)), each)
-        place = np.arange(len(row)) - np.repeat(np.cumsum(each) - each, each)
-        frames = rows.latent_frames[row] if self.latents is None else self.latents
-        shape = packed((frames, rows.latent_height[row], rows.latent_width[row]))
-        return Samples(row, place * self._step, shape)
-
-    @property
-    def _step(self) -> int:
-        return self.stride or self.latents or 1
-
-    def _windows(self, rows: Rows) -> Ints:
-        if self.latents is None:
-            each = np.ones(len(rows), np.int64)
+        stride = self.stride or self.latent_frames or 1
+        if self.latent_frames is None:
+            windows = np.ones(len(rows), np.int64)
         else:
-            each = np.maximum((rows.latent_frames - self.latents) // self._step + 1, 0)
-        return np.minimum(each, rows.causal_first) if self.causal_only else each
+            windows = np.maximum((rows.latent_frames - self.latent_frames) // stride + 1, 0)
+        if self.causal_only:
+            windows = np.minimum(windows, rows.causal_first)
+        row = np.repeat(np.arange(len(rows)), windows)
+        number = np.arange(len(row)) - np.repeat(np.cumsum(windows) - windows, windows)
+        frames = rows.latent_frames[row] if self.latent_frames is None else self.latent_frames
+        shape = pack_shape((frames, rows.latent_height[row], rows.latent_width[row]))
+        return Samples(row, number * stride, shape)
 
 
-def packed(shape: tuple[Any, Any, Any]) -> Any:
-    """A shape, or arrays of them, as one number each."""
+def pack_shape(shape: tuple[Any, Any, Any]) -> Any:
+    """A shape, or arrays of shapes, as one number each."""
     frames, height, width = shape
-    return (frames << 2 * _FIELD) | (height << _FIELD) | width
+    return (frames << 2 * _FIELD_BITS) | (height << _FIELD_BITS) | width
 
 
-def unpacked(shape: int) -> Shape:
-    """The shape that a packed one stands for."""
-    mask = (1 << _FIELD) - 1
-    return shape >> 2 * _FIELD, (shape >> _FIELD) & mask, shape & mask
+def unpack_shape(shape: int) -> Shape:
+    """The inverse of `pack_shape`."""
+    mask = (1 << _FIELD_BITS) - 1
+    return shape >> 2 * _FIELD_BITS, (shape >> _FIELD_BITS) & mask, shape & mask

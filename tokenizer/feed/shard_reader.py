@@ -1,9 +1,9 @@
-"""Reading row groups of shards: first the bytes, then what they mean.
+"""Reads row groups of shards: first the bytes, then their content.
 
-Bytes that cannot be had are a fault of the surroundings: they are asked for again after growing
-pauses, and then an `EnvironmentFaultError`. Bytes that make no sense are a `BadShardError` that
-names file and row group. From a local disk Arrow reads what it decodes; from an object store the
-ranges of the wanted columns are fetched whole, through a cache on disk where there is one.
+Failing storage is an infrastructure error: reads are retried after growing pauses, and then raise
+`InfrastructureError`. Bytes that cannot be decoded are a `BadShardError` with file and row group.
+From a local disk Arrow reads what it decodes; from an object store the byte ranges of the requested
+columns are fetched, through a cache on disk if there is one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.errors import InfrastructureError
-from curation.storage import Storage, plain
-from tokenizer.feed.disk import DiskCache
-from tokenizer.feed.indexer import BadShardError
+from curation.storage import Storage, one_line
+from tokenizer.feed.disk_cache import DiskCache
+from tokenizer.feed.errors import BadShardError, FeedError
 
 T = TypeVar("T")
 
@@ -34,32 +34,35 @@ _GAP_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Retry:
-    """How patiently storage is asked."""
+    """Retries of failed reads."""
 
     attempts: int = 6
-    """Times in all."""
+    """In all."""
     first_pause_s: float = 0.1
-    """Pause after the first failure; it triples each time, and varies by half."""
+    """Pause after the first failure; it triples each time, with 50 % jitter."""
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise FeedError(f"retry needs at least one attempt, got {self.attempts}")
 
     def __call__(self, path: str, call: Callable[[], T]) -> T:
-        """What the call returns, which reads from `path`."""
-        for attempt in range(1, self.attempts + 1):
+        """The result of the call, which reads from `path`."""
+        attempt = 1
+        while True:
             try:
                 return call()
             except FileNotFoundError as error:
-                raise BadShardError(
-                    f"{path} is gone, which the table names: was an old version vacuumed?"
-                ) from error
+                raise BadShardError.missing(path) from error
             except OSError as error:
                 if attempt == self.attempts:
                     raise InfrastructureError(
-                        f"{path} could not be read in {attempt} attempts: {plain(error)}"
+                        f"{path} could not be read in {attempt} attempts: {one_line(error)}"
                     ) from error
             time.sleep(self.first_pause_s * 3 ** (attempt - 1) * random.uniform(0.5, 1.5))
-        raise ValueError(f"{self.attempts} attempts are none")
+            attempt += 1
 
 
-class Source:
+class ShardReader:
     """The files of one table. Threads may share it; processes may not."""
 
     def __init__(
@@ -70,68 +73,68 @@ class Source:
         self._table = table
         self._retry = retry or Retry()
         self._cache = cache
-        self._handle = functools.lru_cache(_OPEN_FILES)(self._opened)
+        self._handle = functools.lru_cache(_OPEN_FILES)(self._open)
         self.footer = functools.lru_cache(_OPEN_FILES)(self._footer)
-        """The Parquet metadata of a file, given its name and bytes."""
+        """The Parquet metadata of a file by name and size."""
 
     def read(self, name: str, size: int, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of one row group of a file of `size` bytes."""
-        metadata = self.footer(name, size)
-        where = f"{self._path(name)}, row group {group}"
-        if not self._storage.is_s3:
-            return self._retry(
-                self._path(name), lambda: self._local(name, metadata, group, columns, where)
-            )
-        wanted = _ranges(metadata, group, columns)
-        fetched = _Ranges(size, [(start, self._fetch(name, start, n)) for start, n in wanted])
-        return _decoded(pa.PythonFile(fetched, "r"), metadata, group, columns, where)
+        metadata, path = self.footer(name, size), self._path(name)
+        where = f"{path}, row group {group}"
+        if self._storage.is_s3:
+            ranges = _column_ranges(metadata, group, columns)
+            contents = [(start, self._fetch(name, start, length)) for start, length in ranges]
+            file = pa.PythonFile(_RangeFile(size, contents), "r")
+            return _decode(file, metadata, group, columns, where)
 
-    def _local(self, name: str, *what: Any) -> pa.Table:
-        try:
-            return _decoded(self._handle(name), *what)
-        except OSError:
-            self._handle.cache_clear()  # it may be stale
-            raise
+        def read_local() -> pa.Table:
+            try:
+                return _decode(self._handle(name), metadata, group, columns, where)
+            except OSError:
+                self._handle.cache_clear()  # the handle may be stale
+                raise
+
+        return self._retry(path, read_local)
 
     def _path(self, name: str) -> str:
         return self._storage.path(f"{self._table}/{name}")
 
-    def _opened(self, name: str) -> Any:
+    def _open(self, name: str) -> Any:
         return self._storage.filesystem.open_input_file(self._path(name))
 
     def _footer(self, name: str, size: int) -> Any:
         start = max(0, size - _FOOTER_BYTES)
         tail = self._fetch(name, start, size - start)
         if len(tail) >= 8:
-            needed = int.from_bytes(tail[-8:-4].to_pybytes(), "little") + 8
-            if len(tail) < needed <= size:
-                start = size - needed
-                tail = self._fetch(name, start, needed)
+            length = int.from_bytes(tail[-8:-4].to_pybytes(), "little") + 8
+            if len(tail) < length <= size:
+                start = size - length
+                tail = self._fetch(name, start, length)
         try:
-            return pq.read_metadata(pa.PythonFile(_Ranges(size, [(start, tail)]), "r"))
+            return pq.read_metadata(pa.PythonFile(_RangeFile(size, [(start, tail)]), "r"))
         except (OSError, pa.ArrowException) as error:
-            raise BadShardError(f"{self._path(name)}, footer: {plain(error)}") from error
+            raise BadShardError(f"{self._path(name)}, footer: {one_line(error)}") from error
 
     def _fetch(self, name: str, start: int, length: int) -> Any:
-        """Bytes of a file, an Arrow buffer; fewer where the file ends early."""
+        """Bytes of a file as an Arrow buffer; fewer if the file ends early."""
         key = f"{name} {start} {length}"
-        found = self._cache.get(key) if self._cache is not None else None
-        if found is None:
-            found = self._retry(
+        content = self._cache.get(key) if self._cache is not None else None
+        if content is None:
+            content = self._retry(
                 self._path(name), lambda: pa.py_buffer(self._handle(name).read_at(length, start))
             )
-            if self._cache is not None and found.size == length:
-                self._cache.put(key, found)
-        return found
+            if self._cache is not None and content.size == length:
+                self._cache.put(key, content)
+        return content
 
 
-class _Ranges(io.RawIOBase):
-    """A file of which only some ranges are there."""
+class _RangeFile(io.RawIOBase):
+    """A file of which only some byte ranges are available."""
 
     def __init__(self, size: int, ranges: Sequence[tuple[int, Any]]) -> None:
         self._size = size
         self._ranges = ranges
-        self._at = 0
+        self._offset = 0
 
     def readable(self) -> bool:
         return True
@@ -140,28 +143,28 @@ class _Ranges(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._offset
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
+        self._offset = offset + (0, self._offset, self._size)[whence]
+        return self._offset
 
     def read(self, n: int = -1) -> Any:
-        stop = self._size if n < 0 else self._at + n
+        stop = self._size if n < 0 else self._offset + n
         for start, content in self._ranges:
-            if start <= self._at <= stop <= start + content.size:
-                found = content.slice(self._at - start, stop - self._at)
-                self._at = stop
-                return found
-        raise pa.ArrowInvalid(f"bytes {self._at} to {stop} are not there")
+            if start <= self._offset <= stop <= start + content.size:
+                data = content.slice(self._offset - start, stop - self._offset)
+                self._offset = stop
+                return data
+        raise pa.ArrowInvalid(f"bytes {self._offset} to {stop} are missing")
 
 
-def _ranges(metadata: Any, group: int, columns: Sequence[str]) -> list[tuple[int, int]]:
-    """Start and length of the stretches of a file that hold these columns of a row group."""
+def _column_ranges(metadata: Any, group: int, columns: Sequence[str]) -> list[tuple[int, int]]:
+    """Start and length of the byte ranges of these columns of a row group, near ones merged."""
     row_group = metadata.row_group(group)
     merged: list[tuple[int, int]] = []
-    for at in range(metadata.num_columns):
-        column = row_group.column(at)
+    for index in range(metadata.num_columns):
+        column = row_group.column(index)
         if column.path_in_schema in columns:
             start = column.data_page_offset
             if column.has_dictionary_page:
@@ -174,9 +177,7 @@ def _ranges(metadata: Any, group: int, columns: Sequence[str]) -> list[tuple[int
     return merged
 
 
-def _decoded(
-    source: Any, metadata: Any, group: int, columns: Sequence[str], where: str
-) -> pa.Table:
+def _decode(source: Any, metadata: Any, group: int, columns: Sequence[str], where: str) -> pa.Table:
     try:
         file = pq.ParquetFile(
             source, metadata=metadata, pre_buffer=False, page_checksum_verification=True
@@ -184,5 +185,5 @@ def _decoded(
         return file.read_row_group(group, columns=list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as error:
         if getattr(error, "errno", None) is not None:
-            raise  # the disk's own word, which has nothing to do with what is written there
-        raise BadShardError(f"{where}: {plain(error)}") from error
+            raise  # the storage failed, not the content
+        raise BadShardError(f"{where}: {one_line(error)}") from error

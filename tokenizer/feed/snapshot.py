@@ -1,4 +1,4 @@
-"""The tables of an output, each held at one version for as long as a feed lives."""
+"""The tables of an output, each pinned to one version for the life of a feed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from curation.catalog import Catalog
 from curation.errors import InfrastructureError
 from curation.storage import Storage
+from tokenizer.feed.errors import FeedError
 
 ABSENT = -1
 """The version of a table that does not exist."""
 
 
 class Snapshot(Catalog):
-    """Reads each table at a given version, or at the one that was the newest at first sight."""
+    """Reads each table at a given version, or at the newest when it was first opened."""
 
     def __init__(self, storage: Storage, versions: Mapping[str, int]) -> None:
         super().__init__(storage)
@@ -22,18 +23,18 @@ class Snapshot(Catalog):
         """Version of each table read so far."""
 
     def open(self, name: str, version: int | None = None) -> Any:
-        """The table as the snapshot holds it; `ValueError` if it never had that version."""
-        wanted = self.versions.get(name) if version is None else version
-        if wanted == ABSENT:
+        """The table at its pinned version; `FeedError` if it never had that version."""
+        pinned = self.versions.get(name) if version is None else version
+        if pinned == ABSENT:
             return None
         try:
-            table = super().open(name, wanted)
+            table = super().open(name, pinned)
         except (InfrastructureError, OverflowError) as error:
             newest = Catalog(self.storage).version(name)
-            if wanted is None or 0 <= wanted <= newest:
+            if pinned is None or 0 <= pinned <= newest:
                 raise
-            raise ValueError(
-                f"{name} of {self.storage.root} has no version {wanted}; the newest is {newest}"
+            raise FeedError(
+                f"{name} of {self.storage.root} has no version {pinned}; the newest is {newest}"
             ) from error
         self.versions[name] = ABSENT if table is None else int(table.version())
         return table

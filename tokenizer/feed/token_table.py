@@ -15,108 +15,108 @@ import torch
 from curation import lineage
 from curation.catalog import Catalog
 from curation.dataset import ALL, Dataset
-from tokenizer.feed.clip_filter import Choice
-from tokenizer.feed.columns import checked
-from tokenizer.feed.disk import DiskCache
-from tokenizer.feed.indexer import Count, survey
-from tokenizer.feed.row_group_cache import Groups
-from tokenizer.feed.sequence_window import Cut, Shape
-from tokenizer.feed.shard_reader import Retry, Source
+from tokenizer.feed.clip_query import ClipQuery
+from tokenizer.feed.disk_cache import DiskCache
+from tokenizer.feed.errors import FeedError
+from tokenizer.feed.indexer import SampleCounter, count_samples
+from tokenizer.feed.row_group import RowGroupCache, validate_columns
+from tokenizer.feed.sequence_window import SequenceWindow, Shape
+from tokenizer.feed.shard_reader import Retry, ShardReader
 from tokenizer.feed.snapshot import Snapshot
-from tokenizer.models.interface import Rate
+from tokenizer.models.interface import Compression
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How row groups are read. Nothing here moves a sample to another place."""
+class ReadOptions:
+    """How row groups are read. None of it changes the order."""
 
     threads: int = 4
-    """That read and decode; more for storage that answers slowly."""
+    """That read and decode; more for slow storage."""
     chunk_bytes: int = 16 << 20
-    """Batches are made this much at a time."""
-    ahead: int = 4
-    """How many such chunks are made before they are asked for."""
+    """Batches are made in chunks of this size."""
+    prefetch_chunks: int = 4
+    """Chunks that are made ahead of the trainer."""
     memory_bytes: int = 512 << 20
-    """Row groups that stay in memory because more of their samples are to come."""
-    cache: str | None = None
-    """A local folder that keeps what was fetched from an object store."""
+    """Row groups that stay in memory because more of their samples follow."""
+    cache_dir: str | None = None
+    """A local folder that caches what was fetched from an object store."""
     cache_bytes: int = 64 << 30
-    """What that folder may hold."""
+    """Limit of that folder."""
     retry: Retry = field(default_factory=Retry)
-    """How patiently storage is asked."""
     corrupt: Literal["raise", "skip"] = "raise"
-    """Whether a row group that cannot be read ends the feed, or is left out and counted."""
+    """Whether a row group that cannot be read ends the feed, or is skipped and counted."""
 
 
-class Tokens:
-    """The samples of one table of one output, at one version of every table involved."""
+class TokenTable:
+    """The samples of one table of an output, at one version of every table involved."""
 
     def __init__(
         self,
-        place: str | os.PathLike[str],
-        table: str | None = None,
+        output: str | os.PathLike[str],
+        name: str | None = None,
         *,
         columns: Sequence[str] = ("codes",),
-        cut: Cut | None = None,
-        choice: Choice | None = None,
+        window: SequenceWindow | None = None,
+        clips: ClipQuery | None = None,
         versions: Mapping[str, int] | None = None,
         normalised: bool = True,
-        reading: Reading | None = None,
+        read_options: ReadOptions | None = None,
     ) -> None:
-        """`place` is an output folder or `s3://` address; `table` one of its tables of tokens.
+        """`output` is an output folder or `s3://` address; `name` one of its tables of tokens.
 
-        Without one it is that which was last asked for of the newest renders, and without a
-        `choice` the clips are those that the newest selection keeps.
-        `columns` are columns of `TokenWindow`: `codes`, `latents` and what else a batch shall hold.
+        The default is the table that was last requested of the newest renders, and the clips that
+        the newest selection keeps.
+        `columns` are columns of `TokenWindow`: `codes`, `latents` and others to have in a batch.
         Latents are `normalised` with the stored mean and deviation of their channels, or not.
-        `versions` holds tables at earlier versions, as a state's `versions` says them. Raises
-        `ValueError` for what is not there or was made from other renders, and `BadShardError`.
+        `versions` pins tables to earlier versions, as in a state's `versions`. Raises `FeedError`
+        or `LineageError` for what is missing or was made from other renders, and `BadShardError`.
         """
-        dataset = Dataset(place)
-        self.storage, now = dataset.catalog.storage, dataset.catalog
+        dataset = Dataset(output)
+        self.storage, current = dataset.catalog.storage, dataset.catalog
         dataset.catalog = catalog = Snapshot(self.storage, versions or {})
-        self.columns = checked(columns)
-        self.cut = cut or Cut()
+        self.columns = validate_columns(columns)
+        self.window = window or SequenceWindow()
         self.normalised = normalised
-        self.reading = reading or Reading()
-        self._choice = choice or Choice()
-        self.selection = dataset.selected(self._choice.selection)
-        """Id of the selection whose kept clips take part; None if all do."""
-        self.table = _table(now, table, self.selection, versions or {})
-        kept = None if self.selection is None else dataset.kept(self.selection)
-        self._choice.check_renders(now, self.table, kept)
-        chosen = self._choice.made(dataset, self.table, self.selection)
-        self.sides = chosen.sides
-        count = Count(self.cut, chosen.among, chosen.sides)
-        files = catalog.files(self.table)
-        facts = survey(self.storage, self.table, files, count)
-        self._choice.check(count.lacking)
-        self.index = count.index(files)
-        """Where the samples lie."""
+        self.read_options = read_options or ReadOptions()
+        self._clips = clips or ClipQuery()
+        self.selection = dataset.resolve_selection(self._clips.selection)
+        """Id of the selection whose kept clips are read; None for all clips."""
+        self.name = _resolve_name(current, name, self.selection, versions or {})
+        clip_ids = None if self.selection is None else dataset.kept_clip_ids(self.selection)
+        self._clips.check_renders(current, self.name, clip_ids)
+        resolved = self._clips.resolve(dataset, self.name, self.selection)
+        self.side_tables = resolved.side_tables
+        counter = SampleCounter(self.window, resolved.filters, resolved.side_tables)
+        files = catalog.files(self.name)
+        metadata = count_samples(self.storage, self.name, files, counter)
+        self._clips.check_missing(counter.missing)
+        self.index = counter.index(files)
         self.versions = dict(catalog.versions)
         """Version of every table that was read."""
-        self.rate = Rate.parse(facts.get("rate", "1x1x1"))
-        """Compression of the tokenizer; 1 where the shards do not say it."""
-        self.channels = int(facts.get("channels") or 0)
-        """Channels of its latents."""
-        self._levels = json.loads(facts.get("levels", "null"))
-        self._statistics = [json.loads(facts.get(k, "[]")) for k in ("latent_mean", "latent_std")]
+        self.rate = Compression.parse(metadata.get("rate", "1x1x1"))
+        """Compression of the tokenizer; 1 if the shards do not state it."""
+        self.channels = int(metadata.get("channels") or 0)
+        """Channels of the latents."""
+        self._levels = json.loads(metadata.get("levels", "null"))
+        self._statistics = [
+            json.loads(metadata.get(key, "[]")) for key in ("latent_mean", "latent_std")
+        ]
         self._check()
 
     def _check(self) -> None:
         index = self.index
         if "latents" in self.columns and not self.channels:
-            raise ValueError(f"{self.table} has no latents: its tokenizer is discrete")
+            raise FeedError(f"{self.name} has no latents: its tokenizer is discrete")
         if "codes" in self.columns and self._levels == []:
-            raise ValueError(f"{self.table} has no codes: its tokenizer is continuous")
+            raise FeedError(f"{self.name} has no codes: its tokenizer is continuous")
         if not index.samples:
-            raise ValueError(
-                f"{self.table} has no samples: of {index.rows} rows {index.left_out} are left out"
-                f" and {index.too_short} too short for a window"
+            raise FeedError(
+                f"{self.name} has no samples: of {index.rows} rows {index.excluded_rows} are left"
+                f" out and {index.short_rows} too short for a window"
             )
         if "latents" in self.columns and self.normalised and not all(self._statistics):
-            raise ValueError(
-                f"the shards of {self.table} do not say the mean and deviation of their latents:"
+            raise FeedError(
+                f"the shards of {self.name} do not state the mean and deviation of their latents:"
                 " choose normalised=False"
             )
 
@@ -127,8 +127,8 @@ class Tokens:
 
     @property
     def batch_columns(self) -> tuple[str, ...]:
-        """What a batch holds of each sample."""
-        return (*self.columns, *(name for side in self.sides for name in side.columns))
+        """What a batch has of each sample."""
+        return (*self.columns, *(name for side in self.side_tables for name in side.columns))
 
     @cached_property
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,51 +136,64 @@ class Tokens:
         mean, std = (torch.tensor(values, dtype=torch.float32) for values in self._statistics)
         return mean, std
 
-    def open(self) -> Groups:
-        """Its row groups, for one reader: nothing is open before, and nothing is shared."""
-        reading = self.reading
-        cache = DiskCache(reading.cache, reading.cache_bytes) if reading.cache else None
-        source = Source(self.storage, self.table, reading.retry, cache)
-        wanted = {*self.columns}
-        wanted |= {"clip_id"} if self.sides else set()
-        wanted |= {"context_latents"} if self.cut.latents else set()
-        return Groups(source, self.index, self.cut, sorted(wanted), reading.memory_bytes)
+    def open(self) -> RowGroupCache:
+        """Its row groups for one process; shares nothing with other calls."""
+        options = self.read_options
+        disk = DiskCache(options.cache_dir, options.cache_bytes) if options.cache_dir else None
+        reader = ShardReader(self.storage, self.name, options.retry, disk)
+        columns = {*self.columns}
+        columns |= {"clip_id"} if self.side_tables else set()
+        columns |= {"context_latents"} if self.window.latent_frames else set()
+        return RowGroupCache(reader, self.index, self.window, sorted(columns), options.memory_bytes)
 
-    def aspects(self) -> dict[str, str | int]:
-        """What decides the samples and what a batch holds, in words short enough for a state."""
-        read = {"columns": self.columns, "normalised": self.normalised, **vars(self._choice)}
-        del read["selection"]
+    def fingerprint(self) -> dict[str, str | int]:
+        """What determines the samples and the content of a batch, short enough for a state.
+
+        Saved states contain it: names and values must stay the same.
+        """
+        content = {
+            "columns": self.columns,
+            "normalised": self.normalised,
+            "where": self._clips.where,
+            "captions": self._clips.captions,
+            "embeddings": self._clips.embeddings,
+            "facts": self._clips.clip_columns,
+            "missing": self._clips.missing,
+        }
+        window = self.window
         return {
-            "table": self.table,
+            "table": self.name,
             "selection": self.selection or ALL,
-            "version": self.versions[self.table],
+            "version": self.versions[self.name],
             "rows": self.index.digest(),
             "samples": self.index.samples,
-            "windows": f"{self.cut.latents}/{self.cut.stride}/{self.cut.causal_only}",
-            "columns": digest(read),
+            "windows": f"{window.latent_frames}/{window.stride}/{window.causal_only}",
+            "columns": short_digest(content),
         }
 
 
-def opened(source: Tokens | str | os.PathLike[str], selection: str | None = None) -> Tokens:
-    """A place as the samples that a selection keeps; samples as they are."""
-    if not isinstance(source, Tokens):
-        return Tokens(source, choice=Choice(selection=selection))
+def open_table(
+    source: TokenTable | str | os.PathLike[str], selection: str | None = None
+) -> TokenTable:
+    """The table of an output, for the clips that a selection keeps; a table as it is."""
+    if not isinstance(source, TokenTable):
+        return TokenTable(source, clips=ClipQuery(selection=selection))
     if selection is not None:
-        raise ValueError(f"{source.table} is opened already: give the selection to its Choice")
+        raise FeedError(f"{source.name} is open already: give the selection to its ClipQuery")
     return source
 
 
-def digest(value: object) -> str:
-    """12 hex digits that stand for a value that JSON can hold."""
+def short_digest(value: object) -> str:
+    """12 hex digits of a hash of a JSON value."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def _table(
-    catalog: Catalog, wanted: str | None, selection_id: str | None, versions: Mapping[str, int]
+def _resolve_name(
+    catalog: Catalog, name: str | None, selection_id: str | None, versions: Mapping[str, int]
 ) -> str:
-    """The table that is named, or of which a version is, or else the one that counts."""
-    if wanted is not None:
-        return lineage.named(catalog, "tokens", wanted)
-    held = [name for name in versions if name.startswith("tokens/")]
-    return held[0] if len(held) == 1 else lineage.default(catalog, "tokens", selection_id)
+    """The table by name, or the only one in `versions`, or the default."""
+    pinned = [table for table in versions if table.startswith("tokens/")]
+    if name is None and len(pinned) == 1:
+        return pinned[0]
+    return lineage.resolve_table(catalog, "tokens", name, selection_id)

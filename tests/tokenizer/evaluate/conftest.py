@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tokenizer.evaluate.candidate import Subject
-from tokenizer.models.inference import Placement
+from curation.render.rendered_clip import RenderedClip
+from tokenizer.evaluate.roundtrip import Candidate
+from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Video
-from tokenizer.tokenize.clip_windows import ClipFile
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,29 +22,31 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def subject() -> Callable[..., Subject]:
-    return lambda name="pca-8x8x8": Subject.load(name, Placement())
+def candidate() -> Callable[..., Candidate]:
+    return lambda name="pca-8x8x8": Candidate.load(name, DeviceConfig())
 
 
 @pytest.fixture(scope="module")
-def clip_of(tmp_path_factory, write_clip) -> Callable[[Video], ClipFile]:
+def clip_of(tmp_path_factory, write_clip) -> Callable[[Video], RenderedClip]:
     """A rendered clip of these frames."""
     folder = tmp_path_factory.mktemp("clips")
 
-    def make(video: Video, name: str = "clip") -> ClipFile:
+    def make(video: Video, name: str = "clip") -> RenderedClip:
         path = folder / f"{name}-{len(list(folder.iterdir()))}.mp4"
         write_clip(path, video)
         frames, height, width, _ = video.shape
-        return ClipFile(name, f"source of {name}", str(path), frames, width, height, 24.0, 0, 0.0)
+        return RenderedClip(
+            name, f"source of {name}", str(path), frames, width, height, 24.0, 0, 0.0
+        )
 
     return make
 
 
 @pytest.fixture
-def cut_short() -> Callable[[ClipFile], None]:
+def cut_short() -> Callable[[RenderedClip], None]:
     """Takes the end of a clip's file away."""
 
-    def cut(clip: ClipFile) -> None:
+    def cut(clip: RenderedClip) -> None:
         content = Path(clip.uri).read_bytes()
         Path(clip.uri).write_bytes(content[: len(content) * 2 // 3])
 
@@ -52,13 +54,13 @@ def cut_short() -> Callable[[ClipFile], None]:
 
 
 @pytest.fixture
-def nan() -> Callable[[Subject], Subject]:
+def nan() -> Callable[[Candidate], Candidate]:
     """The same tokenizer with a broken weight."""
 
-    def broken(subject: Subject) -> Subject:
-        pca = subject.tokenizer
+    def broken(candidate: Candidate) -> Candidate:
+        pca = candidate.tokenizer
         mean = np.full_like(pca.group.mean, np.nan)
         group = dataclasses.replace(pca.group, mean=mean)
-        return dataclasses.replace(subject, tokenizer=dataclasses.replace(pca, group=group))
+        return dataclasses.replace(candidate, tokenizer=dataclasses.replace(pca, group=group))
 
     return broken

@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.clip_metrics import Settings
-from tokenizer.evaluate.clip_sampling import NoClipsError
-from tokenizer.evaluate.evaluation import evaluate, subjects
-from tokenizer.models.inference import Placement
+from tokenizer.evaluate.clip_metrics import MetricSettings
+from tokenizer.evaluate.errors import NoClipsError
+from tokenizer.evaluate.evaluation import evaluate, load_candidates
+from tokenizer.models.inference import DeviceConfig
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def clips(clip_of, pattern):
     return [clip_of(pattern(20), "long"), clip_of(pattern(6, 96, 64, speed=3), "tall")]
 
 
-def test_lines_stand_for_all_clips(clips, subject):
-    found = evaluate(clips, {"mine": subject()}, Settings(max_frames=9))
+def test_lines_stand_for_all_clips(clips, candidate):
+    found = evaluate(clips, {"mine": candidate()}, MetricSettings(max_frames=9))
     assert [(line.tokenizer, line.head) for line in found.summaries] == [
         ("mine", "codes"), ("mine", "latents"),
     ]  # fmt: skip
@@ -37,19 +37,19 @@ def test_lines_stand_for_all_clips(clips, subject):
     assert codes.codebook is not None
     assert codes.codebook.codes == (2 + 2 + 2 + 2) * 96
     assert latents.codebook is None
-    assert codes.digest == subject().tokenizer.digest
+    assert codes.digest == candidate().tokenizer.digest
 
 
-def test_a_bad_clip_is_left_out_with_its_reason(clips, clip_of, pattern, subject):
+def test_a_bad_clip_is_left_out_with_its_reason(clips, clip_of, pattern, candidate):
     short = dataclasses.replace(clip_of(pattern(8), "short"), frames=9)
     gone = dataclasses.replace(short, clip_id="gone", uri="/gone.mp4")
     told, shown = [], []
     found = evaluate(
         [short, *clips, gone],
-        {"a": subject()},
-        Settings(),
-        watch=lambda done, total, counts: told.append((done, total, Counter(counts))),
-        show=lambda measures: shown.append(measures.clip.clip_id),
+        {"a": candidate()},
+        MetricSettings(),
+        progress=lambda done, total, counts: told.append((done, total, Counter(counts))),
+        preview=lambda metrics: shown.append(metrics.clip.clip_id),
     )
     assert [(one.clip_id, one.reason) for one in found.skipped] == [
         ("short", "truncated"), ("gone", "missing"),
@@ -58,24 +58,26 @@ def test_a_bad_clip_is_left_out_with_its_reason(clips, clip_of, pattern, subject
     assert shown == ["long", "tall"]
     assert told[0] == (0, 4, Counter())
     assert told[-1] == (4, 4, Counter(evaluated=2, truncated=1, missing=1))
-    alone = evaluate(clips, {"a": subject()}, Settings())
+    alone = evaluate(clips, {"a": candidate()}, MetricSettings())
     assert [line.psnr_db for line in found.summaries] == [line.psnr_db for line in alone.summaries]
 
 
-def test_what_one_tokenizer_refuses_is_left_out_for_all(clips, clip_of, pattern, subject, nan):
+def test_what_one_tokenizer_refuses_is_left_out_for_all(clips, clip_of, pattern, candidate, nan):
     one = clip_of(pattern(1), "one")
-    found = evaluate([*clips, one], {"good": subject(), "bad": nan(subject())}, Settings())
+    found = evaluate(
+        [*clips, one], {"good": candidate(), "bad": nan(candidate())}, MetricSettings()
+    )
     assert {row.clip_id for row in found.clips} == {"one"}
     assert {line.tokenizer for line in found.summaries} == {"good", "bad"}
     assert [one.reason for one in found.skipped] == ["no_tokens", "no_tokens"]
     with pytest.raises(NoClipsError, match="none of 2 clips could be evaluated: long: no_tokens: "):
-        evaluate(clips, {"bad": nan(subject())}, Settings())
+        evaluate(clips, {"bad": nan(candidate())}, MetricSettings())
 
 
 def test_names_are_loaded_before_anything_is_read():
-    loaded = subjects(["pca-8x8x8", "pca-4x8x8", "pca-8x8x8"], Placement(), 49)
+    loaded = load_candidates(["pca-8x8x8", "pca-4x8x8", "pca-8x8x8"], DeviceConfig(), 49)
     assert list(loaded) == ["pca-8x8x8", "pca-4x8x8"]
     with pytest.raises(ValueError, match="unknown tokenizer 'pca-9'"):
-        subjects(["pca-9"], Placement(), 49)
+        load_candidates(["pca-9"], DeviceConfig(), 49)
     with pytest.raises(ValueError, match=r"pca-8x8x8: max_frames 21 is not 1 \+ 8·k"):
-        subjects(["pca-4x8x8", "pca-8x8x8"], Placement(), 21)
+        load_candidates(["pca-4x8x8", "pca-8x8x8"], DeviceConfig(), 21)

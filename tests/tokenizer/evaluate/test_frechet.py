@@ -111,11 +111,11 @@ def test_parts_of_any_length_give_the_features_of_the_whole(saved, pattern):
     spans = SpanFeatures(features)
     for start, end in ((0, 5), (5, 6), (6, 39), (39, 40)):
         spans.add(video[start:end])
-    assert spans.found().tolist() == features(video).tolist()
-    assert SpanFeatures(features).found().shape == (0, 0)
+    assert spans.features().tolist() == features(video).tolist()
+    assert SpanFeatures(features).features().shape == (0, 0)
     without = SpanFeatures(None)
     without.add(video)
-    assert without.found().shape == (0, 0)
+    assert without.features().shape == (0, 0)
 
 
 def test_the_usual_network_is_asked_for_its_features(saved):

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.lpips import Lpips
+from tokenizer.evaluate.perceptual import Lpips
 
 pytest.importorskip("onnxruntime")
 

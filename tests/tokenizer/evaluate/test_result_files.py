@@ -4,11 +4,10 @@ import json
 import pytest
 
 from tokenizer.evaluate.clip_metrics import ClipRow
-from tokenizer.evaluate.codebook import CodebookUse
-from tokenizer.evaluate.evaluation import Evaluation, Skipped
+from tokenizer.evaluate.evaluation import Evaluation, SkippedClip
 from tokenizer.evaluate.result_files import write_csv, write_json
 from tokenizer.evaluate.seams import SeamComparison, Seams
-from tokenizer.evaluate.summary import Distance, Summary
+from tokenizer.evaluate.summary import CodebookUse, FrechetDistance, Summary
 
 FACTS = ("clip", "s", 20, 96, 64, 2, 30.5, 57.9, 0.9, None, 0.06, 0.25, 0.5)
 
@@ -20,11 +19,11 @@ def evaluation():
         ClipRow("pca", "latents", *FACTS, None),
     ]
     line = Summary(
-        "pca", "ab12", "codes", 1, 20, 30.5, 30.4, 0.9, None, Distance(7.5, 3, 400), 0.06,
+        "pca", "ab12", "codes", 1, 20, 30.5, 30.4, 0.9, None, FrechetDistance(7.5, 3, 400), 0.06,
         CodebookUse(10, 64000, 0.5, 3.0),
         SeamComparison(1, 30.0, 29.5, 30.5, 31.0, 29.0, 2.0, 1.5), 80.0, 40.0, "cpu", "fp32",
     )  # fmt: skip
-    return Evaluation([line], rows, [Skipped("bad", "corrupt", "noise")])
+    return Evaluation([line], rows, [SkippedClip("bad", "corrupt", "noise")])
 
 
 def test_json_holds_everything(evaluation, tmp_path):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.seams import SeamComparison, Seams, at_seams, flicker
+from tokenizer.evaluate.seams import SeamComparison, Seams, flicker, measure_seams
 
 
 def flat(*values):
@@ -25,7 +25,7 @@ def test_flicker_is_the_squared_change_of_the_error():
 def test_frames_beside_seams_are_told_from_the_rest():
     errors = np.array([1.0, 2, 3, 4, 5, 6, 7])
     changes = np.array([10.0, 20, 30, 40, 50, 60])
-    found = at_seams(errors, changes, [0, 3, 6], 2)
+    found = measure_seams(errors, changes, [0, 3, 6], 2)
     assert found is not None
     assert math.isnan(found.alike)
     assert found._replace(alike=0) == Seams(
@@ -35,10 +35,10 @@ def test_frames_beside_seams_are_told_from_the_rest():
 
 def test_frames_before_seams_are_compared_with_those_at_the_same_place():
     errors = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10])
-    found = at_seams(errors, np.ones(9), [0, 5], 2)  # windows of 1 + 2 + 2 frames
+    found = measure_seams(errors, np.ones(9), [0, 5], 2)  # windows of 1 + 2 + 2 frames
     assert found is not None
     assert (found.last, found.alike) == (5, (3 + 8 + 10) / 3)
-    lone = SeamComparison.of([at_seams(errors, np.ones(9), [0, 3, 6], 2)])
+    lone = SeamComparison.of([measure_seams(errors, np.ones(9), [0, 3, 6], 2)])
     assert lone is not None
     assert lone.end_gap_db == pytest.approx(10 * np.log10(9 / 4.5))
     assert SeamComparison.of([found, Seams(1, 1, 1, 1, math.nan, 1, 1)]).end_gap_db is None
@@ -46,7 +46,7 @@ def test_frames_before_seams_are_compared_with_those_at_the_same_place():
 
 def test_a_slice_of_a_stream_begins_with_frames_that_share_a_latent():
     errors = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9])  # latents of 1 + 2 + 2 | 2 + 2 frames
-    found = at_seams(errors, np.ones(8), [0, 5], 2, begins_anew=False)
+    found = measure_seams(errors, np.ones(8), [0, 5], 2, independent=False)
     assert found is not None
     assert (found.last, found.first, found.alike) == (5, 6, (3 + 7 + 9) / 3)
 
@@ -55,7 +55,7 @@ def test_a_slice_of_a_stream_begins_with_frames_that_share_a_latent():
     ("frames", "starts"), [(5, [0]), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 3])]
 )
 def test_a_clip_without_a_seam_or_without_a_rest_says_nothing(frames, starts):
-    assert at_seams(np.ones(frames), np.ones(frames - 1), starts, 1) is None
+    assert measure_seams(np.ones(frames), np.ones(frames - 1), starts, 1) is None
 
 
 def test_a_clip_weighs_alike_on_both_sides():

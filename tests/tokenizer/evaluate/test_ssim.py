@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.ssim import ssim
-from tokenizer.tokenize.psnr import psnr_db, psnr_of, squared_errors
+from tokenizer.evaluate.perceptual import ssim
+from tokenizer.tokenize.psnr import frame_mse, psnr_db, psnr_from_mse
 
 SCIKIT_IMAGE = {
     "noisy": (0.5734043705124204, 0.5784336104585363, 0.5908250077684370),
@@ -53,18 +53,18 @@ def test_ssim_of_a_frame_does_not_depend_on_the_others(pattern):
 def test_squared_errors_are_exact_for_each_frame():
     video, other = flat(0, 10, 255), flat(0, 13, 0)
     other[1, 0, 0] = (10, 10, 14)  # one pixel of 192: 0 + 0 + 16 in place of 3 · 9
-    assert squared_errors(video, other).tolist() == [0, (191 * 27 + 16) / 576, 255**2]
+    assert frame_mse(video, other).tolist() == [0, (191 * 27 + 16) / 576, 255**2]
 
 
 def test_psnr_by_hand():
     assert psnr_db(flat(0, 0), flat(0, 5)) == pytest.approx(10 * np.log10(255**2 / 12.5))
     assert psnr_db(flat(0), flat(255)) == 0
     assert psnr_db(flat(7), flat(7)) == 100
-    assert psnr_of(1e-9) == 100
-    assert psnr_of(255**2 / 1000) == pytest.approx(30)
+    assert psnr_from_mse(1e-9) == 100
+    assert psnr_from_mse(255**2 / 1000) == pytest.approx(30)
 
 
-@pytest.mark.parametrize("measure", [squared_errors, psnr_db, ssim])
+@pytest.mark.parametrize("measure", [frame_mse, psnr_db, ssim])
 def test_videos_of_two_shapes_are_refused(measure):
     with pytest.raises(
         ValueError, match=r"of one shape, got \[1, 16, 12, 3\] and \[2, 16, 12, 3\]"

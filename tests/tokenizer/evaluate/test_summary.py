@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tokenizer.evaluate.clip_metrics import ClipRow
-from tokenizer.evaluate.summary import Distance, summarise
+from tokenizer.evaluate.summary import CodebookUse, FrechetDistance, summarise
 
 
 def row(frames, size, squared_error, lpips=None, seconds=1.0):
@@ -13,9 +13,9 @@ def row(frames, size, squared_error, lpips=None, seconds=1.0):
     )  # fmt: skip
 
 
-def test_means_weigh_frames_and_pools_weigh_pixels(subject):
+def test_means_weigh_frames_and_pools_weigh_pixels(candidate):
     rows = [row(10, (4, 5), 9.0, lpips=0.2), row(30, (8, 5), 2.0, lpips=0.4)]
-    found = summarise(rows, subject(), None, None)
+    found = summarise(rows, candidate(), None, None)
     assert (found.clips, found.frames) == (2, 40)
     assert found.psnr_db == pytest.approx((10 * 10 + 30 * 30) / 40)
     assert found.ssim == pytest.approx((10 * 0.1 + 30 * 0.3) / 40)
@@ -28,17 +28,33 @@ def test_means_weigh_frames_and_pools_weigh_pixels(subject):
     assert (found.device, found.precision) == ("cpu", "fp64")
 
 
-def test_speed_is_the_median_so_that_a_slow_first_clip_does_not_count(subject):
+def test_speed_is_the_median_so_that_a_slow_first_clip_does_not_count(candidate):
     rows = [row(10, (4, 4), 1.0, seconds=s) for s in (100.0, 0.5, 0.25)]
-    found = summarise(rows, subject(), None, None)
+    found = summarise(rows, candidate(), None, None)
     assert (found.encode_fps, found.decode_fps) == (20, 10)
     assert found.lpips is None
 
 
 def test_a_distance_says_what_stands_behind_it():
     vectors = np.random.default_rng(0).normal(size=(6, 3))
-    found = Distance.of(vectors, vectors + np.array([1, 0, 2]))
+    found = FrechetDistance.of(vectors, vectors + np.array([1, 0, 2]))
     assert found is not None
     assert (found.value, found.spans, found.dimensions) == (pytest.approx(5), 6, 3)
-    assert Distance.of(vectors[:1], vectors) is None
-    assert Distance.of(np.zeros((0, 0)), np.zeros((0, 0))) is None
+    assert FrechetDistance.of(vectors[:1], vectors) is None
+    assert FrechetDistance.of(np.zeros((0, 0)), np.zeros((0, 0))) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "entropy"),
+    [
+        ([4, 0, 0, 0], 0.25, 0.0),
+        ([2, 2, 0, 0], 0.5, 1.0),
+        ([1, 1, 1, 1], 1.0, 2.0),
+        ([2, 1, 1, 0], 0.75, 1.5),
+    ],
+)
+def test_share_and_entropy_by_hand(counts, share, entropy):
+    use = CodebookUse.of(np.array(counts))
+    assert (use.codes, use.size, use.share) == (4, 4, share)
+    assert use.entropy_bits == pytest.approx(entropy)
+    assert str(use.entropy_bits) != "-0.0"

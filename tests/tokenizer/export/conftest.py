@@ -9,7 +9,7 @@ import pytest
 from curation import records
 from curation.dataset import Dataset
 from curation.records import Caption, Clip, Render, Verdict
-from tests.rows import Looks, clip_of, ran, scanned
+from tests.rows import MeasuredClip, add_run, add_source, make_clip
 from tests.tokenizer.feed.tables import add_shards, token_row
 
 RENDERS = "renders/encode-1"
@@ -48,29 +48,31 @@ def content_of(number: int) -> bytes:
     return hashlib.sha256(str(number).encode()).digest() * (625 + number)
 
 
-def made(place: Path, clips: int = 8) -> Output:
+def make_output(place: Path, clips: int = 8) -> Output:
     """Two sources; the third clip was filtered, and clips have two windows of tokens each."""
     dataset = Dataset(place)
     half = clips // 2
-    listed = [clip_of(f"source{n // half}", 100 * n, 100 * n + 24) for n in range(clips)]
-    looks = [Looks(clip, scores={"motion": n / 8}) for n, clip in enumerate(listed)]
-    scanned(dataset, "s3://raw/a.mp4", looks[:half], extra={"licence": "CC-BY-4.0", "city": "Köln"})
-    scanned(dataset, "/videos/b.mp4", looks[half:], extra={"License": "CC0", "camera": "left"})
+    listed = [make_clip(f"source{n // half}", 100 * n, 100 * n + 24) for n in range(clips)]
+    looks = [MeasuredClip(clip, scores={"motion": n / 8}) for n, clip in enumerate(listed)]
+    add_source(
+        dataset, "s3://raw/a.mp4", looks[:half], extra={"licence": "CC-BY-4.0", "city": "Köln"}
+    )
+    add_source(dataset, "/videos/b.mp4", looks[half:], extra={"License": "CC0", "camera": "left"})
     verdicts = [
         Verdict(SELECTION, clip.clip_id, clip.source_id, "filtered" if n == 2 else "kept",
                 "blurred" if n == 2 else None)
         for n, clip in enumerate(listed)
     ]  # fmt: skip
-    dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
-    ran(dataset, "select", SELECTION)
+    dataset.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
+    add_run(dataset, "select", SELECTION)
     output = Output(place, listed)
     for n, clip in enumerate(listed):
         output.media(clip.clip_id).parent.mkdir(parents=True, exist_ok=True)
         output.media(clip.clip_id).write_bytes(content_of(n))
     renders = [render_of(clip, content_of(n)) for n, clip in enumerate(listed)]
-    dataset.catalog.append(RENDERS, Render, records.table(Render, renders))
+    dataset.catalog.append(RENDERS, Render, records.to_table(Render, renders))
     said = [Caption(clip.clip_id, clip.source_id, f"clip {n}") for n, clip in enumerate(listed)]
-    dataset.catalog.append(FACTS, Caption, records.table(Caption, said))
+    dataset.catalog.append(FACTS, Caption, records.to_table(Caption, said))
     rows = [
         token_row(
             n, window, (3 - window, 2, 4), clip_id=clip.clip_id, source_id=clip.source_id,
@@ -86,4 +88,4 @@ def made(place: Path, clips: int = 8) -> Output:
 @pytest.fixture(scope="session")
 def output(tmp_path_factory) -> Output:
     """Nothing writes to it."""
-    return made(tmp_path_factory.mktemp("output"))
+    return make_output(tmp_path_factory.mktemp("output"))

@@ -12,30 +12,31 @@ import pytest
 
 from curation import records, subset
 from curation.dataset import Dataset
-from curation.lineage import MadeFrom
+from curation.lineage import RenderOrigin
 from curation.records import Render, Verdict
 from curation.storage import Storage
 from tests.outputs import ROOT, environment
-from tests.rows import clip_of, ran
+from tests.rows import add_run, make_clip
 from tests.s3 import bucket
 from tests.tokenizer.export.conftest import (
     KEPT,
     RENDERS,
     SELECTION,
     content_of,
-    made,
+    make_output,
     render_of,
 )
 from tests.tokenizer.feed.tables import add_shards, token_row
-from tokenizer.export.clip_rows import ExportError, Facts, Parts
+from tokenizer.export.clip_rows import ExportError, ExportRows, ExportTables
 from tokenizer.export.export import export
 
 SHARD = 70_000
 FORMATS = ["webdataset", "hf"]
 
 
-def facts(place: object, **more: str) -> Facts:
-    return Facts(str(place), more.pop("selection", None), Parts(**more))
+def export_rows(output: object, **tables: str) -> ExportRows:
+    selection = tables.pop("selection", None)
+    return ExportRows(str(output), selection, ExportTables(**tables))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -46,18 +47,18 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_same_export_has_the_same_bytes(output, tmp_path, form):
     for name in "ab":
-        export(facts(output.place), str(tmp_path / name), form, SHARD)
+        export(export_rows(output.place), str(tmp_path / name), form, SHARD)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_is_there_is_not_written_again(output, tmp_path, form):
-    export(facts(output.place), str(tmp_path), form, SHARD)
+    export(export_rows(output.place), str(tmp_path), form, SHARD)
     before = digests(tmp_path)
     gone = sorted(path for path in tmp_path.rglob("*") if path.suffix in (".tar", ".parquet"))[1]
     gone.unlink()
     seen: list[tuple[int, int]] = []
-    found = export(facts(output.place), str(tmp_path), form, SHARD, lambda *a: seen.append(a))
+    found = export(export_rows(output.place), str(tmp_path), form, SHARD, lambda *a: seen.append(a))
     assert (found.written, found.shards) == (1, len(before) - (1 if form == "webdataset" else 2))
     assert seen[-1] == (KEPT, KEPT)
     assert len(seen) == 2
@@ -65,26 +66,26 @@ def test_what_is_there_is_not_written_again(output, tmp_path, form):
 
 
 def test_a_subset_is_exported_by_its_name(tmp_path):
-    output = made(tmp_path / "out")
+    output = make_output(tmp_path / "out")
     dataset = Dataset(output.place)
     kept = dataset.clips("kept").slice(0, 2)
     hits = kept.select(["clip_id", "source_id"]).append_column("score", pa.nulls(2, pa.float64()))
-    subset_id = subset.export(dataset.catalog, "two", hits, {}, "")
-    found = facts(output.place, selection="two")
+    subset_id = subset.export_subset(dataset.catalog, "two", hits, {}, "")
+    found = export_rows(output.place, selection="two")
     assert found.selection == subset_id
     assert export(found, str(tmp_path / "shards"), "webdataset", SHARD).clips == 2
-    assert set(found.rows["clip_id"].to_pylist()) == set(kept["clip_id"].to_pylist())
+    assert set(found.table["clip_id"].to_pylist()) == set(kept["clip_id"].to_pylist())
 
 
 def test_a_killed_export_leaves_whole_shards_and_goes_on(tmp_path):
     """One render is a pipe that nobody writes to, so that the export waits in its fifth shard."""
-    output, place = made(tmp_path / "out"), tmp_path / "shards"
+    output, place = make_output(tmp_path / "out"), tmp_path / "shards"
     slow = output.media(output.clips[5].clip_id)
     slow.unlink()
     os.mkfifo(slow)
     code = (
         "from tests.tokenizer.export.test_export import *;"
-        f"export(facts({str(output.place)!r}), {str(place)!r}, 'webdataset', SHARD)"
+        f"export(export_rows({str(output.place)!r}), {str(place)!r}, 'webdataset', SHARD)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment())
     try:
@@ -100,113 +101,119 @@ def test_a_killed_export_leaves_whole_shards_and_goes_on(tmp_path):
     assert there == {"export.json", *(f"shard-{n:06d}.tar" for n in range(4))}
     slow.unlink()
     slow.write_bytes(content_of(5))
-    assert export(facts(output.place), str(place), "webdataset", SHARD).written == KEPT - 4
-    export(facts(output.place), str(tmp_path / "whole"), "webdataset", SHARD)
+    assert export(export_rows(output.place), str(place), "webdataset", SHARD).written == KEPT - 4
+    export(export_rows(output.place), str(tmp_path / "whole"), "webdataset", SHARD)
     assert digests(place) == digests(tmp_path / "whole")
 
 
 def test_an_export_to_s3_is_the_same(output, tmp_path, monkeypatch):
     place = bucket(monkeypatch) + "/some/shards"
-    export(facts(output.place), place, "webdataset", SHARD)
-    export(facts(output.place), str(tmp_path), "webdataset", SHARD)
+    export(export_rows(output.place), place, "webdataset", SHARD)
+    export(export_rows(output.place), str(tmp_path), "webdataset", SHARD)
     storage = Storage.at(place)
     assert {name: storage.sha256(name) for name in digests(tmp_path)} == digests(tmp_path)
-    assert export(facts(output.place), place, "webdataset", SHARD).written == 0
+    assert export(export_rows(output.place), place, "webdataset", SHARD).written == 0
 
 
 @pytest.mark.parametrize(
     ("more", "form", "words"),
     [
         ({"tokens": "none"}, "webdataset", r"holds another export: tables \{.*, now \{"),
-        ({}, "hf", 'holds another export: format "webdataset", now "hf"; give an empty place'),
+        (
+            {},
+            "hf",
+            'holds another export: format "webdataset", now "hf"; choose an empty des',
+        ),
     ],
 )
 def test_another_export_in_the_same_place_is_refused(output, tmp_path, more, form, words):
-    export(facts(output.place), str(tmp_path), "webdataset", SHARD)
+    export(export_rows(output.place), str(tmp_path), "webdataset", SHARD)
     before = digests(tmp_path)
     with pytest.raises(ExportError, match=words):
-        export(facts(output.place, **more), str(tmp_path), form, SHARD)
+        export(export_rows(output.place, **more), str(tmp_path), form, SHARD)
     assert digests(tmp_path) == before
 
 
 def test_a_place_with_other_files_is_refused(output, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ExportError, match="is not empty and holds no export: give an empty place"):
-        export(facts(output.place), str(tmp_path), "webdataset", SHARD)
+    with pytest.raises(
+        ExportError, match="is not empty and holds no export: choose an empty"
+    ):
+        export(export_rows(output.place), str(tmp_path), "webdataset", SHARD)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_renders_that_went_away_or_changed_are_named(tmp_path):
-    output = made(tmp_path / "out")
+    output = make_output(tmp_path / "out")
     media = output.media(output.clips[0].clip_id)
     media.write_bytes(content_of(1))
     with pytest.raises(ExportError, match=f"{media.name} was changed; `reelmill verify` says what"):
-        export(facts(output.place), str(tmp_path / "a"), "webdataset", SHARD)
+        export(export_rows(output.place), str(tmp_path / "a"), "webdataset", SHARD)
     media.unlink()
-    with pytest.raises(ExportError, match=f"{media.name} is gone; `reelmill verify` says what"):
-        export(facts(output.place), str(tmp_path / "b"), "hf", SHARD)
+    with pytest.raises(ExportError, match=f"{media.name} is missing; `reelmill verify` says what"):
+        export(export_rows(output.place), str(tmp_path / "b"), "hf", SHARD)
     assert set(digests(tmp_path / "a")) == {"export.json"}
 
 
 def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
     """Failed renders, and tokens that no finished commit announced."""
-    output = made(tmp_path)
+    output = make_output(tmp_path)
     dataset, clips = Dataset(tmp_path), output.clips
     failed = Render(clips[0].clip_id, clips[0].source_id, "failed", "corrupt")
     half = [clip.clip_id for clip in clips[1:5]]
-    facts_ = {"windows": 1, "frames": 26, "fps": 24.0}
-    rows = [token_row(n, 0, (4, 2, 4), clip_id=clip, **facts_) for n, clip in enumerate(half)]
+    columns = {"windows": 1, "frames": 26, "fps": 24.0}
+    rows = [token_row(n, 0, (4, 2, 4), clip_id=clip, **columns) for n, clip in enumerate(half)]
     add_shards(tmp_path, [rows[:3]], table="tokens/other-1")
     add_shards(tmp_path, [rows[3:]], table="tokens/other-1", announce=False)
     with dataset.catalog.writer("render", {"renders/new-1": Render}) as writer:
-        done = records.records(Render, dataset.catalog.read(RENDERS, Render))[1:]
-        writer.append("renders/new-1", records.table(Render, [failed, *done]))
-    found = facts(tmp_path, clips="new-1", tokens="tokens/other-1")
-    assert found.rows["clip_id"].to_pylist() == [half[0], half[2]]
+        done = records.from_table(Render, dataset.catalog.read(RENDERS, Render))[1:]
+        writer.append("renders/new-1", records.to_table(Render, [failed, *done]))
+    found = export_rows(tmp_path, clips="new-1", tokens="tokens/other-1")
+    assert found.table["clip_id"].to_pylist() == [half[0], half[2]]
     assert +found.left_out == {"without render": 1, "without tokens": 4}
     assert found.versions.keys() == {"renders/new-1", "captions/facts", "tokens/other-1"}
 
 
 def test_the_selection_may_be_named_by_its_first_digits(tmp_path):
-    output = made(tmp_path)
+    output = make_output(tmp_path)
     other = [Verdict("0ther1", c.clip_id, c.source_id, "kept") for c in output.clips[2:4]]
-    Dataset(tmp_path).catalog.append("selection", Verdict, records.table(Verdict, other))
-    assert facts(tmp_path).selection == SELECTION
-    found = facts(tmp_path, selection="0th")
+    Dataset(tmp_path).catalog.append("selection", Verdict, records.to_table(Verdict, other))
+    assert export_rows(tmp_path).selection == SELECTION
+    found = export_rows(tmp_path, selection="0th")
     assert found.selection == "0ther1"
-    assert found.rows["clip_id"].to_pylist() == [c.clip_id for c in output.clips[2:4]]
+    assert found.table["clip_id"].to_pylist() == [c.clip_id for c in output.clips[2:4]]
     with pytest.raises(ExportError, match="no selection 'ff'; there are 0ther1, 5e1ec7"):
-        facts(tmp_path, selection="ff")
+        export_rows(tmp_path, selection="ff")
 
 
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(ExportError, match="has no renders: run `reelmill render` first, or leave"):
-        facts(tmp_path)
+        export_rows(tmp_path)
     nothing = {"clips": "none", "captions": "none", "tokens": "none"}
     with pytest.raises(ExportError, match="has no selection: run `reelmill select` first"):
-        facts(tmp_path, **nothing)
-    output = made(tmp_path / "out")
+        export_rows(tmp_path, **nothing)
+    output = make_output(tmp_path / "out")
     with pytest.raises(ExportError, match=r"one table with --clips; there are renders/encode-1"):
-        facts(output.place, clips="encode-2")
+        export_rows(output.place, clips="encode-2")
 
 
 def test_spans_have_no_files_to_copy(tmp_path):
-    output = made(tmp_path)
+    output = make_output(tmp_path)
     clip = output.clips[0]
     span = Render(clip.clip_id, clip.source_id, "rendered", mode="span")
-    Dataset(tmp_path).catalog.append("renders/span-1", Render, records.table(Render, [span]))
+    Dataset(tmp_path).catalog.append("renders/span-1", Render, records.to_table(Render, [span]))
     with pytest.raises(ExportError, match="renders/span-1 holds spans of sources, not files"):
-        facts(tmp_path, clips="span-1")
+        export_rows(tmp_path, clips="span-1")
 
 
 def digest_of(number: int) -> str:
-    return render_of(clip_of("s", 0, 9), content_of(number)).sha256
+    return render_of(make_clip("s", 0, 9), content_of(number)).sha256
 
 
-def origins(output, profile: str = "encode-1", **more: object) -> dict[str, MadeFrom]:
+def origins(output, profile: str = "encode-1", **more: object) -> dict[str, RenderOrigin]:
     known = {"render_frames": 26, "render_fps": 24.0, **more}
     return {
-        clip.clip_id: MadeFrom(profile, digest_of(n), **known)
+        clip.clip_id: RenderOrigin(profile, digest_of(n), **known)
         for n, clip in enumerate(output.clips)
     }
 
@@ -219,7 +226,7 @@ def tokenized(output, table: str, profile: str = "encode-1", **more: object) -> 
         for n, clip in enumerate(output.clips)
     ]
     add_shards(output.place, [rows], table=table, made_from=origins(output, profile))
-    ran(Dataset(output.place), "tokenize", table.replace("tokens", "tokenized"), started=table)
+    add_run(Dataset(output.place), "tokenize", table.replace("tokens", "tokenized"), started=table)
 
 
 @pytest.mark.parametrize(
@@ -231,42 +238,43 @@ def tokenized(output, table: str, profile: str = "encode-1", **more: object) -> 
     ],
 )
 def test_tokens_of_another_file_than_the_render_are_refused(tmp_path, more, words):
-    output = made(tmp_path)
+    output = make_output(tmp_path)
     tokenized(output, "tokens/odd-1", **more)
     with pytest.raises(ExportError, match=f"tokens/odd-1 was made from other renders.*{words}"):
-        facts(tmp_path)
-    assert facts(tmp_path, tokens="none").rows.num_rows == KEPT
+        export_rows(tmp_path)
+    assert export_rows(tmp_path, tokens="none").table.num_rows == KEPT
 
 
 def test_tokens_that_do_not_say_their_render_are_compared_by_frames(tmp_path):
     """As tables are that were filled by a version that did not record it."""
-    output = made(tmp_path)
+    output = make_output(tmp_path)
     tokenized(output, "tokens/odd-1", frames=109, render_sha256=None, render_profile=None)
     with pytest.raises(ExportError, match=r"has 109 frames .* its render has 26 frames"):
-        facts(tmp_path, tokens="odd-1")
+        export_rows(tmp_path, tokens="odd-1")
 
 
 def test_the_newest_renders_are_exported_with_their_own_tokens(tmp_path):
-    output = made(tmp_path)
+    output = make_output(tmp_path)
     dataset = Dataset(tmp_path)
     tokenized(output, "tokens/own-1")
     for at, (table, content) in enumerate([(RENDERS, 0), ("renders/encode-2", 100)]):
         rows = [render_of(c, content_of(n + content)) for n, c in enumerate(output.clips)]
         if content:
-            dataset.catalog.append(table, Render, records.table(Render, rows))
-        ran(dataset, "render", table, started=str(at))
+            dataset.catalog.append(table, Render, records.to_table(Render, rows))
+        add_run(dataset, "render", table, started=str(at))
     words = "no tokens of renders/encode-2, only tokens/own-1 of encode-1, tokens/test-1 of unknown"
     with pytest.raises(ExportError, match=f"{words}.*or leave them out with --tokens none"):
-        facts(tmp_path)
+        export_rows(tmp_path)
     with pytest.raises(
         ExportError, match="tokens/own-1 was made from renders/encode-1, not from r"
     ):
-        facts(tmp_path, tokens="own-1")
-    found = facts(tmp_path, clips="encode-1")
+        export_rows(tmp_path, tokens="own-1")
+    found = export_rows(tmp_path, clips="encode-1")
     assert found.versions.keys() == {RENDERS, "captions/facts", "tokens/own-1"}
-    assert facts(tmp_path, tokens="none").versions.keys() == {"renders/encode-2", "captions/facts"}
+    without_tokens = export_rows(tmp_path, tokens="none")
+    assert without_tokens.versions.keys() == {"renders/encode-2", "captions/facts"}
 
 
 def test_all_clips_are_exported_where_that_is_asked_for(output):
-    found = facts(output.place, selection="all")
-    assert (found.selection, found.rows.num_rows) == ("all", KEPT + 1)
+    found = export_rows(output.place, selection="all")
+    assert (found.selection, found.table.num_rows) == ("all", KEPT + 1)

@@ -11,14 +11,14 @@ import pytest
 
 from tests.tokenizer.export.conftest import KEPT, SELECTION, content_of
 from tests.tokenizer.feed.tables import FACTS, codes_of, latents_of
-from tokenizer.export.clip_rows import Facts, Parts
+from tokenizer.export.clip_rows import ExportRows, ExportTables
 from tokenizer.export.export import export
 
 
 @pytest.fixture(scope="module")
 def shards(output, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("tars") / "shards"
-    export(Facts(output.place, None, Parts()), str(place), "webdataset", 100_000)
+    export(ExportRows(output.place, None, ExportTables()), str(place), "webdataset", 100_000)
     return place
 
 
@@ -93,7 +93,8 @@ def test_shards_keep_to_their_size(shards):
 
 
 def test_a_clip_larger_than_a_shard_gets_one_of_its_own(output, tmp_path):
-    found = export(Facts(output.place, None, Parts()), str(tmp_path), "webdataset", 1000)
+    rows = ExportRows(output.place, None, ExportTables())
+    found = export(rows, str(tmp_path), "webdataset", 1000)
     assert (found.shards, found.written, found.clips) == (KEPT, KEPT, KEPT)
 
 
@@ -119,11 +120,11 @@ def test_the_webdataset_library_reads_them(output, shards):
 @pytest.mark.parametrize(
     ("parts", "suffixes"),
     [
-        (Parts(clips="none"), ["json", "txt", "codes.npy", "latents.npy"]),
-        (Parts(captions="none", tokens="none"), ["json", "mp4"]),
-        (Parts(clips="none", captions="none", tokens="none"), ["json"]),
+        (ExportTables(clips="none"), ["json", "txt", "codes.npy", "latents.npy"]),
+        (ExportTables(captions="none", tokens="none"), ["json", "mp4"]),
+        (ExportTables(clips="none", captions="none", tokens="none"), ["json"]),
     ],
 )
 def test_parts_may_be_left_out(output, tmp_path, parts, suffixes):
-    export(Facts(output.place, None, parts), str(tmp_path), "webdataset", 10**9)
+    export(ExportRows(output.place, None, parts), str(tmp_path), "webdataset", 10**9)
     assert {tuple(files) for files in members(tmp_path).values()} == {tuple(suffixes)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.feed.sample_index import Bucket, Index
+from tokenizer.feed.sample_index import Bucket, SampleIndex
 from tokenizer.feed.sequence_window import Shape
 
 
@@ -17,9 +17,9 @@ def bucket_of(counts: Sequence[int], shape: Shape = (3, 2, 4), per_file: int = 5
     return Bucket(shape, files, first, array, int(array.sum()))
 
 
-def index_of(*buckets: Bucket) -> Index:
+def index_of(*buckets: Bucket) -> SampleIndex:
     """An index of these buckets."""
     files = max(len(bucket.files) for bucket in buckets)
     names = pa.array([f"{at}.parquet" for at in range(files)])
     samples = sum(bucket.samples for bucket in buckets)
-    return Index(names, np.full(files, 1000), buckets, None, samples, 0, 0)
+    return SampleIndex(names, np.full(files, 1000), buckets, None, samples, 0, 0)

@@ -13,12 +13,12 @@ import numpy as np
 from curation import records
 from curation.catalog import NewFile
 from curation.dataset import Dataset
-from curation.lineage import MadeFrom
-from curation.storage import Storage
-from tokenizer import shards
-from tokenizer.feed.sequence_window import Shape
-from tokenizer.tokenize.shards import TokenWindow, write_shard
+from curation.lineage import RenderOrigin
 from curation.records import TokenizedClip
+from curation.storage import Storage
+from tokenizer.feed.sequence_window import Shape
+from tokenizer.tokenize import shards
+from tokenizer.tokenize.shards import TokenWindow, write_shard
 
 CHANNELS = 3
 FACTS = {
@@ -67,7 +67,7 @@ def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWind
 def add_shards(
     place: object, files: Sequence[Sequence[TokenWindow]], *, table: str = TABLE,
     announce: bool = True, group_bytes: int | None = None,
-    made_from: Mapping[str, MadeFrom] | None = None,
+    made_from: Mapping[str, RenderOrigin] | None = None,
 ) -> Dataset:  # fmt: skip
     """Commits shards as the tokenize step does; without `announce` it is cut off at the end.
 
@@ -84,14 +84,14 @@ def add_shards(
     windows = Counter((row.clip_id, row.source_id) for rows in files for row in rows)
     origins = made_from or {}
     outcomes = [
-        TokenizedClip(*ids, "tokenized", windows=n, **asdict(origins.get(ids[0], MadeFrom())))
+        TokenizedClip(*ids, "tokenized", windows=n, **asdict(origins.get(ids[0], RenderOrigin())))
         for ids, n in windows.items()
     ]
     with dataset.catalog.writer("tokenize", {table: TokenWindow, done: TokenizedClip}) as writer:
         names = [(shard.path.rsplit("/", 1)[1], shard) for shard in written]
         writer.add_files(table, [NewFile(n, s.size_bytes, s.rows) for n, s in names])
         if announce:
-            writer.append(done, records.table(TokenizedClip, outcomes))
+            writer.append(done, records.to_table(TokenizedClip, outcomes))
     return dataset
 
 

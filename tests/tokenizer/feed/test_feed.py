@@ -19,23 +19,23 @@ from tests.tokenizer.feed.tables import (
     token_row,
 )
 from tokenizer.feed import (
-    Choice,
+    ClipQuery,
     Consumer,
-    Cut,
     Mixture,
-    OtherFeedError,
-    Reading,
+    ReadOptions,
+    SequenceWindow,
     Shuffle,
+    StateMismatchError,
     TokenFeed,
-    Tokens,
+    TokenTable,
 )
-from tokenizer.feed.shard_reader import Source
+from tokenizer.feed.shard_reader import ShardReader
 
 ROOT = Path(__file__).parents[3]
 SHAPE = (3, 2, 4)
 CLIPS = {clip_id(clip): clip for clip in range(200)}
 NAMES = ["codes", "clip_id", "window"]
-SMALL = Reading(threads=2, chunk_bytes=2000, ahead=2, memory_bytes=4000)
+SMALL = ReadOptions(threads=2, chunk_bytes=2000, prefetch_chunks=2, memory_bytes=4000)
 """Chunks of a few batches and memory for a few row groups, so that a small table meets the limits
 that a large one does."""
 
@@ -65,7 +65,7 @@ def whose(batch) -> list[tuple[int, int]]:
 
 
 def test_every_sample_comes_once_an_epoch(place):
-    feed = TokenFeed(Tokens(place, columns=NAMES, reading=SMALL), batch_size=16, epochs=2)
+    feed = TokenFeed(TokenTable(place, columns=NAMES, read_options=SMALL), batch_size=16, epochs=2)
     batches = list(feed)
     found = [key for batch in batches for key in whose(batch)]
     every = [(clip, window) for clip in range(60) for window in range(2)]
@@ -84,18 +84,18 @@ def test_a_path_is_enough(place):
 
 
 def test_a_seed_makes_an_order_whatever_reads_it(place):
-    def order(seed: int, reading: Reading) -> list[tuple[int, int]]:
-        tokens = Tokens(place, columns=NAMES, reading=reading)
+    def order(seed: int, reading: ReadOptions) -> list[tuple[int, int]]:
+        tokens = TokenTable(place, columns=NAMES, read_options=reading)
         return [key for batch in TokenFeed(tokens, batch_size=7, seed=seed) for key in whose(batch)]
 
-    assert order(1, SMALL) == order(1, Reading(threads=8))
+    assert order(1, SMALL) == order(1, ReadOptions(threads=8))
     assert order(1, SMALL) != order(2, SMALL)
 
 
 def test_latents_are_normalised_or_not(place):
-    tokens = Tokens(place, columns=[*NAMES, "latents"])
+    tokens = TokenTable(place, columns=[*NAMES, "latents"])
     [batch] = TokenFeed(tokens, batch_size=120)
-    raw = Tokens(place, columns=["latents"], normalised=False)
+    raw = TokenTable(place, columns=["latents"], normalised=False)
     [unchanged] = TokenFeed(raw, batch_size=120)
     assert batch["latents"].dtype == torch.float32
     for at, key in enumerate(whose(batch)):
@@ -107,7 +107,7 @@ def test_latents_are_normalised_or_not(place):
 
 
 def test_columns_of_a_row_come_along(place):
-    tokens = Tokens(place, columns=[*NAMES, "fps", "causal_first", "source_id", "start_s"])
+    tokens = TokenTable(place, columns=[*NAMES, "fps", "causal_first", "source_id", "start_s"])
     for batch in TokenFeed(tokens, batch_size=32):
         for at, (clip, window) in enumerate(whose(batch)):
             assert float(batch["fps"][at]) == 24.0 + clip
@@ -122,7 +122,9 @@ def test_windows_say_where_they_start_and_what_they_need(tmp_path):
     rows = [token_row(0, 0, (8, 2, 4)), slice_of_a_stream, token_row(2, 0, (2, 2, 4))]
     add_shards(tmp_path, [rows])
     columns = ["codes", "latents", "clip_id"]
-    tokens = Tokens(tmp_path, columns=columns, cut=Cut(3, stride=2), normalised=False)
+    tokens = TokenTable(
+        tmp_path, columns=columns, window=SequenceWindow(3, stride=2), normalised=False
+    )
     [batch] = TokenFeed(tokens, batch_size=9)
     found = {}
     for at, name in enumerate(batch["clip_id"]):
@@ -140,7 +142,7 @@ def test_windows_say_where_they_start_and_what_they_need(tmp_path):
 
 
 def test_each_batch_has_one_shape(shapes):
-    tokens = Tokens(shapes, columns=NAMES, reading=SMALL)
+    tokens = TokenTable(shapes, columns=NAMES, read_options=SMALL)
     batches = list(TokenFeed(tokens, batch_size=4, seed=3))
     assert sorted(key for batch in batches for key in whose(batch)) == [(c, 0) for c in range(70)]
     turns = [tuple(batch["codes"].shape[1:]) for batch in batches]
@@ -152,26 +154,28 @@ def test_facts_captions_and_embeddings_come_along(tmp_path):
     from curation import records
     from curation.dataset import Dataset
     from curation.records import Caption, Embedding
-    from tests.rows import Looks, clip_of, scanned
+    from tests.rows import MeasuredClip, add_source, make_clip
 
-    clips = [clip_of("source1", at * 24, at * 24 + 24) for at in range(9)]
+    clips = [make_clip("source1", at * 24, at * 24 + 24) for at in range(9)]
     dataset = Dataset(tmp_path)
-    looks = [Looks(clip, scores={"motion": at / 10}) for at, clip in enumerate(clips)]
-    scanned(dataset, "a.mp4", looks)
+    looks = [MeasuredClip(clip, scores={"motion": at / 10}) for at, clip in enumerate(clips)]
+    add_source(dataset, "a.mp4", looks)
     rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]
     add_shards(tmp_path, [rows])
     told = [Caption(c.clip_id, "source1", f"clip {at}") for at, c in enumerate(clips) if at != 4]
-    dataset.catalog.append("captions/facts", Caption, records.table(Caption, told[::-1]))
+    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, told[::-1]))
     seen = [
         Embedding(c.clip_id, "source1", 2, np.array([at, 1], "<f2").tobytes())
         for at, c in enumerate(clips)
     ]
-    dataset.catalog.append("embeddings/test", Embedding, records.table(Embedding, seen))
-    choice = Choice(
-        captions="captions/facts", embeddings="embeddings/test", facts=("motion", "uri", "width"),
-        missing="null",
+    dataset.catalog.append("embeddings/test", Embedding, records.to_table(Embedding, seen))
+    choice = ClipQuery(
+        captions="captions/facts", embeddings="embeddings/test",
+        clip_columns=("motion", "uri", "width"), missing="null",
     )  # fmt: skip
-    tokens = Tokens(tmp_path, columns=["codes", "clip_id"], cut=Cut(3), choice=choice)
+    tokens = TokenTable(
+        tmp_path, columns=["codes", "clip_id"], window=SequenceWindow(3), clips=choice
+    )
     ids = [clip.clip_id for clip in clips]
     some = next(iter(TokenFeed(tokens, batch_size=1, consumer=Consumer(0, 2))))
     none = next(iter(TokenFeed(tokens, batch_size=1, consumer=Consumer(1, 2))))
@@ -179,8 +183,13 @@ def test_facts_captions_and_embeddings_come_along(tmp_path):
     assert some.keys() == none.keys() >= {"caption", "embedding", "motion", "is_causal_first"}
     assert none["caption"] == []
     assert none["embedding"].shape == (0, 2)
-    with pytest.raises(ValueError, match="need the same columns, captions and facts"):
-        Mixture([(tokens, 1), (Tokens(tmp_path, columns=["codes", "clip_id"], cut=Cut(3)), 1)])
+    with pytest.raises(ValueError, match="need the same columns, captions and scores"):
+        Mixture(
+            [
+                (tokens, 1),
+                (TokenTable(tmp_path, columns=["codes", "clip_id"], window=SequenceWindow(3)), 1),
+            ]
+        )
     for batch in TokenFeed(tokens, batch_size=4):
         numbers = [ids.index(clip) for clip in batch["clip_id"]]
         told_of = [None if n == 4 else f"clip {n}" for n in numbers]
@@ -200,7 +209,7 @@ FEW = settings(
 )
 
 
-def lived(tokens: Tokens, runs, batch_size: int | None = None) -> list[tuple[int, int]]:
+def lived(tokens: TokenTable, runs, batch_size: int | None = None) -> list[tuple[int, int]]:
     """What runs of several consumers train on, each going on from the last one's state."""
     state, found = None, []
     for world, size, steps in [*runs, (1, 16, 10**9)]:
@@ -228,20 +237,20 @@ def lived(tokens: Tokens, runs, batch_size: int | None = None) -> list[tuple[int
 @FEW
 @given(RUNS)
 def test_a_life_of_many_kills_reads_what_one_reader_reads(place, runs):
-    tokens = Tokens(place, columns=NAMES, reading=SMALL)
+    tokens = TokenTable(place, columns=NAMES, read_options=SMALL)
     assert lived(tokens, runs) == lived(tokens, [])
 
 
 @FEW
 @given(RUNS)
 def test_so_it_does_with_shapes(shapes, runs):
-    tokens = Tokens(shapes, columns=NAMES, reading=SMALL)
+    tokens = TokenTable(shapes, columns=NAMES, read_options=SMALL)
     assert lived(tokens, runs, batch_size=4) == lived(tokens, [], batch_size=4)
 
 
 def test_a_consumer_without_samples_keeps_step(place):
     """The last batch of 120 has one sample for 4 consumers; all of them get a step."""
-    tokens = Tokens(place, columns=[*NAMES, "latents"])
+    tokens = TokenTable(place, columns=[*NAMES, "latents"])
     feeds = [TokenFeed(tokens, batch_size=17, consumer=Consumer(r, 4)) for r in range(4)]
     last = [list(feed)[-1] for feed in feeds]
     assert sorted(len(batch["codes"]) for batch in last) == [0, 0, 0, 1]
@@ -253,19 +262,19 @@ def test_a_consumer_without_samples_keeps_step(place):
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_consumers_share_the_reading_out(tmp_path, monkeypatch, world):
-    """Each row group is read by one of them, but for those at the borders of lanes."""
+    """Each row group is read by one of them, but for those at the borders of streams."""
     rows = [token_row(clip, 0, SHAPE) for clip in range(200)] * 3
     add_shards(tmp_path, [rows[at : at + 60] for at in range(0, 600, 60)], group_bytes=2000)
-    tokens = Tokens(tmp_path)
+    tokens = TokenTable(tmp_path)
     groups = sum(len(bucket.counts) for bucket in tokens.index.buckets)
     reads = []
-    read = Source.read
+    read = ShardReader.read
 
     def counted(self, name, size, group, columns):
         reads.append((name, group))
         return read(self, name, size, group, columns)
 
-    monkeypatch.setattr(Source, "read", counted)
+    monkeypatch.setattr(ShardReader, "read", counted)
     for rank in range(world):
         feed = TokenFeed(tokens, batch_size=16, shuffle=Shuffle(8), consumer=Consumer(rank, world))
         assert sum(len(batch["codes"]) for batch in feed) == 600 // world
@@ -274,8 +283,8 @@ def test_consumers_share_the_reading_out(tmp_path, monkeypatch, world):
 
 
 def test_padding_is_marked(place):
-    tokens = Tokens(place, columns=NAMES)
-    *whole, last = TokenFeed(tokens, batch_size=50, last="pad")
+    tokens = TokenTable(place, columns=NAMES)
+    *whole, last = TokenFeed(tokens, batch_size=50, last_batch="pad")
     assert [len(batch["codes"]) for batch in (*whole, last)] == [50, 50, 50]
     assert int(last["padding"].sum()) == 30
     assert not any(batch["padding"].any() for batch in whole)
@@ -285,7 +294,7 @@ def test_padding_is_marked(place):
 def test_a_mixture_keeps_its_weights_and_each_table_its_own_facts(place, tmp_path):
     rows = [token_row(clip, 0, SHAPE) for clip in range(100, 130)]
     add_shards(tmp_path, [rows])
-    first, second = (Tokens(at, columns=[*NAMES, "latents"]) for at in (place, tmp_path))
+    first, second = (TokenTable(at, columns=[*NAMES, "latents"]) for at in (place, tmp_path))
     feed = TokenFeed(Mixture([(first, 0.75), (second, 0.25)]), batch_size=16, seed=1)
     found: list[tuple[int, int]] = []
     for batch, _ in zip(feed, range(20), strict=False):
@@ -305,12 +314,14 @@ def test_a_mixture_keeps_its_weights_and_each_table_its_own_facts(place, tmp_pat
     again.load_state(state)
     assert next(iter(again))["cursor"] == (0, 328)
     other = TokenFeed(Mixture([(first, 0.7), (second, 0.3)]), batch_size=16, seed=1)
-    with pytest.raises(OtherFeedError, match=r"table 0: 0.75 tokens/test-1@2 \w+ in the state"):
+    with pytest.raises(
+        StateMismatchError, match=r"table 0: 0.75 tokens/test-1@\d+ \w+ in the state"
+    ):
         other.load_state(state)
 
 
 def test_tables_of_other_shapes_mix_by_the_batch(place, shapes):
-    tokens = [Tokens(at, columns=NAMES) for at in (place, shapes)]
+    tokens = [TokenTable(at, columns=NAMES) for at in (place, shapes)]
     with pytest.raises(ValueError, match="samples of 3 shapes cannot share a batch: choose per='b"):
         Mixture([(tokens[0], 1), (tokens[1], 1)])
     mixture = Mixture([(tokens[0], 1), (tokens[1], 2)], per="batch")
@@ -326,16 +337,18 @@ def test_a_state_of_another_feed_is_refused(place):
     feed = TokenFeed(place, batch_size=16, seed=1)
     state = feed.state(next(iter(feed)))
     TokenFeed(place, batch_size=8, seed=1).load_state(state)
-    with pytest.raises(OtherFeedError, match="seed: 1 in the state, 2 here"):
+    with pytest.raises(StateMismatchError, match="seed: 1 in the state, 2 here"):
         TokenFeed(place, batch_size=16, seed=2).load_state(state)
-    with pytest.raises(OtherFeedError, match="order: 32/None in the state, 8/None here"):
+    with pytest.raises(StateMismatchError, match="order: 32/None in the state, 8/None here"):
         TokenFeed(place, batch_size=16, seed=1, shuffle=Shuffle(8)).load_state(state)
-    with pytest.raises(OtherFeedError, match="windows: "):
-        TokenFeed(Tokens(place, cut=Cut(2)), batch_size=16, seed=1).load_state(state)
+    with pytest.raises(StateMismatchError, match="windows: "):
+        TokenFeed(TokenTable(place, window=SequenceWindow(2)), batch_size=16, seed=1).load_state(
+            state
+        )
 
 
 def test_workers_change_nothing(place):
-    tokens = Tokens(place, columns=NAMES, reading=SMALL)
+    tokens = TokenTable(place, columns=NAMES, read_options=SMALL)
     feed = TokenFeed(tokens, batch_size=7, epochs=2)
     expected = [(whose(batch), batch["cursor"]) for batch in feed]
     loader = torch.utils.data.DataLoader(feed, batch_size=None, num_workers=3)
@@ -389,7 +402,7 @@ def test_leaving_early_leaves_no_thread(place):
     import threading
 
     before = threading.active_count()
-    batches = iter(TokenFeed(Tokens(place, reading=SMALL), batch_size=4, epochs=None))
+    batches = iter(TokenFeed(TokenTable(place, read_options=SMALL), batch_size=4, epochs=None))
     next(batches)
     batches.close()
     deadline = time.monotonic() + 5

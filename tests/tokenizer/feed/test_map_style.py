@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from tests.tokenizer.feed.tables import add_shards, clip_id, codes_of, simple, token_row
-from tests.tokenizer.feed.test_source import damage, shard_of
-from tokenizer.feed import BadShardError, Cut, TokenDataset, Tokens
+from tests.tokenizer.feed.test_shard_reader import damage, shard_of
+from tokenizer.feed import BadShardError, SequenceWindow, TokenDataset, TokenTable
 
 CLIPS = {clip_id(clip): clip for clip in range(100)}
 NAMES = ["codes", "clip_id", "window", "fps"]
@@ -18,7 +18,7 @@ def place(tmp_path_factory):
 
 
 def test_every_sample_has_a_number(place):
-    samples = TokenDataset(Tokens(place, columns=NAMES))
+    samples = TokenDataset(TokenTable(place, columns=NAMES))
     assert len(samples) == 40
     keys = set()
     for number in range(40):
@@ -31,7 +31,7 @@ def test_every_sample_has_a_number(place):
 
 
 def test_numbers_are_read_together_in_any_order(place):
-    samples = TokenDataset(Tokens(place, columns=NAMES))
+    samples = TokenDataset(TokenTable(place, columns=NAMES))
     asked = [39, 0, 17, 17, 3]
     found = samples.__getitems__(asked)
     for number, sample in zip(asked, found, strict=True):
@@ -40,7 +40,7 @@ def test_numbers_are_read_together_in_any_order(place):
 
 
 def test_a_loader_shuffles_and_stacks(place):
-    samples = TokenDataset(Tokens(place, columns=NAMES))
+    samples = TokenDataset(TokenTable(place, columns=NAMES))
     samples[0]
     loader = torch.utils.data.DataLoader(samples, batch_size=8, shuffle=True, num_workers=2)
     batches = [zip(b["clip_id"], b["window"].tolist(), strict=True) for b in loader]
@@ -52,9 +52,9 @@ def test_a_loader_shuffles_and_stacks(place):
 def test_shapes_follow_each_other(tmp_path):
     rows = [token_row(clip, 0, [(3, 2, 4), (5, 2, 4)][clip % 2]) for clip in range(9)]
     add_shards(tmp_path, [rows])
-    samples = TokenDataset(Tokens(tmp_path, columns=NAMES))
+    samples = TokenDataset(TokenTable(tmp_path, columns=NAMES))
     assert [len(samples[n]["codes"]) for n in range(9)] == [3] * 5 + [5] * 4
-    cut = TokenDataset(Tokens(tmp_path, columns=NAMES, cut=Cut(2)))
+    cut = TokenDataset(TokenTable(tmp_path, columns=NAMES, window=SequenceWindow(2)))
     assert len(cut) == 5 + 2 * 4
     assert {tuple(sample["codes"].shape) for sample in cut.__getitems__(range(13))} == {(2, 2, 4)}
 

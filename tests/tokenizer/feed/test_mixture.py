@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.distributed import walk
-from tokenizer.feed.mixture import MixtureSteps, Turns
-from tokenizer.feed.steps import Cursor, TableSteps
+from tokenizer.feed.steps import FeedCursor, MixtureSteps, SourceSchedule, TableSteps, iterate_steps
 
 WEIGHTS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 
@@ -15,7 +13,7 @@ WEIGHTS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 @settings(deadline=None)
 @given(WEIGHTS)
 def test_each_source_has_its_share_to_within_one_after_any_turn(weights):
-    turns = Turns(weights)
+    turns = SourceSchedule(weights)
     n = np.arange(2 * sum(turns.weights) + 3)
     source, before = turns.at(n)
     for each, weight in enumerate(weights):
@@ -25,7 +23,7 @@ def test_each_source_has_its_share_to_within_one_after_any_turn(weights):
 
 
 def test_turns_far_away_need_no_others():
-    turns = Turns([7, 3])
+    turns = SourceSchedule([7, 3])
     source, before = turns.at(np.array([10**15, 10**15 + 1]))
     assert before[source == 0][0] == 7 * 10**14
     assert turns.weights == (7, 3)
@@ -42,7 +40,7 @@ def test_turns_far_away_need_no_others():
     ],
 )
 def test_weights_are_exact(weights, whole):
-    assert Turns(weights).weights == whole
+    assert SourceSchedule(weights).weights == whole
 
 
 @pytest.mark.parametrize(
@@ -55,12 +53,12 @@ def test_weights_are_exact(weights, whole):
 )
 def test_weights_that_cannot_be_are_refused(weights, words):
     with pytest.raises(ValueError, match=words):
-        Turns(weights)
+        SourceSchedule(weights)
 
 
 def steps_of(sizes, weights, batch, per) -> MixtureSteps:
     tables = [TableSteps(own, batch, seed=at, epochs=None) for at, own in enumerate(sizes)]
-    return MixtureSteps(tables, Turns(weights), batch, per)
+    return MixtureSteps(tables, SourceSchedule(weights), batch, per)
 
 
 @settings(deadline=None)
@@ -71,7 +69,7 @@ def test_samples_take_turns_and_each_table_goes_round(sizes, batch, other):
     for size in (batch, other):
         steps = steps_of([[n] for n in sizes], weights, size, "sample")
         seen = [[] for _ in sizes]
-        for step, _ in zip(walk(steps, Cursor(0, 0)), range(12), strict=False):
+        for step, _ in zip(iterate_steps(steps, FeedCursor(0, 0)), range(12), strict=False):
             assert sum(len(d.positions) for d in step.draws) == size
             for d in step.draws:
                 seen[d.source] += [(d.epoch, p) for p in d.positions.tolist()]
@@ -81,11 +79,13 @@ def test_samples_take_turns_and_each_table_goes_round(sizes, batch, other):
 
 def test_batches_take_turns_and_each_holds_one_table():
     steps = steps_of([[10, 4], [9]], [1, 2], 4, "batch")
-    found = [step for step, _ in zip(walk(steps, Cursor(0, 0)), range(12), strict=False)]
+    found = [
+        step for step, _ in zip(iterate_steps(steps, FeedCursor(0, 0)), range(12), strict=False)
+    ]
     assert [d.source for step in found for d in step.draws].count(0) == 4
     own = [step.draws[0] for step in found if step.draws[0].source == 0]
     alone = TableSteps([10, 4], 4, seed=0)
-    expected = [step.draws[0] for step in walk(alone, Cursor(0, 0))]
+    expected = [step.draws[0] for step in iterate_steps(alone, FeedCursor(0, 0))]
     assert [(d.bucket, d.positions.tolist()) for d in own] == [
         (d.bucket, d.positions.tolist()) for d in expected
     ]
@@ -98,10 +98,12 @@ def test_batches_take_turns_and_each_holds_one_table():
 @pytest.mark.parametrize("per", ["sample", "batch"])
 def test_a_mixture_can_be_entered_anywhere(per):
     steps = steps_of([[11], [5], [7]], [5, 2, 1], 4, per)
-    whole = [step for step, _ in zip(walk(steps, Cursor(0, 0)), range(30), strict=False)]
-    late = walk(steps_of([[11], [5], [7]], [5, 2, 1], 4, per), whole[19].after)
+    whole = [
+        step for step, _ in zip(iterate_steps(steps, FeedCursor(0, 0)), range(30), strict=False)
+    ]
+    late = iterate_steps(steps_of([[11], [5], [7]], [5, 2, 1], 4, per), whole[19].next_cursor)
     for step, expected in zip(late, whole[20:], strict=False):
-        assert step.after == expected.after
+        assert step.next_cursor == expected.next_cursor
         for d, e in zip(step.draws, expected.draws, strict=True):
             assert (d.source, d.epoch, d.positions.tolist()) == (
                 e.source, e.epoch, e.positions.tolist()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.permutation import Permutation, by_hash, key_of, mix
+from tokenizer.feed.order import Permutation, derive_key, mix64, shuffle_runs
 
 
 @settings(deadline=None)
@@ -24,13 +24,20 @@ def test_large_domains_are_kept(n, number, key):
 
 def test_an_order_is_the_same_for_ever():
     """A saved state goes on in the order that it was saved in, whatever the version."""
-    assert key_of("row groups", 7) == 11978384683227035109
-    assert mix(np.array([0, 1, 2**63], np.uint64)).tolist() == [
+    assert derive_key("row groups", 7) == 11978384683227035109
+    assert mix64(np.array([0, 1, 2**63], np.uint64)).tolist() == [
         0, 6238072747940578789, 2720858781877447050
     ]  # fmt: skip
     assert Permutation(10, 7)(np.arange(10)).tolist() == [4, 9, 3, 0, 2, 7, 1, 8, 5, 6]
     assert Permutation(1_000_003, 7)(np.array([0, 1, 2])).tolist() == [570552, 236725, 927459]
-    assert by_hash(np.arange(6), np.array([0, 0, 0, 0, 1, 1]), 7).tolist() == [0, 2, 3, 1, 5, 4]
+    assert shuffle_runs(np.arange(6), np.array([0, 0, 0, 0, 1, 1]), 7).tolist() == [
+        0,
+        2,
+        3,
+        1,
+        5,
+        4,
+    ]
 
 
 @pytest.mark.parametrize("n", [2, 5, 21])
@@ -39,7 +46,7 @@ def test_all_places_are_equally_likely(n):
     keys = 1000
     seen = np.zeros((n, n))
     for key in range(keys):
-        seen[np.arange(n), Permutation(n, key_of(n, key))(np.arange(n))] += 1
+        seen[np.arange(n), Permutation(n, derive_key(n, key))(np.arange(n))] += 1
     chi = ((seen - keys / n) ** 2 / (keys / n)).sum()
     free = (n - 1) ** 2
     assert chi < free + 5 * np.sqrt(2 * free) + 24
@@ -58,6 +65,6 @@ def test_neighbours_part():
 def test_runs_are_shuffled_in_themselves(lengths, key):
     runs = np.repeat(np.arange(len(lengths)), lengths)
     numbers = np.arange(len(runs)) + 1000
-    found = by_hash(numbers, runs, key)
+    found = shuffle_runs(numbers, runs, key)
     for run in range(len(lengths)):
         assert sorted(found[runs == run]) == numbers[runs == run].tolist()

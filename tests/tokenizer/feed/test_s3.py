@@ -9,14 +9,14 @@ import torch
 from curation.storage import Storage
 from tests import s3
 from tests.tokenizer.feed.tables import TABLE, simple
-from tokenizer.feed import Reading, TokenFeed, Tokens
-from tokenizer.feed.shard_reader import Source
+from tokenizer.feed import ReadOptions, TokenFeed, TokenTable
+from tokenizer.feed.shard_reader import ShardReader
 
 pytestmark = pytest.mark.s3
 NAMES = ["codes", "clip_id", "window"]
 
 
-def order(tokens: Tokens) -> list[tuple[str, int]]:
+def order(tokens: TokenTable) -> list[tuple[str, int]]:
     batches = TokenFeed(tokens, batch_size=8, seed=2)
     return [k for b in batches for k in zip(b["clip_id"], b["window"].tolist(), strict=True)]
 
@@ -32,17 +32,19 @@ def outputs(tmp_path, monkeypatch):
 
 def test_an_object_store_gives_what_a_disk_gives(outputs, tmp_path):
     local, remote = outputs
-    expected = order(Tokens(local, columns=NAMES))
+    expected = order(TokenTable(local, columns=NAMES))
     assert len(expected) == 40
-    assert order(Tokens(remote, columns=NAMES)) == expected
-    cached = Tokens(remote, columns=NAMES, reading=Reading(cache=str(tmp_path / "cache")))
+    assert order(TokenTable(remote, columns=NAMES)) == expected
+    cached = TokenTable(
+        remote, columns=NAMES, read_options=ReadOptions(cache_dir=str(tmp_path / "cache"))
+    )
     assert order(cached) == expected
 
 
 def test_what_is_cached_is_not_fetched_again(outputs, tmp_path, monkeypatch):
     _, remote = outputs
-    reading = Reading(cache=str(tmp_path / "cache"))
-    tokens = Tokens(remote, columns=NAMES, reading=reading)
+    reading = ReadOptions(cache_dir=str(tmp_path / "cache"))
+    tokens = TokenTable(remote, columns=NAMES, read_options=reading)
     expected = order(tokens)
     import boto3
 
@@ -54,19 +56,19 @@ def test_what_is_cached_is_not_fetched_again(outputs, tmp_path, monkeypatch):
             client.delete_object(Bucket=bucket, Key=item["Key"])
     assert order(tokens) == expected
     shutil.rmtree(tmp_path / "cache")
-    with pytest.raises(Exception, match="is gone, which the table names"):
+    with pytest.raises(Exception, match="is missing, but the table lists it"):
         order(tokens)
 
 
 def test_workers_read_from_an_object_store(outputs):
     _, remote = outputs
-    feed = TokenFeed(Tokens(remote, columns=NAMES), batch_size=8, seed=2)
+    feed = TokenFeed(TokenTable(remote, columns=NAMES), batch_size=8, seed=2)
     context = torch.multiprocessing.get_context("spawn")
     loader = torch.utils.data.DataLoader(
         feed, batch_size=None, num_workers=1, multiprocessing_context=context
     )
     found = [k for b in loader for k in zip(b["clip_id"], b["window"].tolist(), strict=True)]
-    assert found == order(Tokens(remote, columns=NAMES))
+    assert found == order(TokenTable(remote, columns=NAMES))
 
 
 def test_only_the_wanted_columns_are_fetched(outputs, monkeypatch):
@@ -74,16 +76,16 @@ def test_only_the_wanted_columns_are_fetched(outputs, monkeypatch):
     shard = sorted((local / TABLE).glob("*.parquet"))[0]
     size, names = shard.stat().st_size, ["clip_id", "codes"]
     fetched = []
-    fetch = Source._fetch
+    fetch = ShardReader._fetch
 
     def counted(self, name, start, length):
         fetched.append(length)
         return fetch(self, name, start, length)
 
-    monkeypatch.setattr(Source, "_fetch", counted)
+    monkeypatch.setattr(ShardReader, "_fetch", counted)
     monkeypatch.setattr("tokenizer.feed.shard_reader._GAP_BYTES", 0)
-    found = Source(Storage.at(remote), TABLE).read(shard.name, size, 1, names)
-    assert found.equals(Source(Storage.at(local), TABLE).read(shard.name, size, 1, names))
+    found = ShardReader(Storage.at(remote), TABLE).read(shard.name, size, 1, names)
+    assert found.equals(ShardReader(Storage.at(local), TABLE).read(shard.name, size, 1, names))
     group = pq.read_metadata(shard).row_group(1)
     columns = [group.column(at) for at in range(group.num_columns)]
     wanted = [c.total_compressed_size for c in columns if c.path_in_schema in names]

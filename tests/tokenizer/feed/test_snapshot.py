@@ -11,7 +11,7 @@ NAME = "captions/facts"
 
 def add(place, clip: str) -> None:
     row = Caption(clip, "s", "text")
-    Dataset(place).catalog.append(NAME, Caption, records.table(Caption, [row]))
+    Dataset(place).catalog.append(NAME, Caption, records.to_table(Caption, [row]))
 
 
 def clips(snapshot: Snapshot) -> set[str]:

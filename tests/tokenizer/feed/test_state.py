@@ -2,31 +2,31 @@ import json
 
 import pytest
 
-from tokenizer.feed.state import LARGEST, OtherFeedError, cursor_of, state_of
-from tokenizer.feed.steps import Cursor
+from tokenizer.feed.state import MAX_BYTES, StateMismatchError, make_state, restore_cursor
+from tokenizer.feed.steps import FeedCursor
 
 FEED = {"table": "tokens/causal-8x8x8-1a2b3c4d", "version": 12, "rows": "0f" * 8, "seed": 7}
 VERSIONS = {f"scores/some-group-{at}-v2": 1000 + at for at in range(12)}
 
 
 def test_a_state_is_small_and_comes_back():
-    state = state_of(Cursor(3, 99_999_999), FEED, VERSIONS)
+    state = make_state(FeedCursor(3, 99_999_999), FEED, VERSIONS)
     text = json.dumps(state)
-    assert len(text) <= LARGEST == 1024
-    assert cursor_of(json.loads(text), FEED) == Cursor(3, 99_999_999)
+    assert len(text) <= MAX_BYTES == 1024
+    assert restore_cursor(json.loads(text), FEED) == FeedCursor(3, 99_999_999)
     assert json.loads(text)["versions"] == VERSIONS
 
 
 def test_another_feed_is_told_what_differs():
-    state = state_of(Cursor(0, 1), FEED, {})
+    state = make_state(FeedCursor(0, 1), FEED, {})
     with pytest.raises(
-        OtherFeedError,
+        StateMismatchError,
         match=r"seed: 7 in the state, 8 here; version: 12 in the state, 13 here\); if a table has"
         r" grown since, open it with versions=state\['versions'\]",
     ):
-        cursor_of(state, {**FEED, "version": 13, "seed": 8})
-    with pytest.raises(OtherFeedError, match="batches: nothing in the state, 64/short here"):
-        cursor_of(state, {**FEED, "batches": "64/short"})
+        restore_cursor(state, {**FEED, "version": 13, "seed": 8})
+    with pytest.raises(StateMismatchError, match="batches: nothing in the state, 64/short here"):
+        restore_cursor(state, {**FEED, "batches": "64/short"})
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_another_feed_is_told_what_differs():
     ],
 )
 def test_a_state_that_makes_no_sense_is_refused(change, words):
-    with pytest.raises(OtherFeedError, match=words):
-        cursor_of({**state_of(Cursor(0, 1), FEED, {}), **change}, FEED)
+    with pytest.raises(StateMismatchError, match=words):
+        restore_cursor({**make_state(FeedCursor(0, 1), FEED, {}), **change}, FEED)
 
 
 def test_a_state_never_grows_beyond_its_limit():
     many = {f"table {at}": "1 tokens/causal-8x8x8-1a2b3c4d@12 0123456789ab" for at in range(30)}
     with pytest.raises(ValueError, match=r"a state of \d+ bytes: long names, or many tables"):
-        state_of(Cursor(0, 0), many, {})
+        make_state(FeedCursor(0, 0), many, {})

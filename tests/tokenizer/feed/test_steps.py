@@ -3,20 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.distributed import walk
-from tokenizer.feed.steps import Cursor, TableSteps
+from tokenizer.feed.steps import FeedCursor, TableSteps, iterate_steps
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=4)
 
 
-START = Cursor(0, 0)
+START = FeedCursor(0, 0)
 
 
 def listed(steps, at=START) -> list[tuple[int, int, list[int], int]]:
     """Bucket, epoch, positions and padding of every step."""
     return [
         (d.bucket, d.epoch, d.positions.tolist(), int(d.padding.sum()))
-        for step in walk(steps, at)
+        for step in iterate_steps(steps, at)
         for d in step.draws
     ]
 
@@ -50,12 +49,12 @@ def test_steps_can_be_entered_anywhere(sizes, batch, last, data):
     if last == "drop" and max(sizes) < batch:
         return
     steps = TableSteps(sizes, batch, last, seed=3, epochs=2)
-    cursors = [START, *(step.after for step in walk(steps, START))]
+    cursors = [START, *(step.next_cursor for step in iterate_steps(steps, START))]
     at = data.draw(st.integers(0, len(cursors) - 1))
     fresh = TableSteps(sizes, batch, last, seed=3, epochs=2)
     assert listed(fresh, cursors[at]) == listed(steps)[at:]
     assert cursors == sorted(cursors)
-    assert cursors[-1] == Cursor(2, 0)
+    assert cursors[-1] == FeedCursor(2, 0)
 
 
 @settings(deadline=None)
@@ -90,19 +89,26 @@ def test_turns_are_right_beyond_one_stretch():
 
 
 def test_one_shape_may_go_on_with_another_batch_size():
-    half = [step.after for step in walk(TableSteps([20], 4), START)][2]
+    half = [step.next_cursor for step in iterate_steps(TableSteps([20], 4), START)][2]
     found = listed(TableSteps([20], 5), half)
     assert [p for _, _, positions, _ in found for p in positions] == list(range(12, 20))
 
 
 def test_a_cursor_behind_the_last_whole_batch_goes_to_the_next_epoch():
-    assert listed(TableSteps([10], 4, "drop", epochs=2), Cursor(0, 8))[0] == (0, 1, [0, 1, 2, 3], 0)
-    assert listed(TableSteps([10], 4, "drop"), Cursor(0, 8)) == []
+    assert listed(TableSteps([10], 4, "drop", epochs=2), FeedCursor(0, 8))[0] == (
+        0,
+        1,
+        [0, 1, 2, 3],
+        0,
+    )
+    assert listed(TableSteps([10], 4, "drop"), FeedCursor(0, 8)) == []
 
 
 def test_without_a_number_of_epochs_there_is_no_end():
     steps = TableSteps([3], 2, epochs=None)
-    found = [step for step, _ in zip(walk(steps, Cursor(10**9, 0)), range(4), strict=False)]
+    found = [
+        step for step, _ in zip(iterate_steps(steps, FeedCursor(10**9, 0)), range(4), strict=False)
+    ]
     assert [int(step.draws[0].epoch) for step in found] == [10**9, 10**9, 10**9 + 1, 10**9 + 1]
 
 
@@ -110,7 +116,7 @@ def test_without_a_number_of_epochs_there_is_no_end():
     ("arguments", "words"),
     [
         (([5], 0), "a batch needs at least one sample, got 0"),
-        (([5], 2, "repeat"), "last 'repeat' is none of short, drop, pad"),
+        (([5], 2, "repeat"), "last_batch 'repeat' is none of short, drop, pad"),
         (([5, 3], 8, "drop"), "an epoch of 8 samples has no whole batch of 8"),
     ],
 )

@@ -18,12 +18,19 @@ from hypothesis import strategies as st
 
 from tests.tokenizer.feed.indexes import bucket_of, index_of
 from tokenizer.feed.chunks import Planner
-from tokenizer.feed.distributed import Consumer, walk
-from tokenizer.feed.mixture import MixtureSteps, Turns
+from tokenizer.feed.distributed import Consumer
 from tokenizer.feed.order import Shuffle
-from tokenizer.feed.sample_index import Index
-from tokenizer.feed.state import cursor_of, state_of
-from tokenizer.feed.steps import Cursor, Draw, Steps, TableSteps
+from tokenizer.feed.sample_index import SampleIndex
+from tokenizer.feed.state import make_state, restore_cursor
+from tokenizer.feed.steps import (
+    Draw,
+    FeedCursor,
+    MixtureSteps,
+    SourceSchedule,
+    Steps,
+    TableSteps,
+    iterate_steps,
+)
 
 Sample = tuple[int, int, int, int, int]
 """Table, epoch, file, row group, number."""
@@ -49,7 +56,7 @@ class Run:
 class World:
     """What is read: tables, and the steps over them for a batch size."""
 
-    tables: list[Index]
+    tables: list[SampleIndex]
     shuffle: Shuffle
     steps: Callable[[int], Steps]
 
@@ -94,23 +101,29 @@ def located(planner: Planner, wanted: list[Key]) -> dict[Key, Sample]:
     return found
 
 
-def consumed(world: World, run: Run, rank: int, at: Cursor) -> tuple[list[list[Key]], list[Cursor]]:
+def consumed(
+    world: World, run: Run, rank: int, at: FeedCursor
+) -> tuple[list[list[Key]], list[FeedCursor]]:
     """A consumer's positions and the cursor after each step, its workers taking turns."""
     planner, consumer = world.planner(), Consumer(rank, run.world)
-    workers = [walk(world.steps(run.batch), at, w, run.workers) for w in range(run.workers)]
+    workers = [
+        iterate_steps(world.steps(run.batch), at, w, run.workers) for w in range(run.workers)
+    ]
     turns = (next(worker, None) for worker in itertools.cycle(workers))
     steps = itertools.takewhile(lambda step: step is not None, turns)
-    parts = [planner.part(s, consumer) for s in itertools.islice(steps, run.steps + run.ahead)]
+    parts = [
+        planner.local_step(s, consumer) for s in itertools.islice(steps, run.steps + run.ahead)
+    ]
     parts = parts[: run.steps]
-    return [keys(part.draws) for part in parts], [part.after for part in parts]
+    return [keys(part.draws) for part in parts], [part.next_cursor for part in parts]
 
 
 def lived(world: World, runs: list[Run]) -> list[list[Sample]]:
     """The samples of each step that the runs together trained on, by position."""
     found: list[list[Sample]] = []
-    state = json.dumps(state_of(Cursor(0, 0), ASPECTS, {}))
+    state = json.dumps(make_state(FeedCursor(0, 0), ASPECTS, {}))
     for run in runs:
-        at = cursor_of(json.loads(state), ASPECTS)
+        at = restore_cursor(json.loads(state), ASPECTS)
         ranks = [consumed(world, run, rank, at) for rank in range(run.world)]
         assert all(cursors == ranks[0][1] for _, cursors in ranks)
         samples = [located(world.planner(), joined(steps)) for steps, _ in ranks]
@@ -119,7 +132,7 @@ def lived(world: World, runs: list[Run]) -> list[list[Sample]]:
             assert len({key for key, _ in parts}) == len(parts)
             found.append([samples[rank][key] for key, rank in sorted(parts)])
             at = after
-        state = json.dumps(state_of(at, ASPECTS, {}))
+        state = json.dumps(make_state(at, ASPECTS, {}))
         assert len(state) <= 1024
     return found
 
@@ -157,7 +170,9 @@ def test_a_mixture_of_samples(first, second, runs, weights):
     tables = [index_of(bucket_of(first)), index_of(bucket_of(second))]
     alone = [TableSteps([t.samples], 1, seed=at, epochs=None) for at, t in enumerate(tables)]
     world = World(
-        tables, Shuffle(4), lambda batch: MixtureSteps(alone, Turns(weights), batch, "sample")
+        tables,
+        Shuffle(4),
+        lambda batch: MixtureSteps(alone, SourceSchedule(weights), batch, "sample"),
     )
     found = joined(lived(world, runs))
     alike = joined(lived(world, [Run(1, 1, 8, len(found) // 8 + 1)]))

@@ -9,14 +9,22 @@ import pytest
 
 from curation import records, subset
 from curation.dataset import Dataset
-from curation.lineage import MadeFrom
+from curation.lineage import RenderOrigin
 from curation.records import Caption, CaptionedClip, Embedding, Render, Verdict
-from tests.rows import Looks, clip_of, ran, scanned
+from tests.rows import MeasuredClip, add_run, add_source, make_clip
 from tests.tokenizer.feed.tables import TABLE, add_shards, clip_id, simple, token_row
-from tokenizer.feed import BadShardError, Choice, Cut, TokenDataset, TokenFeed, Tokens
-from tokenizer.feed.clip_index import announced
-from tokenizer.feed.state import OtherFeedError, cursor_of, state_of
-from tokenizer.feed.steps import Cursor
+from tokenizer.feed import (
+    BadShardError,
+    ClipQuery,
+    SequenceWindow,
+    TokenDataset,
+    TokenFeed,
+    TokenTable,
+)
+from tokenizer.feed.clip_query import committed_clips
+from tokenizer.feed.errors import StateMismatchError
+from tokenizer.feed.state import make_state, restore_cursor
+from tokenizer.feed.steps import FeedCursor
 from tokenizer.tokenize.shards import TokenWindow
 
 SHAPE = (3, 2, 4)
@@ -24,8 +32,8 @@ SHAPE = (3, 2, 4)
 
 def test_an_index_counts_what_the_shards_hold(tmp_path):
     simple(tmp_path, clips=12, each=5)
-    tokens = Tokens(tmp_path)
-    assert tokens.table == TABLE
+    tokens = TokenTable(tmp_path)
+    assert tokens.name == TABLE
     assert tokens.shapes == (SHAPE,)
     assert tokens.index.samples == tokens.index.rows == 24
     assert sorted(tokens.index.buckets[0].counts.tolist()) == [4, 5, 5, 5, 5]
@@ -37,23 +45,23 @@ def test_shapes_are_told_apart(tmp_path):
     shapes = [(3, 2, 4), (5, 2, 4), (3, 4, 2)]
     rows = [token_row(clip, 0, shapes[clip % 3]) for clip in range(11)]
     add_shards(tmp_path, [rows[:7], rows[7:]], group_bytes=600)
-    index = Tokens(tmp_path).index
+    index = TokenTable(tmp_path).index
     assert [(b.shape, b.samples) for b in index.buckets] == [
         ((3, 2, 4), 4), ((3, 4, 2), 3), ((5, 2, 4), 4)
     ]  # fmt: skip
-    cut = Tokens(tmp_path, cut=Cut(2)).index
+    cut = TokenTable(tmp_path, window=SequenceWindow(2)).index
     assert [(b.shape, b.samples) for b in cut.buckets] == [((2, 2, 4), 12), ((2, 4, 2), 3)]
-    assert Tokens(tmp_path, cut=Cut(4)).index.too_short == 7
+    assert TokenTable(tmp_path, window=SequenceWindow(4)).index.short_rows == 7
 
 
 def test_windows_that_nothing_announced_are_left_out(tmp_path):
     dataset = simple(tmp_path, clips=10)
-    assert announced(dataset, TABLE) is None
+    assert committed_clips(dataset, TABLE) is None
     rows = [token_row(clip, 0, SHAPE) for clip in range(100, 104)]
     add_shards(tmp_path, [rows], announce=False)
-    assert sorted(announced(dataset, TABLE).to_pylist()) == sorted(map(clip_id, range(10)))
-    index = Tokens(tmp_path).index
-    assert (index.samples, index.left_out, index.rows) == (20, 4, 24)
+    assert sorted(committed_clips(dataset, TABLE).to_pylist()) == sorted(map(clip_id, range(10)))
+    index = TokenTable(tmp_path).index
+    assert (index.samples, index.excluded_rows, index.rows) == (20, 4, 24)
 
 
 def test_a_selection_chooses(tmp_path):
@@ -61,11 +69,11 @@ def test_a_selection_chooses(tmp_path):
     verdicts = [
         Verdict("s1", clip_id(clip), "s", "kept" if clip % 2 else "filtered") for clip in range(6)
     ]
-    dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
-    index = Tokens(tmp_path, choice=Choice(selection="s1")).index
-    assert (index.samples, index.left_out) == (6, 6)
+    dataset.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
+    index = TokenTable(tmp_path, clips=ClipQuery(selection="s1")).index
+    assert (index.samples, index.excluded_rows) == (6, 6)
     with pytest.raises(ValueError, match="there is no selection 's2'; there are s1"):
-        Tokens(tmp_path, choice=Choice(selection="s2"))
+        TokenTable(tmp_path, clips=ClipQuery(selection="s2"))
 
 
 def selected(dataset: Dataset, name: str, keeps: Container[int], clips: int = 6) -> None:
@@ -74,13 +82,13 @@ def selected(dataset: Dataset, name: str, keeps: Container[int], clips: int = 6)
         Verdict(name, clip_id(clip), "s", "kept" if clip in keeps else "filtered")
         for clip in range(clips)
     ]
-    dataset.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
-    ran(dataset, "select", name, started=name)
+    dataset.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
+    add_run(dataset, "select", name, started=name)
 
 
 def fed(place: object, **asked: str) -> set[str]:
     """Clips that a feed of a place gives."""
-    tokens = Tokens(place, columns=["clip_id"], choice=Choice(**asked))
+    tokens = TokenTable(place, columns=["clip_id"], clips=ClipQuery(**asked))
     return {clip for batch in TokenFeed(tokens, batch_size=4) for clip in batch["clip_id"]}
 
 
@@ -94,12 +102,12 @@ def test_what_the_newest_selection_keeps_is_fed(tmp_path):
     assert fed(tmp_path, selection="1a") == {clip_id(clip) for clip in (1, 3, 5)}
     assert fed(tmp_path, selection="all") == {clip_id(clip) for clip in range(6)}
     hits = pa.table({"clip_id": [clip_id(4)], "source_id": ["s"], "score": [1.0]})
-    subset.export(dataset.catalog, "mine", hits, {}, "1")
+    subset.export_subset(dataset.catalog, "mine", hits, {}, "1")
     assert fed(tmp_path, selection="mine") == {clip_id(4)}
     assert len(TokenDataset(tmp_path)) == 4
     assert len(TokenDataset(tmp_path, selection="all")) == 12
-    assert TokenFeed(tmp_path, batch_size=4).tokens[0].index.samples == 4
-    assert TokenFeed(tmp_path, batch_size=4, selection="1a").tokens[0].index.samples == 6
+    assert TokenFeed(tmp_path, batch_size=4).tables[0].index.samples == 4
+    assert TokenFeed(tmp_path, batch_size=4, selection="1a").tables[0].index.samples == 6
 
 
 def test_a_state_goes_on_under_its_own_selection_alone(tmp_path):
@@ -110,169 +118,174 @@ def test_a_state_goes_on_under_its_own_selection_alone(tmp_path):
     assert state["feed"]["selection"] == "1a"
     TokenFeed(tmp_path, batch_size=2, selection="1a").load_state(state)
     selected(dataset, "2b", {1, 2})
-    words = r"selection: 1a in the state, 2b here.*open it with Choice\(selection='1a'\)"
-    with pytest.raises(OtherFeedError, match=words):
+    words = r"selection: 1a in the state, 2b here.*open it with ClipQuery\(selection='1a'\)"
+    with pytest.raises(StateMismatchError, match=words):
         TokenFeed(tmp_path, batch_size=2).load_state(state)
-    with pytest.raises(OtherFeedError, match="selection: 1a in the state, all here"):
+    with pytest.raises(StateMismatchError, match="selection: 1a in the state, all here"):
         TokenFeed(tmp_path, batch_size=2, selection="all").load_state(state)
-    held = TokenFeed(Tokens(tmp_path, versions=state["versions"]), batch_size=2)
+    held = TokenFeed(TokenTable(tmp_path, versions=state["versions"]), batch_size=2)
     held.load_state(state)
-    assert held.tokens[0].selection == "1a"
+    assert held.tables[0].selection == "1a"
 
 
 def test_the_tokens_of_the_newest_renders_are_fed_or_none(tmp_path):
     tables = [("tokens/a-1", "encode-1"), ("tokens/b-1", "encode-1"), ("tokens/c-1", "encode-2")]
     for at, (table, profile) in enumerate(tables):
-        origins = {clip_id(at): MadeFrom(profile)}
+        origins = {clip_id(at): RenderOrigin(profile)}
         dataset = add_shards(tmp_path, [[token_row(at, 0, SHAPE)]], table=table, made_from=origins)
-        ran(dataset, "tokenize", table.replace("tokens", "tokenized"), started=str(at))
+        add_run(dataset, "tokenize", table.replace("tokens", "tokenized"), started=str(at))
     for at, profile in enumerate(("encode-2", "encode-1")):
-        ran(dataset, "render", f"renders/{profile}", started=str(at))
-    tokens = Tokens(tmp_path)
-    assert tokens.table == "tokens/b-1"
-    ran(dataset, "render", "renders/encode-2", started="2")
-    assert Tokens(tmp_path).table == "tokens/c-1"
-    assert Tokens(tmp_path, versions=tokens.versions).table == "tokens/b-1"
-    ran(dataset, "render", "renders/encode-3", started="3")
+        add_run(dataset, "render", f"renders/{profile}", started=str(at))
+    tokens = TokenTable(tmp_path)
+    assert tokens.name == "tokens/b-1"
+    add_run(dataset, "render", "renders/encode-2", started="2")
+    assert TokenTable(tmp_path).name == "tokens/c-1"
+    assert TokenTable(tmp_path, versions=tokens.versions).name == "tokens/b-1"
+    add_run(dataset, "render", "renders/encode-3", started="3")
     words = "no tokens of renders/encode-3, its newest renders, only tokens/c-1 of encode-2, tokens"
     with pytest.raises(ValueError, match=words):
-        Tokens(tmp_path)
-    assert Tokens(tmp_path, "a-1").table == "tokens/a-1"
+        TokenTable(tmp_path)
+    assert TokenTable(tmp_path, "a-1").name == "tokens/a-1"
 
 
 def test_tokens_of_a_render_that_is_another_by_now_are_refused(tmp_path):
-    origins = {clip_id(n): MadeFrom("encode-1", "a" * 64, 17, 24.0) for n in range(2)}
+    origins = {clip_id(n): RenderOrigin("encode-1", "a" * 64, 17, 24.0) for n in range(2)}
     rows = [token_row(clip, 0, SHAPE) for clip in range(2)]
     dataset = add_shards(tmp_path, [rows], made_from=origins)
     for clip, frames in enumerate((17, 36)):
         row = Render(clip_id(clip), "s", "rendered", sha256="a" * 64, frames=frames, fps=24.0)
-        dataset.catalog.append("renders/encode-1", Render, records.table(Render, [row]))
+        dataset.catalog.append("renders/encode-1", Render, records.to_table(Render, [row]))
     words = f"clip {clip_id(1)} has 17 frames .* its render has 36 frames"
     with pytest.raises(ValueError, match=words):
-        Tokens(tmp_path)
+        TokenTable(tmp_path)
     selected(dataset, "1a", {0})
-    assert Tokens(tmp_path).index.samples == 1
+    assert TokenTable(tmp_path).index.samples == 1
 
 
 def test_captions_of_other_renders_do_not_go_with_the_tokens(tmp_path):
     dataset = add_shards(
-        tmp_path, [[token_row(0, 0, SHAPE)]], made_from={clip_id(0): MadeFrom("encode-2")}
+        tmp_path, [[token_row(0, 0, SHAPE)]], made_from={clip_id(0): RenderOrigin("encode-2")}
     )
     said = Caption(clip_id(0), "s", "a face")
     done = CaptionedClip(clip_id(0), "s", "captioned", windows=1, render_profile="encode-1")
-    dataset.catalog.append("captions/vlm-1", Caption, records.table(Caption, [said]))
-    dataset.catalog.append("captioned/vlm-1", CaptionedClip, records.table(CaptionedClip, [done]))
+    dataset.catalog.append("captions/vlm-1", Caption, records.to_table(Caption, [said]))
+    dataset.catalog.append(
+        "captioned/vlm-1", CaptionedClip, records.to_table(CaptionedClip, [done])
+    )
     words = "tokens/test-1 of encode-2 and captions/vlm-1 of encode-1 were made from different"
     with pytest.raises(ValueError, match=words):
-        Tokens(tmp_path, choice=Choice(captions="captions/vlm-1"))
+        TokenTable(tmp_path, clips=ClipQuery(captions="captions/vlm-1"))
 
 
 @pytest.fixture
 def curated(tmp_path):
     """Six clips with scores, their tokens, captions of all but one, and embeddings."""
-    clips = [clip_of("source1", at * 24, at * 24 + 24) for at in range(6)]
+    clips = [make_clip("source1", at * 24, at * 24 + 24) for at in range(6)]
     looks = [
-        Looks(clip, np.full(2, at), scores={"motion": at / 10}) for at, clip in enumerate(clips)
+        MeasuredClip(clip, np.full(2, at), scores={"motion": at / 10})
+        for at, clip in enumerate(clips)
     ]
     dataset = Dataset(tmp_path)
-    scanned(dataset, "a.mp4", looks)
+    add_source(dataset, "a.mp4", looks)
     rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]
     add_shards(tmp_path, [rows])
     told = [Caption(clip.clip_id, "source1", f"clip {at}") for at, clip in enumerate(clips[:5])]
-    dataset.catalog.append("captions/facts", Caption, records.table(Caption, told))
+    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, told))
     seen = [
         Embedding(clip.clip_id, "source1", 2, np.array([at, 1], "<f2").tobytes())
         for at, clip in enumerate(clips)
     ]
-    dataset.catalog.append("embeddings/test", Embedding, records.table(Embedding, seen))
+    dataset.catalog.append("embeddings/test", Embedding, records.to_table(Embedding, seen))
     return tmp_path, clips
 
 
 def test_a_condition_on_scores_chooses(curated):
     place, _ = curated
-    where = Choice(where="motion >= 0.2 and width = 640 and duration_s = 1 and short_side = 360")
-    assert Tokens(place, choice=where).index.samples == 4
-    with pytest.raises(ValueError, match=r"(?s)where 'moton > 1': .*moton"):
-        Tokens(place, choice=Choice(where="moton > 1"))
+    where = ClipQuery(where="motion >= 0.2 and width = 640 and duration_s = 1 and short_side = 360")
+    assert TokenTable(place, clips=where).index.samples == 4
+    with pytest.raises(ValueError, match=r"(?s)where .*moton > 1.*moton"):
+        TokenTable(place, clips=ClipQuery(where="moton > 1"))
     with pytest.raises(ValueError, match="no samples: of 6 rows 6 are left out and 0 too short"):
-        Tokens(place, choice=Choice(where="motion > 9"))
+        TokenTable(place, clips=ClipQuery(where="motion > 9"))
 
 
 def test_clips_without_a_caption_are_an_error_unless_said(curated):
     place, _ = curated
-    with pytest.raises(ValueError, match="1 rows belong to clips that captions/facts does not kno"):
-        Tokens(place, choice=Choice(captions="captions/facts"))
+    with pytest.raises(ValueError, match="1 rows belong to clips that captions/facts does not hav"):
+        TokenTable(place, clips=ClipQuery(captions="captions/facts"))
     for missing, samples in (("drop", 5), ("null", 6)):
-        choice = Choice(captions="captions/facts", missing=missing)
-        assert Tokens(place, choice=choice).index.samples == samples
-    with pytest.raises(ValueError, match="there is nothing in captions/x; there are captions/fac"):
-        Tokens(place, choice=Choice(captions="captions/x"))
+        choice = ClipQuery(captions="captions/facts", missing=missing)
+        assert TokenTable(place, clips=choice).index.samples == samples
+    with pytest.raises(ValueError, match="captions/x is empty; there are captions/fac"):
+        TokenTable(place, clips=ClipQuery(captions="captions/x"))
 
 
 def test_versions_hold_every_table(curated):
     place, clips = curated
-    choice = Choice(captions="captions/facts", missing="drop", where="motion >= 0")
-    tokens = Tokens(place, choice=choice)
+    choice = ClipQuery(captions="captions/facts", missing="drop", where="motion >= 0")
+    tokens = TokenTable(place, clips=choice)
     dataset = add_shards(place, [[token_row(7, 1, SHAPE, clip_id=clips[2].clip_id)]])
     late = [Caption(clips[5].clip_id, "source1", "late")]
-    dataset.catalog.append("captions/facts", Caption, records.table(Caption, late))
-    assert Tokens(place, choice=choice).index.samples == 7
-    again = Tokens(place, choice=choice, versions=tokens.versions)
+    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, late))
+    assert TokenTable(place, clips=choice).index.samples == 7
+    again = TokenTable(place, clips=choice, versions=tokens.versions)
     assert again.index.samples == 5
     assert again.versions == tokens.versions
-    assert again.aspects() == tokens.aspects()
+    assert again.fingerprint() == tokens.fingerprint()
     assert (
         tokens.versions["captions/facts"] + 1
-        == Tokens(place, choice=choice).versions["captions/facts"]
+        == TokenTable(place, clips=choice).versions["captions/facts"]
     )
     assert len(tokens.versions) > 8
-    state = state_of(Cursor(0, 3), tokens.aspects(), tokens.versions)
+    state = make_state(FeedCursor(0, 3), tokens.fingerprint(), tokens.versions)
     assert len(json.dumps(state)) <= 1024
-    with pytest.raises(OtherFeedError, match=r"samples: 5 in the state, 7 here; version: \d+ in"):
-        cursor_of(state, Tokens(place, choice=choice).aspects())
+    with pytest.raises(
+        StateMismatchError, match=r"samples: 5 in the state, 7 here; version: \d+ in"
+    ):
+        restore_cursor(state, TokenTable(place, clips=choice).fingerprint())
     with pytest.raises(ValueError, match=f"{TABLE} of .* has no version 99; the newest is "):
-        Tokens(place, versions={TABLE: 99})
+        TokenTable(place, versions={TABLE: 99})
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"columns": ["codes", "fps"]},
-        {"cut": Cut(2)},
-        {"choice": Choice(where="motion > 0.2")},
-        {"choice": Choice(facts=("motion",))},
+        {"window": SequenceWindow(2)},
+        {"clips": ClipQuery(where="motion > 0.2")},
+        {"clips": ClipQuery(clip_columns=("motion",))},
         {"normalised": False},
     ],
 )
 def test_another_configuration_is_another_feed(curated, change):
     place, _ = curated
-    assert Tokens(place, **change).aspects() != Tokens(place).aspects()
+    assert TokenTable(place, **change).fingerprint() != TokenTable(place).fingerprint()
 
 
 def test_one_table_has_to_be_named(tmp_path):
     with pytest.raises(ValueError, match="has no tokens: run `reelmill tokenize` first"):
-        Tokens(tmp_path)
+        TokenTable(tmp_path)
     simple(tmp_path, clips=2)
     add_shards(tmp_path, [[token_row(1, 0, SHAPE)]], table="tokens/other-2")
     with pytest.raises(ValueError, match="there are tokens/other-2, tokens/test-1"):
-        Tokens(tmp_path)
-    assert Tokens(tmp_path, "other-2").index.samples == 1
-    assert Tokens(tmp_path, "tokens/other-2").index.samples == 1
+        TokenTable(tmp_path)
+    assert TokenTable(tmp_path, "other-2").index.samples == 1
+    assert TokenTable(tmp_path, "tokens/other-2").index.samples == 1
 
 
 @pytest.mark.parametrize("columns", ["codes", ["codes", "colour"]])
 def test_unknown_columns_are_refused(tmp_path, columns):
     simple(tmp_path, clips=2)
     with pytest.raises(ValueError, match=r"no columns of tokens: .*; there are codes, latents,"):
-        Tokens(tmp_path, columns=columns)
+        TokenTable(tmp_path, columns=columns)
 
 
 def test_heads_that_a_tokenizer_lacks_are_refused(tmp_path):
     row = token_row(0, 0, SHAPE, channels=0)
     add_shards(tmp_path, [[row]])
     with pytest.raises(ValueError, match="tokens/test-1 has no latents: its tokenizer is discrete"):
-        Tokens(tmp_path, columns=["latents"])
-    assert Tokens(tmp_path).index.samples == 1
+        TokenTable(tmp_path, columns=["latents"])
+    assert TokenTable(tmp_path).index.samples == 1
 
 
 def test_rows_that_were_committed_without_a_shard_are_read_as_well(tmp_path):
@@ -280,26 +293,26 @@ def test_rows_that_were_committed_without_a_shard_are_read_as_well(tmp_path):
     from curation.dataset import Dataset
 
     rows = [token_row(clip, 0, SHAPE) for clip in range(4)]
-    table = records.table(TokenWindow, rows)
+    table = records.to_table(TokenWindow, rows)
     Dataset(tmp_path).catalog.append(TABLE, TokenWindow, table)
-    tokens = Tokens(tmp_path)
+    tokens = TokenTable(tmp_path)
     assert tokens.index.samples == 4
-    with pytest.raises(ValueError, match="do not say the mean and deviation of their latents"):
-        Tokens(tmp_path, columns=["latents"])
-    assert Tokens(tmp_path, columns=["latents"], normalised=False).channels == 3
+    with pytest.raises(ValueError, match="do not state the mean and deviation of their latents"):
+        TokenTable(tmp_path, columns=["latents"])
+    assert TokenTable(tmp_path, columns=["latents"], normalised=False).channels == 3
     assert pc.sum(table["channels"]).as_py() == 12
 
 
 def test_shards_of_two_tokenizers_are_refused(tmp_path):
     rows = [token_row(0, 0, SHAPE), dataclasses.replace(token_row(1, 0, SHAPE), channels=5)]
     add_shards(tmp_path, [[row] for row in rows])
-    with pytest.raises(BadShardError, match=r"says channels \d, other shards \d"):
-        Tokens(tmp_path)
+    with pytest.raises(BadShardError, match=r"has channels \d, other shards have \d"):
+        TokenTable(tmp_path)
 
 
 def test_a_shard_that_is_gone_is_named(tmp_path):
     simple(tmp_path, clips=4)
     gone = next(tmp_path.joinpath(TABLE).glob("*.parquet"))
     gone.unlink()
-    with pytest.raises(BadShardError, match=f"{gone.name} is gone, which the table names"):
-        Tokens(tmp_path)
+    with pytest.raises(BadShardError, match=f"{gone.name} is missing, but the table lists it"):
+        TokenTable(tmp_path)

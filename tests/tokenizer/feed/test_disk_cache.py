@@ -2,7 +2,7 @@ import os
 import pickle
 import threading
 
-from tokenizer.feed.disk import DiskCache
+from tokenizer.feed.disk_cache import DiskCache
 
 
 def held(folder) -> int:

@@ -8,15 +8,15 @@ import pytest
 
 from tests.tokenizer.export.conftest import KEPT, content_of
 from tests.tokenizer.feed.tables import codes_of, latents_of
-from tokenizer.export import parquet
-from tokenizer.export.clip_rows import Facts, Parts
+from tokenizer.export import huggingface
+from tokenizer.export.clip_rows import ExportRows, ExportTables
 from tokenizer.export.export import export
 
 
 @pytest.fixture(scope="module")
 def folder(output, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("hf") / "data set"
-    export(Facts(output.place, None, Parts()), str(place), "hf", 180_000)
+    export(ExportRows(output.place, None, ExportTables()), str(place), "hf", 180_000)
     return place
 
 
@@ -49,9 +49,9 @@ def test_the_card_names_licences_and_columns(folder):
     assert "| `latents_shape` | list<item: int64> |" in card
 
 
-def test_row_groups_are_of_a_bounded_size(output, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "_GROUP_BYTES", 50_000)
-    export(Facts(output.place, None, Parts()), str(tmp_path), "hf", 10**9)
+def test_row_groups_have_a_bounded_size(output, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface, "_GROUP_BYTES", 50_000)
+    export(ExportRows(output.place, None, ExportTables()), str(tmp_path), "hf", 10**9)
     file = pq.ParquetFile(tmp_path / "data" / "train-00000-of-00001.parquet")
     assert [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)] == [2, 2, 2, 1]
 

@@ -9,8 +9,8 @@ import pytest
 from curation.errors import InfrastructureError
 from curation.storage import Storage
 from tests.tokenizer.feed.tables import TABLE, add_shards, simple, token_row
-from tokenizer.feed import BadShardError, Reading, Retry, TokenFeed, Tokens
-from tokenizer.feed.shard_reader import Source
+from tokenizer.feed import BadShardError, ReadOptions, Retry, TokenFeed, TokenTable
+from tokenizer.feed.shard_reader import ShardReader
 from tokenizer.tokenize.shards import TokenWindow
 
 SHAPE = (3, 2, 4)
@@ -38,7 +38,9 @@ def damage(shard: Path, group: int, column: str = "codes") -> None:
 
 
 def read_all(place: Path, **reading: object) -> list[tuple[str, int]]:
-    tokens = Tokens(place, columns=["codes", "clip_id", "window"], reading=Reading(**reading))
+    tokens = TokenTable(
+        place, columns=["codes", "clip_id", "window"], read_options=ReadOptions(**reading)
+    )
     found: list[tuple[str, int]] = []
     for batch in TokenFeed(tokens, batch_size=8):
         assert len(batch["codes"]) == len(batch["clip_id"]) == len(batch["position"])
@@ -78,13 +80,13 @@ def test_one_flipped_bit_is_found(place, column):
     content = bytearray(shard.read_bytes())
     content[chunk.data_page_offset + chunk.total_compressed_size - 2] ^= 4
     shard.write_bytes(content)
-    tokens = Tokens(place, columns=["codes", "latents", "fps"])
+    tokens = TokenTable(place, columns=["codes", "latents", "fps"])
     with pytest.raises(BadShardError, match=r"row group 1: .*checksum"):
         list(TokenFeed(tokens, batch_size=8))
 
 
 def test_a_shard_that_was_cut_short_is_named(place):
-    tokens = Tokens(place)
+    tokens = TokenTable(place)
     shard = shard_of(place)
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(BadShardError, match=f"{shard.name}"):
@@ -129,8 +131,8 @@ def test_storage_that_keeps_failing_is_no_fault_of_the_shard():
 def test_a_disk_that_fails_is_asked_again_with_a_fresh_file(place, monkeypatch):
     """A handle that went stale does not stay."""
     shard, opened = shard_of(place), []
-    source = Source(Storage.at(place), TABLE, QUICK)
-    open_file = Source._opened
+    source = ShardReader(Storage.at(place), TABLE, QUICK)
+    open_file = ShardReader._open
 
     class Stale:
         def __getattr__(self, name):
@@ -140,8 +142,8 @@ def test_a_disk_that_fails_is_asked_again_with_a_fresh_file(place, monkeypatch):
         opened.append(name)
         return Stale() if len(opened) == 2 else open_file(self, name)
 
-    monkeypatch.setattr(Source, "_opened", first_stale)
-    source = Source(Storage.at(place), TABLE, QUICK)
+    monkeypatch.setattr(ShardReader, "_open", first_stale)
+    source = ShardReader(Storage.at(place), TABLE, QUICK)
     size = shard.stat().st_size
     source.footer(shard.name, size)
     source._handle.cache_clear()
@@ -150,7 +152,7 @@ def test_a_disk_that_fails_is_asked_again_with_a_fresh_file(place, monkeypatch):
 
 
 def test_a_file_that_is_gone_is_not_waited_for(place):
-    tokens = Tokens(place)
+    tokens = TokenTable(place)
     shutil.rmtree(place / TABLE)
-    with pytest.raises(BadShardError, match="is gone, which the table names"):
+    with pytest.raises(BadShardError, match="is missing, but the table lists it"):
         list(TokenFeed(tokens, batch_size=8))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tokenizer.feed.indexes import bucket_of, index_of
-from tokenizer.feed.sample_index import Kept, PrefixSums
+from tokenizer.feed.sample_index import PrefixSums, RowMask
 
 COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=300).filter(any)
 
@@ -38,7 +38,7 @@ def test_a_row_group_is_told_by_file_and_number():
     bucket = dataclasses.replace(
         bucket_of([1] * 12, per_file=5), files=np.array([2, 4, 9], np.uint32)
     )
-    file, group = bucket.group(np.array([0, 4, 5, 11]))
+    file, group = bucket.row_group(np.array([0, 4, 5, 11]))
     assert file.tolist() == [2, 2, 4, 9]
     assert group.tolist() == [0, 4, 0, 1]
 
@@ -47,7 +47,7 @@ def test_a_row_group_is_told_by_file_and_number():
 def test_kept_rows_are_found_by_file(start, stop):
     kept = np.array([1, 0, 0, 1, 1, 1, 0, 1, 0, 1], bool)
     bits = np.concatenate([np.packbits(np.ones(11, bool)), np.packbits(kept)])
-    found = Kept(np.array([0, 2]), bits).rows(1, start, stop)
+    found = RowMask(np.array([0, 2]), bits).rows(1, start, stop)
     assert found.tolist() == kept[start:stop].tolist()
 
 
@@ -58,7 +58,7 @@ def test_a_digest_tells_indexes_apart():
         index_of(bucket_of([1, 3, 2])),
         index_of(bucket_of([1, 2, 3], shape=(4, 2, 4))),
         dataclasses.replace(index, sizes=index.sizes + 1),
-        dataclasses.replace(index, kept=Kept(np.zeros(1, np.int64), np.zeros(1, np.uint8))),
+        dataclasses.replace(index, row_mask=RowMask(np.zeros(1, np.int64), np.zeros(1, np.uint8))),
     ]
     assert len({index.digest(), *(other.digest() for other in others)}) == 5
 

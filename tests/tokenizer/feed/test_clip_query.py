@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.feed.clip_index import ClipIndex, Side, facts_of, id_hashes
+from tokenizer.feed.clip_query import ClipIndex, SideTable, id_hashes, load_clip_columns
 
 CLIPS = pa.table(
     {
@@ -38,7 +38,7 @@ def test_a_clip_has_one_row():
 
 
 def test_facts_are_taken_by_place():
-    side = facts_of(CLIPS, ["motion", "camera", "width"])
+    side = load_clip_columns(CLIPS, ["motion", "camera", "width"])
     found = side.take(np.array([1, -1, 0]))
     assert found["camera"].to_pylist() == [None, None, "pan_left"]
     assert np.array_equal(found["motion"], [0.5, np.nan, 0.1], equal_nan=True)
@@ -47,7 +47,9 @@ def test_facts_are_taken_by_place():
 
 
 def test_vectors_are_taken_whole():
-    side = Side("x", ClipIndex(CLIPS["clip_id"], "x"), {"embedding": np.eye(3, dtype=np.float32)})
+    side = SideTable(
+        "x", ClipIndex(CLIPS["clip_id"], "x"), {"embedding": np.eye(3, dtype=np.float32)}
+    )
     found = side.take(np.array([2, -1]))["embedding"]
     assert found[0].tolist() == [0, 0, 1]
     assert np.isnan(found[1]).all()
@@ -55,4 +57,4 @@ def test_vectors_are_taken_whole():
 
 def test_unknown_facts_are_refused():
     with pytest.raises(ValueError, match="clips have no column blur; there are camera, clip_id, m"):
-        facts_of(CLIPS, ["motion", "blur"])
+        load_clip_columns(CLIPS, ["motion", "blur"])

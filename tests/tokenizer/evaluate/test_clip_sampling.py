@@ -7,8 +7,13 @@ import pytest
 from curation import records
 from curation.dataset import Dataset
 from curation.records import Render, Verdict
-from tests.rows import Looks, clip_of, ran, scanned
-from tokenizer.evaluate.clip_sampling import NoClipsError, evenly, read_held_out, rendered_clips
+from tests.rows import MeasuredClip, add_run, add_source, make_clip
+from tokenizer.evaluate.clip_sampling import (
+    NoClipsError,
+    read_held_out,
+    rendered_clips,
+    sample_evenly,
+)
 
 SOURCES = {"s1": ("/v/bear.mp4", {"dup_group": "animals"}), "s2": ("/v/dog.mkv", {}),
            "s3": ("/v/cat.mp4", {"dup_group": "animals"})}  # fmt: skip
@@ -20,8 +25,8 @@ def output(tmp_path_factory):
     dataset = Dataset(tmp_path_factory.mktemp("evaluated"))
     renders = []
     for source_id, (uri, extra) in SOURCES.items():
-        clips = [clip_of(source_id, start, start + 24) for start in (0, 24)]
-        scanned(dataset, uri, [Looks(clip) for clip in clips], extra=extra)
+        clips = [make_clip(source_id, start, start + 24) for start in (0, 24)]
+        add_source(dataset, uri, [MeasuredClip(clip) for clip in clips], extra=extra)
         for place, clip in enumerate(clips):
             path = f"renders/x/{source_id}-{place}.mp4"
             facts = {"mode": "encode", "path": path, "fps": 12.5, "frames": 24}
@@ -31,7 +36,7 @@ def output(tmp_path_factory):
     renders[3] = replace(renders[3], mode="copy")
     renders[5] = Render(renders[5].clip_id, "s3", "failed", "corrupt", "noise")
     for name, rows in (("renders/x", renders), ("renders/y", renders[:1])):
-        dataset.catalog.append(name, Render, records.table(Render, rows))
+        dataset.catalog.append(name, Render, records.to_table(Render, rows))
     return dataset
 
 
@@ -51,15 +56,15 @@ def test_clips_that_we_encoded_each_once_and_in_order(output):
 def test_the_newest_selections_clips_by_the_newest_renders(output, tmp_path):
     shutil.copytree(output.catalog.storage.root, tmp_path / "out")
     dataset = Dataset(tmp_path / "out")
-    ran(dataset, "render", "renders/x", started="1")
+    add_run(dataset, "render", "renders/x", started="1")
     assert names(rendered_clips(dataset)) == ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4", "s3-0.mp4"]
-    ran(dataset, "render", "renders/y", started="2")
+    add_run(dataset, "render", "renders/y", started="2")
     assert names(rendered_clips(dataset)) == ["s1-0.mp4"]
-    ran(dataset, "render", "renders/x", started="3")
-    kept = clip_of("s2", 0, 24).clip_id
-    verdicts = records.table(Verdict, [Verdict("5e1", kept, "s2", "kept")])
+    add_run(dataset, "render", "renders/x", started="3")
+    kept = make_clip("s2", 0, 24).clip_id
+    verdicts = records.to_table(Verdict, [Verdict("5e1", kept, "s2", "kept")])
     dataset.catalog.append("selection", Verdict, verdicts)
-    ran(dataset, "select", "5e1")
+    add_run(dataset, "select", "5e1")
     assert names(rendered_clips(dataset)) == ["s2-0.mp4"]
     assert len(rendered_clips(dataset, selection="all")) == 4
     assert [clip.clip_id for clip in rendered_clips(dataset, selection="5e1")] == [kept]
@@ -95,8 +100,8 @@ def test_an_output_without_encoded_clips_says_what_to_run(tmp_path):
     ("count", "expected"), [(1, [5]), (2, [2, 7]), (5, [1, 3, 5, 7, 9]), (10, [*range(10)])]
 )
 def test_clips_are_chosen_at_even_distances(count, expected):
-    assert evenly([*range(10)], count) == expected
-    assert evenly([1, 2], 5) == [1, 2]
+    assert sample_evenly([*range(10)], count) == expected
+    assert sample_evenly([1, 2], 5) == [1, 2]
 
 
 def test_a_split_names_what_it_holds_out(tmp_path):

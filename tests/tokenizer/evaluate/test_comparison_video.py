@@ -2,18 +2,18 @@ import av
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.clip_metrics import ClipMeasures
-from tokenizer.evaluate.comparison import comparison, frames_each
+from tokenizer.evaluate.clip_metrics import ClipMetrics
+from tokenizer.evaluate.comparison_video import comparison_video, frames_per_clip
 
 LABEL = 18
 
 
 @pytest.fixture
-def measures(clip_of, pattern):
+def metrics(clip_of, pattern):
     def make(video, **made):
         clip = clip_of(pattern(1))
         shown = {(name, "codes"): other for name, other in made.items()}
-        return ClipMeasures(clip, [], {}, {}, np.zeros((0, 0)), shown, video)
+        return ClipMetrics(clip, [], {}, {}, np.zeros((0, 0)), shown, video)
 
     return make
 
@@ -28,11 +28,11 @@ def flat(count, height, width, value):
     return np.full((count, height, width, 3), value, np.uint8)
 
 
-def test_source_reconstruction_and_difference_stand_side_by_side(tmp_path, measures):
+def test_source_reconstruction_and_difference_stand_side_by_side(tmp_path, metrics):
     wide, tall = (flat(n, h, w, 100) for n, h, w in ((3, 72, 128), (2, 72, 36)))
-    with comparison(tmp_path / "c.mp4", rows=2, short_side=72, fps=12) as show:
-        show(measures(wide, a=wide + 10, b=wide + 40))
-        show(measures(tall, a=tall + 10, b=tall + 40))
+    with comparison_video(tmp_path / "c.mp4", rows=2, short_side=72, fps=12) as show:
+        show(metrics(wide, a=wide + 10, b=wide + 40))
+        show(metrics(tall, a=tall + 10, b=tall + 40))
     rate, seen = frames(tmp_path / "c.mp4")
     assert rate == 12
     assert seen.shape == (5, 2 * (72 + LABEL), 3 * 128, 3)
@@ -47,11 +47,11 @@ def test_source_reconstruction_and_difference_stand_side_by_side(tmp_path, measu
         assert seen[:, top - LABEL : top - 2, :60].max() > 150  # letters
 
 
-def test_many_rows_make_the_cells_smaller(tmp_path, measures):
+def test_many_rows_make_the_cells_smaller(tmp_path, metrics):
     video = flat(1, 256, 455, 200)
     names = {f"t{place}": video for place in range(12)}
-    with comparison(tmp_path / "c.mp4", rows=12, short_side=256, fps=24) as show:
-        show(measures(video, **names))
+    with comparison_video(tmp_path / "c.mp4", rows=12, short_side=256, fps=24) as show:
+        show(metrics(video, **names))
     _, seen = frames(tmp_path / "c.mp4")
     assert seen.shape == (1, 12 * (162 + LABEL), 3 * 288, 3)
     assert np.abs(seen[0, LABEL + 4 : LABEL + 158, 4:284].astype(int) - 200).max() <= 4
@@ -59,13 +59,13 @@ def test_many_rows_make_the_cells_smaller(tmp_path, measures):
 
 @pytest.mark.parametrize(("clips", "expected"), [(1, 98), (15, 98), (30, 50), (1000, 25)])
 def test_about_a_minute_is_shown(clips, expected):
-    assert frames_each(clips) == expected
+    assert frames_per_clip(clips) == expected
 
 
-def test_a_file_that_cannot_be_written_says_why(tmp_path, measures):
+def test_a_file_that_cannot_be_written_says_why(tmp_path, metrics):
     video = flat(2, 72, 128, 100)
     with (
         pytest.raises(OSError, match=r"c\.nothing: "),
-        comparison(tmp_path / "c.nothing", rows=1, short_side=72, fps=12) as show,
+        comparison_video(tmp_path / "c.nothing", rows=1, short_side=72, fps=12) as show,
     ):
-        show(measures(video, a=video))
+        show(metrics(video, a=video))

@@ -1,0 +1,50 @@
+"""WebDataset shards: tar files in which all files of a clip follow each other under its id.
+
+    CLIP.json           the clip's row
+    CLIP.mp4            the rendered file, byte for byte
+    CLIP.txt            the caption
+    CLIP.codes.npy      uint16 [T, H, W]
+    CLIP.latents.npy    float16 [channels, T, H, W], not normalised
+
+Neither times nor owners are recorded, so that the same clips give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+
+import numpy as np
+
+from tokenizer.export.clip_rows import ExportRows
+
+
+def shard_name(number: int, shards: int) -> str:
+    """The name of one shard."""
+    return f"shard-{number:06d}.tar"
+
+
+def write_shard(path: str, rows: ExportRows, start: int, stop: int) -> None:
+    """Writes the clips of rows `start` to `stop`."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in _files(rows, start, stop):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def _files(rows: ExportRows, start: int, stop: int) -> Iterator[tuple[str, bytes]]:
+    for index, row in enumerate(rows.table.slice(start, stop - start).to_pylist(), start):
+        clip_id = row["clip_id"]
+        yield f"{clip_id}.json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
+        if rows.has_media:
+            yield f"{clip_id}.mp4", rows.read_media(index)
+        if "caption" in row:
+            yield f"{clip_id}.txt", row["caption"].encode()
+        if rows.tokens is not None:
+            for head, array in rows.tokens.arrays(clip_id).items():
+                file = io.BytesIO()
+                np.save(file, array, allow_pickle=False)
+                yield f"{clip_id}.{head}.npy", file.getvalue()
