@@ -84,22 +84,14 @@ def decode_audio(
 
     loudness = pipes.Pipe(max_bytes=limits.max_frames * 64)
     samples = pipes.Pipe(2 * CHUNK_SAMPLES, deliver)
-    log = pipes.Pipe(max_bytes=pipes.LOG_BYTES)
-    with contextlib.ExitStack() as stack:
-        with contextlib.ExitStack() as child_ends:
-            loudness_read, loudness_write = pipes.open_pipe(stack, child_ends)
-            samples_read, samples_write = pipes.open_pipe(stack, child_ends)
-            command = _command(path, limits, expression, loudness_write, samples_write)
-            process = stack.enter_context(
-                sandbox.spawn(command, limits, pass_fds=[loudness_write, samples_write])
-            )
-        assert process.stderr is not None
-        read_ends = {loudness_read: loudness, samples_read: samples, process.stderr.fileno(): log}
-        try:
-            pipes.pump(read_ends, process, limits)
-            sandbox.check_exit(process.wait(), log.text(), limits, 0.0)
-        except (MediaError, sandbox.ChildFailedError):
-            pass  # what was decoded until then is used
+    # What is decoded until an error is used.
+    with contextlib.suppress(MediaError, sandbox.ChildFailedError):
+        exit_code, log = pipes.run_piped(
+            lambda fds: _command(path, limits, expression, fds["loudness"], fds["samples"]),
+            {"loudness": loudness, "samples": samples},
+            limits,
+        )
+        sandbox.check_exit(exit_code, log, limits, 0.0)
     if rest := bytes(samples.buffer[: len(samples.buffer) // 2 * 2]):
         deliver(rest)
     return SourceLoudness(_momentary_lufs(loudness.text())) if received else None

@@ -60,7 +60,12 @@ class ClipReader:
             frames = np.asarray(self._reader.get_batch(list(indices)).asnumpy(), np.uint8)
         except decord.DECORDError as error:
             raise MediaError("corrupt", f"decord cannot read the clip: {error}") from error
-        return frames if self._scale == 1 else _block_means(frames, self._scale)
+        scale = self._scale
+        if scale == 1:
+            return frames
+        count, height, width, channels = frames.shape
+        blocks = frames.reshape(count, height // scale, scale, width // scale, scale, channels)
+        return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32) + 0.5, np.uint8)
 
     @functools.cached_property
     def times(self) -> FrameTimes | None:
@@ -89,10 +94,3 @@ def _safe_scale(width: int) -> int:
             break
         scale += 1
     return scale
-
-
-def _block_means(frames: npt.NDArray[np.uint8], scale: int) -> npt.NDArray[np.uint8]:
-    """Means of `scale` × `scale` pixels."""
-    count, height, width, channels = frames.shape
-    blocks = frames.reshape(count, height // scale, scale, width // scale, scale, channels)
-    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32) + 0.5, np.uint8)

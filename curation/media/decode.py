@@ -8,7 +8,6 @@ scaling would blur away. Two more pipes carry each frame's index and timestamp.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,26 +75,14 @@ def decode_streams(
     if not selection.strict and salvaged is None and info.packets.damaged:
         raise MediaError("corrupt", f"{info.packets.damaged} packets are damaged")
     frame_stats, analysis_stats = pipes.Pipe(), pipes.Pipe()
-    log = pipes.Pipe(max_bytes=pipes.LOG_BYTES)
-    streams = {
-        **_frame_pipes(info, sampling, on_lowres, on_analysis, on_columns),
-        "frame_stats": frame_stats,
-        "analysis_stats": analysis_stats,
-    }
+    streams = _frame_pipes(info, sampling, on_lowres, on_analysis, on_columns)
+    streams |= {"frame_stats": frame_stats, "analysis_stats": analysis_stats}
     cpu_before_s = sandbox.cpu_seconds()
-    with contextlib.ExitStack() as stack:
-        with contextlib.ExitStack() as child_ends:
-            ends = {name: pipes.open_pipe(stack, child_ends) for name in streams}
-            write_ends = {name: write for name, (_, write) in ends.items()}
-            command = _command(path, info, selection, sampling, limits, write_ends)
-            inherited = list(write_ends.values())
-            process = stack.enter_context(sandbox.spawn(command, limits, pass_fds=inherited))
-        assert process.stderr is not None
-        read_ends = {ends[name][0]: pipe for name, pipe in streams.items()}
-        pipes.pump({**read_ends, process.stderr.fileno(): log}, process, limits)
-        exit_code = process.wait()
-        cpu_s = sandbox.cpu_seconds() - cpu_before_s
-        decoder_log.check_decoder(exit_code, log.text(), cpu_s, info, limits, selection.is_harmless)
+    exit_code, log = pipes.run_piped(
+        lambda fds: _command(path, info, selection, sampling, limits, fds), streams, limits
+    )
+    cpu_s = sandbox.cpu_seconds() - cpu_before_s
+    decoder_log.check_decoder(exit_code, log, cpu_s, info, limits, selection.is_harmless)
     timeline = _timeline(frame_stats.text(), analysis_stats.text(), info, max_frame_s, end_packet)
     if timeline.frames == 0:
         raise MediaError("no_frames", "the stream decodes to nothing")
@@ -146,17 +133,17 @@ def _command(  # noqa: PLR0917
     selection: PacketSelection,
     sampling: AnalysisSampling,
     limits: sandbox.Limits,
-    write_ends: Mapping[str, int],
+    fds: Mapping[str, int],
 ) -> list[str]:
-    """The command that writes every stream that `write_ends` has a pipe for."""
+    """The command that writes every stream that has a write end among `fds`."""
     source = input_file(path, **selection.options(limits))
     video = info.colour.apply_tags(source[str(info.stream_index)])
-    streams = _filtered(video, info, sampling, write_ends)
-    stats = {"lowres": write_ends["frame_stats"]}
+    streams = _filtered(video, info, sampling, fds)
+    stats = {"lowres": fds["frame_stats"]}
     if sampled := [name for name in streams if name != "lowres"]:
-        stats[sampled[0]] = write_ends["analysis_stats"]
+        stats[sampled[0]] = fds["analysis_stats"]
     outputs = [
-        _raw_output(stream, write_ends[name], stats.get(name),
+        _raw_output(stream, fds[name], stats.get(name),
                     "gray" if name == "columns" else "rgb24", limits)
         for name, stream in streams.items()
     ]  # fmt: skip

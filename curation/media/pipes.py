@@ -16,7 +16,7 @@ from curation.media import sandbox
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
-LOG_BYTES = 1 << 22
+_LOG_BYTES = 1 << 22
 """How much of a child's log is kept."""
 
 
@@ -47,7 +47,31 @@ class Pipe:
         return bytes(self.buffer).decode("utf-8", "replace")
 
 
-def open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+def run_piped(
+    command: Callable[[Mapping[str, int]], list[str]],
+    streams: Mapping[str, Pipe],
+    limits: sandbox.Limits,
+) -> tuple[int, str]:
+    """Runs a confined child that writes into pipes; returns its exit code and its log.
+
+    `command` receives the descriptor of each stream's write end. Raises `MediaError` at the limit
+    on wall-clock time.
+    """
+    log = Pipe(max_bytes=_LOG_BYTES)
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as child_ends:
+            ends = {name: _open_pipe(stack, child_ends) for name in streams}
+            write_ends = {name: write for name, (_, write) in ends.items()}
+            process = stack.enter_context(
+                sandbox.spawn(command(write_ends), limits, pass_fds=[*write_ends.values()])
+            )
+        assert process.stderr is not None
+        read_ends = {ends[name][0]: pipe for name, pipe in streams.items()}
+        _pump({**read_ends, process.stderr.fileno(): log}, process, limits)
+        return process.wait(), log.text()
+
+
+def _open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
     """The read end and the write end of a pipe, closed by one of the two stacks each."""
     read, write = os.pipe()
     ours.callback(os.close, read)
@@ -58,7 +82,7 @@ def open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple
     return read, write
 
 
-def pump(
+def _pump(
     pipes: Mapping[int, Pipe], process: subprocess.Popen[bytes], limits: sandbox.Limits
 ) -> None:
     """Feeds pipes, by read end, until all are closed; at the time limit kills and raises."""

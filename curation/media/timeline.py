@@ -141,11 +141,14 @@ def build_timeline(
     fall back near one of them, the boundary is there, since the last frames of a recording may
     carry timestamps of the next.
     """
-    if raw.time_base > 0 and not raw.from_container.any() and _is_pulldown(raw):
-        return _pulldown_timeline(raw, analysis_indices)
+    if (pulldown := _pulldown_timeline(raw, analysis_indices)) is not None:
+        return pulldown
     count = len(raw.pts)
     if raw.time_base <= 0 or raw.from_container.sum() < min(count, 2):
-        starts_s = np.arange(count + 1) / _constant_fps(count, header_fps, duration_s)
+        fps = header_fps or 25.0
+        if duration_s and count > 1 and abs(count / fps / duration_s - 1) > _MAX_RATE_ERROR:
+            fps = count / duration_s
+        starts_s = np.arange(count + 1) / fps
         return Timeline(None, raw.time_base, starts_s, analysis_indices, False, "none")
     tick_s = float(raw.time_base)
     max_ticks = max_frame_s / tick_s
@@ -170,26 +173,19 @@ def build_timeline(
     )
 
 
-def _is_pulldown(raw: RawTimestamps) -> bool:
-    """Whether frames last two and three fields, as flags of a stream without timestamps say."""
+def _pulldown_timeline(
+    raw: RawTimestamps, analysis_indices: npt.NDArray[np.int64]
+) -> Timeline | None:
+    """Frames that last two and three fields, as flagged in a stream without timestamps; or None."""
     steps = np.diff(raw.pts)
-    if len(steps) < 3 or steps.min() <= 0:
-        return False
-    return bool(np.unique(np.round(2 * steps / steps.min())).tolist() == [2, 3])
-
-
-def _pulldown_timeline(raw: RawTimestamps, analysis_indices: npt.NDArray[np.int64]) -> Timeline:
+    if raw.time_base <= 0 or raw.from_container.any() or len(steps) < 3 or steps.min() <= 0:
+        return None
+    if np.unique(np.round(2 * steps / steps.min())).tolist() != [2, 3]:
+        return None
     starts = (raw.pts - raw.pts[0]).astype(np.float64)
     last_duration = starts[-2] - starts[-3]
     starts_s = np.append(starts, starts[-1] + last_duration) * float(raw.time_base)
     return Timeline(None, raw.time_base, starts_s, analysis_indices, True, "repaired")
-
-
-def _constant_fps(count: int, header_fps: float | None, duration_s: float | None) -> float:
-    fps = header_fps or 25.0
-    if duration_s and count > 1 and abs(count / fps / duration_s - 1) > _MAX_RATE_ERROR:
-        return count / duration_s
-    return fps
 
 
 def _join(recordings: list[Recording], max_ticks: float) -> tuple[Floats, list[int], float]:

@@ -15,9 +15,9 @@ from curation.sample import (
     TRUTH_FILE,
     Coding,
     SampleTruth,
-    write_numbered_video,
     read_number,
     read_truth,
+    write_numbered_video,
     write_sample,
 )
 from curation.sample.encode import encode
@@ -53,14 +53,14 @@ def sample(tmp_path_factory):
     return folder, {truth.file: truth for truth in write_sample(folder)}
 
 
-def test_truth_file_says_what_render_returned(sample):
+def test_the_truth_file_equals_the_return_value(sample):
     folder, truths = sample
     assert read_truth(folder) == list(truths.values())
     assert {path.name for path in folder.iterdir()} == {*SOURCES, TRUTH_FILE}
     assert len(json.loads((folder / TRUTH_FILE).read_text())) == len(SOURCES)
 
 
-def test_frames_are_as_many_as_truth_says(sample):
+def test_frame_counts_equal_the_truth(sample):
     folder, truths = sample
     for truth in truths.values():
         if truth.expect != "failed":
@@ -71,10 +71,10 @@ def test_frames_are_as_many_as_truth_says(sample):
 
 
 @pytest.mark.parametrize("name", ["journey.mp4", "city.mkv", "seasons.mov"])
-def test_pictures_jump_exactly_at_the_cuts(sample, name):
+def test_pictures_change_exactly_at_the_cuts(sample, name):
     folder, truths = sample
     small = [frame[::6, ::6].astype(np.int16) for frame in decode(folder / name)]
-    jumps = [int(np.abs(after - before).mean()) for before, after in pairwise(small)]
+    jumps = [int(np.abs(b - a).mean()) for a, b in pairwise(small)]
     cuts = [frame for frame, jump in enumerate(jumps, 1) if jump > 30]
     assert tuple(cuts) == truths[name].hard_cuts
 
@@ -86,7 +86,7 @@ def test_one_shot_is_too_short_and_one_change_is_gradual(sample):
     assert truths["seasons.mov"].shots == [(0, 44), (60, 110), (110, 170)]
 
 
-def test_bad_sources_are_as_bad_as_they_should_be(sample):
+def test_bad_sources_have_their_faults(sample):
     folder, _ = sample
     assert max(frame.max() for frame in decode(folder / "black.mp4")) < 20
     assert 20 < np.mean(frame_at(folder / "night.mp4", 40)) < 60
@@ -118,7 +118,7 @@ def test_copy_looks_like_its_original(sample):
     assert 4 < tiny[1].mean() - tiny[0].mean() < 14
 
 
-def test_phone_is_stored_lying_and_shown_upright(sample):
+def test_phone_is_stored_rotated_and_displayed_upright(sample):
     folder, _ = sample
     with av.open(str(folder / "phone.mp4")) as container:
         frame = next(container.decode(video=0))
@@ -165,12 +165,16 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_numbers_read_back(tmp_path, name):
-    assert numbers(write_numbered_video(tmp_path / name, 40, coding=VARIANTS[name])) == list(range(40))
+    assert numbers(write_numbered_video(tmp_path / name, 40, coding=VARIANTS[name])) == list(
+        range(40)
+    )
 
 
 def test_numbers_read_back_at_odd_size_with_cuts(tmp_path):
     coding = Coding(pixel_format="yuv444p")
-    path = write_numbered_video(tmp_path / "odd.mp4", 40, 30, (253, 141), coding, first=65496, cuts=(10, 25))
+    path = write_numbered_video(
+        tmp_path / "odd.mp4", 40, 30, (253, 141), coding, first=65496, cuts=(10, 25)
+    )
     frames = decode(path)
     assert frames[0].shape == (141, 253, 3)
     assert [read_number(frame) for frame in frames] == list(range(65496, 65536))
@@ -180,7 +184,9 @@ def test_numbers_read_back_at_odd_size_with_cuts(tmp_path):
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_numbers_read_back_after_rotation(tmp_path, rotation):
-    path = write_numbered_video(tmp_path / "turned.mp4", 5, size=(180, 320), coding=Coding(rotation=rotation))
+    path = write_numbered_video(
+        tmp_path / "turned.mp4", 5, size=(180, 320), coding=Coding(rotation=rotation)
+    )
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     assert {-frame.rotation % 360 for frame in frames} == {rotation}
@@ -189,9 +195,11 @@ def test_numbers_read_back_after_rotation(tmp_path, rotation):
     assert [read_number(frame) for frame in upright] == list(range(5))
 
 
-def test_variants_are_what_they_say(tmp_path):
+def test_variants_are_encoded_as_specified(tmp_path):
     def first(name):
-        with av.open(str(write_numbered_video(tmp_path / name, 30, coding=VARIANTS[name]))) as container:
+        with av.open(
+            str(write_numbered_video(tmp_path / name, 30, coding=VARIANTS[name]))
+        ) as container:
             return container, list(container.decode(video=0))
 
     assert first("fields.mpg")[1][3].interlaced_frame
@@ -205,13 +213,17 @@ def test_variants_are_what_they_say(tmp_path):
     assert keys == [0, 12, 24]
     with av.open(str(tmp_path / "fields.mpg")) as container:
         assert not container.streams.audio
-    with av.open(str(write_numbered_video(tmp_path / "s.mp4", 24, coding=Coding(sound=True)))) as container:
+    with av.open(
+        str(write_numbered_video(tmp_path / "s.mp4", 24, coding=Coding(sound=True)))
+    ) as container:
         assert container.streams.audio[0].duration / 48000 == pytest.approx(1.0, abs=0.1)
-    with av.open(str(write_numbered_video(tmp_path / "a.mp4", 2, coding=Coding(pixel_aspect="4/3")))) as made:
-        assert made.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+    with av.open(
+        str(write_numbered_video(tmp_path / "a.mp4", 2, coding=Coding(pixel_aspect="4/3")))
+    ) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
-def test_read_number_refuses_what_is_no_number():
+def test_read_number_refuses_missing_and_damaged_numbers():
     picture = Image.new("RGB", (320, 180), (128, 128, 128))
     with pytest.raises(ValueError, match=r"no frame number: levels are 128 and 128"):
         read_number(np.asarray(picture))
@@ -225,7 +237,7 @@ def test_read_number_refuses_what_is_no_number():
         draw_number(picture, 65536)
 
 
-def test_numbered_refuses_cuts_that_do_not_rise(tmp_path):
+def test_numbered_video_refuses_cuts_that_do_not_increase(tmp_path):
     with pytest.raises(ValueError, match=r"cuts \[5, 5\] must rise and lie between 0 and 10"):
         write_numbered_video(tmp_path / "x.mp4", 10, cuts=(5, 5))
     assert list(tmp_path.iterdir()) == []
@@ -240,7 +252,7 @@ def test_encode_leaves_nothing_behind_when_it_fails(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_film_knows_its_cuts_and_dissolves():
+def test_film_has_its_cuts_and_dissolves():
     plain = [lambda _, c=colour: Image.new("RGB", (4, 4), (c, c, c)) for colour in (0, 100, 200)]
     film = Film([Shot(plain[0], 6), Shot(plain[1], 7, dissolve=3), Shot(plain[2], 2)], 10)
     assert (film.hard_cuts, film.dissolves) == ((10,), ((3, 6),))
@@ -250,6 +262,6 @@ def test_film_knows_its_cuts_and_dissolves():
         Film([Shot(plain[0], 4), Shot(plain[1], 9, dissolve=5)], 10)
 
 
-def test_truth_shots_leave_out_dissolves():
+def test_shots_of_a_truth_exclude_dissolves():
     truth = SampleTruth("a.mp4", 20, 10.0, hard_cuts=(15,), dissolves=((5, 8),))
     assert truth.shots == [(0, 5), (8, 15), (15, 20)]
