@@ -17,11 +17,10 @@ from deltalake import DeltaTable
 from curation import sample
 from curation.dataset import Dataset
 from curation.listing import list_videos
+from curation.steps import STEPS
 from pipelines import config
-from pipelines.run.executor import InProcessExecutor
 from pipelines.run.pipeline import Pipeline
 
-STEPS = ("scan", "select", "render", "caption", "tokenize")
 _opened: Counter[str] = Counter()
 
 
@@ -36,20 +35,18 @@ def count_opens() -> None:
     DeltaTable.__init__ = opened  # type: ignore[method-assign]
 
 
-def opens_by_step(videos: list[str], out: str, clips: int | None) -> dict[str, int]:
-    """Runs all steps over an output; at most `clips` clips are kept."""
-    changes = ["executor=in_process", "scan.scores=[Motion, Exposure]", "scan.shots=ContentChange"]
-    profile = config.load(None, changes)
+def opens_by_step(videos: list[str], out: str) -> dict[str, int]:
+    """Runs all steps over an output."""
+    profile = config.load(None, ["executor=in_process", "scan.shots=ContentChange", "motion.min=null", "sharpness.min=null"])
     counts = {}
     for step in STEPS:
-        job = Pipeline(Dataset(out), profile, InProcessExecutor)
+        pipeline = Pipeline(Dataset(out), profile)
         before = _opened.total()
-        if step == "scan":
-            job.scan(list_videos(videos, exclude=out), lambda *_: None)
-        elif step == "select":
-            job.select()
+        if step == "select":
+            pipeline.select()
         else:
-            getattr(job, step)(lambda *_: None)
+            inputs = list_videos(videos, exclude=out) if step == "scan" else None
+            pipeline.run(step, listing=inputs)
         counts[step] = _opened.total() - before
     return counts
 
@@ -66,7 +63,7 @@ def main() -> None:
             sample.write_sample(Path(folder, "videos"))
             videos = [next(str(p) for p in sorted(Path(folder, "videos").glob("*.mp4")))]
         out = f"{folder}/out"
-        first, again = (opens_by_step(videos, out, 1) for _ in range(2))
+        first, again = (opens_by_step(videos, out) for _ in range(2))
     print("step       first run  nothing to do")
     for step in STEPS:
         print(f"{step:10} {first[step]:9}  {again[step]:13}")

@@ -26,7 +26,7 @@ from pyarrow import fs
 from curation import records
 from curation.errors import InfrastructureError
 from curation.lease import hold_lease
-from curation.output_location import check_room, check_address
+from curation.output_location import check_free_space, check_address
 from curation.storage import Storage, one_line
 
 NOT_FOUND = fs.FileType.NotFound
@@ -50,7 +50,7 @@ class Catalog:
     """Reads the tables under one storage, and opens writers."""
 
     def __init__(self, storage: Storage) -> None:
-        """Raises `PlaceError` where no tables can lie."""
+        """Raises `AddressError` where no tables can be written."""
         check_address(storage)
         self.storage = storage
         self._snapshot: dict[str, DeltaTable | None] | None = None
@@ -138,13 +138,20 @@ class Catalog:
         filesystem, path = self.storage.filesystem, self.storage.path
         with _storage_faults(prefix):
             folders = filesystem.get_file_info(fs.FileSelector(path(prefix), allow_not_found=True))
-            names = sorted(f"{prefix}/{folder.base_name}" for folder in folders)
-            logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
+        return self.existing(sorted(f"{prefix}/{folder.base_name}" for folder in folders))
+
+    def existing(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that are tables, by their logs, without opening any."""
+        names = list(names)
+        with _storage_faults(", ".join(names)):
+            logs = self.storage.filesystem.get_file_info(
+                [self.storage.path(f"{name}/_delta_log") for name in names]
+            )
         return [name for name, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
 
     def append(self, name: str, record: type, rows: pa.Table) -> None:
         """Appends rows that stand for themselves, whoever else writes to the table."""
-        check_room(self.storage, rows.nbytes)
+        check_free_space(self.storage, rows.nbytes)
         table = self.create(name, record)
         with _storage_faults(name):
             write_deltalake(table, rows, mode="append")
@@ -157,7 +164,7 @@ class Catalog:
         The properties go with the commit that creates it.
         """
         form = records.arrow_schema(record)
-        check_room(self.storage)
+        check_free_space(self.storage)
         table = self.open(name)
         with _storage_faults(name):
             if table is None:
@@ -180,7 +187,7 @@ class Catalog:
     def lease(self, app: str, tables: Mapping[str, type]) -> Iterator[Writer]:
         """A writer for this run of `app` that has not acquired its tables yet.
 
-        Raises `HeldError` while another run of `app` holds one of them.
+        Raises `LeaseHeldError` while another run of `app` holds one of them.
         """
         with hold_lease(self.storage, app, tables):
             yield Writer(self, app, tables)
@@ -232,14 +239,14 @@ class Writer:
     def append(self, name: str, rows: pa.Table) -> None:
         """Commits rows, all or none."""
         if rows.num_rows:
-            check_room(self._catalog.storage, rows.nbytes)
+            check_free_space(self._catalog.storage, rows.nbytes)
             table = self._checked(name)
             with self._committing(name) as properties:
                 write_deltalake(table, rows, mode="append", commit_properties=properties)
 
     def add_files(self, name: str, files: Iterable[NewFile]) -> None:
         """Commits files that workers wrote."""
-        check_room(self._catalog.storage)
+        check_free_space(self._catalog.storage)
         self._commit_files(name, self._checked(name), files)
 
     def _commit_files(self, name: str, table: DeltaTable, files: Iterable[NewFile]) -> None:
@@ -249,7 +256,10 @@ class Writer:
         ]
         with self._committing(name) as properties:
             table.create_write_transaction(
-                actions, "append", records.arrow_schema(self._records[name]), commit_properties=properties
+                actions,
+                "append",
+                records.arrow_schema(self._records[name]),
+                commit_properties=properties,
             )
             table.update_incremental()
 

@@ -2,8 +2,8 @@
 
 Tokens, and captions by models that look at pictures, are made from renders: the profile of those is
 part of the name of their table, so that other renders fill another table, and each clip's row in
-`tokenized/…` or `captioned/…` says which file was read. Tables made from no render, such as captions
-of measured facts, say nothing there; nor do tables older than these columns.
+`tokenized/…` or `captioned/…` says which file was read. Tables made from no render, such as
+captions of measured facts, say nothing there; nor do tables older than these columns.
 
 The current renders are those that `render` was last asked for; renders of a subset are current for
 that subset alone. Of the tables made from them, the one that was last asked for is current.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +25,8 @@ from curation.records import Render
 from curation.run_history import run_results
 from curation.steps import step_of_kind
 
-Kind = Literal["renders", "tokens", "captions"]
+Kind = str
+"""What the tables of a step hold: `renders`, `captions` or `tokens`."""
 _MAX_DIFFERENCES = 3
 
 
@@ -145,7 +145,10 @@ def resolve_table(
         for table in tables:
             if name in (table, table.removeprefix(f"{kind}/")):
                 return table
-        raise LineageError(f"{root} has no {kind} {name!r}; there are {', '.join(tables) or 'none'}")
+        raise LineageError(
+            f"{root} has no {kind} {name!r}; there are {', '.join(tables) or 'none'}:"
+            f" `reelmill {step}` makes them"
+        )
     if kind == "renders":
         current = current_renders(catalog, selection_id)
         tables = newest_first(catalog, kind, selection_id)
