@@ -167,6 +167,10 @@ def test_the_default_stream_is_scanned_unless_another_is_requested(made, ffmpeg,
     assert scanned(path, extra={"stream": "left"}).source.reason == "no_video_stream"
 
 
+def test_a_source_shorter_than_half_a_second_does_not_continue_itself(made):
+    assert scanned(made("brief.mp4", 6, CLOSED)).source.remarks is None
+
+
 def damaged(path, target):
     """The same file with zeros in the middle."""
     content = bytearray(path.read_bytes())
