@@ -165,17 +165,17 @@ def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch,
 def test_a_fault_in_the_middle_keeps_what_was_done(reelmill, curated, tmp_path, monkeypatch):
     from curation.scan import stage
 
-    watch, seen = stage.watch, []
+    decode_streams, seen = stage.decode_streams, []
 
     def faulty(path, *more, **named):
         seen.append(Path(path).name)
         if len(seen) > 1:
             raise OSError(28, "No space left on device")
-        return watch(path, *more, **named)
+        return decode_streams(path, *more, **named)
 
     arguments = ("curate", curated.videos, "--out", tmp_path / "out", *curated.options)
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "watch", faulty)
+        patch.setattr(stage, "decode_streams", faulty)
         ended = reelmill(*arguments)
     assert (ended.code, "No space left" in ended.err) == (4, True)
     assert [Path(row["uri"]).name for row in Dataset(tmp_path / "out").sources().to_pylist()] == [
@@ -288,7 +288,7 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, c
     (videos / "notes.txt").touch()
     arguments = ("scan", videos, "--out", out, *curated.options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curation.scan.stage.watch", stopped_at_the_second())
+        patch.setattr("curation.scan.stage.decode_streams", stopped_at_the_second())
         ended = reelmill(*arguments)
     assert (ended.code, "passed over: 1 .txt\n" in ended.out) == (4, True)
     ended = reelmill("verify", out)
@@ -317,13 +317,13 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, c
 def stopped_at_the_second():
     from curation.scan import stage
 
-    watch, seen = stage.watch, []
+    decode_streams, seen = stage.decode_streams, []
 
     def stopped(path, *more, **named):
         seen.append(path)
         if len(seen) > 1:
             raise KeyboardInterrupt
-        return watch(path, *more, **named)
+        return decode_streams(path, *more, **named)
 
     return stopped
 
@@ -331,7 +331,9 @@ def stopped_at_the_second():
 def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tmp_path):
     write_numbered_video(tmp_path / "v/a.mp4", 12, size=(160, 96))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("curation.scan.stage.watch", lambda *_, **__: os.kill(os.getpid(), 2))
+        patch.setattr(
+            "curation.scan.stage.decode_streams", lambda *_, **__: os.kill(os.getpid(), 2)
+        )
         arguments = ("scan", tmp_path / "v", "--out", tmp_path / "out", *curated.options)
         assert reelmill(*arguments).code == 4
     assert reelmill("verify", tmp_path / "out").code == 1
