@@ -101,8 +101,6 @@ class Source:
     """How many clips this source has."""
     clips_digest: str | None = None
     """sha256 over the clip ids in order, to detect lost clips."""
-    side_tables_digest: str | None = None
-    """First 16 digits of the sha256 over the names of the side tables that its scan filled."""
     extra: dict[str, str] | None = None
     """Further columns of the input list, such as licence, camera or labels."""
 

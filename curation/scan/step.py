@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,18 +88,10 @@ class ScanStep:
 
     def _backfill_items(self) -> list[ScanItem]:
         """Known sources that a side table lacks, if their files are unchanged."""
-        side_tables = self.stage.side_tables
-        columns = ["source_id", "side_tables_digest"]
-        rows = self.catalog.read("sources", Source, columns, where=pc.field("clips") > 0)
-        if len(self.catalog.existing(side_tables)) == len(side_tables):
-            # What was scanned with all these tables has its rows in each of them.
-            complete = pc.equal(rows["side_tables_digest"], self.side_tables_digest)
-            rows = rows.filter(pc.invert(pc.fill_null(complete, False)))
+        rows = self.catalog.read("sources", Source, ["source_id"], where=pc.field("clips") > 0)
         source_ids = set(rows["source_id"].to_pylist())
-        if not source_ids:
-            return []
         missing: dict[str, list[str]] = {}
-        for name, record in side_tables.items():
+        for name, record in self.stage.side_tables.items():
             for source_id in source_ids - self.catalog.values(name, record, "source_id"):
                 missing.setdefault(source_id, []).append(name)
         if not missing:
@@ -119,12 +110,6 @@ class ScanStep:
             if names:
                 items.append(ScanItem(entry, known, tuple(names), source))
         return items
-
-    @property
-    def side_tables_digest(self) -> str:
-        """Of the names of the side tables that each source fills."""
-        names = "\n".join(sorted(self.stage.side_tables))
-        return hashlib.sha256(names.encode()).hexdigest()[:16]
 
     def _clips_by_source(self, source_ids: list[str]) -> dict[str, list[Clip]]:
         rows = self.catalog.read("clips", Clip, where=pc.field("source_id").isin(source_ids))
@@ -178,8 +163,6 @@ class ScanLedger:
                 accepted = source.outcome == "scanned" and first is None
                 if accepted:
                     tables["clips"].append(result.clips)
-                    digest = self._step.side_tables_digest
-                    source = dataclasses.replace(source, side_tables_digest=digest)
                     self._committed[source.source_id or ""] = source
                 elif source.outcome == "scanned" and first is not None:
                     source = dataclasses.replace(
@@ -187,7 +170,6 @@ class ScanLedger:
                         clips=first.clips,
                         clips_digest=first.clips_digest,
                         shots_by=first.shots_by,
-                        side_tables_digest=first.side_tables_digest,
                     )
                 sources.append(source)
             else:

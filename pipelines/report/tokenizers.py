@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 from curation import lineage
 from curation.lineage import profile_name
+from curation.records import TokenizedClip
 from curation.steps import STEPS
 from pipelines.report.formatting import large, thousands
 from pipelines.report.histogram import HistogramPlot, plot_histogram
 from pipelines.report.snapshot import Float64s, Output
 from tokenizer.models.interface import Head
 from tokenizer.tokenize.shards import TokenWindow
-from tokenizer.tokenize.stage import TokenizedClip
 
 _SHAPE = [
     "frames", "pixel_height", "pixel_width", "latent_frames", "latent_height", "latent_width",
