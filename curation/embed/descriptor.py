@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from curation.embed.dct import Gray, GrayFrames, low_frequencies
+from curation.embed.dct import GrayFrames, low_frequencies
 from curation.scores.borders import common_bars
 from curation.scores.frame import Float64Array
 
 _SIDE = 32
 _NUM_FREQUENCIES = 12
+_WEIGHTS = np.hypot(*np.mgrid[:_NUM_FREQUENCIES, :_NUM_FREQUENCIES])
+"""Weight of each frequency; the mean has none."""
 _SEGMENTS = 8
 
 
@@ -50,8 +51,11 @@ class FrameDctCollector(GrayFrames):
         if first >= last:
             return np.zeros(FrameDct.dim, "<f2").tobytes()
         bars = np.nan_to_num(common_bars(np.array(self.bars[first:last])))
-        frames = np.stack([_coefficients(gray, bars) for gray in self.grays[first:last]])
-        return segment_pool(frames, times_s, span_s)
+        spectra = np.stack([
+            low_frequencies(gray, bars, _SIDE, _NUM_FREQUENCIES) for gray in self.grays[first:last]
+        ])  # fmt: skip
+        coefficients = (spectra * _WEIGHTS).reshape(len(spectra), -1)[:, 1:]
+        return segment_pool(coefficients, times_s, span_s)
 
 
 def segment_pool(frames: Float64Array, times_s: Float64Array, span_s: tuple[float, float]) -> bytes:
@@ -69,14 +73,3 @@ def segment_pool(frames: Float64Array, times_s: Float64Array, span_s: tuple[floa
     vector = np.concatenate(parts)
     length = float(np.linalg.norm(vector))
     return (vector / length if length > 1e-3 else vector * 0).astype("<f2").tobytes()
-
-
-def _coefficients(gray: Gray, bars: Float64Array) -> Float64Array:
-    """The weighted low frequencies of one frame without its mean, shape [143]."""
-    spectrum = low_frequencies(gray, bars, _SIDE, _NUM_FREQUENCIES)
-    return np.asarray((spectrum * _weights()).ravel()[1:], np.float64)
-
-
-@cache
-def _weights() -> Float64Array:
-    return np.asarray(np.hypot(*np.mgrid[:_NUM_FREQUENCIES, :_NUM_FREQUENCIES]))

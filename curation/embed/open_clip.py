@@ -28,7 +28,7 @@ import numpy.typing as npt
 from curation.embed.base import Picture
 from curation.errors import ReelmillError
 from curation.storage import file_sha256
-from curation.torchvision_ops import mend_torchvision
+from curation.torchvision_ops import declare_missing_ops
 
 Features = npt.NDArray[np.float32]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -159,7 +159,7 @@ def _download_error(name: str, error: Exception) -> ModelError:
 def import_open_clip() -> Any:
     """The package `open_clip`; `ModelError` if it is not installed."""
     try:
-        mend_torchvision()
+        declare_missing_ops()
         import open_clip
     except ModuleNotFoundError as error:
         raise ModelError(

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.caption_tables import resolve_table
 from curation.dataset import Dataset
 from curation.embed.base import Picture, Vector
 from curation.embed.open_clip import Features, ModelError
+from curation.lineage import resolve_table
 from curation.records import Embedding
 from curation.scores.frame import Float64Array
 from curation.storage import file_sha256
-from curation.torchvision_ops import mend_torchvision
+from curation.torchvision_ops import declare_missing_ops
 
 CAPTION_VECTORS = "embeddings/captions-minilm"
 """Prefix of the names of its tables, before the name of the captions."""
@@ -37,10 +37,10 @@ def embed_captions(dataset: Dataset, captions: str | None = None) -> str:
     """Embeds the captions of one table that have no vector yet; returns the vectors' table.
 
     `captions` names the table, such as `facts-1a2b3c4d`; the one that was filled last if None. A
-    clip of several windows has one vector, of all its captions. Raises `NoCaptionsError`
+    clip of several windows has one vector, of all its captions. Raises `LineageError`
     without captions, and `ModelError` where the package with the model is not installed.
     """
-    source = resolve_table(dataset.catalog, captions)
+    source = resolve_table(dataset.catalog, "captions", captions, dataset.latest_selection())
     table = f"{CAPTION_VECTORS}-{source.removeprefix('captions/')}"
     rows = dataset.captions(source).select(["clip_id", "source_id", "text"])
     done = dataset.catalog.values(table, Embedding, "clip_id")
@@ -86,7 +86,7 @@ def _package() -> Any:
 @functools.cache
 def _model() -> Any:
     package = _package()
-    mend_torchvision()
+    declare_missing_ops()
     return package.load_model("cpu")
 
 

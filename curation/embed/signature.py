@@ -18,10 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from curation.embed.dct import Gray, GrayFrames, dct_basis, low_frequencies
 from curation.records import Signature
@@ -35,6 +33,9 @@ NUM_COARSE = 77
 NUM_FINE = 24 * 24 - 1
 """Coefficients of a clip's mean."""
 _SIDE, _NUM_FREQUENCIES = 64, 24
+_ROWS, _COLUMNS = np.indices((_NUM_FREQUENCIES, _NUM_FREQUENCIES)).reshape(2, -1)
+_ORDER = np.lexsort((_ROWS, _ROWS + _COLUMNS))[1:]
+"""Indices into a flat 24×24 spectrum without the mean, by rising frequency."""
 _MIN_SIDE = 0.3
 """A picture whose sides are less than this share of the frame is more likely words on a card."""
 _COMMON_BARS = np.array([0.125, 0.125, 0, 0])
@@ -91,9 +92,9 @@ def _variant(grays: Sequence[Gray], bars: Float64Array, times_s: Float64Array) -
     if not grays:
         return None
     spectra = np.stack([
-        low_frequencies(gray, bars, _SIDE, _NUM_FREQUENCIES).ravel()[_order()] for gray in grays
+        low_frequencies(gray, bars, _SIDE, _NUM_FREQUENCIES).ravel()[_ORDER] for gray in grays
     ])  # fmt: skip
-    frequencies = np.hypot(*np.divmod(_order(), _NUM_FREQUENCIES))
+    frequencies = np.hypot(*np.divmod(_ORDER, _NUM_FREQUENCIES))
     coarse = resample(spectra[:, :NUM_COARSE] * frequencies[:NUM_COARSE] ** 0.7, times_s)
     if np.linalg.norm(coarse, axis=1).max() < _BLANK:
         return None
@@ -119,13 +120,6 @@ def quantize_rows(values: Float64Array) -> tuple[bytes, bytes]:
     return scales.tobytes(), np.clip(multiples, -127, 127).astype(np.int8).tobytes()
 
 
-@cache
-def _order() -> npt.NDArray[np.int64]:
-    """Indices into a flat 24×24 spectrum without the mean, by rising frequency."""
-    u, v = np.mgrid[:_NUM_FREQUENCIES, :_NUM_FREQUENCIES]
-    return np.lexsort((u.ravel(), (u + v).ravel()))[1:]
-
-
 def inverse_dct(coefficients: Float64Array) -> Float64Array:
     """Rows of 77 or 575 coefficients as pictures of 16×16 or 32×32, flattened.
 
@@ -133,7 +127,7 @@ def inverse_dct(coefficients: Float64Array) -> Float64Array:
     """
     side, count = (32, _NUM_FREQUENCIES) if coefficients.shape[1] == NUM_FINE else (16, 12)
     spectra = np.zeros((len(coefficients), count, count))
-    rows, columns = np.divmod(_order()[: coefficients.shape[1]], _NUM_FREQUENCIES)
+    rows, columns = np.divmod(_ORDER[: coefficients.shape[1]], _NUM_FREQUENCIES)
     spectra[:, rows, columns] = coefficients
     basis = dct_basis(count, side)
     return np.asarray(basis.T @ spectra @ basis).reshape(-1, side * side)

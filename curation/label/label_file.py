@@ -11,7 +11,6 @@ aesthetic: {head: sa_0_4_vit_b_32_linear.pth, threshold: 5.0}
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,14 +91,14 @@ def _read(path: Path, model: str | None) -> dict[str, Any]:
                     ("model", "groups", "aesthetic"))  # fmt: skip
     aesthetic = data.get("aesthetic")
     if aesthetic is not None:
-        _mapping(aesthetic, "aesthetic", _fields(Aesthetic))
+        _mapping(aesthetic, "aesthetic", ("head", "threshold"))
     groups: dict[str, dict[str, Any]] = {}
     for group, labels in _mapping(data.get("groups") or {}, "groups").items():
         groups[group] = {}
         for name, value in _mapping(labels, f"groups.{group}").items():
             label = {"prompts": value}
             if isinstance(value, Mapping):
-                label = dict(_mapping(value, f"groups.{group}.{name}", _fields(Label)))
+                label = dict(_mapping(value, f"groups.{group}.{name}", ("prompts", "threshold")))
             if isinstance(label.get("prompts"), str):
                 label["prompts"] = [label["prompts"]]
             groups[group][name] = label
@@ -121,10 +120,6 @@ def _mapping(data: Any, key: str, known: Collection[str] | None = None) -> Mappi
         if known is not None and name not in known:
             raise LabelsError(f"unknown key {name!r} in {key}; known: {', '.join(known)}")
     return data
-
-
-def _fields(record: type) -> list[str]:
-    return [f.name for f in dataclasses.fields(record)]
 
 
 def table_stem(path: str | Path) -> str:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from curation import records
 from curation.dataset import Dataset
 from curation.dedup.vectors import unpack
-from curation.embed.clip_embedder import TABLE_PREFIX
+from curation.embed.clip_embedder import TABLE_PREFIX, mean_pool
 from curation.embed.open_clip import Checkpoint, ClipModel, Features, ModelError, find_checkpoint
 from curation.label.aesthetic import AestheticHead
 from curation.label.columns import AESTHETIC
@@ -86,7 +86,7 @@ class _Classifier:
         self._head = head
         self._model = model
         self._text_vectors = {
-            group: np.stack([_unit_mean(model.encode_texts(m.prompts)) for m in members.values()])
+            group: np.stack([mean_pool(model.encode_texts(m.prompts)) for m in members.values()])
             for group, members in labels.groups.items()
         }
 
@@ -108,11 +108,6 @@ class _Classifier:
                 yield f"{group}/{name}", label.threshold, shares[:, column]
         if self._head is not None and self._labels.aesthetic is not None:
             yield AESTHETIC, self._labels.aesthetic.threshold, self._head.score(features)
-
-
-def _unit_mean(vectors: Features) -> Features:
-    mean = vectors.mean(axis=0)
-    return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
 def _softmax(scores: Features) -> Features:

@@ -29,6 +29,7 @@ _DETECTOR_SIDE = 320
 _CELLS_ACROSS = 3
 """Cells that the largest face is blurred to, across."""
 _MAX_ROUNDS = 3
+_file_digest = cache(file_sha256)
 _BILINEAR = Image.Resampling.BILINEAR
 
 
@@ -57,8 +58,8 @@ class BlurFaces:
     @property
     def digest_fields(self) -> dict[str, object]:
         """All settings that decide the pictures; the weights by content."""
-        parts = (_digest(self.weights), self.threshold, self.room, self.around_s)
-        return {"blur_faces": list(parts)}
+        digest = _file_digest(self.weights)
+        return {"blur_faces": [digest, self.threshold, self.room, self.around_s]}
 
     def detect(self, frames: Frames) -> list[Boxes]:
         """The faces of each frame with their margins, as shares of the picture."""
@@ -134,8 +135,3 @@ def _blur(frames: Frames, masks: Masks, cell_px: int) -> Frames:
         soft = sharp.resize(cells, Image.Resampling.BOX).resize(sharp.size, _BILINEAR)
         blurred.append(np.asarray(Image.composite(soft, sharp, Image.fromarray(mask))))
     return np.stack(blurred)
-
-
-@cache
-def _digest(weights: str) -> str:
-    return file_sha256(weights)

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.records import ClipRow
 from curation.scores.frame import (
     AnalysisFrame,
     Float64Array,
@@ -43,13 +44,9 @@ CODINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class BlockinessScores:
+class BlockinessScores(ClipRow):
     """How much compression shows in one clip."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     coding: str | None = tag(
         "Whether compression shows.",
         CODINGS,
@@ -78,7 +75,8 @@ class Blockiness(FrameScore):
         steps = np.abs(np.diff(frame.luma, axis=0))
         edges = steps[1:-1] > np.maximum(steps[:-2], steps[2:]) + _EDGE
         shares = edges.mean(axis=1)
-        return tuple(_trimmed_mean(shares[offset::_GRID]) for offset in range(_GRID))
+        by_offset = [np.sort(shares[offset::_GRID]) for offset in range(_GRID)]
+        return tuple(float(s[: -max(1, round(_OUTLIERS * len(s)))].mean()) for s in by_offset)
 
     def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
         """The highest of the eight offsets against the median of the others, over all frames."""
@@ -91,9 +89,3 @@ class Blockiness(FrameScore):
             "coding": "blocky" if ratio > _BLOCKY_RATIO else "clean",
             "blockiness": round(ratio, 4),
         }
-
-
-def _trimmed_mean(shares: Float64Array) -> float:
-    """Mean without the largest."""
-    outliers = max(1, round(_OUTLIERS * len(shares)))
-    return float(np.sort(shares)[:-outliers].mean())

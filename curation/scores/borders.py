@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from curation.records import ClipRow
 from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field
 
 _BAR_LEVEL = 26.0
@@ -16,13 +17,9 @@ _MIN_LIT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class BorderScores:
+class BorderScores(ClipRow):
     """The black bars of one clip, each as a share of the picture's height or width."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     bar_top: float | None
     """Height of the upper bar, 0–1; null if every frame is too dark to tell."""
     bar_bottom: float | None

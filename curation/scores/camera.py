@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.records import ClipRow
 from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 from curation.scores.global_motion import global_motion
 
@@ -48,13 +49,9 @@ CAMERAS = {
 
 
 @dataclass(frozen=True, slots=True)
-class CameraScores:
+class CameraScores(ClipRow):
     """How the camera of one clip moves; all null where nothing in the picture can be followed."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     camera: str | None = tag(
         "How the camera moves.",
         CAMERAS,

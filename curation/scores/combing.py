@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from curation.records import ClipRow
 from curation.scores.frame import (
     AnalysisFrame,
     Float64Array,
@@ -43,13 +44,9 @@ SCANNINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class CombingScores:
+class CombingScores(ClipRow):
     """How combed one clip is."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     scanning: str | None = tag(
         "Whether frames show one moment or two.",
         SCANNINGS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from curation.records import ClipRow
 from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, mean_or_none
 
 _BLACK = 20.0
@@ -12,13 +13,9 @@ _WHITE = 248.0
 
 
 @dataclass(frozen=True, slots=True)
-class ExposureScores:
+class ExposureScores(ClipRow):
     """How light one clip is."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     black_share: float | None = field(
         "How much of the picture is black.",
         high=("black", "Nearly all of the picture is black."),

@@ -9,18 +9,15 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from curation.records import ClipRow
 from curation.scores import detector
 from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
 
 
 @dataclass(frozen=True, slots=True)
-class FaceScores:
+class FaceScores(ClipRow):
     """The faces of one clip."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     faces: float | None = field(
         "How many faces are seen.",
         low=("few_faces", "Fewer faces are seen than the policy asks for."),

@@ -12,9 +12,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, FrameStream, Row, field
+from curation.records import ClipRow
+from curation.scores.frame import (
+    AnalysisFrame,
+    Float64Array,
+    FrameScore,
+    FrameStream,
+    Row,
+    block_means,
+    field,
+)
 
 _GRID = 3
 """Pixels of 48×27 on a side of a cell: 16×9 cells."""
@@ -25,13 +33,9 @@ _NEARBY_S = 0.34
 
 
 @dataclass(frozen=True, slots=True)
-class FlickerScores:
+class FlickerScores(ClipRow):
     """How the light of one clip flickers, and how much of it stutters."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     flicker: float | None = field(
         "How much the light flickers.",
         high=("flicker", "The light flickers from frame to frame."),
@@ -57,7 +61,9 @@ class Flicker(FrameScore):
         """The common change of log luma since the frame before, and the mean change in levels."""
         if previous is None:
             return (float("nan"),) * 2
-        cells, previous_cells = _cell_means(frame.luma), _cell_means(previous.luma)
+        cells, previous_cells = (
+            block_means(f.luma, _GRID).astype(np.float64) for f in (frame, previous)
+        )
         lit = np.minimum(cells, previous_cells) > _MIN_LUMA
         change = np.log(cells[lit] / previous_cells[lit])
         common = float(np.median(change)) if lit.sum() > 8 else 0.0
@@ -83,9 +89,3 @@ def _stutter(changes: Float64Array, times_s: Float64Array) -> float:
     padded = np.concatenate([[-np.inf], moves, [np.inf]])
     distance_s = np.minimum(times_s - padded[nearest], padded[nearest + 1] - times_s)
     return float(((changes < _REPEATS) & (distance_s < _NEARBY_S)).mean())
-
-
-def _cell_means(luma: npt.NDArray[np.float32]) -> Float64Array:
-    rows, columns = (size // _GRID for size in luma.shape)
-    cells = luma[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID)
-    return np.asarray(cells.mean(axis=(1, 3)), np.float64)

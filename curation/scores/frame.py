@@ -143,3 +143,11 @@ def mean_or_none(values: Float64Array) -> float | None:
     """Mean of the values that are not NaN, or None if all are."""
     numbers = values[~np.isnan(values)]
     return round(float(numbers.mean()), 5) if len(numbers) else None
+
+
+def block_means(luma: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Means over blocks of size×size pixels; a picture smaller than one block is one block."""
+    rows, columns = (max(1, side // size) for side in luma.shape)
+    height, width = min(luma.shape[0], rows * size), min(luma.shape[1], columns * size)
+    blocks = luma[:height, :width].reshape(rows, height // rows, columns, width // columns)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)

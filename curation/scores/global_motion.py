@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.scores.borders import bar_shares
-from curation.scores.frame import Float64Array
+from curation.scores.frame import Float64Array, block_means
 
 Plane = npt.NDArray[np.float32]
 Points = npt.NDArray[np.complex128]
@@ -86,7 +86,7 @@ def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
     bars = np.nan_to_num(np.fmin(bar_shares(before), bar_shares(after)))
     if bars.min() > _SURROUNDED:
         return None
-    first, second = (_shrink(_crop(luma, bars)) for luma in (before, after))
+    first, second = (_crop_and_shrink(luma, bars) for luma in (before, after))
     if min(first.shape) < _BLOCK:
         return None
     best = _NO_FIT
@@ -108,19 +108,12 @@ def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
     )
 
 
-def _crop(luma: Plane, bars: Float64Array) -> Plane:
-    """The picture inside the bars that both frames have: their edges never move."""
+def _crop_and_shrink(luma: Plane, bars: Float64Array) -> Plane:
+    """The picture inside the bars, whose edges never move, with a longest side of about 160."""
     height, width = luma.shape
     top, bottom, left, right = (bars * (height, height, width, width)).round().astype(int)
-    return luma[top : height - bottom, left : width - right]
-
-
-def _shrink(luma: Plane) -> Plane:
-    """Means over squares, so that the longest side has about 160 pixels."""
-    step = max(1, round(max(luma.shape) / _SIDE))
-    height, width = (size // step for size in luma.shape)
-    squares = luma[: height * step, : width * step].reshape(height, step, width, step)
-    return np.asarray(squares.mean(axis=(1, 3)), np.float32)
+    luma = luma[top : height - bottom, left : width - right]
+    return block_means(luma, max(1, round(max(luma.shape) / _SIDE)))
 
 
 def _proposals(first: Plane, second: Plane) -> Iterator[tuple[int, int]]:
@@ -150,7 +143,7 @@ def _correlation(first: Plane, second: Plane) -> Plane:
     A pure shift has a peak of height 1.
     """
     shape = (first.shape[1], first.shape[2])
-    window, low_pass = _window(shape), _low_pass(shape)
+    window, low_pass = _filters(shape)
     spectra = [
         np.fft.rfft2((plane - plane.mean(axis=(1, 2), keepdims=True)) * window)
         for plane in (first, second)
@@ -161,16 +154,13 @@ def _correlation(first: Plane, second: Plane) -> Plane:
 
 
 @cache
-def _window(shape: tuple[int, int]) -> Plane:
+def _filters(shape: tuple[int, int]) -> tuple[Plane, Plane]:
+    """A Hann window, and a low pass that leaves a peak of height 1."""
     rows, columns = (np.hanning(size + 2)[1:-1] for size in shape)
-    return np.asarray(np.outer(rows, columns), np.float32)
-
-
-@cache
-def _low_pass(shape: tuple[int, int]) -> Plane:
     fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
     gain = np.exp(-(fy**2 + fx**2) / (2 * _SOFTNESS**2))
-    return np.asarray(gain / np.fft.irfft2(gain, s=shape).max(), np.float32)
+    low_pass = gain / np.fft.irfft2(gain, s=shape).max()
+    return np.asarray(np.outer(rows, columns), np.float32), np.asarray(low_pass, np.float32)
 
 
 def _fit(first: Plane, second: Plane, start: tuple[int, int]) -> _Fit:

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.records import ClipRow
 from curation.scores.frame import (
     AnalysisFrame,
     Float64Array,
@@ -40,13 +41,9 @@ _MIN_DETAIL_UNCHANGED = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class KindScores:
+class KindScores(ClipRow):
     """What kind of picture one clip is."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     kind: str | None = tag(
         "What kind of picture it is.",
         KINDS,

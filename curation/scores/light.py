@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.records import ClipRow
 from curation.scores.borders import bar_shares
 from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 
@@ -31,13 +32,9 @@ _MIN_FRAMES = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class LightScores:
+class LightScores(ClipRow):
     """The light of one clip."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     light: str | None = tag(
         "How bright the picture is, in words.",
         LIGHTS,

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from curation.records import ClipRow
 from curation.scores.frame import Float64Array, Row, SoundScore, field, tag
 
 _RATE = 16_000
@@ -29,13 +30,9 @@ SOUNDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class LoudnessScores:
+class LoudnessScores(ClipRow):
     """How loud one clip is; all null without a sound track."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     sound: str | None = tag(
         "Whether anything can be heard.",
         SOUNDS,

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, mean_or_none
+from curation.records import ClipRow
+from curation.scores.frame import (
+    AnalysisFrame,
+    Float64Array,
+    FrameScore,
+    Row,
+    block_means,
+    field,
+    mean_or_none,
+)
 
 _BLOCK = 8
 _MOVING_LEVELS = 2.5
@@ -20,13 +28,9 @@ _STILL_SHARE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class MotionScores:
+class MotionScores(ClipRow):
     """How much of one clip moves."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     still_share: float | None = field(
         "How much of the time nothing moves.",
         high=("mostly_still", "The picture stands still for most of the clip."),
@@ -57,7 +61,7 @@ class Motion(FrameScore):
         """The share of blocks that changed since the previous frame."""
         if previous is None:
             return (float("nan"),)
-        change = np.abs(_block_means(frame.luma) - _block_means(previous.luma))
+        change = np.abs(block_means(frame.luma, _BLOCK) - block_means(previous.luma, _BLOCK))
         return (float((change > _MOVING_LEVELS).mean()),)
 
     def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
@@ -74,11 +78,3 @@ class Motion(FrameScore):
             "longest_still_s": round(longest_s, 3) if valid.any() else None,
             "motion": mean_or_none(changed),
         }
-
-
-def _block_means(luma: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Means over 8×8 blocks; a picture smaller than one block is one block."""
-    rows, columns = (max(1, size // _BLOCK) for size in luma.shape)
-    height, width = min(luma.shape[0], rows * _BLOCK), min(luma.shape[1], columns * _BLOCK)
-    blocks = luma[:height, :width].reshape(rows, height // rows, columns, width // columns)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)

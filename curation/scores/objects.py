@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from curation.records import ClipRow
 from curation.scores import detector
 from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
 
@@ -37,13 +38,9 @@ _GREY = 114
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectScores:
+class ObjectScores(ClipRow):
     """The things in one clip."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     people: float | None = field(
         "How many people are seen.",
         low=("few_people", "Fewer people are seen than the policy asks for."),

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from curation.records import ClipRow
 from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field
 
 _TAPS = 9
@@ -21,13 +22,9 @@ _ROUNDING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class SharpnessScores:
+class SharpnessScores(ClipRow):
     """How sharp one clip is."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     sharpness: float | None = field(
         "How crisp edges are at 320 pixels.",
         low=("blurred", "The picture is out of focus or smeared."),

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import InfrastructureError
+from curation.records import ClipRow
 from curation.scores import detector
 from curation.scores.detector import MissingModelError
 from curation.scores.frame import Float64Array, Row, SoundScore, field, tag
@@ -30,13 +31,9 @@ VOICES = {
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechScores:
+class SpeechScores(ClipRow):
     """How much is spoken in one clip; all null without a sound track."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     voice: str | None = tag(
         "Whether somebody speaks.",
         VOICES,

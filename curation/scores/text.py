@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import InfrastructureError
+from curation.records import ClipRow
 from curation.scores.detector import MissingModelError
 from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
 
@@ -27,13 +28,9 @@ _MIN_FRAMES = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class TextScores:
+class TextScores(ClipRow):
     """The text in one clip."""
 
-    clip_id: str
-    """The clip."""
-    source_id: str
-    """Its source."""
     text_share: float | None = field(
         "How much of the picture is text.",
         high=("text", "Too much of the picture is text."),
