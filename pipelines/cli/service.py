@@ -25,7 +25,7 @@ Server = Annotated[
     str,
     typer.Option(
         envvar="REELMILL_SERVER",
-        help="The address of the server; the API key is read from REELMILL_TOKEN.",
+        help="The address of the server; the API key is read from REELMILL_SERVER_KEY.",
     ),
 ]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]

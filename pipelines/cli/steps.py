@@ -57,8 +57,8 @@ def register(app: typer.Typer) -> None:
     """Adds the commands: `curate`, then one for each step."""
     app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")(curate)
     for step in STEPS.values():
-        command: Callable[..., None] = _clip_command(step)
-        command = {"scan": scan, "select": select}.get(step.name, command)
+        special: dict[str, Callable[..., None]] = {"scan": scan, "select": select}
+        command = special.get(step.name) or _clip_command(step)
         heading = "Examples:\n\n" if "\n" in step.examples else "Example: "
         app.command(
             step.name, help=step.help, short_help=step.summary, epilog=heading + step.examples

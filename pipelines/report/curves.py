@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.report.formatting import number
-from pipelines.report.histogram import rounded_axis
+from pipelines.report.histogram import rounded_axis, tick_values
 from pipelines.report.templates import template
 
 _WIDTH, _HEIGHT = 360.0, 160.0
@@ -81,10 +81,6 @@ def _panel(
     return Panel(
         title,
         curves,
-        [(x_position(step), number(step)) for step in _ticks(0, last_step, x_step)],
-        [(y_position(value), number(value)) for value in _ticks(low, high, y_step)],
+        [(x_position(step), number(step)) for step in tick_values(0, last_step, x_step)],
+        [(y_position(value), number(value)) for value in tick_values(low, high, y_step)],
     )
-
-
-def _ticks(low: float, high: float, step: float) -> list[float]:
-    return [low + index * step for index in range(round((high - low) / step) + 1)]

@@ -136,6 +136,10 @@ def plot_histogram(
     if binned is None:
         return None
     low, high = binned.low, binned.high
+    ticks = []
+    for value in tick_values(low, high, binned.tick_step):
+        x = _x_position(value, low, high)
+        ticks.append(Tick(x, number(round(value, 9)), _anchor(x, 1)))
     median = number(binned.median)
     alt = (
         f"Histogram of {name}: {thousands(binned.measured)} values from {number(binned.minimum)} to"
@@ -150,7 +154,7 @@ def plot_histogram(
         about=about,
         bars=_bars(binned),
         bounds=_bounds(limits, low, high),
-        ticks=_ticks(low, high, binned.tick_step),
+        ticks=ticks,
         measured=binned.measured,
         missing=binned.missing,
         median=median,
@@ -168,6 +172,11 @@ def rounded_axis(low: float, high: float) -> tuple[float, float, float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step
+
+
+def tick_values(low: float, high: float, step: float) -> list[float]:
+    """The values from one end of an axis to the other."""
+    return [low + index * step for index in range(round((high - low) / step) + 1)]
 
 
 def _bars(binned: BinnedValues) -> list[Bar]:
@@ -197,15 +206,6 @@ def _bounds(limits: Range, low: float, high: float) -> list[Bound]:
             label = f"{sign} {number(value)}"
             bounds.append(Bound(x, label, _anchor(x, _LABEL_EDGE), shade_x, shade_width))
     return bounds
-
-
-def _ticks(low: float, high: float, step: float) -> list[Tick]:
-    ticks = []
-    for index in range(round((high - low) / step) + 1):
-        value = low + step * index
-        x = _x_position(value, low, high)
-        ticks.append(Tick(x, number(round(value, 9)), _anchor(x, 1)))
-    return ticks
 
 
 def _x_position(value: float, low: float, high: float) -> float:

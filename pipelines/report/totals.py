@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.pending_inputs import pending_inputs, skipped_counts
@@ -128,17 +127,10 @@ def failed_clips(output: Output) -> list[Failure]:
     failures: list[Failure] = []
     for step in clip_steps():
         rows = output.kept_outcomes(step).filter(pc.field("outcome") == "failed")
-        rows = rows.sort_by("clip_id").slice(0, MAX_FAILURES - len(failures))
-        uris = _uris(output, rows["clip_id"])
-        for row in rows.to_pylist():
-            clip = row["clip_id"]
-            failures.append(_failure(f"{step.name}: {uris[clip]}, clip {clip}", row))
+        rows = rows.join(output.clips.select(["clip_id", "uri"]), "clip_id").sort_by("clip_id")
+        for row in rows.slice(0, MAX_FAILURES - len(failures)).to_pylist():
+            failures.append(_failure(f"{step.name}: {row['uri']}, clip {row['clip_id']}", row))
     return failures
-
-
-def _uris(output: Output, clip_ids: pa.ChunkedArray) -> dict[str, str]:
-    clips = output.clips.filter(pc.is_in(output.clips["clip_id"], clip_ids.combine_chunks()))
-    return dict(zip(clips["clip_id"].to_pylist(), clips["uri"].to_pylist(), strict=True))
 
 
 def _failure(subject: str, row: dict[str, Any]) -> Failure:
