@@ -72,19 +72,22 @@ def match_footage(variants: LetterboxVariants, one: Rows, other: Rows) -> Footag
     pair, first, second = _variant_pairs(variants, one, other)
     matches = FootageMatch(*np.zeros((3, len(pair))))
 
-    def batch_detail(batch: Rows) -> Floats:
-        return _detail(variants, first[batch], second[batch])
+    def detail_of(batch: Rows) -> Floats:
+        one, other = first[batch], second[batch]
+        energies = trimmed_energies(variants.pictures(one), variants.pictures(other))
+        still = np.minimum(variants.still[one], variants.still[other])
+        return np.asarray(1 - _DETAIL_WEIGHT * still * (1 - energies.cosine))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         batches = np.split(np.arange(len(pair)), np.arange(_DETAIL_BATCH, len(pair), _DETAIL_BATCH))
-        detail = np.concatenate(list(pool.map(batch_detail, batches)))
+        detail = np.concatenate(list(pool.map(detail_of, batches)))
         candidates = np.flatnonzero(detail >= NEAR_DUPLICATE_FLOOR)
         batches = list(_equal_length_batches(variants, first, second, candidates))
 
-        def batch_match(batch: Rows) -> FootageMatch:
+        def match_of(batch: Rows) -> FootageMatch:
             return _match(variants, first[batch], second[batch], detail[batch])
 
-        for batch, match in zip(batches, pool.map(batch_match, batches), strict=True):
+        for batch, match in zip(batches, pool.map(match_of, batches), strict=True):
             matches.put(batch, match)
     # Of a pair's variants the best, and of those the first.
     order = np.lexsort((-matches.similarity, pair))
@@ -112,12 +115,6 @@ def _variant_pairs(variants: LetterboxVariants, one: Rows, other: Rows) -> tuple
         first.append(variants.bounds[one[index]] + a)
         second.append(variants.bounds[other[index]] + b)
     return np.concatenate(pair), np.concatenate(first), np.concatenate(second)
-
-
-def _detail(variants: LetterboxVariants, first: Rows, second: Rows) -> Floats:
-    energies = trimmed_energies(variants.pictures(first), variants.pictures(second))
-    still = np.minimum(variants.still[first], variants.still[second])
-    return np.asarray(1 - _DETAIL_WEIGHT * still * (1 - energies.cosine))
 
 
 def _equal_length_batches(

@@ -82,7 +82,7 @@ def greedy_duplicates(
     duplicates: dict[int, Representative] = {}
     for row in order:
         candidates = (clips.representative(row) for clips in kept)
-        representative = next((found for found in candidates if found is not None), None)
+        representative = next(filter(None, candidates), None)
         if representative is not None:
             duplicates[row] = representative
         else:

@@ -141,9 +141,9 @@ def find_neighbours(
     it, and there is a row for each pair above the floor.
     """
     ids = content.ids
-    known = np.fromiter((clip in representatives for clip in ids), bool, len(ids))
+    is_representative = np.fromiter((clip in representatives for clip in ids), bool, len(ids))
     new = np.fromiter((clip not in searched for clip in ids), bool, len(ids))
-    groups = _identical_groups(content, known)
+    groups = _identical_groups(content, is_representative)
     similar, overlap_s = _similar_pairs(content, groups == np.arange(len(ids)), new)
     new_rows = np.flatnonzero(new)
     identical = Pairs(groups[new_rows], new_rows, np.ones(len(new_rows)))
@@ -201,13 +201,13 @@ def _distinct(pairs: Pairs) -> Rows:
     return np.asarray(order[is_first])
 
 
-def _identical_groups(content: Content, known: Bools) -> Rows:
-    """For each clip the row that represents its identical ones: a known one, or else the first."""
-    representative: dict[bytes, int] = {}
+def _identical_groups(content: Content, is_representative: Bools) -> Rows:
+    """For each clip the row that represents its identical ones: a stored one, or else the first."""
+    row_of_key: dict[bytes, int] = {}
     vectors, owners = content.descriptors
     is_empty = np.ones(len(content.ids), bool)
     is_empty[owners[vectors.any(axis=1)]] = False
     keys = [b"" if empty else key for key, empty in zip(content.keys, is_empty, strict=True)]
-    for row in (*np.flatnonzero(known).tolist(), *np.flatnonzero(~known).tolist()):
-        representative.setdefault(keys[row], row)
-    return np.fromiter((representative[key] for key in keys), np.int64, len(keys))
+    for row in np.argsort(~is_representative, kind="stable").tolist():
+        row_of_key.setdefault(keys[row], row)
+    return np.fromiter((row_of_key[key] for key in keys), np.int64, len(keys))

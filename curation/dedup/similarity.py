@@ -84,9 +84,9 @@ def footage_similarity(one: Floats, other: Floats, overlap: Bools) -> tuple[Floa
 
     `overlap` [p, n] says which frames of the two lie on each other.
     """
-    kept = _without_outliers(one, other, overlap)
-    count = kept.sum(axis=1)
-    one, other = one * kept[..., None], other * kept[..., None]
+    inliers = _without_outliers(one, other, overlap)
+    count = inliers.sum(axis=1)
+    one, other = one * inliers[..., None], other * inliers[..., None]
     mean, other_mean = (frames.sum(axis=1) / count[:, None] for frames in (one, other))
     sums = Energies.of(one, other, "pnk,pnk->p")
     total = Energies(sums.one / count, sums.other / count, sums.both / count)

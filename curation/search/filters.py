@@ -101,8 +101,9 @@ class RowFilters:
         duplicate_of = self._index.metadata_with_verdicts["duplicate_of"]
         duplicates = np.flatnonzero(duplicate_of.is_valid().to_numpy())
         if len(duplicates):
-            kept = self._index.rows_of(duplicate_of.drop_null())
-            groups[duplicates[kept >= 0]] = kept[kept >= 0]
+            representatives = self._index.rows_of(duplicate_of.drop_null())
+            is_indexed = representatives >= 0
+            groups[duplicates[is_indexed]] = representatives[is_indexed]
         return groups
 
 

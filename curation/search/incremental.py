@@ -43,12 +43,12 @@ class NewFiles:
     def of(cls, catalog: Catalog, name: str, record: type, previous: ReadFiles | None) -> NewFiles:
         """Compares a table with what the index read of it."""
         previous = previous or ReadFiles(())
-        known = set(previous.files)
+        previously_read = set(previous.files)
         current = [file for file, _ in catalog.files(name)]
-        files = tuple(file for file in current if file not in known)
-        read = tuple(file for file in current if file in known)
+        files = tuple(file for file in current if file not in previously_read)
+        read = tuple(file for file in current if file in previously_read)
         pending = tuple(file for file in files if file in previous.pending)
-        is_any_gone = len(read) < len(known) or len(pending) < len(previous.pending)
+        is_any_gone = len(read) < len(previously_read) or len(pending) < len(previous.pending)
         return cls(catalog, name, record, files, pending, read, is_any_gone)
 
     def all_files(self) -> NewFiles:

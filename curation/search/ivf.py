@@ -104,8 +104,8 @@ def _tune(index: VectorIndex, trained_on: int) -> Tuning:
         index.probes = probes
         hits = 0
         for query, row, nearest in zip(queries, rows, truth, strict=True):
-            found = index.search(query, _NEAREST + 1).rows
-            hits += len(np.intersect1d(found[found != row][:_NEAREST], nearest))
+            top = index.search(query, _NEAREST + 1).rows
+            hits += len(np.intersect1d(top[top != row][:_NEAREST], nearest))
         return hits / max(1, truth.size)
 
     low, high = 0, 1

@@ -33,7 +33,8 @@ from curation.search.segment import Floats
 if TYPE_CHECKING:
     from curation.embed import QueryEncoder
 
-_UNWANTED_WEIGHT = 0.5
+_CAPTION_VECTORS = "embeddings/captions"
+_NEGATIVE_WEIGHT = 0.5
 _PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 _MAX_PIXELS = 50_000_000
 _MAX_FRAMES = 256
@@ -56,7 +57,11 @@ def choose_table(query: Query, manifest: Manifest) -> str | None:
     if not query.like:
         tables = [name for name in tables if knows_words(name)]
     if tables:
-        return min(tables, key=_preference)
+        # Meaning of pictures, then likeness of pictures, then meaning of captions.
+        return min(
+            tables,
+            key=lambda name: (name.startswith(_CAPTION_VECTORS), not knows_words(name), name),
+        )
     if query.like or query.by in ("vectors", "both"):
         raise SearchError("no table of embeddings fits the question; docs/search.md says which do")
     return None
@@ -65,11 +70,6 @@ def choose_table(query: Query, manifest: Manifest) -> str | None:
 def knows_words(table: str) -> bool:
     """Whether vectors of words can be compared with those of a table."""
     return table != f"embeddings/{FrameDct.name}"
-
-
-def _preference(table: str) -> tuple[bool, bool, str]:
-    """Meaning of pictures, then likeness of pictures, then meaning of captions."""
-    return table.startswith("embeddings/captions"), not knows_words(table), table
 
 
 class QueryEncoders:
@@ -168,11 +168,11 @@ class ExampleEncoder:
             raise SearchError(f"{path}: {error}") from error
 
 
-def combine(wanted: Sequence[Floats], unwanted: Sequence[Floats]) -> Floats:
+def combine(positives: Sequence[Floats], negatives: Sequence[Floats]) -> Floats:
     """One vector of unit length for wanted and unwanted ones of unit length."""
-    vector = np.mean(wanted, axis=0)
-    if unwanted:
-        vector = vector - _UNWANTED_WEIGHT * np.mean(unwanted, axis=0)
+    vector = np.mean(positives, axis=0)
+    if negatives:
+        vector = vector - _NEGATIVE_WEIGHT * np.mean(negatives, axis=0)
     return _normalize(vector, "what is left of the examples")
 
 

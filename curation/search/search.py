@@ -151,14 +151,14 @@ class Search:
         if not index.manifest.rows:
             root = self.dataset.catalog.storage.root
             raise SearchError(f"the index of {root} is empty: run `reelmill scan` first")
-        known = index.metadata_with_verdicts.column_names
-        if unknown := [name for name in columns if name not in known]:
-            raise SearchError(f"no column {', '.join(unknown)}; there are {', '.join(known)}")
+        available = index.metadata_with_verdicts.column_names
+        if unknown := [name for name in columns if name not in available]:
+            raise SearchError(f"no column {', '.join(unknown)}; there are {', '.join(available)}")
         cursor = self._decode_cursor(query, after)
         ranking, examples, is_fused = self._ranking(query, cursor)
         groups = self._filters.groups if collapse else None
         page = next_page(ranking, query, groups, cursor, examples)
-        names = [name for name in dict.fromkeys((*_COLUMNS, *columns)) if name in known]
+        names = [name for name in dict.fromkeys((*_COLUMNS, *columns)) if name in available]
         return self._hits_table(query, page, cursor, names, is_fused)
 
     def export(self, name: str, hits: pa.Table) -> str:
@@ -227,13 +227,13 @@ class Search:
         if table is None:
             return None, []
         encoder = ExampleEncoder(self.index, table, lambda: self._encoders.load(table))
-        wanted = [encoder.encode(example) for example in query.like]
+        positives = [encoder.encode(example) for example in query.like]
         if query.text is not None and query.by != "words" and knows_words(table):
-            wanted.append(self._encoders.encode_text(table, query.text))
-        unwanted = [encoder.encode(example) for example in query.minus]
-        if not wanted:
+            positives.append(self._encoders.encode_text(table, query.text))
+        negatives = [encoder.encode(example) for example in query.minus]
+        if not positives:
             return None, []
-        vector = combine(wanted, unwanted)
+        vector = combine(positives, negatives)
         index = self.index.vector_index(table)
         mask = self._filters.mask(query.where, num_rows, table)
         has_text = query.text is not None

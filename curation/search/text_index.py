@@ -51,10 +51,10 @@ def write_version(
     folder = store.root / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    known = {}
+    linked = {}
     if previous is not None:
-        known = {Path(file.name).name: file for file in previous.files}
-        for file_name in known:
+        linked = {Path(file.name).name: file for file in previous.files}
+        for file_name in linked:
             os.link(store.root / previous.folder / file_name, folder / file_name)
     index = tantivy.Index(_schema(), str(folder), reuse=True)
     writer = index.writer(heap_size=_HEAP_BYTES, num_threads=1)
@@ -66,19 +66,19 @@ def write_version(
     writer.commit()
     writer.wait_merging_threads()
     files = tuple(
-        _file(path, name, known)
+        _file(path, name, linked)
         for path in sorted(folder.iterdir())
         if not path.name.endswith(_UNLISTED_FILES)
     )
     return TextIndexFiles(name, files, (previous.clips if previous else 0) + len(texts))
 
 
-def _file(path: Path, folder: str, known: Mapping[str, File]) -> File:
+def _file(path: Path, folder: str, linked: Mapping[str, File]) -> File:
     """The manifest's entry of a file; only new ones and `meta.json` are read for their digest."""
     name = f"{folder}/{path.name}"
-    linked = known.get(path.name)
-    if linked is not None and path.name != "meta.json":
-        return File(name, linked.sha256, linked.size_bytes)
+    same = linked.get(path.name)
+    if same is not None and path.name != "meta.json":
+        return File(name, same.sha256, same.size_bytes)
     return File(name, file_sha256(str(path)), path.stat().st_size)
 
 

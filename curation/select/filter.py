@@ -168,8 +168,8 @@ def _label_tables(dataset: Dataset, rules: LabelRules) -> dict[str, str]:
     for label in (*(rules.allow or ()), *rules.deny):
         matches = [name for name in names if label in labels[name]]
         if not matches:
-            known = sorted(set().union(*labels.values()))
-            hint = suggest(label, known, "; run `reelmill label` first")
+            every = sorted(set().union(*labels.values()))
+            hint = suggest(label, every, "; run `reelmill label` first")
             raise PolicyError(f"policy: no clip was labelled {label!r}{hint}")
         if len(matches) > 1:
             both = " and ".join(matches)
