@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from curation import caption_tables
 from curation.records import Caption, CaptionedClip
 from pipelines.report.histogram import HistogramPlot, plot_histogram
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 
 _MOST_REPEATED = 3
 
@@ -54,7 +54,7 @@ class CaptionSummary:
     questions: list[QuestionSummary]
 
 
-def gather(output: Output) -> list[CaptionSummary]:
+def gather(output: OutputSnapshot) -> list[CaptionSummary]:
     """One entry per table, the one that was filled last first."""
     summaries = [
         _summary(output, name) for name in caption_tables.list_tables(output.dataset.catalog)
@@ -62,7 +62,7 @@ def gather(output: Output) -> list[CaptionSummary]:
     return [summary for summary in summaries if summary.clips or summary.failed]
 
 
-def _summary(output: Output, name: str) -> CaptionSummary:
+def _summary(output: OutputSnapshot, name: str) -> CaptionSummary:
     catalog = output.dataset.catalog
     rows = output.dataset.side_table(name, Caption)
     committed = caption_tables.captioned_clip_ids(catalog, name)

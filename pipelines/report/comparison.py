@@ -11,9 +11,10 @@ from curation.errors import UnknownSelectionError
 from curation.records import Verdict
 from curation.select.policy import FILTER_REASONS
 from pipelines.config.merge import flatten
+from pipelines.config.policy import current_keys
 from pipelines.report.contact_sheets import ContactSheet, Tile, evenly_spread, read_tiles
 from pipelines.report.formatting import thousands
-from pipelines.report.snapshot import Output, recorded_settings
+from pipelines.report.snapshot import OutputSnapshot, recorded_settings
 
 PREVIOUS = "before"
 """Names the selection before the newest."""
@@ -61,7 +62,7 @@ class Comparison:
     """Clips that only the other one keeps."""
 
 
-def compare(output: Output, other: str) -> Comparison:
+def compare(output: OutputSnapshot, other: str) -> Comparison:
     """Compares the newest selection with another: an id, its beginning, a subset, or `before`.
 
     Raises `UnknownSelectionError`.
@@ -91,7 +92,7 @@ def compare(output: Output, other: str) -> Comparison:
     )
 
 
-def _selection_id(output: Output, other: str) -> str:
+def _selection_id(output: OutputSnapshot, other: str) -> str:
     if output.selection_id is None:
         raise UnknownSelectionError("there is no selection yet; run `reelmill select` first")
     if other == PREVIOUS:
@@ -134,7 +135,7 @@ def _sheet(name: str, rows: list[int], tiles: Mapping[int, Tile], notes: list[st
     return ContactSheet(name, "", shown, total, extent)
 
 
-def _policy_changes(output: Output, previous_id: str) -> Iterator[PolicyChange]:
+def _policy_changes(output: OutputSnapshot, previous_id: str) -> Iterator[PolicyChange]:
     """Settings in which the recorded policies differ; an empty one equals a missing one."""
     policies = []
     for selection_id in (output.selection_id, previous_id):
@@ -144,7 +145,7 @@ def _policy_changes(output: Output, previous_id: str) -> Iterator[PolicyChange]:
         policies.append(
             {
                 key: json.dumps(value, ensure_ascii=False)[:200]
-                for key, value in flatten(policy).items()
+                for key, value in flatten(current_keys(policy)).items()
             }
         )
     current, previous = policies

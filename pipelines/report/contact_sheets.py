@@ -17,7 +17,7 @@ from curation.records import Caption, Thumbnail
 from curation.scan.collector import THUMBNAILS
 from curation.select.policy import FILTER_REASONS, LIMITS
 from pipelines.report.formatting import base_name, clock, duration, number, thousands
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 
 MAX_KEPT = 120
 MAX_FILTERED = 24
@@ -76,7 +76,7 @@ class ContactSheets:
     pairs_extent: str
 
 
-def gather(output: Output) -> ContactSheets:
+def gather(output: OutputSnapshot) -> ContactSheets:
     """Chooses the clips, then reads the pictures and captions of those alone."""
     rows = output.clips
     row_of = {clip: row for row, clip in enumerate(rows["clip_id"].to_pylist())}
@@ -130,7 +130,7 @@ def evenly_spread(rows: Sequence[int], at_most: int) -> list[int]:
     return [int(rows[index]) for index in picked]
 
 
-def _kept(output: Output) -> tuple[list[int], int]:
+def _kept(output: OutputSnapshot) -> tuple[list[int], int]:
     """Rows of up to `MAX_KEPT` kept clips by source and time, and the number of all."""
     rows = np.flatnonzero(output.verdicts == "kept")
     part = output.clips.select(["uri", "start_s"]).take(rows)
@@ -138,7 +138,7 @@ def _kept(output: Output) -> tuple[list[int], int]:
     return evenly_spread(rows[order], MAX_KEPT), len(rows)
 
 
-def _filtered(output: Output) -> list[tuple[str, list[int], int]]:
+def _filtered(output: OutputSnapshot) -> list[tuple[str, list[int], int]]:
     """For each reason the rows of the clips nearest to the bound, and the number of all."""
     if output.selection_id is None:
         return []
@@ -158,7 +158,7 @@ def _filtered(output: Output) -> list[tuple[str, list[int], int]]:
     return sheets
 
 
-def _pairs(output: Output) -> tuple[list[int], int]:
+def _pairs(output: OutputSnapshot) -> tuple[list[int], int]:
     """Rows of the least similar duplicates, where a threshold errs first; the number of all."""
     rows = np.flatnonzero(output.verdicts == "duplicate")
     if not len(rows):
@@ -175,7 +175,7 @@ def _limit(reason: str) -> tuple[str | None, bool]:
     return None, False
 
 
-def _violation(output: Output, reason: str, row: int) -> str:
+def _violation(output: OutputSnapshot, reason: str, row: int) -> str:
     """The value that broke a bound, and the bound, such as `motion 0.06 < 0.12`."""
     name, is_low = _limit(reason)
     if name is None:
@@ -186,7 +186,7 @@ def _violation(output: Output, reason: str, row: int) -> str:
     return text if bound is None else f"{text} {'<' if is_low else '>'} {number(bound)}"
 
 
-def read_tiles(output: Output, rows: list[int]) -> dict[int, Tile]:
+def read_tiles(output: OutputSnapshot, rows: list[int]) -> dict[int, Tile]:
     """Tiles of these rows of the output's clips, by row."""
     clips = output.clips.select(["clip_id", "uri", "start_s", "end_s"])
     clips = clips.take(pa.array(rows, "int64"))

@@ -32,7 +32,7 @@ from pipelines.report import (
 )
 from pipelines.report.formatting import duration, large, share, size, thousands
 from pipelines.report.histogram import HistogramPlot, plot_histogram
-from pipelines.report.snapshot import Output, selection_run
+from pipelines.report.snapshot import OutputSnapshot, selection_run
 from pipelines.report.templates import template, write_text
 from pipelines.report.tokenizers import TokenizerSummary
 from pipelines.report.totals import FunnelCounts
@@ -56,10 +56,10 @@ def write_report(
         raise IsADirectoryError(
             f"{path} is a folder; name a file in it, such as {path}/report.html"
         )
-    return write_text(path, page(Output.at(dataset, policy), compare))
+    return write_text(path, page(OutputSnapshot.at(dataset, policy), compare))
 
 
-def page(output: Output, compare: str | None = None) -> str:
+def page(output: OutputSnapshot, compare: str | None = None) -> str:
     """The report as HTML, with a comparison to another selection if one is named."""
     script = template("report.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -132,7 +132,7 @@ def _totals(
     return rows
 
 
-def _histograms(output: Output) -> Iterator[HistogramPlot]:
+def _histograms(output: OutputSnapshot) -> Iterator[HistogramPlot]:
     """One for each value that a policy may bound and that was measured on some clip."""
     limits = output.policy.limits if output.policy else {}
     for name, limit in LIMITS.items():

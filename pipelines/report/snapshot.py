@@ -19,13 +19,14 @@ from curation.dataset import Dataset
 from curation.select.filter import filter_values
 from curation.select.policy import LIMITS, Policy, Range, Semantic
 from curation.steps import StepInfo
+from pipelines.config.policy import current_keys
 
 Float64s = npt.NDArray[np.float64]
 _VERDICTS = ("kept", "duplicate", "filtered")
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputSnapshot:
     """One output folder as it is now, with its newest selection."""
 
     dataset: Dataset
@@ -41,7 +42,7 @@ class Output:
     """Its policy; None where that is not recorded."""
 
     @classmethod
-    def at(cls, dataset: Dataset, policy: Policy | None = None) -> Output:
+    def at(cls, dataset: Dataset, policy: Policy | None = None) -> OutputSnapshot:
         """Reads an output; `policy` replaces the one that its runs record."""
         runs = dataset.runs().to_pylist()
         selection_id = dataset.latest_selection()
@@ -153,7 +154,7 @@ def _policy(record: object) -> Policy | None:
     try:
         return Policy(
             limits,
-            _number(record.get("near_duplicates", record.get("copies"))),
+            _number(current_keys(record).get("near_duplicates")),
             Semantic(
                 embedding if isinstance(embedding, str) else None,
                 _number(semantic.get("similarity")) or Semantic.similarity,

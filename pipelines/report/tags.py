@@ -8,7 +8,7 @@ import numpy as np
 
 from curation.select.policy import TAGS
 from pipelines.report.contact_sheets import Tile, evenly_spread, read_tiles
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 
 MAX_PER_WORD = 12
 
@@ -36,7 +36,7 @@ class TagGallery:
     """Clips without a word."""
 
 
-def gather(output: Output) -> list[TagGallery]:
+def gather(output: OutputSnapshot) -> list[TagGallery]:
     """One gallery for each tag that some clip has."""
     columns = {name: np.array(output.clips[name].to_pylist(), object) for name in TAGS}
     samples = {

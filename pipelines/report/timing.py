@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curation.steps import STEPS
-from pipelines.report.snapshot import Output, parsed
+from pipelines.report.snapshot import OutputSnapshot, parsed
 from pipelines.report.totals import FunnelCounts
 
 
@@ -39,7 +39,7 @@ class StepTiming:
         return self.video_s / self.wall_s if self.wall_s > 0 and self.video_s else None
 
 
-def gather(output: Output, counts: FunnelCounts) -> list[StepTiming]:
+def gather(output: OutputSnapshot, counts: FunnelCounts) -> list[StepTiming]:
     """One entry per step and table, in the order of the work; of selections the newest alone."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in output.runs:
@@ -60,7 +60,7 @@ def gather(output: Output, counts: FunnelCounts) -> list[StepTiming]:
     return sorted(timings, key=lambda t: order.index(t.step) if t.step in order else len(order))
 
 
-def _video_s(output: Output, counts: FunnelCounts, step: str, result: str) -> float:
+def _video_s(output: OutputSnapshot, counts: FunnelCounts, step: str, result: str) -> float:
     if step == "scan":
         return counts.source_s
     if step == "select":

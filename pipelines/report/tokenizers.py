@@ -15,7 +15,7 @@ from curation.records import TokenizedClip
 from curation.steps import STEPS
 from pipelines.report.formatting import large, thousands
 from pipelines.report.histogram import HistogramPlot, plot_histogram
-from pipelines.report.snapshot import Float64s, Output
+from pipelines.report.snapshot import Float64s, OutputSnapshot
 from tokenizer.models.interface import Head
 from tokenizer.tokenize.shards import TokenWindow
 
@@ -94,7 +94,7 @@ class TokenizerSummary:
         return [plot for plot in plots if plot is not None]
 
 
-def gather(output: Output) -> list[TokenizerSummary]:
+def gather(output: OutputSnapshot) -> list[TokenizerSummary]:
     """One entry per table; the current one comes first."""
     names = output.dataset.catalog.names("tokenized")
     current = output.outcomes_table(STEPS["tokenize"])
@@ -111,7 +111,7 @@ def amount(summaries: list[TokenizerSummary]) -> str:
     return f"{thousands(current.windows)} windows, {large(current.num_tokens)} {current.kind}"
 
 
-def _summary(output: Output, name: str) -> TokenizerSummary:
+def _summary(output: OutputSnapshot, name: str) -> TokenizerSummary:
     rows = output.kept_rows(name, TokenizedClip, ["outcome", "psnr_codes_db", "psnr_latents_db"])
     rows = rows.filter(pc.field("outcome") == "tokenized")
     short_name = name.removeprefix("tokenized/")

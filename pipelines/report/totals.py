@@ -12,7 +12,7 @@ from curation.pending_inputs import pending_inputs, skipped_counts
 from curation.reasons import INPUT_REASONS
 from curation.select.policy import FILTER_REASONS
 from curation.steps import StepInfo, clip_steps
-from pipelines.report.snapshot import Output, count_values
+from pipelines.report.snapshot import OutputSnapshot, count_values
 
 MAX_FAILURES = 500
 """Rows of a table of failures; the rest is counted."""
@@ -72,7 +72,7 @@ class Failure:
     detail: str
 
 
-def gather(output: Output) -> FunnelCounts:
+def gather(output: OutputSnapshot) -> FunnelCounts:
     """Counts inputs and clips by outcome."""
     sources, clips = output.sources, output.clips
     scanned = sources.filter(pc.field("outcome") == "scanned")
@@ -103,26 +103,26 @@ def gather(output: Output) -> FunnelCounts:
     )
 
 
-def _outcomes(output: Output, step: StepInfo) -> StepCounts:
+def _outcomes(output: OutputSnapshot, step: StepInfo) -> StepCounts:
     rows = output.kept_outcomes(step)
     failed = rows.filter(pc.field("outcome") == "failed")
     return StepCounts(len(rows) - len(failed), count_values(failed, "reason"))
 
 
-def failed_inputs(output: Output) -> list[Failure]:
+def failed_inputs(output: OutputSnapshot) -> list[Failure]:
     """Inputs that failed, by reason and address; at most `MAX_FAILURES`."""
     rows = output.sources.filter(pc.field("outcome") == "failed")
     rows = rows.sort_by([("reason", "ascending"), ("uri", "ascending")]).slice(0, MAX_FAILURES)
     return [_failure(row["uri"], row) for row in rows.to_pylist()]
 
 
-def remarks(output: Output) -> list[tuple[str, str]]:
+def remarks(output: OutputSnapshot) -> list[tuple[str, str]]:
     """Addresses of unusual sources, and what is unusual about them."""
     rows = output.sources.filter(pc.is_valid(pc.field("remarks"))).sort_by("uri")
     return list(zip(rows["uri"].to_pylist(), rows["remarks"].to_pylist(), strict=True))
 
 
-def failed_clips(output: Output) -> list[Failure]:
+def failed_clips(output: OutputSnapshot) -> list[Failure]:
     """Kept clips that failed in a step; at most `MAX_FAILURES`."""
     failures: list[Failure] = []
     for step in clip_steps():

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from curation.select.policy import LIMITS, Range
 from pipelines.report.histogram import bin_values
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 
 BINS = 40
 
@@ -48,7 +48,7 @@ class HistogramView(BaseModel):
     """Whether a policy may bound this side."""
 
 
-def histograms(output: Output) -> list[HistogramView]:
+def histograms(output: OutputSnapshot) -> list[HistogramView]:
     """One for each value that was measured on some clip, in the order of the limits."""
     policy = output.policy.limits if output.policy else {}
     result = []

@@ -9,7 +9,7 @@ from curation.dataset import Dataset
 from curation.records import Caption, CaptionedClip
 from pipelines.report import write_report
 from pipelines.report.captions import QuestionSummary, gather
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 from tests.rows import MeasuredClip, add_source, make_clip
 
 TEXTS = ("A red car.", "A red car.", "Rain, rain at <b>night</b>", None)
@@ -42,7 +42,7 @@ def dataset(tmp_path):
 
 
 def test_captions_are_counted(dataset):
-    (table,) = gather(Output.at(dataset))
+    (table,) = gather(OutputSnapshot.at(dataset))
     assert (table.name, table.models, table.clips, table.windows) == ("api-1", "m1", 3, 3)
     assert table.failed == [("refused", 1)]
     assert (table.unique, table.repeated) == (1, [("A red car.", 2)])
@@ -56,7 +56,7 @@ def test_captions_are_counted(dataset):
 def test_captions_without_an_outcome_do_not_count(dataset):
     extra = Caption("f" * 32, "a" * 64, "Left behind.")
     dataset.catalog.append("captions/api-1", Caption, records.to_table(Caption, [extra]))
-    assert gather(Output.at(dataset))[0].windows == 3
+    assert gather(OutputSnapshot.at(dataset))[0].windows == 3
 
 
 def test_captions_are_escaped(dataset, tmp_path):

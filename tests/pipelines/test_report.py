@@ -20,7 +20,7 @@ from curation.scores.motion import MotionScores
 from curation.select.policy import CategoryRule, Policy, Range
 from curation.select.selection import select
 from pipelines.report import contact_sheets, formatting, histogram, totals, write_report
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 from tests.rows import MeasuredClip, add_source, make_clip
 from tokenizer.tokenize.shards import TokenWindow
 
@@ -167,7 +167,7 @@ def test_headline_counts_equal_the_tables(finished, read):
 
 
 def test_counts_follow_every_clip_to_its_end(finished):
-    counts = totals.gather(Output.at(finished))
+    counts = totals.gather(OutputSnapshot.at(finished))
     assert (counts.scanned, counts.identical_inputs, dict(counts.failed)) == (
         3,
         1,
@@ -224,11 +224,11 @@ def test_clips_of_each_verdict_have_a_tile(finished, read):
     assert "01:15.0–01:20.0" in page.text
     assert "0.938 similar" in page.text
     assert "Decoding met damaged data." in page.text
-    assert "The clip is longer than the policy's longest." in page.text
+    assert "The clip is longer than the policy allows." in page.text
 
 
 def test_pictures_are_small_jpegs(finished):
-    address = contact_sheets.gather(Output.at(finished)).kept.tiles[0].picture
+    address = contact_sheets.gather(OutputSnapshot.at(finished)).kept.tiles[0].picture
     kind, coded = address.split(",")
     assert kind == "data:image/jpeg;base64"
     assert Image.open(io.BytesIO(base64.b64decode(coded))).size == (240, 135)

@@ -12,7 +12,7 @@ from curation.select.policy import Policy, Range
 from curation.select.selection import select
 from pipelines.report import write_report
 from pipelines.report.comparison import compare
-from pipelines.report.snapshot import Output
+from pipelines.report.snapshot import OutputSnapshot
 from tests.outputs import run as run_command
 from tests.rows import MeasuredClip, add_source, make_clip
 
@@ -50,7 +50,7 @@ def starts(sheet) -> list[str]:
 def test_counts_policies_and_clips_that_differ(dataset):
     first = select_by_motion(dataset, low=0.1)
     select_by_motion(dataset, high=0.3)
-    comparison = compare(Output.at(dataset), "before")
+    comparison = compare(OutputSnapshot.at(dataset), "before")
     assert comparison.previous_id == first
     assert [(o.name, o.current, o.previous, o.change) for o in comparison.outcomes] == [
         ("kept", 3, 3, ""), ("little_motion", 0, 1, "-1"), ("much_motion", 1, 0, "+1"),
@@ -69,7 +69,7 @@ def test_counts_policies_and_clips_that_differ(dataset):
 
 def test_a_selection_is_named_by_the_beginning_of_its_id(dataset):
     first, second = select_by_motion(dataset, low=0.1), select_by_motion(dataset, low=0.2)
-    output = Output.at(dataset)
+    output = OutputSnapshot.at(dataset)
     assert compare(output, first[:6]).previous_id == first
     same = compare(output, second)
     assert (same.gained.total, same.lost.total, same.policy) == (0, 0, [])
@@ -84,17 +84,17 @@ def test_clips_newer_than_the_other_selection(dataset):
     clip = MeasuredClip(make_clip("b" * 64, 0, 48), scores={"motion": 0.5})
     add_source(dataset, "/v/more.mp4", [clip])
     select_by_motion(dataset, low=0.1)
-    comparison = compare(Output.at(dataset), "before")
+    comparison = compare(OutputSnapshot.at(dataset), "before")
     assert [tile.note for tile in comparison.gained.tiles] == ["newer than the selection"]
     assert comparison.gained.tiles[0].name == "more.mp4"
 
 
 def test_without_another_selection(dataset):
     with pytest.raises(UnknownSelectionError, match="no selection yet"):
-        compare(Output.at(dataset), "before")
+        compare(OutputSnapshot.at(dataset), "before")
     select_by_motion(dataset, low=0.1)
     with pytest.raises(UnknownSelectionError, match="no other selection"):
-        compare(Output.at(dataset), "before")
+        compare(OutputSnapshot.at(dataset), "before")
 
 
 def test_the_page_and_the_command_show_it(dataset, tmp_path):

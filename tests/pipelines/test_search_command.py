@@ -130,4 +130,5 @@ def test_a_name_means_its_newest_subset(reelmill, copied):
     assert {uri.rsplit("/", 1)[1] for uri in kept["uri"].to_pylist()} == {"copy.mkv"}
     ended = reelmill("render", copied.out, *copied.options, "--selection", "yours")
     assert ended.code == 2
-    assert "there is no selection or subset 'yours'" in ended.err
+    assert "there is no selection 'yours'; there are" in ended.err
+    assert "no such subset" in ended.err

@@ -1,4 +1,4 @@
-"""Routes of collections: what an output holds, its sources, runs and report."""
+"""Routes of collections: totals, sources, runs and report of an output."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CollectionName = Annotated[str, Path(pattern=NAME)]
 _META_POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
 
 
-class Collection(BaseModel):
-    """An output, in numbers."""
+class CollectionView(BaseModel):
+    """The totals of an output."""
 
     name: str
     sources: dict[str, int]
@@ -35,14 +35,14 @@ class Collection(BaseModel):
     reasons: dict[str, int]
     """Its filtered clips by reason."""
     tables: list[str]
-    """Renders, captions, tokens and embeddings that there are."""
+    """Tables of renders, captions, tokens, embeddings and scores."""
 
 
 class SourceView(BaseModel):
     """An input and its outcome."""
 
     name: str
-    """The last part of where it lies."""
+    """The last part of its address."""
     source_id: str | None
     outcome: str
     reason: str | None
@@ -57,7 +57,7 @@ class SourceView(BaseModel):
 
 
 class SourceList(BaseModel):
-    """Inputs, by where they lie."""
+    """Inputs, by address."""
 
     sources: list[SourceView]
     total: int
@@ -80,7 +80,7 @@ def add(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/sources")
     def list_configured_sources(caller: Reader) -> list[str]:
-        """Names of the places where inputs of jobs may lie."""
+        """Names of the configured sources of inputs."""
         return sorted(service.settings.sources)
 
     @app.get("/v1/collections")
@@ -89,10 +89,10 @@ def add(app: FastAPI, service: Service) -> None:
         return outputs.names()
 
     @app.get("/v1/collections/{name}")
-    def get_collection(name: CollectionName, caller: Reader) -> Collection:
-        """What an output holds, in numbers."""
-        dataset = outputs.opened(name)
-        return outputs.kept(name, "numbers", dataset, lambda: _numbers(name, dataset))
+    def get_collection(name: CollectionName, caller: Reader) -> CollectionView:
+        """The totals of an output."""
+        dataset = outputs.open(name)
+        return outputs.cached(name, "totals", dataset, lambda: _totals(name, dataset))
 
     @app.get("/v1/collections/{name}/sources")
     def list_sources(
@@ -102,7 +102,7 @@ def add(app: FastAPI, service: Service) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> SourceList:  # fmt: skip
         """Inputs and their outcomes; the failed ones with their reasons."""
-        rows = outputs.opened(name).sources()
+        rows = outputs.open(name).sources()
         if outcome is not None:
             rows = rows.filter(pc.field("outcome") == outcome)
         page = rows.sort_by("uri").slice(offset, limit).to_pylist(maps_as_pydicts="lossy")
@@ -111,25 +111,25 @@ def add(app: FastAPI, service: Service) -> None:
     @app.get("/v1/collections/{name}/runs")
     def list_runs(name: CollectionName, caller: Reader) -> list[RunView]:
         """Runs that did work, oldest first."""
-        rows = outputs.opened(name).runs().to_pylist()
+        rows = outputs.open(name).runs().to_pylist()
         return [RunView(**{**row, "counts": json.loads(row["counts"])}) for row in rows]
 
     @app.get("/v1/collections/{name}/report", response_class=HTMLResponse)
     def get_report(name: CollectionName, caller: Reader) -> HTMLResponse:
-        """The report as one page; its own policy allows its script by digest, and no network."""
+        """The report as one page; its policy allows its script by digest, and no network."""
         from pipelines.report.page import page
-        from pipelines.report.snapshot import Output
+        from pipelines.report.snapshot import OutputSnapshot
 
-        dataset = outputs.opened(name)
-        text = outputs.kept(name, "report", dataset, lambda: page(Output.at(dataset)))
+        dataset = outputs.open(name)
+        text = outputs.cached(name, "report", dataset, lambda: page(OutputSnapshot.at(dataset)))
         policy = _META_POLICY.search(text)
-        assert policy is not None, "a report has a policy"
+        assert policy is not None, "a report has a content policy"
         return HTMLResponse(
             text, headers={"Content-Security-Policy": f"{policy[1]}; frame-ancestors 'none'"}
         )
 
 
-def _numbers(name: str, dataset: Dataset) -> Collection:
+def _totals(name: str, dataset: Dataset) -> CollectionView:
     sources = Counter(dataset.sources()["outcome"].to_pylist())
     selection = dataset.latest_selection()
     verdicts: Counter[str] = Counter()
@@ -139,7 +139,7 @@ def _numbers(name: str, dataset: Dataset) -> Collection:
         verdicts.update(rows["verdict"].to_pylist())
         reasons.update(rows.filter(pc.field("verdict") == "filtered")["reason"].to_pylist())
     folders = ("renders", "captions", "embeddings", "tokens", "scores")
-    return Collection(
+    return CollectionView(
         name=name,
         sources=sources,
         clips=dataset.catalog.rows("clips") or 0,
@@ -151,8 +151,8 @@ def _numbers(name: str, dataset: Dataset) -> Collection:
 
 
 def source_view(row: dict[str, Any]) -> SourceView:
-    """A row of `sources` without its place on the server."""
-    shown = {key: row[key] for key in SourceView.model_fields if key not in ("name", "extra")}
+    """A row of `sources` with the file's name in place of its address."""
+    fields = {key: row[key] for key in SourceView.model_fields if key not in ("name", "extra")}
     return SourceView(
-        **shown, name=row["uri"].rstrip("/").rsplit("/", 1)[-1], extra=row["extra"] or {}
+        **fields, name=row["uri"].rstrip("/").rsplit("/", 1)[-1], extra=row["extra"] or {}
     )

@@ -1,4 +1,4 @@
-"""Routes of what a collection looks like: funnel, spread of values, and trying another policy."""
+"""Routes of statistics: funnel, histograms of values, and the outcome of another policy."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from pydantic import BaseModel, Field
 
 from curation.select.policy import Range
 from pipelines import config
+from pipelines.config.policy import current_keys
 from pipelines.report import funnel, tokenizers, totals
-from pipelines.report.page import amount
-from pipelines.report.snapshot import Output, parsed
+from pipelines.report.snapshot import OutputSnapshot, parsed
 from pipelines.service import what_if
 from pipelines.service.auth import Reader, Searcher
-from pipelines.service.histograms import Histogram, histograms
+from pipelines.service.histograms import HistogramView, histograms
 from pipelines.service.routes.collections import CollectionName
-from pipelines.service.schemas import Record, Wish
+from pipelines.service.schemas import JobRequest, StrictModel
 from pipelines.service.service import Service
 
-_MOST_IDS = 200
+_MAX_IDS = 200
 
 
-class Funnel(BaseModel):
-    """The way from inputs to tokens, as rows of bars."""
+class FunnelView(BaseModel):
+    """The funnel from inputs to tokens, as rows of bars."""
 
     rows: list[dict[str, Any]]
-    """Title, total, parts with their share of the width in per cent, and words."""
+    """Title, total, parts with their share of the width in per cent, and text."""
     seconds: dict[str, float]
     """Of source video, of all clips, and of the kept ones."""
 
 
-class Values(BaseModel):
-    """What was measured, and what the newest selection asks of it."""
+class ValuesView(BaseModel):
+    """The measured values, and the bounds of the newest selection."""
 
     selection: str | None
-    histograms: list[Histogram]
-    copies: float | None
-    """From where on clips are copies; null where copies are kept."""
+    histograms: list[HistogramView]
+    near_duplicates: float | None
+    """From which similarity on clips are near-duplicates; null where these are kept."""
 
 
-class Side(Record):
-    """Bounds on one value; without any it has none."""
+class BoundsRequest(StrictModel):
+    """Bounds on one value; either may be open."""
 
     min: float | int | None = None
     max: float | int | None = None
 
 
-class Trial(Record):
+class WhatIfRequest(StrictModel):
     """Bounds to try instead of those of the newest selection."""
 
-    limits: Annotated[dict[str, Side], Field(max_length=100, default_factory=dict)]
-    """By the value's name; one that is not named stays as it is."""
-    copies: Annotated[float, Field(ge=0.6, le=1)] | None = None
+    limits: Annotated[dict[str, BoundsRequest], Field(max_length=100, default_factory=dict)]
+    """By the value's name; others stay as they are."""
+    near_duplicates: Annotated[float, Field(ge=0.6, le=1)] | None = None
 
 
-class Tried(BaseModel):
+class WhatIfResult(BaseModel):
     """What would be kept; nothing was stored."""
 
     kept_before: int
@@ -65,85 +65,88 @@ class Tried(BaseModel):
     """Clips by verdict or, where filtered, by reason."""
     after: dict[str, int]
     gained: list[str]
-    """Some of the clips that would be kept and are not; at most 200."""
+    """Clips that would be kept and are not; at most 200."""
     lost: list[str]
-    """Some of the clips that are kept and would not be; at most 200."""
+    """Clips that are kept and would not be; at most 200."""
     uncompared: int
-    """Clips among those kept that no selection has compared for duplicates yet."""
+    """Kept clips that no selection has compared for duplicates yet."""
     settings: dict[str, Any] | None
-    """What to give to a `select` job so that it is so; null where settings cannot say it."""
+    """Settings of a `select` job with this outcome; null where settings cannot express it."""
 
 
 def add(app: FastAPI, service: Service) -> None:
     """Adds the routes."""
     outputs = service.outputs
 
-    def output(name: str) -> Output:
-        dataset = outputs.opened(name)
-        return outputs.kept(name, "output", dataset, lambda: Output.at(dataset))
+    def load_output(name: str) -> OutputSnapshot:
+        dataset = outputs.open(name)
+        return outputs.cached(name, "output", dataset, lambda: OutputSnapshot.at(dataset))
 
     @app.get("/v1/collections/{name}/funnel")
-    def get_funnel(name: CollectionName, caller: Reader) -> Funnel:
-        """Inputs, clips, kept, rendered and tokenized clips, and what was left out why."""
-        found = output(name)
-        return outputs.kept(name, "funnel", found.dataset, lambda: _funnel(found))
+    def get_funnel(name: CollectionName, caller: Reader) -> FunnelView:
+        """Inputs, clips, kept, rendered and tokenized clips, and why the others were left out."""
+        output = load_output(name)
+        return outputs.cached(name, "funnel", output.dataset, lambda: _funnel(output))
 
     @app.get("/v1/collections/{name}/values")
-    def get_values(name: CollectionName, caller: Reader) -> Values:
-        """How each value that a policy may bound is spread, by verdict."""
-        found = output(name)
-        drawn = outputs.kept(name, "histograms", found.dataset, lambda: histograms(found))
-        copies = found.policy.copies if found.policy else None
-        return Values(selection=found.selection_id, histograms=drawn, copies=copies)
+    def get_values(name: CollectionName, caller: Reader) -> ValuesView:
+        """The distribution of each value that a policy may bound, by verdict."""
+        output = load_output(name)
+        views = outputs.cached(name, "histograms", output.dataset, lambda: histograms(output))
+        return ValuesView(
+            selection=output.selection_id,
+            histograms=views,
+            near_duplicates=output.policy.near_duplicates if output.policy else None,
+        )
 
     @app.post("/v1/collections/{name}/reselection")
-    def try_policy(name: CollectionName, trial: Trial, caller: Searcher) -> Tried:
-        """What the newest selection would be with other bounds; nothing is stored."""
-        found = output(name)
-        if found.selection_id is None:
+    def try_policy(name: CollectionName, trial: WhatIfRequest, caller: Searcher) -> WhatIfResult:
+        """The newest selection with other bounds; nothing is stored."""
+        output = load_output(name)
+        if output.selection_id is None:
             raise HTTPException(409, "there is no selection yet; run `select` first")
-        recorded = _recorded(found)
-        limits = {key: Range(r.min, r.max) for key, r in trial.limits.items()}
+        recorded = _recorded_config(output)
+        limits = {key: Range(bounds.min, bounds.max) for key, bounds in trial.limits.items()}
         try:
-            policy = what_if.changed(config.recorded_policy(recorded), limits, trial.copies)
-            tried = what_if.reselect(found.dataset, found.clips, policy)
+            policy = config.recorded_policy(recorded)
+            policy = what_if.with_bounds(policy, limits, trial.near_duplicates)
+            result = what_if.evaluate(output.dataset, output.clips, policy)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
-        wish = Wish(kind="select", collection=name)
-        base = service.orders.profile(wish, caller).resolved["policy"]
-        return _tried(tried, what_if.settings(base, _changed(recorded["policy"], trial)))
+        request = JobRequest(kind="select", collection=name)
+        base = service.commands.profile(request, caller).resolved["policy"]
+        return WhatIfResult(
+            kept_before=result.before["kept"], kept_after=result.after["kept"],
+            before=result.before, after=result.after,
+            gained=result.gained[:_MAX_IDS], lost=result.lost[:_MAX_IDS],
+            uncompared=result.uncompared,
+            settings=what_if.settings(base, _with_trial(current_keys(recorded["policy"]), trial)),
+        )  # fmt: skip
 
 
-def _funnel(output: Output) -> Funnel:
+def _funnel(output: OutputSnapshot) -> FunnelView:
     counts = totals.gather(output)
-    made = amount(tokenizers.gather(output))
-    rows = funnel.draw(counts, output.selection_id is not None, made)
+    tokens = tokenizers.amount(tokenizers.gather(output))
+    rows = funnel.draw(counts, output.selection_id is not None, tokens)
     seconds = {"source": counts.source_s, "clips": counts.clips_s, "kept": counts.kept_s}
-    return Funnel(rows=[asdict(row) for row in rows], seconds=seconds)
+    return FunnelView(rows=[asdict(row) for row in rows], seconds=seconds)
 
 
-def _recorded(output: Output) -> dict[str, Any]:
+def _recorded_config(output: OutputSnapshot) -> dict[str, Any]:
     """The configuration of the run that made the newest selection."""
     for run in reversed(output.runs):
         if run["step"] == "select" and run["result"] == output.selection_id:
-            found = parsed(run["config"])
-            if isinstance(found.get("policy"), dict):
-                return found
-    raise HTTPException(409, "no run tells the policy of the newest selection")
+            recorded = parsed(run["config"])
+            if isinstance(recorded.get("policy"), dict):
+                return recorded
+    raise HTTPException(409, "no run records the policy of the newest selection")
 
 
-def _changed(policy: dict[str, Any], trial: Trial) -> dict[str, Any]:
-    """A resolved policy with what is tried."""
+def _with_trial(policy: dict[str, Any], trial: WhatIfRequest) -> dict[str, Any]:
+    """A resolved policy with the bounds of the trial."""
     limits = {**(policy.get("limits") or {})}
     limits |= {name: {"min": r.min, "max": r.max} for name, r in trial.limits.items()}
-    copies = {} if trial.copies is None else {"copies": trial.copies}
-    return {**policy, "limits": limits, **copies}
-
-
-def _tried(tried: what_if.Reselection, settings: dict[str, Any] | None) -> Tried:
-    return Tried(
-        kept_before=tried.before["kept"], kept_after=tried.after["kept"],
-        before=tried.before, after=tried.after,
-        gained=tried.gained[:_MOST_IDS], lost=tried.lost[:_MOST_IDS],
-        uncompared=tried.uncompared, settings=settings,
-    )  # fmt: skip
+    thresholds = {}
+    if trial.near_duplicates is not None:
+        thresholds["near_duplicates"] = trial.near_duplicates
+    return {**policy, "limits": limits, **thresholds}
