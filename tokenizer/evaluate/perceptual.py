@@ -18,17 +18,15 @@ fifth frame is measured; five is coprime to the usual rates, so all positions in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from tokenizer.evaluate.errors import EvaluationError
 from tokenizer.models.interface import Video
 from tokenizer.tokenize.psnr import PerFrame, check_same_shape
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _WINDOW, _SIGMA = 11, 1.5
 _LUMA = (0.299, 0.587, 0.114)
@@ -47,8 +45,6 @@ def ssim(video: Video, other: Video, device: str = "cpu") -> PerFrame:
 
     Computed on `device` in fp32. Raises `ValueError` for other shapes, and for a side under 11.
     """
-    import torch
-
     check_same_shape(video, other)
     if min(video.shape[1:3]) < _WINDOW:
         raise EvaluationError(f"SSIM needs {_WINDOW} pixels a side, got {list(video.shape)}")
@@ -63,15 +59,11 @@ def ssim(video: Video, other: Video, device: str = "cpu") -> PerFrame:
 
 def _luma(video: Video, device: str) -> Tensor:
     """[T, H, W] around 0: variances of small numbers lose less in fp32."""
-    import torch
-
     pixels = torch.from_numpy(np.ascontiguousarray(video)).to(device)
     return pixels.float() @ torch.tensor(_LUMA, device=device) - _OFFSET
 
 
 def _ssim(x: Tensor, y: Tensor) -> Tensor:
-    import torch
-
     mean_x, mean_y, xx, yy, xy = _blur(torch.stack([x, y, x * x, y * y, x * y]))
     variances = xx - mean_x**2 + yy - mean_y**2
     covariance = xy - mean_x * mean_y

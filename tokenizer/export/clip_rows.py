@@ -20,7 +20,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -242,7 +242,7 @@ def _resolve_tables(
     catalog: Catalog, tables: ExportTables, selection_id: str | None
 ) -> tuple[str | None, str | None, str | None]:
     """The tables of renders, captions and tokens; None for each that is left out."""
-    renders = _resolve_renders(catalog, tables.clips, selection_id)
+    renders = _resolve_table(catalog, "renders", tables.clips, selection_id)
     captions = _resolve_table(catalog, "captions", tables.captions, selection_id, renders)
     tokens = _resolve_table(catalog, "tokens", tables.tokens, selection_id, renders)
     try:
@@ -253,38 +253,20 @@ def _resolve_tables(
     return renders, captions, tokens
 
 
-def _resolve_renders(catalog: Catalog, name: str | None, selection_id: str | None) -> str | None:
-    """The table of renders to read, or None to leave files out."""
-    if name == NONE:
-        return None
-    tables = catalog.names("renders")
-    if not tables:
-        raise ExportError(
-            f"{catalog.storage.root} has no renders: run `reelmill render` first, or leave them out"
-            " with --clips none"
-        )
-    if name is None:
-        current = lineage.current_renders(catalog, selection_id)
-        if current in tables:
-            return current
-    try:
-        return lineage.resolve_table(catalog, "renders", name or "")
-    except LineageError as error:
-        raise ExportError(f"name one table with --clips; there are {', '.join(tables)}") from error
-
-
 def _resolve_table(
-    catalog: Catalog, kind: Literal["tokens", "captions"], name: str | None,
-    selection_id: str | None, renders: str | None,
+    catalog: Catalog, kind: lineage.Kind, name: str | None, selection_id: str | None,
+    renders: str | None = None,
 ) -> str | None:  # fmt: skip
-    """The table of tokens or captions of the renders; None to leave it out."""
+    """The table of a kind, made from `renders` if given; None to leave it out."""
     if name == NONE:
         return None
+    option = "--clips" if kind == "renders" else f"--{kind}"
     try:
-        if name is None:
-            return lineage.resolve_table(catalog, kind, None, selection_id, renders)
-        table = lineage.resolve_table(catalog, kind, name)
-        lineage.check_made_from(catalog, table, renders)
+        table = lineage.resolve_table(catalog, kind, name, selection_id, renders)
+        if name is not None and kind != "renders":
+            lineage.check_made_from(catalog, table, renders)
         return table
     except LineageError as error:
-        raise ExportError(f"{error}; or leave them out with --{kind} none") from error
+        raise ExportError(
+            f"{error}; name one with {option}, or leave them out with {option} none"
+        ) from error

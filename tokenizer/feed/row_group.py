@@ -7,13 +7,14 @@ strided view of the buffer, whatever rows they are cut from: they are copied onc
 
 from __future__ import annotations
 
+import functools
 import threading
 import types
 import typing
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from tokenizer.models.interface import Compression
 from tokenizer.tokenize.shards import TokenWindow
 
 Array = npt.NDArray[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _number_columns() -> dict[str, np.dtype[Any]]:
@@ -57,6 +60,22 @@ def validate_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _once(
+    method: Callable[Concatenate[RowGroup, P], R],
+) -> Callable[Concatenate[RowGroup, P], R]:
+    """Caches a method's results in the row group, by arguments."""
+
+    @functools.wraps(method)
+    def cached(self: RowGroup, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = (method.__name__, *args)
+        if key not in self.cache:
+            self.cache[key] = method(self, *args, **kwargs)
+        result: R = self.cache[key]
+        return result
+
+    return cached
+
+
 class RowGroup:
     """A row group in memory. What is derived from its columns is computed once."""
 
@@ -65,17 +84,13 @@ class RowGroup:
         self.name = name
         self.rows = rows
         self._samples = samples
-        self._cache: dict[Any, Any] = {}
+        self.cache: dict[Any, Any] = {}
 
+    @_once
     def samples_of(self, shape: Shape) -> tuple[Ints, Ints]:
         """Row and first latent of each sample of a shape."""
-
-        def select() -> tuple[Ints, Ints]:
-            samples = self._samples[self._samples.shape == pack_shape(shape)]
-            return samples.row, samples.first_latent
-
-        result: tuple[Ints, Ints] = self._cached(shape, select)
-        return result
+        samples = self._samples[self._samples.shape == pack_shape(shape)]
+        return samples.row, samples.first_latent
 
     def codes(self, shape: Shape, samples: Ints) -> Array:
         """Codes of some samples of a shape: uint16 [samples, *shape]."""
@@ -113,70 +128,52 @@ class RowGroup:
             "context_latents": first + self.numbers("context_latents")[row],
         }
 
+    @_once
     def numbers(self, name: str) -> Array:
         """A column of numbers [rows]; null is NaN."""
-        values: Array = self._cached(
-            name, lambda: self.rows[name].to_numpy().astype(NUMBERS[name], copy=False)
-        )
+        values: Array = self.rows[name].to_numpy().astype(NUMBERS[name], copy=False)
         return values
 
     def text(self, name: str, row: Ints) -> Any:
         """A column of text at some rows, as an Arrow array."""
         return self.rows[name].take(pa.array(row)).cast(pa.large_string()).combine_chunks()
 
-    def _cached(self, key: Any, compute: Callable[[], Any]) -> Any:
-        if key not in self._cache:
-            self._cache[key] = compute()
-        return self._cache[key]
-
+    @_once
     def _slices(self, name: str, length: int) -> Array:
         """Every slice of that length of a binary column's buffer: [starts, length], a view."""
+        buffer, _ = self._buffer(name)
+        shape = (max(len(buffer) - length + 1, 0), length)
+        strides = (buffer.itemsize, buffer.itemsize)
+        return np.lib.stride_tricks.as_strided(buffer, shape, strides, writeable=False)
 
-        def view() -> Array:
-            buffer, _ = self._buffer(name)
-            shape = (max(len(buffer) - length + 1, 0), length)
-            strides = (buffer.itemsize, buffer.itemsize)
-            return np.lib.stride_tricks.as_strided(buffer, shape, strides, writeable=False)
-
-        slices: Array = self._cached((name, length), view)
-        return slices
-
+    @_once
     def _row_starts(self, name: str, channels: int) -> Ints:
         """Start of each row in a binary column's buffer; `BadShardError` for one of wrong size."""
+        _, offsets = self._buffer(name)
+        area = self.numbers("latent_height") * self.numbers("latent_width")
+        expected = self.numbers("latent_frames") * area * channels
+        sizes = np.diff(offsets)
+        wrong = np.flatnonzero(sizes != expected)
+        if wrong.size:
+            raise BadShardError(
+                f"{self.name}: row {wrong[0]} has {sizes[wrong[0]]:g} numbers of {name}, but its"
+                f" shape has {expected[wrong[0]]}"
+            )
+        return offsets[:-1].astype(np.int64)
 
-        def check() -> Ints:
-            _, offsets = self._buffer(name)
-            area = self.numbers("latent_height") * self.numbers("latent_width")
-            expected = self.numbers("latent_frames") * area * channels
-            sizes = np.diff(offsets)
-            wrong = np.flatnonzero(sizes != expected)
-            if wrong.size:
-                raise BadShardError(
-                    f"{self.name}: row {wrong[0]} has {sizes[wrong[0]]:g} numbers of {name}, but"
-                    f" its shape has {expected[wrong[0]]}"
-                )
-            return offsets[:-1].astype(np.int64)
-
-        starts: Ints = self._cached((name, "starts"), check)
-        return starts
-
+    @_once
     def _buffer(self, name: str) -> tuple[Array, Array]:
         """A binary column as one array of numbers, and its row offsets [rows + 1]."""
-
-        def view() -> tuple[Array, Array]:
-            column = self.rows[name]
-            if column.null_count:
-                raise BadShardError(f"{self.name}: {column.null_count} rows have no {name}")
-            binary = column.cast(pa.large_binary())
-            array = binary.chunk(0) if binary.num_chunks == 1 else binary.combine_chunks()
-            offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset :][: len(array) + 1]
-            dtype = np.dtype({"codes": "<u2", "latents": "<f2"}[name])
-            data = array.buffers()[2] or b""
-            numbers = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
-            return numbers, offsets / dtype.itemsize
-
-        result: tuple[Array, Array] = self._cached((name, "buffer"), view)
-        return result
+        column = self.rows[name]
+        if column.null_count:
+            raise BadShardError(f"{self.name}: {column.null_count} rows have no {name}")
+        binary = column.cast(pa.large_binary())
+        array = binary.chunk(0) if binary.num_chunks == 1 else binary.combine_chunks()
+        offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset :][: len(array) + 1]
+        dtype = np.dtype({"codes": "<u2", "latents": "<f2"}[name])
+        data = array.buffers()[2] or b""
+        numbers = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
+        return numbers, offsets / dtype.itemsize
 
 
 class RowGroupCache:

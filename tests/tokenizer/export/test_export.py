@@ -136,9 +136,7 @@ def test_another_export_in_the_same_place_is_refused(output, tmp_path, more, for
 
 def test_a_place_with_other_files_is_refused(output, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(
-        ExportError, match="is not empty and holds no export: choose an empty"
-    ):
+    with pytest.raises(ExportError, match="is not empty and holds no export: choose an empty"):
         export(export_rows(output.place), str(tmp_path), "webdataset", SHARD)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -164,7 +162,7 @@ def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
     columns = {"windows": 1, "frames": 26, "fps": 24.0}
     rows = [token_row(n, 0, (4, 2, 4), clip_id=clip, **columns) for n, clip in enumerate(half)]
     add_shards(tmp_path, [rows[:3]], table="tokens/other-1")
-    add_shards(tmp_path, [rows[3:]], table="tokens/other-1", announce=False)
+    add_shards(tmp_path, [rows[3:]], table="tokens/other-1", commit=False)
     with dataset.catalog.writer("render", {"renders/new-1": Render}) as writer:
         done = records.from_table(Render, dataset.catalog.read(RENDERS, Render))[1:]
         writer.append("renders/new-1", records.to_table(Render, [failed, *done]))
@@ -187,13 +185,13 @@ def test_the_selection_may_be_named_by_its_first_digits(tmp_path):
 
 
 def test_what_is_not_there_is_said(tmp_path):
-    with pytest.raises(ExportError, match="has no renders: run `reelmill render` first, or leave"):
+    with pytest.raises(ExportError, match="has no renders: run `reelmill render` first; name one"):
         export_rows(tmp_path)
     nothing = {"clips": "none", "captions": "none", "tokens": "none"}
     with pytest.raises(ExportError, match="has no selection: run `reelmill select` first"):
         export_rows(tmp_path, **nothing)
     output = make_output(tmp_path / "out")
-    with pytest.raises(ExportError, match=r"one table with --clips; there are renders/encode-1"):
+    with pytest.raises(ExportError, match=r"there are renders/encode-1; name one with --clips"):
         export_rows(output.place, clips="encode-2")
 
 

@@ -1,4 +1,4 @@
-"""Outputs with tokens that say whose they are; nothing is decoded or encoded."""
+"""Outputs with synthetic tokens that identify their clip; nothing is decoded or encoded."""
 
 import dataclasses
 import hashlib
@@ -45,9 +45,9 @@ def latents_of(clip: int, window: int, shape: Shape) -> np.ndarray:
 
 
 def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWindow:
-    """A row whose tokens follow from clip and window; what is not said is empty or one."""
+    """A row whose tokens follow from clip and window; other columns are empty or one."""
     frames, height, width = shape
-    known = {
+    values = {
         "clip_id": clip_id(clip), "source_id": f"source{clip // 10}", "window": window,
         "start_frame": window * 17, "start_s": window * 0.5, "frames": 1 + 8 * (frames - 1),
         "fps": 24.0 + clip, "causal_first": True, "latent_frames": frames, "latent_height": height,
@@ -60,16 +60,16 @@ def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWind
     for field in dataclasses.fields(TokenWindow):
         hint = typing.get_type_hints(TokenWindow)[field.name]
         kind = hint.__args__[0] if isinstance(hint, types.UnionType) else hint
-        row[field.name] = {**known, **more}.get(field.name, kind(1) if kind is not bytes else b"")
+        row[field.name] = {**values, **more}.get(field.name, kind(1) if kind is not bytes else b"")
     return TokenWindow(**row)
 
 
 def add_shards(
     place: object, files: Sequence[Sequence[TokenWindow]], *, table: str = TABLE,
-    announce: bool = True, group_bytes: int | None = None,
+    commit: bool = True, group_bytes: int | None = None,
     made_from: Mapping[str, RenderOrigin] | None = None,
 ) -> Dataset:  # fmt: skip
-    """Commits shards as the tokenize step does; without `announce` it is cut off at the end.
+    """Commits shards as the tokenize step does; without `commit` it is interrupted before the end.
 
     `made_from` says by clip which render was read.
     """
@@ -90,14 +90,16 @@ def add_shards(
     with dataset.catalog.writer("tokenize", {table: TokenWindow, done: TokenizedClip}) as writer:
         names = [(shard.path.rsplit("/", 1)[1], shard) for shard in written]
         writer.add_files(table, [NewFile(n, s.size_bytes, s.rows) for n, s in names])
-        if announce:
+        if commit:
             writer.append(done, records.to_table(TokenizedClip, outcomes))
     return dataset
 
 
-def simple(place: object, clips: int = 60, shape: Shape = (3, 2, 4), each: int = 10) -> Dataset:
-    """Two windows a clip, `each` clips a file, some rows a row group."""
+def add_simple_shards(
+    place: object, clips: int = 60, shape: Shape = (3, 2, 4), per_file: int = 10
+) -> Dataset:
+    """Two windows a clip, `per_file` clips a file, some rows a row group."""
     rows = [token_row(clip, window, shape) for clip in range(clips) for window in range(2)]
-    files = [rows[at : at + 2 * each] for at in range(0, len(rows), 2 * each)]
+    files = [rows[at : at + 2 * per_file] for at in range(0, len(rows), 2 * per_file)]
     size = len(rows[0].codes or b"") + len(rows[0].latents or b"")
     return add_shards(place, files, group_bytes=5 * size)

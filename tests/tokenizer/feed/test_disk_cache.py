@@ -5,7 +5,7 @@ import threading
 from tokenizer.feed.disk_cache import DiskCache
 
 
-def held(folder) -> int:
+def size_bytes(folder) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -25,7 +25,7 @@ def test_it_keeps_its_limit_and_what_was_read_last(tmp_path):
         os.utime(cache._path(f"range {at}"), ns=(at, at))
         if at >= 5:
             assert cache.get("range 5") is not None
-        assert held(tmp_path) <= 17_000
+        assert size_bytes(tmp_path) <= 17_000
     assert cache.get("range 4") is None
     assert cache.get("range 99") is not None
 
@@ -60,7 +60,7 @@ def test_many_may_write_at_once(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert held(tmp_path) <= 50_000 + 4 * 50_000 // 16
+    assert size_bytes(tmp_path) <= 50_000 + 4 * 50_000 // 16
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.tokenizer.feed.tables import (
     add_shards,
+    add_simple_shards,
     clip_id,
     codes_of,
     latents_of,
-    simple,
     token_row,
 )
 from tokenizer.feed import (
@@ -43,7 +43,7 @@ that a large one does."""
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("feed")
-    simple(place, clips=60)
+    add_simple_shards(place, clips=60)
     return place
 
 
@@ -56,7 +56,7 @@ def shapes(tmp_path_factory):
     return place
 
 
-def whose(batch) -> list[tuple[int, int]]:
+def sample_keys(batch) -> list[tuple[int, int]]:
     """Clip and window of each sample, after a look at its codes."""
     found = [(CLIPS[c], int(w)) for c, w in zip(batch["clip_id"], batch["window"], strict=True)]
     for key, codes in zip(found, batch["codes"], strict=True):
@@ -67,7 +67,7 @@ def whose(batch) -> list[tuple[int, int]]:
 def test_every_sample_comes_once_an_epoch(place):
     feed = TokenFeed(TokenTable(place, columns=NAMES, read_options=SMALL), batch_size=16, epochs=2)
     batches = list(feed)
-    found = [key for batch in batches for key in whose(batch)]
+    found = [key for batch in batches for key in sample_keys(batch)]
     every = [(clip, window) for clip in range(60) for window in range(2)]
     assert sorted(found[:120]) == sorted(found[120:]) == every
     assert found[:120] != found[120:]
@@ -86,7 +86,11 @@ def test_a_path_is_enough(place):
 def test_a_seed_makes_an_order_whatever_reads_it(place):
     def order(seed: int, reading: ReadOptions) -> list[tuple[int, int]]:
         tokens = TokenTable(place, columns=NAMES, read_options=reading)
-        return [key for batch in TokenFeed(tokens, batch_size=7, seed=seed) for key in whose(batch)]
+        return [
+            key
+            for batch in TokenFeed(tokens, batch_size=7, seed=seed)
+            for key in sample_keys(batch)
+        ]
 
     assert order(1, SMALL) == order(1, ReadOptions(threads=8))
     assert order(1, SMALL) != order(2, SMALL)
@@ -98,7 +102,7 @@ def test_latents_are_normalised_or_not(place):
     raw = TokenTable(place, columns=["latents"], normalised=False)
     [unchanged] = TokenFeed(raw, batch_size=120)
     assert batch["latents"].dtype == torch.float32
-    for at, key in enumerate(whose(batch)):
+    for at, key in enumerate(sample_keys(batch)):
         stored = latents_of(*key, SHAPE).astype(np.float32)
         assert np.array_equal(unchanged["latents"][at], stored)
         mean = np.array([0.5, -1.0, 2.0], np.float32)[:, None, None, None]
@@ -109,7 +113,7 @@ def test_latents_are_normalised_or_not(place):
 def test_columns_of_a_row_come_along(place):
     tokens = TokenTable(place, columns=[*NAMES, "fps", "causal_first", "source_id", "start_s"])
     for batch in TokenFeed(tokens, batch_size=32):
-        for at, (clip, window) in enumerate(whose(batch)):
+        for at, (clip, window) in enumerate(sample_keys(batch)):
             assert float(batch["fps"][at]) == 24.0 + clip
             assert batch["source_id"][at] == f"source{clip // 10}"
             assert float(batch["start_s"][at]) == window * 0.5
@@ -144,7 +148,9 @@ def test_windows_say_where_they_start_and_what_they_need(tmp_path):
 def test_each_batch_has_one_shape(shapes):
     tokens = TokenTable(shapes, columns=NAMES, read_options=SMALL)
     batches = list(TokenFeed(tokens, batch_size=4, seed=3))
-    assert sorted(key for batch in batches for key in whose(batch)) == [(c, 0) for c in range(70)]
+    assert sorted(key for batch in batches for key in sample_keys(batch)) == [
+        (c, 0) for c in range(70)
+    ]
     turns = [tuple(batch["codes"].shape[1:]) for batch in batches]
     assert {turns.count(shape) for shape in tokens.shapes} == {6}
     assert turns != sorted(turns)
@@ -162,13 +168,15 @@ def test_facts_captions_and_embeddings_come_along(tmp_path):
     add_source(dataset, "a.mp4", looks)
     rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]
     add_shards(tmp_path, [rows])
-    told = [Caption(c.clip_id, "source1", f"clip {at}") for at, c in enumerate(clips) if at != 4]
-    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, told[::-1]))
-    seen = [
+    captions = [
+        Caption(c.clip_id, "source1", f"clip {at}") for at, c in enumerate(clips) if at != 4
+    ]
+    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, captions[::-1]))
+    embeddings = [
         Embedding(c.clip_id, "source1", 2, np.array([at, 1], "<f2").tobytes())
         for at, c in enumerate(clips)
     ]
-    dataset.catalog.append("embeddings/test", Embedding, records.to_table(Embedding, seen))
+    dataset.catalog.append("embeddings/test", Embedding, records.to_table(Embedding, embeddings))
     choice = ClipQuery(
         captions="captions/facts", embeddings="embeddings/test",
         clip_columns=("motion", "uri", "width"), missing="null",
@@ -192,8 +200,8 @@ def test_facts_captions_and_embeddings_come_along(tmp_path):
         )
     for batch in TokenFeed(tokens, batch_size=4):
         numbers = [ids.index(clip) for clip in batch["clip_id"]]
-        told_of = [None if n == 4 else f"clip {n}" for n in numbers]
-        assert batch["caption"] == told_of
+        expected_captions = [None if n == 4 else f"clip {n}" for n in numbers]
+        assert batch["caption"] == expected_captions
         assert batch["embedding"].tolist() == [[n, 1] for n in numbers]
         assert batch["embedding"].dtype == torch.float32
         assert batch["motion"].tolist() == [n / 10 for n in numbers]
@@ -209,7 +217,7 @@ FEW = settings(
 )
 
 
-def lived(tokens: TokenTable, runs, batch_size: int | None = None) -> list[tuple[int, int]]:
+def train_runs(tokens: TokenTable, runs, batch_size: int | None = None) -> list[tuple[int, int]]:
     """What runs of several consumers train on, each going on from the last one's state."""
     state, found = None, []
     for world, size, steps in [*runs, (1, 16, 10**9)]:
@@ -228,7 +236,7 @@ def lived(tokens: TokenTable, runs, batch_size: int | None = None) -> list[tuple
             states = [feed.state(b) for feed, b in zip(feeds, batches, strict=True)]
             assert all(s == states[0] for s in states)
             positions = [p for b in batches for p in b["position"].tolist()]
-            keys = [key for b in batches for key in whose(b)]
+            keys = [key for b in batches for key in sample_keys(b)]
             found += [key for _, key in sorted(zip(positions, keys, strict=True))]
             state = states[0]
     return found
@@ -238,14 +246,14 @@ def lived(tokens: TokenTable, runs, batch_size: int | None = None) -> list[tuple
 @given(RUNS)
 def test_a_life_of_many_kills_reads_what_one_reader_reads(place, runs):
     tokens = TokenTable(place, columns=NAMES, read_options=SMALL)
-    assert lived(tokens, runs) == lived(tokens, [])
+    assert train_runs(tokens, runs) == train_runs(tokens, [])
 
 
 @FEW
 @given(RUNS)
 def test_so_it_does_with_shapes(shapes, runs):
     tokens = TokenTable(shapes, columns=NAMES, read_options=SMALL)
-    assert lived(tokens, runs, batch_size=4) == lived(tokens, [], batch_size=4)
+    assert train_runs(tokens, runs, batch_size=4) == train_runs(tokens, [], batch_size=4)
 
 
 def test_a_consumer_without_samples_keeps_step(place):
@@ -288,7 +296,7 @@ def test_padding_is_marked(place):
     assert [len(batch["codes"]) for batch in (*whole, last)] == [50, 50, 50]
     assert int(last["padding"].sum()) == 30
     assert not any(batch["padding"].any() for batch in whole)
-    assert whose(last)[20:] == whose(whole[0])[:30]
+    assert sample_keys(last)[20:] == sample_keys(whole[0])[:30]
 
 
 def test_a_mixture_keeps_its_weights_and_each_table_its_own_facts(place, tmp_path):
@@ -298,7 +306,7 @@ def test_a_mixture_keeps_its_weights_and_each_table_its_own_facts(place, tmp_pat
     feed = TokenFeed(Mixture([(first, 0.75), (second, 0.25)]), batch_size=16, seed=1)
     found: list[tuple[int, int]] = []
     for batch, _ in zip(feed, range(20), strict=False):
-        keys = whose(batch)
+        keys = sample_keys(batch)
         assert [clip >= 100 for clip, _ in keys] == (batch["source"] == 1).tolist()
         assert int((batch["source"] == 1).sum()) == 4
         found += keys
@@ -329,7 +337,7 @@ def test_tables_of_other_shapes_mix_by_the_batch(place, shapes):
     sources = [set(batch["source"].tolist()) for batch in batches]
     assert sources.count({0}) == 12
     assert sources.count({1}) == 24
-    own = sorted(key for batch in batches if batch["source"][0] == 1 for key in whose(batch))
+    own = sorted(key for batch in batches if batch["source"][0] == 1 for key in sample_keys(batch))
     assert len(own) >= 70
 
 
@@ -350,13 +358,13 @@ def test_a_state_of_another_feed_is_refused(place):
 def test_workers_change_nothing(place):
     tokens = TokenTable(place, columns=NAMES, read_options=SMALL)
     feed = TokenFeed(tokens, batch_size=7, epochs=2)
-    expected = [(whose(batch), batch["cursor"]) for batch in feed]
+    expected = [(sample_keys(batch), batch["cursor"]) for batch in feed]
     loader = torch.utils.data.DataLoader(feed, batch_size=None, num_workers=3)
     found = list(loader)
-    assert [(whose(batch), tuple(batch["cursor"])) for batch in found] == expected
+    assert [(sample_keys(batch), tuple(batch["cursor"])) for batch in found] == expected
     feed.load_state(feed.state(found[5]))
     rest = torch.utils.data.DataLoader(feed, batch_size=None, num_workers=2)
-    assert [whose(batch) for batch in rest] == [keys for keys, _ in expected[6:]]
+    assert [sample_keys(batch) for batch in rest] == [keys for keys, _ in expected[6:]]
 
 
 KILLED = """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tokenizer.feed.tables import add_shards, clip_id, codes_of, simple, token_row
+from tests.tokenizer.feed.tables import add_shards, add_simple_shards, clip_id, codes_of, token_row
 from tests.tokenizer.feed.test_shard_reader import damage, shard_of
 from tokenizer.feed import BadShardError, SequenceWindow, TokenDataset, TokenTable
 
@@ -13,7 +13,7 @@ NAMES = ["codes", "clip_id", "window", "fps"]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("map")
-    simple(place, clips=20)
+    add_simple_shards(place, clips=20)
     return place
 
 
@@ -66,7 +66,7 @@ def test_a_number_that_there_is_not_is_an_error(place, number):
 
 
 def test_a_damaged_row_group_is_named(tmp_path):
-    simple(tmp_path, clips=10)
+    add_simple_shards(tmp_path, clips=10)
     samples = TokenDataset(tmp_path)
     damage(shard_of(tmp_path), 1)
     with pytest.raises(BadShardError, match="row group 1"):

@@ -8,7 +8,7 @@ import torch
 
 from curation.storage import Storage
 from tests import s3
-from tests.tokenizer.feed.tables import TABLE, simple
+from tests.tokenizer.feed.tables import TABLE, add_simple_shards
 from tokenizer.feed import ReadOptions, TokenFeed, TokenTable
 from tokenizer.feed.shard_reader import ShardReader
 
@@ -25,8 +25,8 @@ def order(tokens: TokenTable) -> list[tuple[str, int]]:
 def outputs(tmp_path, monkeypatch):
     """The same shards on disk and in a bucket."""
     local, remote = tmp_path / "out", s3.bucket(monkeypatch) + "/out"
-    simple(local, clips=20)
-    simple(remote, clips=20)
+    add_simple_shards(local, clips=20)
+    add_simple_shards(remote, clips=20)
     return local, remote
 
 

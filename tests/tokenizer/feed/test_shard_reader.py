@@ -8,7 +8,7 @@ import pytest
 
 from curation.errors import InfrastructureError
 from curation.storage import Storage
-from tests.tokenizer.feed.tables import TABLE, add_shards, simple, token_row
+from tests.tokenizer.feed.tables import TABLE, add_shards, add_simple_shards, token_row
 from tokenizer.feed import BadShardError, ReadOptions, Retry, TokenFeed, TokenTable
 from tokenizer.feed.shard_reader import ShardReader
 from tokenizer.tokenize.shards import TokenWindow
@@ -19,7 +19,7 @@ QUICK = Retry(attempts=3, first_pause_s=0.001)
 
 @pytest.fixture
 def place(tmp_path):
-    simple(tmp_path, clips=20)
+    add_simple_shards(tmp_path, clips=20)
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from curation.dataset import Dataset
 from curation.lineage import RenderOrigin
 from curation.records import Caption, CaptionedClip, Embedding, Render, Verdict
 from tests.rows import MeasuredClip, add_run, add_source, make_clip
-from tests.tokenizer.feed.tables import TABLE, add_shards, clip_id, simple, token_row
+from tests.tokenizer.feed.tables import TABLE, add_shards, add_simple_shards, clip_id, token_row
 from tokenizer.feed import (
     BadShardError,
     ClipQuery,
@@ -31,7 +31,7 @@ SHAPE = (3, 2, 4)
 
 
 def test_an_index_counts_what_the_shards_hold(tmp_path):
-    simple(tmp_path, clips=12, each=5)
+    add_simple_shards(tmp_path, clips=12, per_file=5)
     tokens = TokenTable(tmp_path)
     assert tokens.name == TABLE
     assert tokens.shapes == (SHAPE,)
@@ -54,18 +54,18 @@ def test_shapes_are_told_apart(tmp_path):
     assert TokenTable(tmp_path, window=SequenceWindow(4)).index.short_rows == 7
 
 
-def test_windows_that_nothing_announced_are_left_out(tmp_path):
-    dataset = simple(tmp_path, clips=10)
+def test_uncommitted_windows_are_left_out(tmp_path):
+    dataset = add_simple_shards(tmp_path, clips=10)
     assert committed_clips(dataset, TABLE) is None
     rows = [token_row(clip, 0, SHAPE) for clip in range(100, 104)]
-    add_shards(tmp_path, [rows], announce=False)
+    add_shards(tmp_path, [rows], commit=False)
     assert sorted(committed_clips(dataset, TABLE).to_pylist()) == sorted(map(clip_id, range(10)))
     index = TokenTable(tmp_path).index
     assert (index.samples, index.excluded_rows, index.rows) == (20, 4, 24)
 
 
 def test_a_selection_chooses(tmp_path):
-    dataset = simple(tmp_path, clips=6)
+    dataset = add_simple_shards(tmp_path, clips=6)
     verdicts = [
         Verdict("s1", clip_id(clip), "s", "kept" if clip % 2 else "filtered") for clip in range(6)
     ]
@@ -76,8 +76,8 @@ def test_a_selection_chooses(tmp_path):
         TokenTable(tmp_path, clips=ClipQuery(selection="s2"))
 
 
-def selected(dataset: Dataset, name: str, keeps: Container[int], clips: int = 6) -> None:
-    """A selection of the clips that `simple` makes, asked for as the newest."""
+def add_selection(dataset: Dataset, name: str, keeps: Container[int], clips: int = 6) -> None:
+    """A selection of the clips that `add_simple_shards` makes, asked for as the newest."""
     verdicts = [
         Verdict(name, clip_id(clip), "s", "kept" if clip in keeps else "filtered")
         for clip in range(clips)
@@ -86,24 +86,24 @@ def selected(dataset: Dataset, name: str, keeps: Container[int], clips: int = 6)
     add_run(dataset, "select", name, started=name)
 
 
-def fed(place: object, **asked: str) -> set[str]:
+def fed_clip_ids(place: object, **asked: str) -> set[str]:
     """Clips that a feed of a place gives."""
     tokens = TokenTable(place, columns=["clip_id"], clips=ClipQuery(**asked))
     return {clip for batch in TokenFeed(tokens, batch_size=4) for clip in batch["clip_id"]}
 
 
 def test_what_the_newest_selection_keeps_is_fed(tmp_path):
-    dataset = simple(tmp_path, clips=6)
-    assert fed(tmp_path) == {clip_id(clip) for clip in range(6)}
-    selected(dataset, "1a", {1, 3, 5})
-    selected(dataset, "2b", {1, 2})
+    dataset = add_simple_shards(tmp_path, clips=6)
+    assert fed_clip_ids(tmp_path) == {clip_id(clip) for clip in range(6)}
+    add_selection(dataset, "1a", {1, 3, 5})
+    add_selection(dataset, "2b", {1, 2})
     newest = {clip_id(1), clip_id(2)}
-    assert fed(tmp_path) == fed(tmp_path, selection="latest") == newest
-    assert fed(tmp_path, selection="1a") == {clip_id(clip) for clip in (1, 3, 5)}
-    assert fed(tmp_path, selection="all") == {clip_id(clip) for clip in range(6)}
+    assert fed_clip_ids(tmp_path) == fed_clip_ids(tmp_path, selection="latest") == newest
+    assert fed_clip_ids(tmp_path, selection="1a") == {clip_id(clip) for clip in (1, 3, 5)}
+    assert fed_clip_ids(tmp_path, selection="all") == {clip_id(clip) for clip in range(6)}
     hits = pa.table({"clip_id": [clip_id(4)], "source_id": ["s"], "score": [1.0]})
     subset.export_subset(dataset.catalog, "mine", hits, {}, "1")
-    assert fed(tmp_path, selection="mine") == {clip_id(4)}
+    assert fed_clip_ids(tmp_path, selection="mine") == {clip_id(4)}
     assert len(TokenDataset(tmp_path)) == 4
     assert len(TokenDataset(tmp_path, selection="all")) == 12
     assert TokenFeed(tmp_path, batch_size=4).tables[0].index.samples == 4
@@ -111,13 +111,13 @@ def test_what_the_newest_selection_keeps_is_fed(tmp_path):
 
 
 def test_a_state_goes_on_under_its_own_selection_alone(tmp_path):
-    dataset = simple(tmp_path, clips=6)
-    selected(dataset, "1a", {1, 3, 5})
+    dataset = add_simple_shards(tmp_path, clips=6)
+    add_selection(dataset, "1a", {1, 3, 5})
     feed = TokenFeed(tmp_path, batch_size=2)
     state = feed.state(next(iter(feed)))
     assert state["feed"]["selection"] == "1a"
     TokenFeed(tmp_path, batch_size=2, selection="1a").load_state(state)
-    selected(dataset, "2b", {1, 2})
+    add_selection(dataset, "2b", {1, 2})
     words = r"selection: 1a in the state, 2b here.*open it with ClipQuery\(selection='1a'\)"
     with pytest.raises(StateMismatchError, match=words):
         TokenFeed(tmp_path, batch_size=2).load_state(state)
@@ -158,7 +158,7 @@ def test_tokens_of_a_render_that_is_another_by_now_are_refused(tmp_path):
     words = f"clip {clip_id(1)} has 17 frames .* its render has 36 frames"
     with pytest.raises(ValueError, match=words):
         TokenTable(tmp_path)
-    selected(dataset, "1a", {0})
+    add_selection(dataset, "1a", {0})
     assert TokenTable(tmp_path).index.samples == 1
 
 
@@ -166,9 +166,9 @@ def test_captions_of_other_renders_do_not_go_with_the_tokens(tmp_path):
     dataset = add_shards(
         tmp_path, [[token_row(0, 0, SHAPE)]], made_from={clip_id(0): RenderOrigin("encode-2")}
     )
-    said = Caption(clip_id(0), "s", "a face")
+    caption = Caption(clip_id(0), "s", "a face")
     done = CaptionedClip(clip_id(0), "s", "captioned", windows=1, render_profile="encode-1")
-    dataset.catalog.append("captions/vlm-1", Caption, records.to_table(Caption, [said]))
+    dataset.catalog.append("captions/vlm-1", Caption, records.to_table(Caption, [caption]))
     dataset.catalog.append(
         "captioned/vlm-1", CaptionedClip, records.to_table(CaptionedClip, [done])
     )
@@ -189,13 +189,13 @@ def curated(tmp_path):
     add_source(dataset, "a.mp4", looks)
     rows = [token_row(at, 0, SHAPE, clip_id=clip.clip_id) for at, clip in enumerate(clips)]
     add_shards(tmp_path, [rows])
-    told = [Caption(clip.clip_id, "source1", f"clip {at}") for at, clip in enumerate(clips[:5])]
-    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, told))
-    seen = [
+    captions = [Caption(clip.clip_id, "source1", f"clip {at}") for at, clip in enumerate(clips[:5])]
+    dataset.catalog.append("captions/facts", Caption, records.to_table(Caption, captions))
+    embeddings = [
         Embedding(clip.clip_id, "source1", 2, np.array([at, 1], "<f2").tobytes())
         for at, clip in enumerate(clips)
     ]
-    dataset.catalog.append("embeddings/test", Embedding, records.to_table(Embedding, seen))
+    dataset.catalog.append("embeddings/test", Embedding, records.to_table(Embedding, embeddings))
     return tmp_path, clips
 
 
@@ -262,10 +262,26 @@ def test_another_configuration_is_another_feed(curated, change):
     assert TokenTable(place, **change).fingerprint() != TokenTable(place).fingerprint()
 
 
+def test_a_fingerprint_never_changes(tmp_path):
+    """Saved states contain it."""
+    add_simple_shards(tmp_path, clips=4)
+    default = TokenTable(tmp_path).fingerprint()
+    assert {**default, "rows": "", "version": 0} == {
+        "table": TABLE, "selection": "all", "version": 0, "rows": "", "samples": 8,
+        "windows": "None/None/False", "columns": "ab5a2d01b419",
+    }  # fmt: skip
+    table = TokenTable(
+        tmp_path, columns=["codes", "latents"], window=SequenceWindow(2, 1),
+        clips=ClipQuery(missing="null"), normalised=False,
+    )  # fmt: skip
+    assert table.fingerprint()["columns"] == "996bfcff201f"
+    assert table.fingerprint()["windows"] == "2/1/False"
+
+
 def test_one_table_has_to_be_named(tmp_path):
     with pytest.raises(ValueError, match="has no tokens: run `reelmill tokenize` first"):
         TokenTable(tmp_path)
-    simple(tmp_path, clips=2)
+    add_simple_shards(tmp_path, clips=2)
     add_shards(tmp_path, [[token_row(1, 0, SHAPE)]], table="tokens/other-2")
     with pytest.raises(ValueError, match="there are tokens/other-2, tokens/test-1"):
         TokenTable(tmp_path)
@@ -275,7 +291,7 @@ def test_one_table_has_to_be_named(tmp_path):
 
 @pytest.mark.parametrize("columns", ["codes", ["codes", "colour"]])
 def test_unknown_columns_are_refused(tmp_path, columns):
-    simple(tmp_path, clips=2)
+    add_simple_shards(tmp_path, clips=2)
     with pytest.raises(ValueError, match=r"no columns of tokens: .*; there are codes, latents,"):
         TokenTable(tmp_path, columns=columns)
 
@@ -311,7 +327,7 @@ def test_shards_of_two_tokenizers_are_refused(tmp_path):
 
 
 def test_a_shard_that_is_gone_is_named(tmp_path):
-    simple(tmp_path, clips=4)
+    add_simple_shards(tmp_path, clips=4)
     gone = next(tmp_path.joinpath(TABLE).glob("*.parquet"))
     gone.unlink()
     with pytest.raises(BadShardError, match=f"{gone.name} is missing, but the table lists it"):

@@ -1,9 +1,9 @@
-"""One order and every sample once, whoever reads it and however often all of it is killed.
+"""One order and every sample once, whatever the consumers and however often they are killed.
 
-A life of a feed is a list of runs. Each has its own number of consumers, workers and, where the
+A feed is trained in several runs. Each has its own number of consumers, workers and, where the
 order allows it, batch size, trains on some steps (and plans further ones, which the kill loses),
 and leaves a state as JSON to the next. Put together, the runs have to give what one undisturbed
-reader gets. Here everything but the reading itself; `test_feed` reads such lives from real shards.
+reader gets. Here everything but the reading itself; `test_feed` reads from real shards.
 """
 
 import itertools
@@ -89,15 +89,15 @@ def keys(draws: tuple[Draw, ...]) -> list[Key]:
     return [(d.source, d.bucket, d.epoch, p) for d in draws for p in d.positions.tolist()]
 
 
-def located(planner: Planner, wanted: list[Key]) -> dict[Key, Sample]:
+def locate(planner: Planner, positions: list[Key]) -> dict[Key, Sample]:
     """Where samples lie, looked up together as a chunk's are."""
     found: dict[Key, Sample] = {}
-    for (source, bucket, epoch), some in itertools.groupby(sorted(wanted), lambda key: key[:3]):
-        own = [*some]
+    for (source, bucket, epoch), some in itertools.groupby(sorted(positions), lambda key: key[:3]):
+        group_keys = [*some]
         order = planner.order(source, bucket, epoch)
-        places = order.locate(np.array([position for *_, position in own]))
-        where = np.stack([places.file, places.group, places.sample], axis=1).tolist()
-        found |= {key: (source, epoch, *at) for key, at in zip(own, where, strict=True)}
+        places = order.locate(np.array([position for *_, position in group_keys]))
+        samples = np.stack([places.file, places.group, places.sample], axis=1).tolist()
+        found |= {key: (source, epoch, *at) for key, at in zip(group_keys, samples, strict=True)}
     return found
 
 
@@ -118,7 +118,7 @@ def consumed(
     return [keys(part.draws) for part in parts], [part.next_cursor for part in parts]
 
 
-def lived(world: World, runs: list[Run]) -> list[list[Sample]]:
+def train_runs(world: World, runs: list[Run]) -> list[list[Sample]]:
     """The samples of each step that the runs together trained on, by position."""
     found: list[list[Sample]] = []
     state = json.dumps(make_state(FeedCursor(0, 0), ASPECTS, {}))
@@ -126,7 +126,7 @@ def lived(world: World, runs: list[Run]) -> list[list[Sample]]:
         at = restore_cursor(json.loads(state), ASPECTS)
         ranks = [consumed(world, run, rank, at) for rank in range(run.world)]
         assert all(cursors == ranks[0][1] for _, cursors in ranks)
-        samples = [located(world.planner(), joined(steps)) for steps, _ in ranks]
+        samples = [locate(world.planner(), joined(steps)) for steps, _ in ranks]
         for number, after in enumerate(ranks[0][1]):
             parts = [(key, rank) for rank, (steps, _) in enumerate(ranks) for key in steps[number]]
             assert len({key for key, _ in parts}) == len(parts)
@@ -146,10 +146,10 @@ def one_shape(counts: list[int], shuffle: Shuffle) -> World:
 @given(COUNTS, RUNS, st.builds(Shuffle, st.integers(1, 9), st.integers(1, 12)))
 def test_one_shape_with_batches_of_any_size(counts, runs, shuffle):
     world = one_shape(counts, shuffle)
-    whole = joined(lived(world, [TO_THE_END]))
+    whole = joined(train_runs(world, [TO_THE_END]))
     assert len(set(whole)) == len(whole) == 2 * sum(counts)
     assert [sample[1] for sample in whole] == sorted([0, 1] * sum(counts))
-    assert joined(lived(world, [*runs, TO_THE_END])) == whole
+    assert joined(train_runs(world, [*runs, TO_THE_END])) == whole
 
 
 @settings(max_examples=50, deadline=None)
@@ -158,10 +158,10 @@ def test_batches_of_one_shape_each(first, second, runs, batch):
     shapes = [bucket_of(first, (3, 2, 4)), bucket_of(second, (5, 2, 4))]
     sizes = [bucket.samples for bucket in shapes]
     world = World([index_of(*shapes)], Shuffle(4), lambda _: TableSteps(sizes, batch, epochs=2))
-    alone = lived(world, [TO_THE_END])
+    alone = train_runs(world, [TO_THE_END])
     assert sorted(len(step) for step in alone)[-1] <= batch
     assert sum(len(step) for step in alone) == 2 * sum(sizes)
-    assert lived(world, [*runs, TO_THE_END]) == alone
+    assert train_runs(world, [*runs, TO_THE_END]) == alone
 
 
 @settings(max_examples=50, deadline=None)
@@ -174,8 +174,8 @@ def test_a_mixture_of_samples(first, second, runs, weights):
         Shuffle(4),
         lambda batch: MixtureSteps(alone, SourceSchedule(weights), batch, "sample"),
     )
-    found = joined(lived(world, runs))
-    alike = joined(lived(world, [Run(1, 1, 8, len(found) // 8 + 1)]))
+    found = joined(train_runs(world, runs))
+    alike = joined(train_runs(world, [Run(1, 1, 8, len(found) // 8 + 1)]))
     assert len(set(found)) == len(found)
     assert {*found} <= {*alike}
     for table, counts in enumerate((first, second)):
