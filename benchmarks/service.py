@@ -45,11 +45,11 @@ def started(root: Path, state: Path, rate: float) -> tuple[subprocess.Popen, str
 
 
 def token(root: Path, state: Path, scope: str) -> str:
-    from pipelines.service.api_keys import Tokens
+    from pipelines.service.api_keys import ApiKeys
     from pipelines.service.database import Database
     from pipelines.service.service import database_file
 
-    return Tokens(Database(database_file(state))).create(scope)
+    return ApiKeys(Database(database_file(state))).create(scope)
 
 
 async def one(

@@ -1,4 +1,4 @@
-"""Profiles in YAML, laid over each other, and single values over them."""
+"""Profiles in YAML, merged with each other and with single values from the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.config.schema import CHOSEN, READ_BY, SECTIONS, known_keys
+from pipelines.config.schema import READ_BY, REGISTRIES, SECTIONS, known_keys
 from pipelines.config.validation import ConfigError
 
 
@@ -26,22 +26,21 @@ _Loader.add_implicit_resolver(
 
 
 def profiles_folder() -> Path:
-    """Where the shipped profiles lie."""
+    """The folder of the shipped profiles."""
     installed = Path(__file__).parents[1] / "profiles"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
 
 
-def find(config: str) -> Path:
+def profile_path(config: str) -> Path:
     """The file of a profile, given its path or the name of a shipped one; or `ConfigError`."""
-    shipped = profiles_folder() / f"{config}.yaml"
-    for path in (Path(config), shipped):
+    for path in (Path(config), profiles_folder() / f"{config}.yaml"):
         if path.is_file():
             return path
-    names = ", ".join(sorted(p.stem for p in profiles_folder().glob("*.yaml")))
+    names = ", ".join(sorted(path.stem for path in profiles_folder().glob("*.yaml")))
     raise ConfigError(f"no profile {config!r}: give the path of a YAML file, or one of {names}")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_profile(path: Path) -> dict[str, Any]:
     """The sections of a profile; raises `ConfigError`."""
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -52,61 +51,73 @@ def read(path: Path) -> dict[str, Any]:
     return data
 
 
-def laid_over(below: Mapping[str, Any], above: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """One profile with the values of another in their places."""
-    merged = dict(below)
-    for key, given in above.items():
-        place = f"{at}.{key}".lstrip(".")
-        value = {given: {}} if place in CHOSEN and isinstance(given, str) else given
-        if value is None and not at:
-            continue  # a section without keys changes nothing
-        if place in CHOSEN and isinstance(value, Mapping) and value.keys() != below[key].keys():
-            merged[key] = dict(value)
-        elif isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
-            merged[key] = laid_over(below[key], value, place)
-        else:
-            merged[key] = value
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A profile with the values of another; a choice of another class replaces the first.
+
+    A section without keys changes nothing.
+    """
+    merged = dict(base)
+    for name, value in changes.items():
+        key = f"{prefix}.{name}".lstrip(".")
+        if value is None and not prefix:
+            continue
+        current = base.get(name)
+        if key in REGISTRIES and isinstance(value, str):
+            value = {value: {}}  # noqa: PLW2901
+        merged[name] = value
+        if not (isinstance(value, Mapping) and isinstance(current, Mapping)):
+            continue
+        if key not in REGISTRIES or value.keys() == current.keys():
+            merged[name] = merge(current, value, key)
     return merged
 
 
-def change_value(data: dict[str, Any], change: str, command: str = "curate") -> None:
+def apply_override(data: dict[str, Any], override: str, command: str = "curate") -> None:
     """Applies `a.b=c`; leading parts of the key may be left out where that is unambiguous.
 
-    Raises `ConfigError` for a key that the command does not read.
+    Raises `ConfigError` for an unknown key, and for one that the command does not read: an
+    override without effect is a mistake, while a file may hold the settings of all steps.
     """
-    key, equals, text = change.partition("=")
+    name, equals, text = override.partition("=")
     if not equals:
-        raise ConfigError(f"--set {change}: write it as KEY=VALUE, such as motion.min=0.01")
+        raise ConfigError(f"--set {override}: write it as KEY=VALUE, such as motion.min=0.01")
     keys = list(known_keys(data))
-    fitting = [k for k in keys if k == key] or [k for k in keys if k.endswith(f".{key}")]
-    fitting = [k for k in fitting if k.split(".")[0] in READ_BY[command]] or fitting
-    if len(fitting) != 1:
-        raise ConfigError(f"--set {change}: {_unknown(key, fitting, keys)}")
-    _refuse_unread(change, fitting[0], command)
+    matches = [key for key in keys if key == name] or [k for k in keys if k.endswith(f".{name}")]
+    matches = [key for key in matches if key.split(".")[0] in READ_BY[command]] or matches
+    if len(matches) != 1:
+        raise ConfigError(f"--set {override}: {_no_match(name, matches, keys)}")
+    (key,) = matches
+    section = key.split(".", maxsplit=1)[0]
+    if section not in READ_BY[command]:
+        readers = ", ".join(name for name, sections in READ_BY.items() if section in sections)
+        raise ConfigError(
+            f"--set {override}: {command} does not read {key}; it is read by {readers}"
+        )
     try:
         value: Any = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        words = " ".join(str(error).split())
-        raise ConfigError(f"--set {change}: {text!r} is not YAML ({words})") from error
-    for part in reversed(fitting[0].split(".")):
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"--set {override}: {text!r} is not YAML ({detail})") from error
+    for part in reversed(key.split(".")):
         value = {part: value}
-    data.update(laid_over(data, value))
+    data.update(merge(data, value))
 
 
-def _refuse_unread(change: str, key: str, command: str) -> None:
-    """A change that would do nothing is a mistake; a file may hold the settings of all steps."""
-    section = key.split(".", maxsplit=1)[0]
-    if section not in READ_BY[command]:
-        readers = [name for name, sections in READ_BY.items() if section in sections]
-        raise ConfigError(
-            f"--set {change}: {command} does not read {key}; it is read by {', '.join(readers)}"
-        )
+def _no_match(name: str, matches: list[str], keys: list[str]) -> str:
+    if matches:
+        return f"{name!r} could be {' or '.join(matches)}"
+    endings = [".".join(key.split(".")[-count:]) for key in keys for count in (3, 2, 1)]
+    nearest = difflib.get_close_matches(name, endings, 1, 0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"there is no key {name!r}{hint}"
 
 
-def _unknown(key: str, fitting: list[str], keys: list[str]) -> str:
-    if fitting:
-        return f"{key!r} could be {' or '.join(fitting)}"
-    endings = {".".join(k.split(".")[-n:]): k for k in keys for n in (3, 2, 1)}
-    near = difflib.get_close_matches(key, endings, 1, 0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"there is no key {key!r}{hint}"
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key; null and empty values are left out."""
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            values |= flatten(value, f"{prefix}{key}.")
+        elif value not in (None, []):
+            values[f"{prefix}{key}"] = value
+    return values

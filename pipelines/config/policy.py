@@ -7,24 +7,40 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curation.select.policy import LIMITS, LabelRules, Policy, Range, Semantic, SourceRules
-from curation.select.tags import TAGS, Words
-from pipelines.config.merge import profiles_folder, read
-from pipelines.config.validation import ConfigError, checked, refuse_unknown
+from curation.select.policy import (
+    LIMITS,
+    TAGS,
+    CategoryRule,
+    LabelRules,
+    Policy,
+    Range,
+    Semantic,
+    SourceRules,
+)
+from pipelines.config.merge import profiles_folder, read_profile
+from pipelines.config.validation import ConfigError, check_keys, validate
 
 
-def policy(data: dict[str, Any]) -> Policy:
-    """The policy of the section of that name. Raises `ConfigError`."""
-    ranges, words = _rules(data, "policy")
-    sources = [_source_rules(own, number) for number, own in enumerate(data["sources"] or ())]
+def build_policy(data: dict[str, Any]) -> Policy:
+    """The policy of its section, in which files of clip ids are replaced by their lists.
+
+    Raises `ConfigError`.
+    """
     for name in ("include", "exclude"):
-        data[name] = _clip_list(data[name], f"policy.{name}")
-    copies = checked(float | None, data["copies"], "policy.copies")
-    semantic = checked(Semantic, data["semantic"], "policy.semantic")
-    labels = checked(LabelRules, data["labels"] or {}, "policy.labels")
+        data[name] = _clip_ids(data[name], f"policy.{name}")
+    near_duplicates = validate(float | None, data["near_duplicates"], "policy.near_duplicates")
+    semantic = validate(Semantic, data["semantic"], "policy.semantic")
+    labels = validate(LabelRules, data["labels"] or {}, "policy.labels")
+    limits, tags = _rules(data, "policy")
+    sources = []
+    for number, rules in enumerate(data["sources"] or ()):
+        key = f"policy.sources.{number}"
+        check_keys(rules, [field.name for field in dataclasses.fields(SourceRules)], key)
+        where = validate(str, rules.get("where"), f"{key}.where")
+        sources.append(SourceRules(where, *_rules(rules, key)))
     try:
         return Policy(
-            ranges, copies, semantic, words, tuple(sources),
+            limits, near_duplicates, semantic, tags, tuple(sources),
             tuple(data["include"]), tuple(data["exclude"]), labels,
         )  # fmt: skip
     except ValueError as error:
@@ -33,30 +49,32 @@ def policy(data: dict[str, Any]) -> Policy:
 
 def recorded_policy(resolved: Mapping[str, Any]) -> Policy:
     """The policy of a configuration as a run recorded it. Raises `ConfigError`."""
-    return policy({**read(profiles_folder() / "default.yaml")["policy"], **resolved["policy"]})
+    default = read_profile(profiles_folder() / "default.yaml")["policy"]
+    return build_policy({**default, **current_keys(resolved["policy"])})
 
 
-def _rules(data: Mapping[str, Any], at: str) -> tuple[dict[str, Range], dict[str, Words]]:
-    """Bounds and wanted words, as a policy has them for all sources or for some."""
+def current_keys(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded policy by the keys of this version; earlier ones called one threshold `copies`."""
+    return {"near_duplicates" if key == "copies" else key: policy[key] for key in policy}
+
+
+def _rules(data: Mapping[str, Any], key: str) -> tuple[dict[str, Range], dict[str, CategoryRule]]:
+    """Limits and tags of the policy or of one of its sources."""
     limits, tags = data.get("limits") or {}, data.get("tags") or {}
-    refuse_unknown(limits, LIMITS, f"{at}.limits")
-    refuse_unknown(tags, TAGS, f"{at}.tags")
-    ranges = {n: checked(Range, b or {}, f"{at}.limits.{n}") for n, b in limits.items()}
-    return ranges, {n: checked(Words, w or {}, f"{at}.tags.{n}") for n, w in tags.items()}
+    check_keys(limits, LIMITS, f"{key}.limits")
+    check_keys(tags, TAGS, f"{key}.tags")
+    return (
+        {name: validate(Range, limits[name] or {}, f"{key}.limits.{name}") for name in limits},
+        {name: validate(CategoryRule, tags[name] or {}, f"{key}.tags.{name}") for name in tags},
+    )
 
 
-def _source_rules(data: Any, number: int) -> SourceRules:
-    at = f"policy.sources.{number}"
-    refuse_unknown(data, [field.name for field in dataclasses.fields(SourceRules)], at)
-    return SourceRules(checked(str, data.get("where"), f"{at}.where"), *_rules(data, at))
-
-
-def _clip_list(given: Any, at: str) -> list[str]:
-    """Ids of clips from a list, or from a file with one at the start of each line."""
-    if isinstance(given, str):
+def _clip_ids(value: Any, key: str) -> list[str]:
+    """A list of ids, or the first word of each line of a file that is no comment."""
+    if isinstance(value, str):
         try:
-            lines = Path(given).read_text(encoding="utf-8").splitlines()
+            lines = Path(value).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{at}: {error}") from error
-        given = [line.split()[0] for line in lines if line.strip() and line[0] != "#"]
-    return list(checked(list[str], given or [], at))
+            raise ConfigError(f"{key}: {error}") from error
+        value = [line.split()[0] for line in lines if line.strip() and line[0] != "#"]
+    return list(validate(list[str], value or [], key))

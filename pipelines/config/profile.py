@@ -10,16 +10,21 @@ from typing import Any
 from curation.caption import FactsCaption
 from curation.caption.base import Captioner
 from curation.embed import EMBEDDERS
-from curation.media.decode import Sampling
 from curation.media.sandbox import Limits
 from curation.render.stage import RenderClips
 from curation.scan.stage import Scan
 from curation.scores import SCORES
 from curation.select.policy import Policy
-from pipelines.config.merge import change_value, find, laid_over, profiles_folder, read
-from pipelines.config.policy import policy
-from pipelines.config.schema import CHOSEN, READ_BY, SECTIONS, Execution
-from pipelines.config.validation import ConfigError, checked, refuse_unknown
+from pipelines.config.merge import (
+    apply_override,
+    merge,
+    profile_path,
+    profiles_folder,
+    read_profile,
+)
+from pipelines.config.policy import build_policy
+from pipelines.config.schema import READ_BY, REGISTRIES, SECTIONS, Execution
+from pipelines.config.validation import ConfigError, check_keys, validate
 from tokenizer.models.load import load as load_tokenizer
 from tokenizer.tokenize.stage import Tokenize
 
@@ -40,96 +45,99 @@ class Profile:
 
 def load(
     config: str | None = None,
-    changes: Iterable[str] = (),
+    overrides: Iterable[str] = (),
     *,
     command: str = "curate",
     tokenizers: Callable[[str], Any] = load_tokenizer,
 ) -> Profile:
-    """The default profile, with a file (or shipped profile) laid over it, then `a.b=c` changes.
+    """The default profile, merged with a file or shipped profile, then with `a.b=c` overrides.
 
-    A change of what the `command` does not read is refused. `tokenizers` gives a tokenizer by name;
-    a server that reads many profiles keeps them. Raises `ConfigError`.
+    An override of a section that the `command` does not read is refused. `tokenizers` loads a
+    tokenizer by name; a server that reads many profiles caches them. Raises `ConfigError`.
     """
-    data = read(profiles_folder() / "default.yaml")
+    data = read_profile(profiles_folder() / "default.yaml")
     if config is not None:
-        data = laid_over(data, read(find(config)))
-    _refuse_unknown_keys(data)
-    for change in changes:
-        change_value(data, change, command)
-        _refuse_unknown_keys(data)
-    return _profile(data, tokenizers if "tokenize" in READ_BY[command] else None)
+        data = merge(data, read_profile(profile_path(config)))
+    _check_all_keys(data)
+    for override in overrides:
+        apply_override(data, override, command)
+        _check_all_keys(data)
+    return _build(data, tokenizers if "tokenize" in READ_BY[command] else None)
 
 
-def _refuse_unknown_keys(data: dict[str, Any]) -> None:
-    refuse_unknown(data, SECTIONS, "")
-    for section, keys in SECTIONS.items():
-        refuse_unknown(data[section], keys, section)
-    for place in CHOSEN:
-        _chosen(data, place)
+def _check_all_keys(data: dict[str, Any]) -> None:
+    check_keys(data, SECTIONS, "")
+    for section, types in SECTIONS.items():
+        check_keys(data[section], types, section)
+    for key in REGISTRIES:
+        _choice(data, key)
 
 
-def _profile(data: dict[str, Any], tokenizers: Callable[[str], Any] | None) -> Profile:
-    """The profile; without `tokenizers` none is loaded to see whether it takes its settings."""
-    sandbox = checked(Limits, data["sandbox"], "sandbox")
-    scan = data["scan"]
+def _build(data: dict[str, Any], tokenizers: Callable[[str], Any] | None) -> Profile:
+    """The profile; without `tokenizers` the settings are not checked against the tokenizer's."""
+    sandbox = validate(Limits, data["sandbox"], "sandbox")
     return Profile(
         scan=Scan(
-            shots=_chosen(data, "scan.shots"),
-            max_clip_s=checked(float, scan["max_clip_s"], "scan.max_clip_s"),
-            scores=_several(scan["scores"], SCORES, "scan.scores"),
-            embedders=_several(scan["embedders"], EMBEDDERS, "scan.embedders"),
-            sampling=checked(Sampling, scan["sampling"], "scan.sampling"),
-            stream=checked(SECTIONS["scan"]["stream"], scan["stream"], "scan.stream"),
-            damage=checked(SECTIONS["scan"]["damage"], scan["damage"], "scan.damage"),
+            **_values(data, "scan"),
+            shots=_choice(data, "scan.shots"),
+            scores=_instances(data["scan"]["scores"], SCORES, "scan.scores"),
+            embedders=_instances(data["scan"]["embedders"], EMBEDDERS, "scan.embedders"),
             limits=sandbox,
         ),
-        policy=policy(data["policy"]),
-        render=_render(data["render"], sandbox),
-        caption=_chosen(data, "caption.captioner"),
+        policy=build_policy(data["policy"]),
+        render=_render(data, sandbox),
+        caption=_choice(data, "caption.captioner"),
         tokenize=_tokenize(data["tokenize"], sandbox, tokenizers),
-        execution=checked(Execution, data["execution"], "execution"),
+        execution=validate(Execution, data["execution"], "execution"),
         resolved=data,
     )
 
 
-def _chosen(data: Mapping[str, Any], place: str) -> Any:
-    """The one of several classes that is named there, with its settings."""
-    section, key = place.split(".")
-    given, known = data[section][key], CHOSEN[place]
-    if not isinstance(given, Mapping) or len(given) != 1:
-        raise ConfigError(f"{place}: name one of {', '.join(known)}, not {given!r}")
-    ((name, settings),) = given.items()
-    refuse_unknown(given, known, place)
-    return checked(known[name], settings or {}, f"{place}.{name}")
+def _values(data: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """The validated values of a section that have a type."""
+    return {
+        name: validate(kind, data[section][name], f"{section}.{name}")
+        for name, kind in SECTIONS[section].items()
+        if kind is not None
+    }
 
 
-def _several(given: Any, known: Mapping[str, type[Any]], at: str) -> tuple[Any, ...]:
+def _choice(data: Mapping[str, Any], key: str) -> Any:
+    """The instance of the class that is named there, with its settings."""
+    section, name = key.split(".")
+    value, registry = data[section][name], REGISTRIES[key]
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise ConfigError(f"{key}: name one of {', '.join(registry)}, not {value!r}")
+    return _instance(value, registry, key)
+
+
+def _instances(items: Any, registry: Mapping[str, type[Any]], key: str) -> tuple[Any, ...]:
     """Instances of the classes in a list of names, each alone or as `{Name: settings}`."""
-    if not isinstance(given, list):
-        raise ConfigError(f"{at}: needs a list of names, not {given!r}")
-    made = []
-    for each in given:
-        data = {each: {}} if isinstance(each, str) else each
-        if not isinstance(data, Mapping) or len(data) != 1:
-            raise ConfigError(f"{at}: {each!r} is no name of one and its settings")
-        refuse_unknown(data, known, at)
-        ((name, settings),) = data.items()
-        made.append(checked(known[name], settings or {}, f"{at}.{name}"))
-    return tuple(made)
+    if not isinstance(items, list):
+        raise ConfigError(f"{key}: needs a list of names, not {items!r}")
+    values = [{item: {}} if isinstance(item, str) else item for item in items]
+    for value in values:
+        if not isinstance(value, Mapping) or len(value) != 1:
+            raise ConfigError(f"{key}: {value!r} is no name of one and its settings")
+    return tuple(_instance(value, registry, key) for value in values)
+
+
+def _instance(value: Mapping[str, Any], registry: Mapping[str, type[Any]], key: str) -> Any:
+    check_keys(value, registry, key)
+    ((name, settings),) = value.items()
+    return validate(registry[name], settings or {}, f"{key}.{name}")
 
 
 def _render(data: Mapping[str, Any], sandbox: Limits) -> RenderClips:
-    """The settings of rendering."""
-    kinds = SECTIONS["render"]
-    settings = {name: checked(kind, data[name], f"render.{name}") for name, kind in kinds.items()}
+    values = _values(data, "render")
     try:
-        return RenderClips(limits=sandbox, **settings)
+        return RenderClips(limits=sandbox, **values)
     except ValueError as error:
         raise ConfigError(f"render: {error}") from error
 
 
 def _tokenize(data: Any, sandbox: Limits, tokenizers: Callable[[str], Any] | None) -> Tokenize:
-    stage: Tokenize = dataclasses.replace(checked(Tokenize, data, "tokenize"), limits=sandbox)
+    stage: Tokenize = dataclasses.replace(validate(Tokenize, data, "tokenize"), limits=sandbox)
     if tokenizers is None:
         return stage
     try:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curation.caption import CAPTIONERS
-from curation.media.decode import Sampling
+from curation.media.decode import AnalysisSampling
 from curation.media.encode import Encoding
 from curation.media.sandbox import Limits
 from curation.render.face_blur import BlurFaces
 from curation.scan.shots import SHOT_DETECTORS
-from curation.select.policy import LIMITS, LabelRules, Semantic
-from curation.select.tags import TAGS, Words
+from curation.select.policy import LIMITS, TAGS, CategoryRule, LabelRules, Semantic
 from tokenizer.tokenize.stage import Tokenize
 
 
@@ -30,25 +29,26 @@ class Execution:
     object_store_mb: int = 512
 
 
-CHOSEN = {"scan.shots": SHOT_DETECTORS, "caption.captioner": CAPTIONERS}
+REGISTRIES = {"scan.shots": SHOT_DETECTORS, "caption.captioner": CAPTIONERS}
+"""Classes by name for the keys that hold one of them and its settings."""
 SECTIONS: dict[str, dict[str, Any]] = {
     "scan": {
         "shots": None,
         "max_clip_s": float,
-        "scores": list[Any],
-        "embedders": list[Any],
-        "sampling": Sampling,
+        "scores": None,
+        "embedders": None,
+        "sampling": AnalysisSampling,
         "stream": int | None,
         "damage": Literal["refuse", "salvage"],
     },
     "policy": {
         "limits": None,
         "tags": None,
-        "sources": list[Any],
-        "include": list[str],
-        "exclude": list[str],
+        "sources": None,
+        "include": None,
+        "exclude": None,
         "labels": LabelRules,
-        "copies": float | None,
+        "near_duplicates": float | None,
         "semantic": Semantic,
     },
     "render": {
@@ -62,44 +62,40 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
     "execution": typing.get_type_hints(Execution),
 }
-_WORKS = ("sandbox", "execution")
+"""The type of each key; None where `pipelines.config` builds the value itself."""
+_WORKERS = ("sandbox", "execution")
 READ_BY: dict[str, tuple[str, ...]] = {
     "curate": tuple(SECTIONS),
-    "scan": ("scan", *_WORKS),
+    "scan": ("scan", *_WORKERS),
     "select": ("policy", "execution"),
-    "render": ("render", *_WORKS),
-    "caption": ("render", "caption", *_WORKS),
-    "tokenize": ("render", "tokenize", *_WORKS),
+    "render": ("render", *_WORKERS),
+    "caption": ("render", "caption", *_WORKERS),
+    "tokenize": ("render", "tokenize", *_WORKERS),
 }
 """Which sections each command reads; `caption` and `tokenize` find renders by their settings."""
-_WORDS = dataclasses.fields(Words)
 
 
 def known_keys(data: Mapping[str, Any]) -> Iterator[str]:
     """Every key that can be set, given which shot detector and captioner are chosen."""
-    for section, keys in SECTIONS.items():
-        for key, kind in keys.items():
-            yield from _keys_of(f"{section}.{key}", kind, data)
+    for section, types in SECTIONS.items():
+        for name, kind in types.items():
+            key = f"{section}.{name}"
+            if key == "policy.limits":
+                for column, limit in LIMITS.items():
+                    sides = (("min", limit.low), ("max", limit.high))
+                    yield from (f"{key}.{column}.{side}" for side, reason in sides if reason)
+            elif key == "policy.tags":
+                for tag in TAGS:
+                    yield from _fields(f"{key}.{tag}", CategoryRule)
+            elif key in REGISTRIES:
+                yield key
+                for chosen in data[section][name]:
+                    yield from _fields(f"{key}.{chosen}", REGISTRIES[key].get(chosen))
+            elif dataclasses.is_dataclass(kind):
+                yield from _fields(key, kind)
+            else:
+                yield key
 
 
-def _keys_of(place: str, kind: Any, data: Mapping[str, Any]) -> Iterator[str]:
-    if place == "policy.limits":
-        for name, limit in LIMITS.items():
-            yield from (f"{place}.{name}.{s}" for s, r in _sides(limit.low, limit.high) if r)
-    elif place == "policy.tags":
-        yield from (f"{place}.{name}.{field.name}" for name in TAGS for field in _WORDS)
-    elif place in CHOSEN:
-        yield place
-        section, key = place.split(".")
-        for name in data[section][key]:
-            chosen = CHOSEN[place].get(name)
-            fields = dataclasses.fields(chosen) if chosen else ()
-            yield from (f"{place}.{name}.{f.name}" for f in fields)
-    elif dataclasses.is_dataclass(kind):
-        yield from (f"{place}.{f.name}" for f in dataclasses.fields(kind))
-    else:
-        yield place
-
-
-def _sides(low: str, high: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    return ("min", low), ("max", high)
+def _fields(key: str, kind: Any) -> list[str]:
+    return [f"{key}.{field.name}" for field in dataclasses.fields(kind)] if kind else []

@@ -1,4 +1,4 @@
-"""Values of a configuration as the types that they have to be, or an error that names the key."""
+"""Values of a configuration against their types, by pydantic; an error names the key and value."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _MAY_BE_ZERO = {
     "threshold", "ratio", "still", "crf", "workers", "cpus", "retries", "seed", "stream",
     "temperature",
 }  # fmt: skip
-"""Of the numbers outside the policy; none may be less, and the others must be more."""
+"""Numbers outside the policy that may be 0; the others have to be more."""
 
 
-def refuse_unknown(data: Any, known: Iterable[str], at: str) -> None:
-    """Raises `ConfigError` for a key that is not known, with the nearest that is."""
+def check_keys(data: Any, names: Iterable[str], section: str) -> None:
+    """Raises `ConfigError` for an unknown key, with the nearest known one."""
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{at}: needs keys, not {data!r}")
-    names = list(known)
+        raise ConfigError(f"{section}: needs keys, not {data!r}")
+    names = list(names)
     for key in data:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-            raise ConfigError(f"unknown key {key!r} in {at or 'the profile'}; {hint}")
+            nearest = difflib.get_close_matches(str(key), names, 1, 0.5)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names)}"
+            raise ConfigError(f"unknown key {key!r} in {section or 'the profile'}; {hint}")
 
 
-def checked(kind: Any, value: Any, at: str) -> Any:
-    """The value as `kind`, or a `ConfigError` that names the key and the value."""
+def validate(kind: Any, value: Any, key: str) -> Any:
+    """The value as `kind`, without conversion; or a `ConfigError`."""
     if dataclasses.is_dataclass(kind):
-        refuse_unknown(value, [f.name for f in dataclasses.fields(kind)], at)
+        check_keys(value, [field.name for field in dataclasses.fields(kind)], key)
     try:
-        made = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+        result = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in (at, *first["loc"]))
-        raise ConfigError(f"{place}: {first['msg'].lower()}, not {first['input']!r}") from error
-    if not at.startswith("policy"):
-        _refuse_below_zero(value, at)
-    return made
+        path = ".".join(str(part) for part in (key, *first["loc"]))
+        raise ConfigError(f"{path}: {first['msg'].lower()}, not {first['input']!r}") from error
+    if not key.startswith("policy"):
+        _refuse_negative(value, key)
+    return result
 
 
-def _refuse_below_zero(value: Any, at: str) -> None:
+def _refuse_negative(value: Any, key: str) -> None:
     if isinstance(value, Mapping):
-        for key, inner in value.items():
-            _refuse_below_zero(inner, f"{at}.{key}")
+        for name, inner in value.items():
+            _refuse_negative(inner, f"{key}.{name}")
     elif isinstance(value, float | int) and not isinstance(value, bool):
-        least = "0 or more" if at.rsplit(".", 1)[-1] in _MAY_BE_ZERO else "more than 0"
-        if not (value > 0 or (value == 0 and least == "0 or more")):
-            raise ConfigError(f"{at}: has to be {least}, not {value!r}")
+        minimum = "0 or more" if key.rsplit(".", 1)[-1] in _MAY_BE_ZERO else "more than 0"
+        if not (value > 0 or (value == 0 and minimum == "0 or more")):
+            raise ConfigError(f"{key}: has to be {minimum}, not {value!r}")

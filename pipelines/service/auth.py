@@ -1,4 +1,4 @@
-"""Who may call a route: every route depends on one `Needs`, or on `anyone`; a test holds it.
+"""Authorization: every route depends on one `RequireScope`, or on `public`; a test checks that.
 
 Both are coroutines: a plain function would take one of the threads that searches and tables work
 in, and an answer as small as `/healthz` would wait for them.
@@ -15,33 +15,34 @@ from pipelines.service.api_keys import Caller, Scope
 
 
 @dataclass(frozen=True)
-class Needs:
-    """Lets callers of a scope through, and tells the route who calls."""
+class RequireScope:
+    """Admits callers with a scope, and passes the caller to the route."""
 
     scope: Scope
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller; 401 without a token that holds, 403 with one that does not reach."""
+        """The caller; 401 without a valid key, 403 with too low a scope."""
         caller = cast(Caller | None, request.state.caller)
         if caller is None:
             raise HTTPException(
-                401, "show a token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+                401, "send an API key: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
             )
         if not caller.may(self.scope):
-            raise HTTPException(403, f"this takes the scope {self.scope}; yours is {caller.scope}")
+            raise HTTPException(
+                403, f"this requires the scope {self.scope}; yours is {caller.scope}"
+            )
         return caller
 
 
 @dataclass(frozen=True)
-class Anyone:
-    """Lets everybody through: for what says nothing about the data."""
+class Public:
+    """Admits everybody: for routes that reveal nothing about the data."""
 
     async def __call__(self) -> None:
         """Nothing to check."""
 
 
-anyone = Depends(Anyone())
-Reader = Annotated[Caller, Depends(Needs("read"))]
-Searcher = Annotated[Caller, Depends(Needs("search"))]
-Submitter = Annotated[Caller, Depends(Needs("submit"))]
-Admin = Annotated[Caller, Depends(Needs("admin"))]
+public = Depends(Public())
+Reader = Annotated[Caller, Depends(RequireScope("read"))]
+Searcher = Annotated[Caller, Depends(RequireScope("search"))]
+Submitter = Annotated[Caller, Depends(RequireScope("submit"))]

@@ -1,7 +1,6 @@
-"""How many clips there are of each word and value: what one can filter by, and what is left.
+"""Facets: the values of each column to filter by, and how many clips have them.
 
-Each column's words are counted under all filters but its own, so that another word of the same
-column can still be chosen.
+A column is counted under all filters but its own, so that another value of it can still be chosen.
 """
 
 from __future__ import annotations
@@ -14,36 +13,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from curation.search.errors import SearchError
-from curation.select.policy import LIMITS
-from curation.select.tags import TAGS
-from curation.sql_filter import matching
+from curation.search.query import SearchError
+from curation.select.policy import LIMITS, TAGS
+from curation.sql_filter import filter_clips
 
 Bools = npt.NDArray[np.bool_]
 _NO_FACETS = ("clip_id", "source_id", "uri", "caption", "duplicate_of", "time_base", "group_id")
-_MOST_WORDS = 40
-"""A column with more words is none to choose from."""
-_FIRST = ("verdict", "reason")
+_MAX_WORDS = 40
+"""A column with more values is no facet."""
+_FIRST = {
+    "verdict": "What the newest selection decided.",
+    "reason": "Why a clip is not kept.",
+}
+"""Columns before all others, and what they are."""
 
 
-class Word(BaseModel):
-    """One word of a column."""
+class WordCount(BaseModel):
+    """One value of a text column."""
 
     word: str
     clips: int
 
 
 class Facet(BaseModel):
-    """A column of words."""
+    """A text column."""
 
     column: str
     about: str
-    words: list[Word]
+    words: list[WordCount]
     """The most frequent first."""
 
 
-class Span(BaseModel):
-    """A column of numbers, from the least to the largest value among all clips."""
+class ValueRange(BaseModel):
+    """A numeric column, with its least and largest value among all clips."""
 
     column: str
     about: str
@@ -52,78 +54,75 @@ class Span(BaseModel):
 
 
 class Facets(BaseModel):
-    """What the clips can be narrowed by."""
+    """All facets of a collection."""
 
     total: int
     """Clips under all filters."""
     facets: list[Facet]
-    spans: list[Span]
+    spans: list[ValueRange]
 
 
 def count(table: pa.Table, where: str | None, words: Mapping[str, Sequence[str]]) -> Facets:
-    """Counts the words of a table of clips, as an index has them, under a condition and words.
+    """The facets of a table of clips, as an index has them, under a condition and chosen words.
 
-    Raises `SearchError` for a condition that cannot be read and for columns that are none.
+    Raises `SearchError` for a condition that cannot be parsed and for unknown columns.
     """
     names = _columns(table)
     if unknown := [name for name in words if name not in names]:
         raise SearchError(f"no column of words {unknown[0]!r}; there are {', '.join(names)}")
-    base = _fitting(table, where)
-    chosen = {name: _is_in(table, name, wanted) for name, wanted in words.items() if wanted}
+    base = _matches(table, where)
+    chosen = {
+        name: np.asarray(pc.is_in(table[name], pa.array(values, pa.string())).to_numpy(), bool)
+        for name, values in words.items()
+        if values
+    }
     facets = []
     for name in names:
-        others = [mask for other, mask in chosen.items() if other != name]
-        found = _words(table, name, np.logical_and.reduce([base, *others]), words.get(name, ()))
-        if found:
-            facets.append(Facet(column=name, about=_about(name), words=found))
+        other_filters = [mask for other, mask in chosen.items() if other != name]
+        mask = np.logical_and.reduce([base, *other_filters])
+        if counts := _count_words(table[name], mask, words.get(name, ())):
+            about = TAGS[name].about if name in TAGS else _FIRST.get(name, "From the input list.")
+            facets.append(Facet(column=name, about=about, words=counts))
     total = int(np.logical_and.reduce([base, *chosen.values()]).sum())
     return Facets(total=total, facets=facets, spans=_spans(table))
 
 
 def _columns(table: pa.Table) -> list[str]:
-    texts = [f.name for f in table.schema if pa.types.is_string(f.type)]
-    offered = [name for name in texts if name not in _NO_FACETS]
-    offered = [n for n in offered if n in _FIRST or n in TAGS or _few(table[n])]
-    return sorted(offered, key=lambda n: (*(n != first for first in _FIRST), n not in TAGS))
+    names = [
+        field.name
+        for field in table.schema
+        if pa.types.is_string(field.type) and field.name not in _NO_FACETS
+        and (field.name in _FIRST or field.name in TAGS or _has_few_values(table[field.name]))
+    ]  # fmt: skip
+    return sorted(names, key=lambda n: (*(n != first for first in _FIRST), n not in TAGS))
 
 
-def _few(column: pa.ChunkedArray) -> bool:
-    return 0 < len(pc.unique(column.drop_null())) <= _MOST_WORDS
+def _has_few_values(column: pa.ChunkedArray) -> bool:
+    return 0 < len(pc.unique(column.drop_null())) <= _MAX_WORDS
 
 
-def _fitting(table: pa.Table, where: str | None) -> Bools:
+def _matches(table: pa.Table, where: str | None) -> Bools:
     if where is None:
         return np.ones(table.num_rows, bool)
     try:
-        rows = matching(table, where, ["row"])["row"]
+        rows = filter_clips(table, where, ["row"])["row"]
     except ValueError as error:
         raise SearchError(str(error)) from error
     return np.asarray(pc.is_in(table["row"], rows.combine_chunks()).to_numpy(), bool)
 
 
-def _is_in(table: pa.Table, name: str, words: Sequence[str]) -> Bools:
-    return np.asarray(pc.is_in(table[name], pa.array(words, pa.string())).to_numpy(), bool)
+def _count_words(column: pa.ChunkedArray, mask: Bools, chosen: Sequence[str]) -> list[WordCount]:
+    """The most frequent words; chosen ones even where no clip is left."""
+    pairs = pc.value_counts(column.filter(pa.array(mask)).drop_null()).to_pylist()
+    counts = dict.fromkeys(chosen, 0) | {pair["values"]: pair["counts"] for pair in pairs}
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [WordCount(word=word, clips=clips) for word, clips in ranked[:_MAX_WORDS]]
 
 
-def _words(table: pa.Table, name: str, mask: Bools, chosen: Sequence[str]) -> list[Word]:
-    """Words and counts; those that are chosen even where none is left."""
-    column = table[name].filter(pa.array(mask)).drop_null()
-    pairs = pc.value_counts(column).to_pylist()
-    found = {pair["values"]: pair["counts"] for pair in pairs}
-    found = {**dict.fromkeys(chosen, 0), **found}
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return [Word(word=word, clips=clips) for word, clips in ranked[:_MOST_WORDS]]
-
-
-def _about(name: str) -> str:
-    own = {"verdict": "What the newest selection decided.", "reason": "Why a clip is not kept."}
-    return TAGS[name].about if name in TAGS else own.get(name, "From the list of inputs.")
-
-
-def _spans(table: pa.Table) -> list[Span]:
-    found = []
+def _spans(table: pa.Table) -> list[ValueRange]:
+    spans = []
     for name, limit in LIMITS.items():
         ends = pc.min_max(table[name]).as_py() if name in table.column_names else {}
         if ends.get("min") is not None:
-            found.append(Span(column=name, about=limit.about, **ends))
-    return found
+            spans.append(ValueRange(column=name, about=limit.about, **ends))
+    return spans

@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests by route and status, their times, and jobs by state."""
+"""Prometheus metrics: requests by route and status, their times, and jobs by state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from pipelines.service.jobs.queue import Queue
-from pipelines.service.schemas import State
+from pipelines.service.jobs.queue import JobQueue
+from pipelines.service.schemas import JobState
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """The numbers of one server."""
+    """The metrics of one server."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: JobQueue) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "reelmill_requests", "Requests answered.", ["method", "route", "status"],
@@ -25,30 +27,27 @@ class Metrics:
             "reelmill_request_seconds", "Seconds to the end of an answer.", ["route"],
             registry=self._registry,
         )  # fmt: skip
-        self._registry.register(_Jobs(queue))
+        self._registry.register(_JobCollector(queue))
 
-    def saw(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts one request; `route` is its pattern, so that there are not too many."""
+    def record_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one request; `route` is its pattern, which bounds the number of series."""
         self._requests.labels(method if method in _METHODS else "other", route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """All of them, as Prometheus takes them."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+class _JobCollector:
+    """Counts jobs at each scrape."""
 
-
-class _Jobs:
-    """Counts jobs when it is asked."""
-
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        found = self._queue.counts()
+        counts = self._queue.counts()
         family = GaugeMetricFamily("reelmill_jobs", "Jobs by state.", labels=["state"])
-        for state in get_args(State):
-            family.add_metric([state], found.get(state, 0))
+        for state in get_args(JobState):
+            family.add_metric([state], counts.get(state, 0))
         yield family

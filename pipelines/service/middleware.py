@@ -1,9 +1,8 @@
-"""What stands before every route: names, origins, rates, sizes and times; and headers behind it.
+"""Checks before every route: host, origin, rate, size and time; and security headers after it.
 
-Pure ASGI, so that a request that is refused costs next to nothing. A server on loopback is reached
-by every page that a browser on the machine shows: the Host header has to be one of the server's
-names (a rebound name is another), and a request that changes something has to come from its own
-origin or from no browser at all.
+Pure ASGI, so that a refused request is cheap. Any page in a browser on the machine can reach a
+server on loopback: the Host header has to be one of the server's names (a rebound name is not), and
+a request that changes something has to come from its own origin or from no browser at all.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.service.api_keys import LOCAL, Caller, Tokens, digest
+from pipelines.service.api_keys import LOCAL, ApiKeys, Caller, digest
 from pipelines.service.metrics import Metrics
-from pipelines.service.rate_limit import Buckets
-from pipelines.service.settings import Settings
+from pipelines.service.rate_limit import RateLimiter
+from pipelines.service.settings import ServerSettings
 
-COOKIE = "reelmill_token"
+COOKIE = "reelmill_key"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
     " media-src 'self' blob:; connect-src 'self'; font-src 'self'; base-uri 'none';"
@@ -43,54 +42,52 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
 _BRACKET = re.compile(rb"[\[\]{}]")
-_SAFE = {"GET", "HEAD", "OPTIONS"}
-_REMEMBERED_S = 1.0
-"""How long a token that was looked up is believed; so long a revoked one may still work."""
-_MOST_REMEMBERED = 10_000
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_CALLER_TTL_S = 1.0
+"""Seconds for which a looked-up key is trusted; a revoked one may work as long."""
+_MAX_CALLERS = 10_000
 
 
 @dataclass(eq=False)
-class Refusal(Exception):  # noqa: N818  an answer, not a mistake
-    """An answer without asking a route."""
+class Rejection(Exception):  # noqa: N818  a response, not a mistake
+    """A response in place of the route's."""
 
     status: int
-    words: str
-    wait_s: float | None = None
+    detail: str
+    retry_after_s: float | None = None
 
 
-class Callers:
-    """Finds who calls, from the token that a request shows."""
+class CallerCache:
+    """Callers by the API key of a request."""
 
-    def __init__(self, tokens: Tokens, is_loopback: bool) -> None:
-        self._tokens = tokens
+    def __init__(self, keys: ApiKeys, is_loopback: bool) -> None:
+        self._keys = keys
         self._is_loopback = is_loopback
-        self._known: dict[str, tuple[Caller | None, float]] = {}
+        self._entries: dict[str, tuple[Caller | None, float]] = {}
 
     def find(self, headers: Headers) -> Caller | None:
-        """The caller; None without a token that holds, where one is asked for."""
-        secret = _secret(headers)
-        key = digest(secret) if secret else ""
-        found = self._known.get(key)
+        """The caller; None without a valid key where one is required."""
+        secret = _request_secret(headers)
+        secret_digest = digest(secret) if secret else ""
+        caller, expires_at = self._entries.get(secret_digest, (None, 0.0))
         now = time.monotonic()
-        if found is None or now >= found[1]:
-            if len(self._known) >= _MOST_REMEMBERED:
-                self._known.clear()
-            found = (self._look_up(secret), now + _REMEMBERED_S)
-            self._known[key] = found
-        return found[0]
-
-    def _look_up(self, secret: str) -> Caller | None:
-        if secret:
-            return self._tokens.find(secret)
-        return LOCAL if self._is_loopback and not self._tokens.exist() else None
+        if now >= expires_at:
+            if len(self._entries) >= _MAX_CALLERS:
+                self._entries.clear()
+            if secret:
+                caller = self._keys.find(secret)
+            else:
+                caller = LOCAL if self._is_loopback and not self._keys.exist() else None
+            self._entries[secret_digest] = (caller, now + _CALLER_TTL_S)
+        return caller
 
 
-def _secret(headers: Headers) -> str:
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
+def _request_secret(headers: Headers) -> str:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return shown.strip()
+        return value.strip()
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
@@ -98,15 +95,17 @@ def _secret(headers: Headers) -> str:
     return cookie.value if cookie else ""
 
 
-class Guard:
+class SecurityMiddleware:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, keys: ApiKeys, metrics: Metrics
+    ) -> None:
         self._app = app
         self._settings = settings
         self._limits = settings.limits
-        self._callers = Callers(tokens, settings.is_loopback)
-        self._buckets = Buckets(self._limits.rate, self._limits.burst)
+        self._callers = CallerCache(keys, settings.is_loopback)
+        self._rate_limiter = RateLimiter(self._limits.rate, self._limits.burst)
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,150 +115,155 @@ class Guard:
             return
         if scope["type"] != "http":
             return  # no route speaks anything else; the server answers 403
-        began = time.perf_counter()
-        answer = _Answer(send)
+        started = time.perf_counter()
+        response = _Response(send)
         try:
-            await self._pass_on(scope, receive, answer)
-        except Refusal as refusal:
-            await answer.refuse(refusal)
+            await self._handle(scope, receive, response)
+        except Rejection as rejection:
+            await response.reject(rejection)
         finally:
             route = scope.get("route")
-            path = getattr(route, "path", "") if answer.status != 429 else "(limited)"
-            took = time.perf_counter() - began
-            self._metrics.saw(scope["method"], path or "(none)", answer.status, took)
+            path = getattr(route, "path", "") if response.status != 429 else "(limited)"
+            self._metrics.record_request(
+                scope["method"], path or "(none)", response.status, time.perf_counter() - started
+            )
 
-    async def _pass_on(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, response: _Response) -> None:
         headers = Headers(scope=scope)
-        self._check_place(scope, headers)
+        self._check_origin(scope["method"], headers)
         caller = self._callers.find(headers)
         scope.setdefault("state", {})["caller"] = caller
         client = scope.get("client") or ("?", 0)
-        wait_s = self._buckets.take(caller.name if caller else f"address:{client[0]}")
+        wait_s = self._rate_limiter.take(caller.name if caller else f"address:{client[0]}")
         if wait_s:
-            raise Refusal(429, "too many requests; wait a little", wait_s)
-        body = await self._body(headers, receive)
-        await self._answered(scope, _again(body, receive), answer)
+            raise Rejection(429, "too many requests; wait a little", wait_s)
+        body = await self._read_body(headers, receive)
+        await self._run_app(scope, _replay(body, receive), response)
 
-    def _check_place(self, scope: Scope, headers: Headers) -> None:
+    def _check_origin(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
         try:
             name = urlsplit(f"//{host}").hostname
         except ValueError:
             name = None
-        if (name or "").lower() not in self._settings.hosts:
-            raise Refusal(421, "this server does not go by that name; see --name")
-        if scope["method"] in _SAFE:
+        if (name or "").lower() not in self._settings.allowed_hosts:
+            raise Rejection(421, "the Host header is none of this server's names; see --name")
+        if method in _SAFE_METHODS:
             return
         origin = headers.get("origin")
-        if origin is not None and urlsplit_host(origin) != host.lower():
-            raise Refusal(403, "a page of another origin may change nothing here")
+        if origin is not None and _origin_host(origin) != host.lower():
+            raise Rejection(403, "a page of another origin may change nothing here")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise Refusal(403, "a page of another site may change nothing here")
+            raise Rejection(403, "a page of another site may change nothing here")
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        """All of the body; refused as soon as it is too long, too slow or too deep."""
-        is_picture = headers.get("content-type", "").startswith("image/")
-        most = self._limits.picture_bytes if is_picture else self._limits.body_bytes
+    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
+        """The whole body; rejected as soon as it is too long, too slow or too deep."""
+        is_image = headers.get("content-type", "").startswith("image/")
+        max_bytes = self._limits.image_bytes if is_image else self._limits.body_bytes
+        too_long = Rejection(413, f"a body may have {max_bytes} bytes")
         try:
-            declared = int(headers.get("content-length", "0"))
+            declared_bytes = int(headers.get("content-length", "0"))
         except ValueError:
-            raise Refusal(400, "Content-Length is no number") from None
-        if declared > most:
-            raise Refusal(413, f"a body may have {most} bytes")
+            raise Rejection(400, "Content-Length is no number") from None
+        if declared_bytes > max_bytes:
+            raise too_long
         body = bytearray()
         try:
             with anyio.fail_after(self._limits.body_s):
-                more = True
-                while more:
+                has_more = True
+                while has_more:
                     message = await receive()
                     body += message.get("body", b"")
-                    more = message["type"] == "http.request" and message.get("more_body", False)
-                    if len(body) > most:
-                        raise Refusal(413, f"a body may have {most} bytes")
+                    has_more = message["type"] == "http.request" and message.get("more_body", False)
+                    if len(body) > max_bytes:
+                        raise too_long
         except TimeoutError:
-            raise Refusal(408, "the body took too long to arrive") from None
+            raise Rejection(408, "the body took too long to arrive") from None
         if "json" in headers.get("content-type", "json"):
-            check_depth(bytes(body), self._limits.depth)
+            check_depth(bytes(body), self._limits.json_depth)
         return bytes(body)
 
-    async def _answered(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        """Runs the application; its answer has to begin in time."""
-        work = asyncio.ensure_future(self._app(scope, receive, answer))
-        begun = asyncio.ensure_future(answer.begun.wait())
+    async def _run_app(self, scope: Scope, receive: Receive, response: _Response) -> None:
+        """Runs the application; its response has to start in time."""
+        task = asyncio.ensure_future(self._app(scope, receive, response))
+        started = asyncio.ensure_future(response.started.wait())
         try:
             await asyncio.wait(
-                {work, begun}, timeout=self._limits.answer_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not work.done() and not answer.begun.is_set():
-                raise Refusal(503, "this takes too long; ask for less, or later", 10.0)
-            await work
+                {task, started},
+                timeout=self._limits.response_s, return_when=asyncio.FIRST_COMPLETED,
+            )  # fmt: skip
+            if not task.done() and not response.started.is_set():
+                raise Rejection(503, "this takes too long; ask for less, or later", 10.0)
+            await task
         finally:
-            begun.cancel()
-            if not work.done():
-                work.cancel()
+            started.cancel()
+            if not task.done():
+                task.cancel()
 
 
-class _Answer:
-    """Sends an answer with the headers that all of them have, and knows how it went."""
+class _Response:
+    """Sends a response with the security headers, and records its status."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.status = 500
-        self._is_over = False
+        self._is_rejected = False
 
     async def __call__(self, message: Message) -> None:
-        if self._is_over:
-            return  # it was refused for being late
+        if self._is_rejected:
+            return
         if message["type"] == "http.response.start":
-            self.begun.set()
+            self.started.set()
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
-    async def refuse(self, refusal: Refusal) -> None:
-        """Answers that it will not."""
-        if self.begun.is_set():
+    async def reject(self, rejection: Rejection) -> None:
+        """Sends the rejection, unless the application's response has started."""
+        if self.started.is_set():
             return
-        body = json.dumps({"detail": refusal.words}).encode()
+        body = json.dumps({"detail": rejection.detail}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        if refusal.wait_s is not None:
-            headers.append((b"retry-after", b"%d" % max(1, math.ceil(refusal.wait_s))))
-        if refusal.status in (408, 413):
+        if rejection.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(rejection.retry_after_s))))
+        if rejection.status in (408, 413):
             headers.append((b"connection", b"close"))
-        await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self({
+            "type": "http.response.start", "status": rejection.status, "headers": headers,
+        })  # fmt: skip
         await self({"type": "http.response.body", "body": body})
-        self._is_over = True
+        self._is_rejected = True
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Hands out a body that was read already, then whatever comes."""
-    given = False
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Delivers a body that was read already, then what the client sends next."""
+    is_delivered = False
 
-    async def again() -> MutableMapping[str, Any]:
-        nonlocal given
-        if not given:
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
+    async def replay() -> MutableMapping[str, Any]:
+        nonlocal is_delivered
+        if is_delivered:
+            return await receive()
+        is_delivered = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return replay
 
 
-def urlsplit_host(origin: str) -> str:
-    """Host and port of an origin, in small letters; empty where there is none."""
+def _origin_host(origin: str) -> str:
+    """Host and port of an origin in lower case; empty where there is none."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 
 
-def check_depth(body: bytes, most: int) -> None:
-    """Raises `Refusal` for JSON that is nested too deeply, without parsing it."""
+def check_depth(body: bytes, max_depth: int) -> None:
+    """Raises `Rejection` for JSON that is nested too deeply, without parsing it."""
     depth = 0
-    for bracket in _BRACKET.finditer(_TEXT.sub(b"", body)):
+    for bracket in _BRACKET.finditer(_JSON_STRING.sub(b"", body)):
         depth += 1 if bracket[0] in b"[{" else -1
-        if depth > most:
-            raise Refusal(422, f"JSON may be {most} deep")
+        if depth > max_depth:
+            raise Rejection(422, f"JSON may be {max_depth} deep")

@@ -1,7 +1,7 @@
-"""Clips that are no file, as video to look at: cut from their source and kept for a while.
+"""Video of clips that have no file: cut from their source and cached.
 
-The source is opened by a confined child, as a render does it; at most one at a time is cut, so that
-looking never starves the work. The oldest previews go when they take too much room.
+A sandboxed child reads the source, as for a render; one preview at a time is cut, so that viewers
+never starve the jobs. The least recent previews are deleted when they take too much room.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from curation.media.cut import Span
 from curation.media.encode import Encoding, encode
 from curation.media.sandbox import Limits
 from curation.records import Clip, Source
-from curation.render.source_file import original
+from curation.render.source_file import open_scanned_source
 from curation.storage import Storage
 
 _LIMITS = Limits(cpu_s=60, wall_s=90)
 _ENCODING = Encoding(preset="veryfast", crf=26, longest_side=640)
-_MOST_BYTES = 2 << 30
+_MAX_BYTES = 2 << 30
 
 
 class BusyError(ReelmillError):
@@ -33,38 +33,35 @@ class Previews:
 
     def __init__(self, folder: Path) -> None:
         self._storage = Storage.at(folder)
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def of(self, clip: Clip, source: Source) -> tuple[Storage, str]:
-        """The preview of a clip: where it lies.
+    def get(self, clip: Clip, source: Source) -> tuple[Storage, str]:
+        """Storage and name of the preview of a clip.
 
-        Raises `MediaError`, `OutOfReachError`, and `BusyError` while another one is being made.
+        Raises `MediaError`, `UnavailableError`, and `BusyError` while another one is being cut.
         """
         name = f"{clip.clip_id}.mp4"
         if self._storage.size(name) is None:
-            if not self._turn.acquire(timeout=2.0):
+            if not self._lock.acquire(timeout=2.0):
                 raise BusyError
             try:
                 if self._storage.size(name) is None:
-                    self._make(clip, source, name)
+                    self._cut(clip, source, name)
             finally:
-                self._turn.release()
+                self._lock.release()
         with contextlib.suppress(OSError):
             os.utime(self._storage.uri(name))
         return self._storage, name
 
-    def _make(self, clip: Clip, source: Source, name: str) -> None:
+    def _cut(self, clip: Clip, source: Source, name: str) -> None:
         size = _ENCODING.size(source.width or 2, source.height or 2)
-        with original(source) as path, self._storage.writing(name) as target:
+        with open_scanned_source(source) as path, self._storage.atomic_write(name) as target:
             encode(path, target, Span.of(clip, source), size=size, encoding=_ENCODING,
                    limits=_LIMITS)  # fmt: skip
-        self._tidy()
-
-    def _tidy(self) -> None:
         files = sorted(Path(self._storage.root).glob("*.mp4"), key=lambda p: p.stat().st_mtime)
-        room = sum(path.stat().st_size for path in files)
-        for path in files[:-1]:
-            if room <= _MOST_BYTES:
+        total_bytes = sum(file.stat().st_size for file in files)
+        for oldest in files[:-1]:
+            if total_bytes <= _MAX_BYTES:
                 return
-            room -= path.stat().st_size
-            path.unlink(missing_ok=True)
+            total_bytes -= oldest.stat().st_size
+            oldest.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Token buckets: how many requests a caller may still make, in one number each."""
+"""Token buckets: how many requests a caller may still make."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 
-class Buckets:
-    """One bucket a caller: `burst` requests at once, `rate` a second in the long run."""
+class RateLimiter:
+    """One bucket per caller: `burst` requests at once, `rate` per second in the long run."""
 
     def __init__(
-        self, rate: float, burst: int, *, most: int = 10_000,
+        self, rate: float, burst: int, *, max_callers: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        """`most` callers are remembered; who has not asked for longest is forgotten first."""
+        """Beyond `max_callers` the least recent caller is forgotten."""
         self._rate = rate
         self._burst = burst
-        self._most = most
+        self._max_callers = max_callers
         self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, who: str) -> float:
-        """Takes one request; returns 0, or the seconds to wait where none is left."""
+    def take(self, caller: str) -> float:
+        """Takes one request; returns 0, or the seconds to wait until there is one."""
         now = self._clock()
-        left, at = self._left.pop(who, (float(self._burst), now))
-        left = min(self._burst, left + (now - at) * self._rate)
-        granted = left >= 1
-        self._left[who] = (left - granted, now)
-        if len(self._left) > self._most:
-            self._left.popitem(last=False)
-        return 0.0 if granted else (1 - left) / self._rate
+        tokens, updated = self._buckets.pop(caller, (float(self._burst), now))
+        tokens = min(self._burst, tokens + (now - updated) * self._rate)
+        is_granted = tokens >= 1
+        self._buckets[caller] = (tokens - is_granted, now)
+        if len(self._buckets) > self._max_callers:
+            self._buckets.popitem(last=False)
+        return 0.0 if is_granted else (1 - tokens) / self._rate

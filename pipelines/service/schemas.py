@@ -1,4 +1,4 @@
-"""What a caller may ask for as a job, and what the service says of one: the API's own records."""
+"""The API's models of jobs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from curation.reasons import INPUT_REASONS
 
-Kind = Literal[
+JobKind = Literal[
     "curate", "scan", "select", "render", "caption", "tokenize", "index", "report", "export",
     "verify",
 ]  # fmt: skip
-State = Literal["queued", "running", "cancelling", "cancelled", "failed", "stopped", "done"]
-LIVE: tuple[State, ...] = ("running", "cancelling")
-FINAL: tuple[State, ...] = ("cancelled", "failed", "stopped", "done")
+JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "stopped", "done"]
+FINAL: tuple[JobState, ...] = ("cancelled", "failed", "stopped", "done")
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """Of collections and sources. No dot and no slash: a name is never a path."""
@@ -28,19 +27,19 @@ Value = Annotated[
 ]
 
 
-class Record(BaseModel):
-    """Refuses unknown keys, and numbers that are none."""
+class StrictModel(BaseModel):
+    """A request body: unknown keys, NaN and infinities are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
-class Wish(Record):
-    """A job that is asked for."""
+class JobRequest(StrictModel):
+    """A job to run."""
 
-    kind: Kind
+    kind: JobKind
     """What to do: the command of the same name."""
     collection: Name
-    """The output; `curate` and `scan` make it if it is not there."""
+    """The output; `curate` and `scan` create it."""
     inputs: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=1000)
     ] = []
@@ -48,7 +47,7 @@ class Wish(Record):
     settings: Annotated[dict[_Key, Value], Field(max_length=100)] = {}
     """Changes to the server's profile, as `--set` takes them."""
     retry: Annotated[list[Reason], Field(max_length=100)] = []
-    """For `curate`, `scan` and `caption`: reasons whose inputs get another chance."""
+    """For `curate`, `scan` and `caption`: reasons whose inputs are retried."""
     format: Literal["webdataset", "hf"] = "webdataset"
     """For `export`."""
     selection: Name | None = None
@@ -58,35 +57,35 @@ class Wish(Record):
     """Higher ones start first."""
 
 
-class Step(BaseModel):
-    """How far one step of a job is."""
+class StepProgress(BaseModel):
+    """Progress of one step of a job."""
 
     step: str
     things: str
-    """What is counted."""
+    """The unit that is counted."""
     done: int
     total: int
     counts: dict[str, int]
     """Outcomes so far."""
     elapsed_s: float
     rate: float | None
-    """Things a second."""
+    """Units per second."""
     eta_s: float | None
-    """Seconds left at that rate; null before the first thing is done."""
+    """Seconds left at that rate; null before the first unit is done."""
 
 
 class JobView(BaseModel):
     """A job as it is now."""
 
     job_id: str
-    kind: Kind
+    kind: JobKind
     collection: str
-    state: State
+    state: JobState
     priority: int
     attempt: int
-    """How often it was started."""
+    """Number of starts."""
     owner: str
-    """Who asked for it."""
+    """The caller who submitted it."""
     created: str
     started: str | None
     ended: str | None
@@ -95,9 +94,9 @@ class JobView(BaseModel):
     error: str | None
     cancelled_by: str | None
     cancel_reason: str | None
-    wish: Wish
-    steps: list[Step]
-    """Steps so far; the last one is at work while the job runs."""
+    request: JobRequest
+    steps: list[StepProgress]
+    """Steps so far; the last one is running while the job runs."""
 
 
 class JobList(BaseModel):
@@ -105,11 +104,11 @@ class JobList(BaseModel):
 
     jobs: list[JobView]
     next: str | None
-    """Give it as `before` to go on."""
+    """The `before` of the next page."""
 
 
-class Event(BaseModel):
-    """Something that happened to a job."""
+class JobEvent(BaseModel):
+    """A change of a job."""
 
     seq: int
     at: str
@@ -127,33 +126,33 @@ class Artefact(BaseModel):
     sha256: str
 
 
-class Estimate(BaseModel):
-    """What one step would cost."""
+class StepEstimate(BaseModel):
+    """The cost of one step."""
 
     items: int
     seconds: float | None
-    """At the rate of the runs before; null where none tells."""
+    """At the rate of previous runs; null if there are none."""
 
 
-class Plan(BaseModel):
-    """What a job would do; nothing was started."""
+class JobPlan(BaseModel):
+    """What a job would do; nothing is started."""
 
     command: list[str]
-    """The command line, with names in the place of paths."""
+    """The command line, with names in place of paths."""
     config: dict[str, Any]
     """The resolved configuration."""
     inputs: int
     new_inputs: int
-    """Of them, those without an outcome."""
+    """Those without an outcome."""
     new_bytes: int
-    steps: dict[str, Estimate]
+    steps: dict[str, StepEstimate]
     seconds: float | None
-    """Of all steps; null if one of them is not known."""
+    """Of all steps; null if one of them is unknown."""
     measured_on: list[str]
-    """Collections whose runs gave the rates."""
+    """Collections whose runs the rates are measured on."""
 
 
-class Cancel(Record):
-    """Why a job is cancelled."""
+class CancelRequest(StrictModel):
+    """The reason for cancelling a job."""
 
     reason: Annotated[str, Field(max_length=500)] = ""

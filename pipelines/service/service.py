@@ -1,4 +1,4 @@
-"""All parts of one server, put together."""
+"""The parts of one server."""
 
 from __future__ import annotations
 
@@ -9,65 +9,65 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import ReelmillError
-from pipelines.service.api_keys import Tokens
+from pipelines.service.api_keys import ApiKeys
 from pipelines.service.database import Database
-from pipelines.service.jobs.commands import Orders
-from pipelines.service.jobs.local_backend import JobFolder, Local
-from pipelines.service.jobs.queue import Queue
+from pipelines.service.jobs.commands import CommandBuilder
+from pipelines.service.jobs.local_backend import JobFolder, LocalBackend
+from pipelines.service.jobs.queue import JobQueue
 from pipelines.service.jobs.supervisor import Supervisor
 from pipelines.service.metrics import Metrics
 from pipelines.service.outputs import Outputs
 from pipelines.service.previews import Previews
-from pipelines.service.settings import Settings
+from pipelines.service.settings import ServerSettings
 
 
 class StateInUseError(ReelmillError, ValueError):
-    """Another server has taken the state."""
+    """Another server uses the state."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes use."""
+    """The parts that the routes use."""
 
-    settings: Settings
-    tokens: Tokens
-    queue: Queue
+    settings: ServerSettings
+    api_keys: ApiKeys
+    queue: JobQueue
     outputs: Outputs
-    orders: Orders
+    commands: CommandBuilder
     supervisor: Supervisor
     metrics: Metrics
     previews: Previews
-    streams: threading.BoundedSemaphore
-    """One for each answer that is followed."""
+    stream_slots: threading.BoundedSemaphore
+    """One for each open stream."""
 
     @classmethod
-    def at(cls, settings: Settings) -> Service:
-        """Puts a server together; nothing runs yet."""
+    def at(cls, settings: ServerSettings) -> Service:
+        """Builds the parts of a server; nothing runs yet."""
         database = Database(database_file(settings.state))
-        queue, outputs = Queue(database), Outputs(settings.root)
+        queue, outputs = JobQueue(database), Outputs(settings.root)
         jobs = settings.state / "jobs"
         if settings.ray_address:
-            from pipelines.service.jobs.ray_backend import OnRayJobs
+            from pipelines.service.jobs.ray_backend import RayBackend
 
-            backend: Local | OnRayJobs = OnRayJobs(
+            backend: LocalBackend | RayBackend = RayBackend(
                 jobs, settings.ray_address, settings.ray_environment, settings.root
             )
         else:
-            backend = Local(jobs)
+            backend = LocalBackend(jobs)
         limits = settings.limits
         return cls(
             settings=settings,
-            tokens=Tokens(database),
+            api_keys=ApiKeys(database),
             queue=queue,
             outputs=outputs,
-            orders=Orders(settings, outputs, jobs),
-            supervisor=Supervisor(queue, backend, settings.running, limits.running_each),
+            commands=CommandBuilder(settings, outputs, jobs),
+            supervisor=Supervisor(queue, backend, settings.max_running, limits.running_per_caller),
             metrics=Metrics(queue),
             previews=Previews(settings.state / "previews"),
-            streams=threading.BoundedSemaphore(limits.streams),
+            stream_slots=threading.BoundedSemaphore(limits.streams),
         )
 
-    def folder(self, job_id: str) -> JobFolder:
+    def job_folder(self, job_id: str) -> JobFolder:
         """The files of a job that the queue knows."""
         return JobFolder(self.settings.state / "jobs" / self.queue.get(job_id).job_id)
 
@@ -77,8 +77,8 @@ def database_file(state: Path) -> Path:
     return state / "service.db"
 
 
-def taken(state: Path) -> int:
-    """Takes the state for this process alone, until it ends; raises `StateInUseError`."""
+def lock_state(state: Path) -> int:
+    """Locks the state for this process until it ends; raises `StateInUseError`."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(state / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

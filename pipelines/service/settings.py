@@ -1,4 +1,4 @@
-"""What one server serves and how much it lets callers ask of it."""
+"""What one server serves, and its limits on callers."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What callers may ask for; beyond it they get 413, 422 or 429."""
+class ServerLimits:
+    """Limits on requests; beyond them callers get 413, 422, 429 or 503."""
 
     body_bytes: int = 1 << 18
     """Bytes of a request's body."""
-    picture_bytes: int = 8 << 20
-    """Bytes of a picture that is sent to search by."""
-    depth: int = 20
-    """How deep JSON may be nested."""
+    image_bytes: int = 8 << 20
+    """Bytes of an image to search by."""
+    json_depth: int = 20
+    """Nesting depth of JSON."""
     rate: float = 50.0
-    """Requests a second of one caller: a token, or an address without one."""
+    """Requests per second of one caller: an API key, or an address without one."""
     burst: int = 200
     """Requests at once, above the rate."""
     body_s: float = 10.0
     """Seconds for a body to arrive."""
-    answer_s: float = 60.0
-    """Seconds for an answer to begin."""
+    response_s: float = 60.0
+    """Seconds for a response to start."""
     streams: int = 64
-    """Answers that are followed (logs, progress) at a time."""
+    """Concurrent streams (logs, progress)."""
     stream_s: float = 3600.0
-    """Seconds that one of them may last; the caller asks again."""
-    waiting_each: int = 1000
-    """Jobs of one caller that may wait in the queue."""
-    running_each: int = 4
-    """Jobs of one caller that may run at a time."""
+    """Seconds of one stream; the caller reconnects."""
+    queued_per_caller: int = 1000
+    """Queued jobs of one caller."""
+    running_per_caller: int = 4
+    """Running jobs of one caller."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """One server."""
 
     root: str
@@ -48,21 +48,21 @@ class Settings:
     state: Path
     """Local folder for the database, jobs, logs and previews."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Where inputs may lie, by name: folders and `s3://` prefixes. Nothing else is ever read."""
+    """Folders and `s3://` prefixes of inputs, by name. Nothing else is ever read."""
     profile: str | None = None
     """Profile that jobs build on."""
     host: str = "127.0.0.1"
     """Address to listen on."""
-    names: tuple[str, ...] = ()
-    """Further names under which the server may be asked, in the Host header."""
-    running: int = 1
+    host_names: tuple[str, ...] = ()
+    """Further names of the server that the Host header may hold."""
+    max_running: int = 1
     """Jobs that run at a time."""
     ray_address: str | None = None
     """Of the Ray Jobs API, such as `http://ray-head:8265`; None runs jobs on this machine."""
     ray_environment: Mapping[str, Any] = field(default_factory=dict)
     """Runtime environment of jobs on that cluster, as Ray defines it."""
-    limits: Limits = field(default_factory=Limits)
-    """What callers may ask for."""
+    limits: ServerLimits = field(default_factory=ServerLimits)
+    """Limits on callers."""
 
     @property
     def is_loopback(self) -> bool:
@@ -75,11 +75,11 @@ class Settings:
             return False
 
     @property
-    def hosts(self) -> frozenset[str]:
-        """Names that the Host header may hold; others may be a rebound name of somebody else."""
-        return LOOPBACK_NAMES | {self.host.lower(), *(name.lower() for name in self.names)}
+    def allowed_hosts(self) -> frozenset[str]:
+        """Names that the Host header may hold; any other may be a rebound name."""
+        return LOOPBACK_NAMES | {self.host.lower(), *(name.lower() for name in self.host_names)}
 
 
 def default_state(root: str) -> Path | None:
-    """Where a server keeps its state unless told: beside the outputs, if they are local."""
+    """The state folder unless configured: beside the outputs, if they are local."""
     return None if root.startswith("s3://") else Path(root).expanduser().absolute() / ".reelmill"

@@ -1,4 +1,4 @@
-"""Answers that go on while something grows, in flat memory."""
+"""Streams that follow a growing file or a changing value, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,80 +11,73 @@ import anyio
 import anyio.to_thread
 from starlette.responses import StreamingResponse
 
-from pipelines.service.middleware import Refusal
+from pipelines.service.middleware import Rejection
 
-_LOOK_S = 0.25
-_CHUNK = 1 << 16
-_QUIET_S = 15.0
-"""After so many seconds without news a stream says that it is still there."""
-
-
-def answer(
-    stream: AsyncIterator[bytes], streams: threading.BoundedSemaphore, media_type: str
-) -> StreamingResponse:
-    """A stream as an answer; 429 where too many are followed already."""
-    if not streams.acquire(blocking=False):
-        raise Refusal(429, "too many streams are followed; end one first", 5.0)
-
-    async def counted() -> AsyncIterator[bytes]:
-        async for chunk in stream:
-            yield chunk
-
-    return _Counted(counted(), streams, media_type)
+_POLL_S = 0.25
+_CHUNK_BYTES = 1 << 16
+_KEEPALIVE_S = 15.0
+"""Seconds without an event after which a comment is sent."""
 
 
-class _Counted(StreamingResponse):
-    """Gives its place back when it is over, however it ends."""
+class LimitedStream(StreamingResponse):
+    """A stream that occupies one of a server's slots until it ends, however that happens."""
 
     def __init__(
-        self, stream: AsyncIterator[bytes], streams: threading.BoundedSemaphore, media_type: str
+        self, stream: AsyncIterator[bytes], slots: threading.BoundedSemaphore, media_type: str
     ) -> None:
+        """Raises a 429 `Rejection` if no slot is free."""
+        if not slots.acquire(blocking=False):
+            raise Rejection(429, "too many open streams; end one first", 5.0)
         super().__init__(stream, media_type=media_type)
-        self._streams = streams
+        self._slots = slots
 
     async def __call__(self, *channels: object) -> None:
+        """Sends the stream."""
         try:
             await super().__call__(*channels)  # type: ignore[arg-type]
         finally:
-            self._streams.release()
+            self._slots.release()
 
 
-async def growing(
-    path: Path, start: int, over: Callable[[], bool], most_s: float
+async def follow_file(
+    path: Path, start: int, is_complete: Callable[[], bool], max_s: float
 ) -> AsyncIterator[bytes]:
-    """A file from a byte on, as it grows, until it is `over`."""
-    ends = time.monotonic() + most_s
+    """A growing file from a byte on, until `is_complete` or for `max_s` seconds."""
+    ends = time.monotonic() + max_s
     while time.monotonic() < ends:
-        last = await anyio.to_thread.run_sync(over)  # asked first: what comes later is still read
+        # Before reading: what is written until then is still sent.
+        is_last = await anyio.to_thread.run_sync(is_complete)
         while chunk := await anyio.to_thread.run_sync(_read, path, start):
             start += len(chunk)
             yield chunk
-        if last:
+        if is_last:
             return
-        await anyio.sleep(_LOOK_S)
+        await anyio.sleep(_POLL_S)
 
 
 def _read(path: Path, start: int) -> bytes:
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            return file.read(_CHUNK)
+            return file.read(_CHUNK_BYTES)
     except FileNotFoundError:
         return b""
 
 
-async def changes(look: Callable[[], tuple[str, bool]], most_s: float) -> AsyncIterator[bytes]:
-    """What `look` sees, whenever it is different, as server-sent events; until it says so."""
-    before, said_at = "", time.monotonic()
-    ends = said_at + most_s
+async def server_sent_events(
+    poll: Callable[[], tuple[str, bool]], max_s: float
+) -> AsyncIterator[bytes]:
+    """The value of `poll` whenever it changes, until it says that it is the last."""
+    previous, sent_at = "", time.monotonic()
+    ends = sent_at + max_s
     while time.monotonic() < ends:
-        seen, last = await anyio.to_thread.run_sync(look)
-        if seen != before:
-            before, said_at = seen, time.monotonic()
-            yield f"data: {seen}\n\n".encode()
-        elif time.monotonic() - said_at > _QUIET_S:
-            said_at = time.monotonic()
-            yield b": still here\n\n"
-        if last:
+        value, is_last = await anyio.to_thread.run_sync(poll)
+        if value != previous:
+            previous, sent_at = value, time.monotonic()
+            yield f"data: {value}\n\n".encode()
+        elif time.monotonic() - sent_at > _KEEPALIVE_S:
+            sent_at = time.monotonic()
+            yield b": keep-alive\n\n"
+        if is_last:
             return
-        await anyio.sleep(_LOOK_S)
+        await anyio.sleep(_POLL_S)

@@ -1,8 +1,8 @@
-"""What another policy would keep, without storing anything.
+"""The outcome of another policy, without storing anything.
 
-Bounds are applied to the stored values as `select` does it. Duplicates are looked for among the
-pairs that are stored: exact for every clip that a selection has compared before, while clips that
-only the looser policy lets through were never compared; they count as kept, and are counted apart.
+Bounds are applied to the stored values as `select` does it. Duplicates are looked up among the
+stored pairs: exact for every clip that a selection has compared before. Clips that only the looser
+policy admits were never compared; they count as kept, and are also counted apart.
 """
 
 from __future__ import annotations
@@ -18,98 +18,91 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset
-from curation.dedup.greedy import Relation, greedy
-from curation.dedup.rules import related
+from curation.dedup.greedy import DuplicateGraph, greedy_duplicates
+from curation.dedup.rules import graph_of_pairs
 from curation.records import Neighbour
-from curation.select.filter import judge, numbers
+from curation.select.filter import apply_policy, filter_values
 from curation.select.policy import Policy, Range
-from curation.select.selection import best_first, notions
-from pipelines.config.flatten import leaves
+from curation.select.selection import best_first, duplicate_rules
+from pipelines.config.merge import flatten
 
 
 @dataclass(frozen=True)
-class Reselection:
-    """A policy tried out."""
+class WhatIf:
+    """The outcome of a policy that was not stored."""
 
     before: Counter[str]
-    """Clips by verdict or, where filtered, by reason, as the newest selection has it."""
+    """Clips by verdict or, where filtered, by reason, in the newest selection."""
     after: Counter[str]
-    """The same by the policy that is tried."""
+    """The same under the policy."""
     gained: list[str]
     """Ids of clips that it would keep and the newest selection does not."""
     lost: list[str]
-    """The other way round."""
+    """Ids of clips that the newest selection keeps and it would not."""
     uncompared: int
-    """Clips among those kept that were never compared for duplicates."""
+    """Kept clips that were never compared for duplicates."""
 
 
-def changed(policy: Policy, limits: dict[str, Range], copies: float | None) -> Policy:
-    """The policy with other bounds on some values; `ValueError` where that makes no sense.
+def with_bounds(policy: Policy, limits: dict[str, Range], near_duplicates: float | None) -> Policy:
+    """The policy with other bounds on some values; `ValueError` for bounds that are impossible.
 
-    A range without bounds lifts them. `copies` of None leaves the threshold as it is.
+    A range without bounds removes them; `near_duplicates` of None keeps the threshold.
     """
     merged = {**policy.limits, **limits}
     return replace(
         policy,
         limits={name: bounds for name, bounds in merged.items() if bounds != Range()},
-        copies=policy.copies if copies is None else copies,
+        near_duplicates=policy.near_duplicates if near_duplicates is None else near_duplicates,
     )
 
 
 def settings(base: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What turns the policy of a profile into another, as settings of a job; both as resolved.
+    """The settings of a job that turn the resolved policy of a profile into another.
 
-    None where a setting cannot say it: rules for some sources.
+    None where settings cannot express it: rules for some sources.
     """
-    have, want = leaves(base), leaves(policy)
-    found = {k: want.get(k) for k in sorted({*have, *want}) if have.get(k) != want.get(k)}
-    if "sources" in found:
+    old, new = flatten(base), flatten(policy)
+    changes = {k: new.get(k) for k in sorted({*old, *new}) if old.get(k) != new.get(k)}
+    if "sources" in changes:
         return None
-    return {f"policy.{key}": value for key, value in found.items()}
+    return {f"policy.{key}": value for key, value in changes.items()}
 
 
-def reselect(dataset: Dataset, clips: pa.Table, policy: Policy) -> Reselection:
-    """Tries a policy on `clips` (of `Dataset.clips`, with verdicts)."""
-    values = numbers(clips)
-    judged = judge(dataset, policy, clips, values)
-    relations, compared = _stored(dataset, clips, policy)
-    found = greedy(best_first(dataset, clips, values, judged), relations)
-    words = [reason or "kept" for reason in judged.reasons]
-    for row in found:
-        if not judged.included[row]:
-            words[row] = "duplicate"
-    return _differences(clips, words, compared)
-
-
-def _stored(
-    dataset: Dataset, clips: pa.Table, policy: Policy
-) -> tuple[list[Relation], npt.NDArray[np.bool_]]:
-    """The relations that a policy asks for, and which clips are in all of them."""
-    ids = clips["clip_id"]
-    compared = np.ones(len(ids), bool)
-    relations = []
-    for notion in notions(policy):
-        pairs = dataset.catalog.read(notion.pairs, Neighbour)
-        seen = pc.unique(pairs.filter(pairs["identical"])["clip_id"])
-        compared &= np.asarray(pc.is_in(ids, seen).to_numpy(), bool)
-        relations.append(related(notion, pairs, clips))
-    return relations, compared
-
-
-def _differences(clips: pa.Table, words: list[str], compared: npt.NDArray[np.bool_]) -> Reselection:
-    """Before against after; a clip without a verdict was not kept before."""
+def evaluate(dataset: Dataset, clips: pa.Table, policy: Policy) -> WhatIf:
+    """Applies a policy to `clips` (of `Dataset.clips`, with verdicts)."""
+    values = filter_values(clips)
+    result = apply_policy(dataset, policy, clips, values)
+    graphs, is_compared = _stored_graphs(dataset, clips, policy)
+    after = [reason or "kept" for reason in result.reasons]
+    for row in greedy_duplicates(best_first(dataset, clips, values, result), graphs):
+        if not result.included[row]:
+            after[row] = "duplicate"
     verdicts, reasons = clips["verdict"].to_pylist(), clips["reason"].to_pylist()
     before = [
         reason if verdict == "filtered" else verdict or "newer"
         for verdict, reason in zip(verdicts, reasons, strict=True)
     ]
-    ids = clips["clip_id"].to_pylist()
-    rows = list(zip(ids, before, words, strict=True))
-    kept = np.array([word == "kept" for word in words], bool)
-    return Reselection(
+    changes = list(zip(clips["clip_id"].to_pylist(), before, after, strict=True))
+    is_kept = np.array([outcome == "kept" for outcome in after], bool)
+    return WhatIf(
         before=Counter(before),
-        after=Counter(words),
-        gained=[clip for clip, was, now in rows if now == "kept" != was],
-        lost=[clip for clip, was, now in rows if was == "kept" != now],
-        uncompared=int((kept & ~compared).sum()),
+        after=Counter(after),
+        gained=[clip_id for clip_id, old, new in changes if new == "kept" != old],
+        lost=[clip_id for clip_id, old, new in changes if old == "kept" != new],
+        uncompared=int((is_kept & ~is_compared).sum()),
     )
+
+
+def _stored_graphs(
+    dataset: Dataset, clips: pa.Table, policy: Policy
+) -> tuple[list[DuplicateGraph], npt.NDArray[np.bool_]]:
+    """The stored duplicate graphs that a policy uses, and which clips [n] are in all of them."""
+    ids = clips["clip_id"]
+    is_compared = np.ones(len(ids), bool)
+    graphs = []
+    for rule in duplicate_rules(policy):
+        pairs = dataset.catalog.read(rule.pairs_table, Neighbour)
+        compared_ids = pc.unique(pairs.filter(pairs["identical"])["clip_id"])
+        is_compared &= np.asarray(pc.is_in(ids, compared_ids).to_numpy(), bool)
+        graphs.append(graph_of_pairs(rule, pairs, clips))
+    return graphs, is_compared

@@ -74,7 +74,7 @@ def test_places_that_services_name_are_other_services():
     store = urlsplit(SERVICES["server"]["environment"]["AWS_ENDPOINT_URL"])
     assert store.hostname in SERVICES
     bucket = SERVICES["bucket"]["command"][-1].split("/")[1]
-    assert meant("server")["root"] == f"s3://{bucket}/outputs" == meant("token")["root"]
+    assert meant("server")["root"] == f"s3://{bucket}/outputs" == meant("key")["root"]
     for service in SERVICES.values():
         for name, how in service.get("depends_on", {}).items():
             assert name in SERVICES
@@ -88,11 +88,11 @@ def test_the_nodes_health_check_is_a_command_of_ray(name):
     assert parsed(program, words)["address"].endswith(f":{meant('head')['port']}")
 
 
-def test_the_cluster_sees_the_orders_of_jobs_and_not_the_tokens():
+def test_the_cluster_sees_the_attempts_of_jobs_and_not_the_keys():
     state = str(meant("server")["state"])
-    assert mounts("server")[state] == "state" == mounts("token")[state]
+    assert mounts("server")[state] == "state" == mounts("key")[state]
     assert mounts("server")[f"{state}/jobs"] == "jobs" == mounts("head")[f"{state}/jobs"]
-    assert [name for name in SERVICES if "state" in mounts(name).values()] == ["server", "token"]
+    assert [name for name in SERVICES if "state" in mounts(name).values()] == ["server", "key"]
     assert set(COMPOSE["volumes"]) == {"objects", "state", "jobs"}
     (source,) = meant("server")["source"]
     place = source.split("=")[1]

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from pipelines import config
-from pipelines.service.settings import Settings
+from pipelines.service.settings import ServerSettings
 from tests.docker.project import DOCKER, USER, documents, parsed, parsed_line, pinned, version
 
 FILES = sorted(p.name for p in (DOCKER / "kubernetes").glob("*.yaml"))
@@ -114,7 +114,7 @@ def test_every_pod_is_confined():
     assert enforced == "restricted"
 
 
-def test_what_is_written_is_mounted_and_only_the_server_sees_the_tokens():
+def test_what_is_written_is_mounted_and_only_the_server_sees_the_keys():
     claims = {e["metadata"]["name"]: e["spec"]["accessModes"] for e in OBJECTS
               if e["kind"] == "PersistentVolumeClaim"}  # fmt: skip
     assert claims == {"reelmill-state": ["ReadWriteOnce"], "reelmill-jobs": ["ReadWriteMany"]}
@@ -131,9 +131,9 @@ def test_what_is_written_is_mounted_and_only_the_server_sees_the_tokens():
                     holders.append((container["name"], place, name))
     state = str(parsed("reelmill", server()["args"])["state"])
     assert set(holders) == {
-        ("server", state, "reelmill-state"), ("first-token", state, "reelmill-state"),
+        ("server", state, "reelmill-state"), ("first-key", state, "reelmill-state"),
         ("server", f"{state}/jobs", "reelmill-jobs"),
-        ("first-token", f"{state}/jobs", "reelmill-jobs"),
+        ("first-key", f"{state}/jobs", "reelmill-jobs"),
         ("ray-head", f"{state}/jobs", "reelmill-jobs"),
     }  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_probes_go_by_a_name_that_the_server_answers_to(probe, tmp_path):
     asked = server()[probe]["httpGet"]
     assert (asked["path"], asked["port"]) == ("/healthz", server()["ports"][0]["name"])
     (header,) = asked["httpHeaders"]
-    hosts = Settings(root=str(tmp_path), state=tmp_path, host="0.0.0.0").hosts
+    hosts = ServerSettings(root=str(tmp_path), state=tmp_path, host="0.0.0.0").allowed_hosts
     assert header["name"] == "Host"
     assert header["value"] in hosts
 
@@ -189,7 +189,7 @@ def test_the_first_token_is_made_where_the_server_looks_and_never_said_aloud():
     meant = parsed("reelmill", server()["args"])
     for each in (listed, created):
         assert (each["root"], each["state"]) == (meant["root"], meant["state"])
-    assert lines[1].endswith(f"> {meant['state']}/first-token")
+    assert lines[1].endswith(f"> {meant['state']}/first-key")
     assert script.startswith("umask 077")
 
 

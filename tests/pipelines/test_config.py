@@ -9,7 +9,7 @@ from curation.media.sandbox import Limits
 from curation.scan.shots import ContentChange, FixedWindows, TransNetV2
 from curation.scores import SCORES
 from curation.select.policy import Range
-from pipelines.config import ConfigError, Profile, known_keys, load
+from pipelines.config import ConfigError, Profile, known_keys, load, recorded_policy
 from tokenizer.tokenize.stage import Tokenize
 
 
@@ -26,7 +26,7 @@ def test_the_default_profile_says_what_the_code_says():
     found, code = load(), Profile()
     for name in ("scan", "render", "tokenize", "execution"):
         assert getattr(found, name) == getattr(code, name), name
-    assert found.policy.copies == code.policy.copies
+    assert found.policy.near_duplicates == code.policy.near_duplicates
     assert found.policy.semantic == code.policy.semantic
     assert found.policy.limits
 
@@ -41,11 +41,11 @@ def test_every_field_of_every_setting_is_a_key():
 
 
 def test_the_resolved_profile_is_plain_data_with_the_changes():
-    found = load(None, ["copies=0.9", "shots=FixedWindows"])
+    found = load(None, ["near_duplicates=0.9", "shots=FixedWindows"])
     data = json.loads(json.dumps(found.resolved))
-    assert data["policy"]["copies"] == 0.9
+    assert data["policy"]["near_duplicates"] == 0.9
     assert data["scan"]["shots"] == {"FixedWindows": {}}
-    assert load().resolved["policy"]["copies"] == 0.75
+    assert load().resolved["policy"]["near_duplicates"] == 0.75
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_resolved_profile_is_plain_data_with_the_changes():
         ("motion.max=1e-1", lambda p: p.policy.limits["motion"].max, 0.1),
         ("motion.min=null", lambda p: p.policy.limits["motion"], Range()),
         ("fps.min=12", lambda p: p.policy.limits["fps"], Range(12.0)),
-        ("copies=null", lambda p: p.policy.copies, None),
+        ("near_duplicates=null", lambda p: p.policy.near_duplicates, None),
         ("embedding=clip", lambda p: p.policy.semantic.embedding, "clip"),
         ("crf=30", lambda p: p.render.encoding.crf, 30),
         ("mode=span", lambda p: p.render.mode, "span"),
@@ -114,9 +114,9 @@ def test_another_detector_replaces_and_the_same_one_merges(overlay):
         ("fps=1", "'fps' could be scan.sampling.fps or render.encoding.fps"),
         ("max_frames=9", "'max_frames' could be tokenize.max_frames or sandbox.max_frames"),
         ("crf={", "--set crf={: '{' is not YAML"),
-        ("copies=high", "policy.copies: .* number, not 'high'"),
-        ("copies=true", "policy.copies: .* number, not True"),
-        ("copies=0.5", "copies is 0.5; pairs are known from 0.6 to 1"),
+        ("near_duplicates=high", "policy.near_duplicates: .* number, not 'high'"),
+        ("near_duplicates=true", "policy.near_duplicates: .* number, not True"),
+        ("near_duplicates=0.5", "near_duplicates is 0.5; pairs are known from 0.6 to 1"),
         ("semantic.similarity=0.5", "semantic.similarity is 0.5; pairs are known from 0.8 to 1"),
         ("motion.min=few", "policy.limits.motion.min: .* number, not 'few'"),
         ("motion.max=0.001", "policy: motion has min 0.004 above max 0.001"),
@@ -195,3 +195,9 @@ def test_a_command_loads_no_tokenizer_that_it_does_not_use():
     )
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_policy_recorded_by_an_earlier_version_is_read():
+    """Then `near_duplicates` was called `copies`."""
+    recorded = {"policy": {"limits": {"motion": {"min": 0.1}}, "copies": 0.9}}
+    assert recorded_policy(recorded).near_duplicates == 0.9

@@ -1,9 +1,9 @@
-"""From a wish to a command line that this server may run.
+"""From a job request to a command line that this server may run.
 
 Inputs are named by a configured source and a path below it, which may not lead out of it. Settings
 are judged by what they change in the resolved profile, however they are spelled: callers below
-`admin` may change what decides the data, not where a job runs, what it may use, which files or
-servers a model comes from.
+`admin` may change what decides the data, but not where a job runs, its resources, or the files and
+servers that models come from.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
 from pipelines.service.outputs import Outputs
-from pipelines.service.schemas import NAME, Wish
-from pipelines.service.settings import Settings
+from pipelines.service.schemas import NAME, JobRequest
+from pipelines.service.settings import ServerSettings
 from tokenizer.models.load import load as load_tokenizer
 
-_FREE = (
+_UNPRIVILEGED = (
     "policy.", "render.", "scan.max_clip_s", "scan.scores", "scan.shots.", "scan.sampling.",
     "tokenize.short_side", "tokenize.max_frames", "tokenize.windows", "tokenize.quality",
 )  # fmt: skip
-"""What callers below `admin` may set."""
-_SHIPPED = re.compile(r"(causal|pca)-\d+x\d+x\d+")
+"""Settings that callers below `admin` may change."""
+_SHIPPED_TOKENIZER = re.compile(r"(causal|pca)-\d+x\d+x\d+")
 """Tokenizers that callers below `admin` may name; others are paths and addresses."""
 _MAKES = ("curate", "scan")
 _RETRIES = ("curate", "scan", "caption")
@@ -39,151 +39,155 @@ _SELECTS = ("render", "caption", "tokenize", "export")
 _CONFIGURED = ("curate", "scan", "select", "render", "caption", "tokenize")
 
 
-class OrderError(ReelmillError, ValueError):
-    """A job that cannot be, or that the caller may not have; the message says why."""
+class JobRequestError(ReelmillError, ValueError):
+    """A job that is impossible or not allowed to the caller; the message says why."""
 
 
-class Orders:
-    """Turns wishes into command lines."""
+class CommandBuilder:
+    """Turns job requests into command lines."""
 
-    def __init__(self, settings: Settings, outputs: Outputs, jobs: Path) -> None:
+    def __init__(self, settings: ServerSettings, outputs: Outputs, jobs: Path) -> None:
         self._settings = settings
         self._outputs = outputs
-        self._folder = JobFolder(jobs / "{job}")
+        self._artefacts = JobFolder(jobs / "{job}").artefacts
         tokenizers = functools.cache(load_tokenizer)
 
         @functools.lru_cache(256)
-        def profile(changes: tuple[str, ...], command: str = "curate") -> config.Profile:
-            return config.load(settings.profile, changes, command=command, tokenizers=tokenizers)
+        def load_profile(values: tuple[str, ...], command: str = "curate") -> config.Profile:
+            return config.load(settings.profile, values, command=command, tokenizers=tokenizers)
 
-        self._profile = profile
+        self._load_profile = load_profile
 
-    def warm(self) -> None:
-        """Reads the profile and its tokenizer, so that the first caller need not wait."""
-        self._profile(())
+    def preload(self) -> None:
+        """Loads the profile and its tokenizer, which spares the first caller the wait."""
+        self._load_profile(())
 
-    def profile(self, wish: Wish, caller: Caller) -> config.Profile:
-        """The resolved configuration of a wish; raises `OrderError` and `ConfigError`."""
-        command = wish.kind if wish.kind in _CONFIGURED else "curate"
-        made = self._profile(changes(wish.settings), command)
+    def profile(self, request: JobRequest, caller: Caller) -> config.Profile:
+        """The resolved configuration; raises `JobRequestError` and `ConfigError`."""
+        command = request.kind if request.kind in _CONFIGURED else "curate"
+        profile = self._load_profile(overrides(request.settings), command)
         if not caller.may("admin"):
-            for key, value in _differences(self._profile(()).resolved, made.resolved):
-                if not _is_free(key, value):
-                    raise OrderError(f"settings: {key} can be changed by an admin only")
-        return made
+            for key, value in _differences(self._load_profile(()).resolved, profile.resolved):
+                if not _is_unprivileged(key, value):
+                    raise JobRequestError(f"settings: {key} can be changed by an admin only")
+        return profile
 
-    def inputs(self, wish: Wish) -> list[str]:
-        """The places of a wish's inputs; raises `OrderError` for one outside the sources."""
-        if wish.kind not in _MAKES:
-            if wish.inputs:
-                raise OrderError(f"{wish.kind} takes no inputs")
+    def input_uris(self, request: JobRequest) -> list[str]:
+        """Addresses of the inputs; raises `JobRequestError` for one outside the sources."""
+        if request.kind not in _MAKES:
+            if request.inputs:
+                raise JobRequestError(f"{request.kind} takes no inputs")
             return []
-        if not wish.inputs:
-            known = ", ".join(self._settings.sources) or "none is configured"
-            raise OrderError(f"{wish.kind} needs inputs: a source ({known}), or SOURCE/path")
-        return [_place(text, self._settings.sources) for text in wish.inputs]
+        if not request.inputs:
+            names = ", ".join(self._settings.sources) or "none is configured"
+            raise JobRequestError(
+                f"{request.kind} needs inputs: a source ({names}), or SOURCE/path"
+            )
+        return [_input_uri(text, self._settings.sources) for text in request.inputs]
 
-    def command(self, wish: Wish, caller: Caller) -> list[str]:
-        """The command line, with `{job}` for the job's id; raises `OrderError`, `ConfigError`."""
-        places = self.inputs(wish)
-        out = self._outputs.place(wish.collection)
-        if wish.kind in _MAKES:
-            words = [wish.kind, *places, "--out", out]
+    def command(self, request: JobRequest, caller: Caller) -> list[str]:
+        """The command line, with `{job}` for the job's id.
+
+        Raises `JobRequestError` and `ConfigError`.
+        """
+        uris = self.input_uris(request)
+        out = self._outputs.uri(request.collection)
+        if request.kind in _MAKES:
+            arguments = [request.kind, *uris, "--out", out]
         else:
-            self._outputs.opened(wish.collection)
-            words = [wish.kind, out, *self._extra(wish)]
-        words += _chosen(wish)
-        if wish.kind in _CONFIGURED:
-            self.profile(wish, caller)
+            self._outputs.open(request.collection)
+            arguments = [request.kind, out, *self._artefact_arguments(request)]
+        arguments += selection_arguments(request)
+        if request.kind in _CONFIGURED:
+            self.profile(request, caller)
             if self._settings.profile:
-                words += ["--config", self._settings.profile]
-            given = changes(wish.settings)
+                arguments += ["--config", self._settings.profile]
+            values = overrides(request.settings)
             if self._settings.ray_address:
-                given = ("execution.executor=ray", "execution.address=auto", *given)
-            words += [word for change in given for word in ("--set", change)]
-        elif wish.settings:
-            raise OrderError(f"{wish.kind} takes no settings")
+                values = ("execution.executor=ray", "execution.address=auto", *values)
+            arguments += [word for value in values for word in ("--set", value)]
+        elif request.settings:
+            raise JobRequestError(f"{request.kind} takes no settings")
         python = "python" if self._settings.ray_address else sys.executable
-        return [python, "-m", "pipelines", *words]
+        return [python, "-m", "pipelines", *arguments]
 
-    def _extra(self, wish: Wish) -> list[str]:
-        if wish.kind == "report":
-            return ["--html", str(self._folder.artefacts / "report.html")]
-        if wish.kind == "export":
-            return [str(self._folder.artefacts / "export"), "--format", wish.format]
+    def _artefact_arguments(self, request: JobRequest) -> list[str]:
+        if request.kind == "report":
+            return ["--html", str(self._artefacts / "report.html")]
+        if request.kind == "export":
+            return [str(self._artefacts / "export"), "--format", request.format]
         return []
 
 
-def _chosen(wish: Wish) -> list[str]:
-    """What narrows the work of some kinds; `OrderError` for the others."""
+def selection_arguments(request: JobRequest) -> list[str]:
+    """Arguments that narrow the work of some kinds; `JobRequestError` for the others."""
     for name, kinds in (("retry", _RETRIES), ("selection", _SELECTS)):
-        if getattr(wish, name) and wish.kind not in kinds:
-            raise OrderError(f"{wish.kind} takes no {name}")
-    words = [word for reason in wish.retry for word in ("--retry", reason)]
-    return [*words, "--selection", wish.selection] if wish.selection else words
+        if getattr(request, name) and request.kind not in kinds:
+            raise JobRequestError(f"{request.kind} takes no {name}")
+    arguments = [word for reason in request.retry for word in ("--retry", reason)]
+    return [*arguments, "--selection", request.selection] if request.selection else arguments
 
 
-def changes(settings: Mapping[str, Any]) -> tuple[str, ...]:
+def overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Settings as `--set` takes them."""
     return tuple(
         f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()
     )
 
 
-def _differences(below: Any, above: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+def _differences(base: Any, changed: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf that differs, by its full key, with its new value."""
-    if isinstance(below, Mapping) and isinstance(above, Mapping):
-        for key in {**below, **above}:
-            place = f"{at}.{key}" if at else str(key)
-            if key not in above:
-                yield place, None
+    if isinstance(base, Mapping) and isinstance(changed, Mapping):
+        for name in {**base, **changed}:
+            key = f"{prefix}.{name}" if prefix else str(name)
+            if name not in changed:
+                yield key, None
             else:
-                yield from _differences(below.get(key), above[key], place)
-    elif isinstance(above, Mapping) and above:
-        for key, value in above.items():
-            yield from _differences(None, value, f"{at}.{key}")
-    elif below != above:
-        yield at, above
+                yield from _differences(base.get(name), changed[name], key)
+    elif isinstance(changed, Mapping) and changed:
+        for name, value in changed.items():
+            yield from _differences(None, value, f"{prefix}.{name}")
+    elif base != changed:
+        yield prefix, changed
 
 
-def _is_free(key: str, value: Any) -> bool:
+def _is_unprivileged(key: str, value: Any) -> bool:
     if key == "tokenize.tokenizer":
-        return isinstance(value, str) and _SHIPPED.fullmatch(value) is not None
-    return key.startswith(_FREE) or f"{key}." in _FREE
+        return isinstance(value, str) and _SHIPPED_TOKENIZER.fullmatch(value) is not None
+    return key.startswith(_UNPRIVILEGED) or f"{key}." in _UNPRIVILEGED
 
 
-def _place(text: str, sources: Mapping[str, str]) -> str:
-    """Where an input lies: `SOURCE` or `SOURCE/path`."""
+def _input_uri(text: str, sources: Mapping[str, str]) -> str:
+    """The path or address of `SOURCE` or `SOURCE/path`."""
     name, _, below = text.partition("/")
     root = sources.get(name) if re.match(NAME, name) else None
+    shown = f"inputs: {text[:100]!r}"
     if root is None:
-        known = ", ".join(sorted(sources)) or "none is configured"
-        raise OrderError(f"inputs: {text[:100]!r} names no source; the sources are: {known}")
+        names = ", ".join(sorted(sources)) or "none is configured"
+        raise JobRequestError(f"{shown} names no source; the sources are: {names}")
     parts = [part for part in below.split("/") if part]
     if any(part in (".", "..") or part.startswith("-") or not part.isprintable() for part in parts):
-        raise OrderError(f"inputs: {text[:100]!r} is no path below {name}")
-    place = "/".join([root, *parts])
+        raise JobRequestError(f"{shown} is no path below {name}")
+    uri = "/".join([root, *parts])
     if not root.startswith("s3://"):
-        place = os.path.realpath(place)
-        if not _is_below(place, os.path.realpath(root)):
-            raise OrderError(f"inputs: {text[:100]!r} leads out of {name}")
-        if not os.path.exists(place):
-            raise OrderError(f"inputs: there is no {text[:100]!r}")
-    suffix = os.path.splitext(place)[1].lower()
-    if not os.path.isdir(place) and suffix in (".txt", ".csv", ".parquet"):
-        raise OrderError(f"inputs: {text[:100]!r} is a list; name folders or videos")
-    return place
+        uri, root = os.path.realpath(uri), os.path.realpath(root)
+        if os.path.commonpath([uri, root]) != root:
+            raise JobRequestError(f"{shown} leads out of {name}")
+        if not os.path.exists(uri):
+            raise JobRequestError(f"inputs: there is no {text[:100]!r}")
+    suffix = os.path.splitext(uri)[1].lower()
+    if not os.path.isdir(uri) and suffix in (".txt", ".csv", ".parquet"):
+        raise JobRequestError(f"{shown} is a list; name folders or videos")
+    return uri
 
 
-def _is_below(place: str, root: str) -> bool:
-    return os.path.commonpath([place, root]) == root
-
-
-def named(command: Sequence[str], settings: Settings, outputs: Outputs) -> list[str]:
-    """A command line for people, with names in the place of this server's paths."""
-    shown = ["reelmill"]
+def display_command(
+    command: Sequence[str], settings: ServerSettings, outputs: Outputs
+) -> list[str]:
+    """A command line for people, with names in place of this server's paths."""
+    words = []
     for word in command[3:]:
         for name, root in settings.sources.items():
             word = word.replace(root, name)  # noqa: PLW2901
-        shown.append(word.replace(outputs.root + "/", ""))
-    return shown
+        words.append(word.replace(outputs.root + "/", ""))
+    return ["reelmill", *words]

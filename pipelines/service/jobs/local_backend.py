@@ -1,7 +1,7 @@
-"""Jobs on this machine: each attempt a process session of its own, which outlives the server.
+"""Jobs on this machine: each attempt is a process session of its own, which outlives the server.
 
-Whether an attempt lives is asked of a lock that its processes hold, never of a process id alone,
-so that a server that was killed finds its jobs again, and none is started twice.
+Whether an attempt is alive is decided by a lock that its processes hold, never by a process id
+alone: a server that was killed finds its jobs again, and none is started twice.
 """
 
 from __future__ import annotations
@@ -20,173 +20,178 @@ from typing import Any, Protocol
 import psutil
 
 from pipelines.run.storage_check import VARIABLE, StorageMark
-from pipelines.service.jobs.queue import Job
-from pipelines.service.jobs.runner import write_whole
+from pipelines.service.jobs.queue import JobRecord
+from pipelines.service.jobs.runner import write_json
 
-_PATIENCE_S = 3.5
-"""Seconds after which a runner that was told to stop is killed with all that is below it."""
+_STOP_TIMEOUT_S = 3.5
+"""Seconds after SIGTERM after which a runner is killed with all its descendants."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """An attempt is over."""
+class AttemptResult:
+    """How an attempt ended."""
 
-    code: int | None
-    """Exit code of the command; −n if signal n ended it; None if it never ran."""
+    exit_code: int | None
+    """Of the command; −n if signal n ended it; None if it never ran."""
     error: str | None = None
 
 
-class Lost(Exception):  # noqa: N818  an answer, not a mistake
-    """An attempt is over and nobody knows how; `began` tells whether it had begun at all."""
+class AttemptLostError(Exception):
+    """An attempt is over without a result; `was_started` says whether its runner had started."""
 
-    def __init__(self, began: bool) -> None:
-        super().__init__(began)
-        self.began = began
+    def __init__(self, was_started: bool) -> None:
+        super().__init__(was_started)
+        self.was_started = was_started
 
 
 class Backend(Protocol):
     """Where jobs run."""
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether jobs can be started now."""
 
-    def start(self, job: Job) -> None:
-        """Starts the job's current attempt; once only. Raises `OSError` if it cannot.
+    def start(self, job: JobRecord) -> None:
+        """Starts the job's current attempt, at most once. Raises `OSError` if it cannot.
 
-        Raises `EnvironmentFaultError` where nobody knows whether it did: `look` will.
+        Raises `InfrastructureError` where it is unknown whether it did; `poll` finds out.
         """
 
-    def look(self, job: Job) -> Ended | None:
-        """How the current attempt ended; None while it lives. Raises `Lost`."""
+    def poll(self, job: JobRecord) -> AttemptResult | None:
+        """The result of the current attempt; None while it runs. Raises `AttemptLostError`."""
 
-    def stop(self, job: Job) -> None:
-        """Asks the current attempt to end, with all that belongs to it; may be called again."""
+    def stop(self, job: JobRecord) -> None:
+        """Stops the current attempt and all its processes; may be called again."""
 
 
 @dataclass(frozen=True)
 class JobFolder:
-    """Where the files of one job lie."""
+    """The files of one job."""
 
     path: Path
 
     @property
     def log(self) -> Path:
-        """What the command said, of all attempts."""
+        """Output of the command, of all attempts."""
         return self.path / "log"
 
     @property
     def artefacts(self) -> Path:
-        """What it made for people to fetch."""
+        """Files for download."""
         return self.path / "artefacts"
 
     @property
     def progress(self) -> Path:
-        """How far it is."""
+        """Progress of the steps, as JSON."""
         return self.path / "progress.json"
 
-    def attempt(self, number: int) -> Path:
-        """What concerns one attempt."""
+    def attempt_folder(self, number: int) -> Path:
+        """The files of one attempt."""
         return self.path / str(number)
 
-    def prepare(self, job: Job, hand_on: list[int], mark: StorageMark | None = None) -> Path:
-        """Writes the order for the runner; the folder of the attempt.
+    def prepare(self, job: JobRecord, pass_fds: list[int], mark: StorageMark | None = None) -> Path:
+        """Writes the runner's `attempt.json`; returns the folder of the attempt.
 
-        With a `mark`, the runner and the workers of the command begin by checking their storage.
+        With a `mark`, the runner and the workers of the command check their storage first.
         """
-        folder = self.attempt(job.attempt)
+        folder = self.attempt_folder(job.attempt)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.artefacts.mkdir(exist_ok=True)
         self.progress.unlink(missing_ok=True)
-        said = "" if mark is None else str(mark)
-        order = {
+        storage_mark = "" if mark is None else str(mark)
+        spec = {
             "command": json.loads(job.command),
             "log": str(self.log),
             "artefacts": str(self.artefacts),
-            "env": {"REELMILL_PROGRESS": str(self.progress), VARIABLE: said},
-            "mark": said,
-            "hand_on": hand_on,
+            "env": {"REELMILL_PROGRESS": str(self.progress), VARIABLE: storage_mark},
+            "storage_mark": storage_mark,
+            "pass_fds": pass_fds,
         }
-        write_whole(folder / "order.json", order)
+        write_json(folder / "attempt.json", spec)
         return folder
 
-    def ended(self, number: int) -> Ended | None:
-        """How an attempt ended, if its runner said so."""
-        said = read_json(self.attempt(number) / "ended.json")
-        return None if said is None else Ended(said["code"], said["error"])
+    def was_started(self, number: int) -> bool:
+        """Whether the runner of an attempt started."""
+        return (self.attempt_folder(number) / "runner.json").exists()
+
+    def result(self, number: int) -> AttemptResult | None:
+        """The result of an attempt, if its runner wrote one."""
+        result = read_json(self.attempt_folder(number) / "result.json")
+        return None if result is None else AttemptResult(**result)
 
 
-class Local:
+class LocalBackend:
     """Jobs as processes of this machine."""
 
     def __init__(self, jobs: Path) -> None:
         self._jobs = jobs
         self._runners: dict[str, subprocess.Popen[bytes]] = {}
-        self._told: dict[tuple[str, int], float] = {}
+        self._stop_sent_at: dict[tuple[str, int], float] = {}
 
-    def folder(self, job: Job) -> JobFolder:
+    def folder(self, job: JobRecord) -> JobFolder:
         """The files of a job."""
         return JobFolder(self._jobs / job.job_id)
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """See `Backend`."""
         return True
 
-    def start(self, job: Job) -> None:
+    def start(self, job: JobRecord) -> None:
         """See `Backend`."""
         folder = self.folder(job)
-        place = folder.attempt(job.attempt)
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(place / "lock", "ab") as lock:
+        attempt = folder.attempt_folder(job.attempt)
+        attempt.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(attempt / "lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder.prepare(job, [lock.fileno()])
-            with open(place / "runner.log", "ab") as log:
+            with open(attempt / "runner.log", "ab") as log:
                 self._runners[job.job_id] = subprocess.Popen(
-                    [sys.executable, "-m", "pipelines.service.jobs.runner", str(place)],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=place,
+                    [sys.executable, "-m", "pipelines.service.jobs.runner", str(attempt)],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=attempt,
                     start_new_session=True, pass_fds=[lock.fileno()],
                 )  # fmt: skip
 
-    def look(self, job: Job) -> Ended | None:
+    def poll(self, job: JobRecord) -> AttemptResult | None:
         """See `Backend`."""
         runner = self._runners.get(job.job_id)
         if runner is not None and runner.poll() is not None:
             del self._runners[job.job_id]
         folder = self.folder(job)
-        if _held(folder.attempt(job.attempt) / "lock"):
+        if _is_locked(folder.attempt_folder(job.attempt) / "lock"):
             return None
-        self._told.pop((job.job_id, job.attempt), None)
-        ended = folder.ended(job.attempt)
-        if ended is None:
-            raise Lost((folder.attempt(job.attempt) / "runner.json").exists())
-        return ended
+        self._stop_sent_at.pop((job.job_id, job.attempt), None)
+        result = folder.result(job.attempt)
+        if result is None:
+            raise AttemptLostError(folder.was_started(job.attempt))
+        return result
 
-    def stop(self, job: Job) -> None:
+    def stop(self, job: JobRecord) -> None:
         """See `Backend`."""
         process = self._process(job)
         if process is None:
             return
         key, now = (job.job_id, job.attempt), time.monotonic()
         with contextlib.suppress(psutil.Error):
-            if key not in self._told:
-                self._told[key] = now
+            if key not in self._stop_sent_at:
+                self._stop_sent_at[key] = now
                 process.terminate()
-            elif now - self._told[key] > _PATIENCE_S:
-                for each in [*process.children(recursive=True), process]:
+            elif now - self._stop_sent_at[key] > _STOP_TIMEOUT_S:
+                for descendant in [*process.children(recursive=True), process]:
                     with contextlib.suppress(psutil.Error):
-                        each.kill()
+                        descendant.kill()
 
-    def _process(self, job: Job) -> psutil.Process | None:
-        """The attempt's runner, if it lives: the same process id and the same time of birth."""
-        said = read_json(self.folder(job).attempt(job.attempt) / "runner.json")
+    def _process(self, job: JobRecord) -> psutil.Process | None:
+        """The attempt's runner, if it is alive: the same process id and creation time."""
+        identity = read_json(self.folder(job).attempt_folder(job.attempt) / "runner.json")
+        if identity is None:
+            return None
         try:
-            process = psutil.Process(said["pid"]) if said else None
-            same = process is not None and process.create_time() == said["created"]
+            process = psutil.Process(identity["pid"])
+            return process if process.create_time() == identity["created"] else None
         except psutil.Error:
             return None
-        return process if same else None
 
 
-def _held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     """Whether any process holds the lock."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -202,7 +207,7 @@ def _held(path: Path) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """What a file written whole holds; None if it is not there."""
+    """The content of a JSON file; None if it does not exist."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

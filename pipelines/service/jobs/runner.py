@@ -1,12 +1,13 @@
-"""Run as a program around one attempt of a job: `python -m pipelines.service.jobs.runner F`.
+"""The program around one attempt of a job: `python -m pipelines.service.jobs.runner FOLDER`.
 
-F is the attempt's folder; `order.json` in it says what to run. The runner outlives the server, and
-writes `ended.json`, whole, as the last thing it does. It inherits an open, locked file from the
-server and hands it on to the command: as long as that lock is held, one of the two lives, and when
-it is free the attempt is over, whoever was killed when.
+FOLDER is the attempt's; `attempt.json` in it says what to run. The runner outlives the server, and
+writes `result.json` atomically as its last act. It inherits an open, locked file from the server
+and passes it to the command: while that lock is held, one of the two is alive, and once it is free
+the attempt is over, whichever was killed first.
 
-SIGTERM ends the command, politely at first. All that the command leaves behind, whatever process
-group it went to, falls to the runner (it is their subreaper) and is killed before it ends.
+SIGTERM terminates the command, and kills it two seconds later. Every process that the command
+leaves behind, in whatever process group, is reparented to the runner (it is their subreaper) and
+killed before it ends.
 """
 
 from __future__ import annotations
@@ -28,83 +29,83 @@ import psutil
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_POLITE_S = 2.0
-"""Seconds that a command has for an end of its own."""
-_TIDY_S = 1.0
+_TERM_TIMEOUT_S = 2.0
+"""Seconds that a command has after SIGTERM."""
+_REAPER_TIMEOUT_S = 1.0
 """Seconds that the reaper of a private Ray has to remove its folder."""
-_SWEEP_S = 10.0
+_KILL_TIMEOUT_S = 10.0
 _TICK_S = 0.05
-NOT_SEEN = 6
-"""Exit code where the attempt's folder cannot be seen from here."""
+EXIT_FOLDER_NOT_VISIBLE = 6
+"""Exit code where the attempt's folder does not exist on this machine."""
 
 
 class Runner:
     """One attempt."""
 
-    def __init__(self, folder: Path, order: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
         self._folder = folder
-        self._order = order
-        self._stop_at: float | None = None
+        self._spec = spec
+        self._stop_requested_at: float | None = None
 
     def run(self) -> None:
-        """Runs the command to its end, or to that which SIGTERM asks for."""
+        """Runs the command to its end, or until SIGTERM stops it."""
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        own = {"pid": os.getpid(), "created": psutil.Process().create_time()}
-        write_whole(self._folder / "runner.json", own)
-        ended: dict[str, Any] = {"code": None, "error": self._unseen()}
+            signal.signal(number, self._request_stop)
+        identity = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+        write_json(self._folder / "runner.json", identity)
+        result: dict[str, Any] = {"exit_code": None, "error": self._storage_error()}
         try:
-            if ended["error"] is None:
-                ended["code"] = self._wait(self._start().pid)
+            if result["error"] is None:
+                result["exit_code"] = self._wait(self._start().pid)
         except OSError as error:
-            ended["error"] = f"cannot start {self._order['command'][0]}: {error}"
-        _sweep()
-        write_whole(self._folder / "artefacts.json", _artefacts(Path(self._order["artefacts"])))
-        write_whole(self._folder / "ended.json", ended)
+            result["error"] = f"cannot start {self._spec['command'][0]}: {error}"
+        _kill_descendants()
+        write_json(self._folder / "artefacts.json", _artefacts(Path(self._spec["artefacts"])))
+        write_json(self._folder / "result.json", result)
 
-    def _unseen(self) -> str | None:
-        """Why the command would write elsewhere than the server reads; None where it would not."""
-        if not self._order["mark"]:
+    def _storage_error(self) -> str | None:
+        """Why the command would write to other storage than the server reads, or None."""
+        if not self._spec["storage_mark"]:
             return None
         from curation.errors import InfrastructureError
         from pipelines.run.storage_check import StorageMark
 
         try:
-            StorageMark.parse(self._order["mark"]).check()
+            StorageMark.parse(self._spec["storage_mark"]).check()
         except InfrastructureError as error:
             return str(error)
         return None
 
-    def _stop(self, *_: object) -> None:
-        self._stop_at = self._stop_at or time.monotonic()
+    def _request_stop(self, *_: object) -> None:
+        self._stop_requested_at = self._stop_requested_at or time.monotonic()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with open(self._order["log"], "ab") as log:
+        with open(self._spec["log"], "ab") as log:
             return subprocess.Popen(
-                self._order["command"],
+                self._spec["command"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._order["env"]},
-                pass_fds=[int(fd) for fd in self._order["hand_on"]],
+                env={**os.environ, **self._spec["env"]},
+                pass_fds=[int(fd) for fd in self._spec["pass_fds"]],
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  short, and looks nothing up
             )
 
     def _wait(self, pid: int) -> int:
         """The command's exit code; −n if signal n ended it."""
-        told = False
+        is_terminated = False
         while True:
             with contextlib.suppress(ChildProcessError):
-                while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                    if ended[0] == pid:
-                        return os.waitstatus_to_exitcode(ended[1])
-            if self._stop_at is not None:
-                late = time.monotonic() - self._stop_at > _POLITE_S
-                if late or not told:
-                    os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
-                    told = True
+                while (status := os.waitpid(-1, os.WNOHANG))[0]:
+                    if status[0] == pid:
+                        return os.waitstatus_to_exitcode(status[1])
+            if self._stop_requested_at is not None:
+                is_late = time.monotonic() - self._stop_requested_at > _TERM_TIMEOUT_S
+                if is_late or not is_terminated:
+                    os.kill(pid, signal.SIGKILL if is_late else signal.SIGTERM)
+                    is_terminated = True
             time.sleep(_TICK_S)
 
 
@@ -113,25 +114,27 @@ def _die_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _sweep() -> None:
-    """Ends every descendant; the reapers of private Rays last, for they only clean up."""
-    began = time.monotonic()
-    while time.monotonic() - began < _SWEEP_S:
+def _kill_descendants() -> None:
+    """Kills every descendant; the reapers of private Rays last, which only clean up."""
+    started = time.monotonic()
+    while time.monotonic() - started < _KILL_TIMEOUT_S:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        left = [each for each in psutil.Process().children(recursive=True) if _lives(each)]
-        if not left:
+        descendants = psutil.Process().children(recursive=True)
+        descendants = [process for process in descendants if _is_alive(process)]
+        if not descendants:
             return
-        spare = time.monotonic() - began < _TIDY_S
-        for each in left:
+        spare_reapers = time.monotonic() - started < _REAPER_TIMEOUT_S
+        for process in descendants:
             with contextlib.suppress(psutil.Error):
-                if not (spare and any(w.endswith("reaper.py") for w in each.cmdline())):
-                    each.kill()
+                is_reaper = any(word.endswith("reaper.py") for word in process.cmdline())
+                if not (spare_reapers and is_reaper):
+                    process.kill()
         time.sleep(_TICK_S)
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -139,24 +142,24 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _artefacts(folder: Path) -> list[dict[str, Any]]:
-    """The files that the command made for people to fetch, each with its digest."""
-    found = []
+    """The files that the command made for download, with their digests."""
+    artefacts = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
             name = path.relative_to(folder).as_posix()
-            state = hashlib.sha256()
+            digest = hashlib.sha256()
             with open(path, "rb") as file:
                 while chunk := file.read(1 << 20):
-                    state.update(chunk)
-            found.append({
+                    digest.update(chunk)
+            artefacts.append({
                 "artefact_id": hashlib.sha256(name.encode()).hexdigest()[:16],
-                "name": name, "size_bytes": path.stat().st_size, "sha256": state.hexdigest(),
+                "name": name, "size_bytes": path.stat().st_size, "sha256": digest.hexdigest(),
             })  # fmt: skip
-    return found
+    return artefacts
 
 
-def write_whole(path: Path, value: Any) -> None:
-    """Writes JSON so that a reader sees all of it or the file before."""
+def write_json(path: Path, value: Any) -> None:
+    """Replaces a JSON file atomically: a reader sees the old content or the new."""
     temporary = path.with_name(f".{path.name}")
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(value, file)
@@ -166,13 +169,13 @@ def write_whole(path: Path, value: Any) -> None:
 
 
 def main(folder: Path) -> int:
-    """Runs the attempt whose folder this is."""
+    """Runs the attempt of a folder."""
     try:
-        order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
+        spec = json.loads((folder / "attempt.json").read_text(encoding="utf-8"))
     except OSError as error:
-        print(f"{folder} cannot be seen from here: {error}", file=sys.stderr)
-        return NOT_SEEN
-    Runner(folder, order).run()
+        print(f"{folder} is not visible on this machine: {error}", file=sys.stderr)
+        return EXIT_FOLDER_NOT_VISIBLE
+    Runner(folder, spec).run()
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Keeps the queue and what runs in step: starts jobs, sees them end, stops what is cancelled.
+"""Keeps the queue and its backend in step: starts jobs, records their ends, stops cancelled ones.
 
-It remembers nothing itself. Each round compares what the database says with what the backend sees,
-so that a server started after a kill goes on from wherever the one before was.
+It has no state of its own. Each round compares the database with the backend, so that a server
+started after a kill continues where the last one was.
 """
 
 from __future__ import annotations
@@ -10,71 +10,72 @@ import logging
 import threading
 
 from curation.errors import InfrastructureError
-from pipelines.service.jobs.local_backend import Backend, Lost
-from pipelines.service.jobs.queue import Job, Queue
+from pipelines.service.jobs.local_backend import AttemptLostError, Backend
+from pipelines.service.jobs.queue import JobQueue, JobRecord
 
-_ROUND_S = 0.2
+_TICK_S = 0.2
 _log = logging.getLogger("reelmill.service")
 
 
 class Supervisor:
-    """A thread that goes its rounds."""
+    """A thread that runs rounds."""
 
-    def __init__(self, queue: Queue, backend: Backend, running: int, each: int) -> None:
+    def __init__(
+        self, queue: JobQueue, backend: Backend, max_running: int, max_per_owner: int
+    ) -> None:
         self._queue = queue
         self._backend = backend
-        self._running = running
-        self._each = each
+        self._limits = max_running, max_per_owner
         self._wake = threading.Event()
-        self._over = False
-        self._thread = threading.Thread(target=self._rounds, name="supervisor", daemon=True)
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begins the rounds."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends them; what runs goes on."""
-        self._over = True
+        """Ends the thread; running jobs continue."""
+        self._is_closed = True
         self._wake.set()
         self._thread.join()
 
     def wake(self) -> None:
-        """There is something to do: the next round is now."""
+        """Starts the next round now."""
         self._wake.set()
 
-    def round(self) -> None:
+    def tick(self) -> None:
         """One round."""
-        for job in self._queue.live():
-            self._look_after(job)
-        while self._backend.ready() and (job_ := self._queue.start_next(self._running, self._each)):
+        for job in self._queue.active():
+            self._update(job)
+        while self._backend.is_ready() and (next_job := self._queue.start_next(*self._limits)):
             try:
-                self._backend.start(job_)
+                self._backend.start(next_job)
             except OSError as error:
-                self._queue.end(job_, None, f"cannot be started: {error}")
+                self._queue.finish(next_job, None, f"cannot be started: {error}")
 
-    def _look_after(self, job: Job) -> None:
+    def _update(self, job: JobRecord) -> None:
         try:
-            ended = self._backend.look(job)
-        except Lost as lost:
-            self._queue.lose(job, lost.began)
+            result = self._backend.poll(job)
+        except AttemptLostError as lost:
+            self._queue.mark_lost(job, lost.was_started)
             return
-        if ended is not None:
-            self._queue.end(job, ended.code, ended.error)
+        if result is not None:
+            self._queue.finish(job, result.exit_code, result.error)
         elif job.state == "cancelling":
             self._backend.stop(job)
 
-    def _rounds(self) -> None:
-        said = ""
-        while not self._over:
+    def _loop(self) -> None:
+        logged = ""
+        while not self._is_closed:
             try:
-                self.round()
-                said = ""
-            except InfrastructureError as error:  # once, not with every round that it lasts
-                if str(error) != said:
-                    said = str(error)
-                    _log.warning("%s; jobs wait", said)
-            except Exception:  # a full disk: the next round may fare better
+                self.tick()
+                logged = ""
+            except InfrastructureError as error:
+                if str(error) != logged:  # once, not with every round
+                    logged = str(error)
+                    _log.warning("%s; jobs wait", logged)
+            except Exception:  # such as a full disk: the next round may succeed
                 _log.exception("a round of the supervisor failed")
-            self._wake.wait(_ROUND_S)
+            self._wake.wait(_TICK_S)
             self._wake.clear()

@@ -1,34 +1,33 @@
-"""Jobs as the API shows them: what the queue remembers, and how far the job itself says it is."""
+"""Jobs as the API shows them: the queue's record and the progress that the job writes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pipelines.service.jobs.local_backend import JobFolder, read_json
-from pipelines.service.jobs.queue import Job
-from pipelines.service.schemas import JobView, Step, Wish
+from pipelines.service.jobs.queue import JobRecord
+from pipelines.service.schemas import JobRequest, JobView, StepProgress
 
-_SHOWN = (
-    "job_id", "kind", "collection", "state", "priority", "attempt", "owner", "created", "started",
-    "ended", "exit_code", "error", "cancelled_by", "cancel_reason",
-)  # fmt: skip
+_STORED = JobView.model_fields.keys() - {"request", "steps"}
 
 
-def job_view(job: Job, folder: JobFolder) -> JobView:
+def job_view(job: JobRecord, folder: JobFolder) -> JobView:
     """One job as it is now."""
-    said = read_json(folder.progress) if job.attempt else None
-    steps = [_step(entry) for entry in said["steps"]] if said else []
-    shown = {name: getattr(job, name) for name in _SHOWN}
-    return JobView(**shown, wish=Wish.model_validate_json(job.wish), steps=steps)
+    progress = read_json(folder.progress) if job.attempt else None
+    return JobView(
+        **{name: getattr(job, name) for name in _STORED},
+        request=JobRequest.model_validate_json(job.request),
+        steps=[_step_progress(step) for step in progress["steps"]] if progress else [],
+    )
 
 
-def _step(entry: dict[str, Any]) -> Step:
-    done, total = entry["done"], entry["total"]
-    elapsed_s = max(0.0, entry["at"] - entry["began"])
+def _step_progress(step: dict[str, Any]) -> StepProgress:
+    done, total = step["done"], step["total"]
+    elapsed_s = max(0.0, step["at"] - step["began"])
     rate = done / elapsed_s if done and elapsed_s > 0 else None
-    return Step(
-        step=entry["step"], things=entry["things"], done=done, total=total,
-        counts=entry["counts"], elapsed_s=round(elapsed_s, 3),
+    return StepProgress(
+        step=step["step"], things=step["things"], done=done, total=total,
+        counts=step["counts"], elapsed_s=round(elapsed_s, 3),
         rate=None if rate is None else round(rate, 4),
         eta_s=None if rate is None else round((total - done) / rate, 1),
     )  # fmt: skip

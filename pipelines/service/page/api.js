@@ -1,65 +1,65 @@
-// Asking the server: JSON in, JSON out, and errors in words.
+// Requests to the server: JSON in, JSON out, and errors with a message.
 
 export class ApiError extends Error {
-  constructor(status, words) {
-    super(words);
+  constructor(status, message) {
+    super(message);
     this.status = status;
   }
 }
 
-const SILENT = "The server does not answer. Is it running?";
-const AGAIN = new Set([429, 503]);
+const UNREACHABLE = "The server does not answer. Is it running?";
+const RETRYABLE = new Set([429, 503]);
 
-export async function ask(method, path, { body, type, headers = {}, signal } = {}) {
-  const said = { ...headers };
-  if (body !== undefined) said["Content-Type"] = type ?? "application/json";
-  const sent = body === undefined || type ? body : JSON.stringify(body);
-  const options = { method, headers: said, body: sent, signal, credentials: "same-origin" };
-  let answer = await reached(path, options);
-  if (AGAIN.has(answer.status) && method === "GET") {
-    const wait = Math.min(5, Number(answer.headers.get("retry-after")) || 1);
-    await new Promise((go) => setTimeout(go, 1000 * wait));
-    answer = await reached(path, options);
+export async function request(method, path, { body, type, headers = {}, signal } = {}) {
+  const sentHeaders = { ...headers };
+  if (body !== undefined) sentHeaders["Content-Type"] = type ?? "application/json";
+  const payload = body === undefined || type ? body : JSON.stringify(body);
+  const options = { method, headers: sentHeaders, body: payload, signal, credentials: "same-origin" };
+  let response = await send(path, options);
+  if (RETRYABLE.has(response.status) && method === "GET") {
+    const waitS = Math.min(5, Number(response.headers.get("retry-after")) || 1);
+    await new Promise((resolve) => setTimeout(resolve, 1000 * waitS));
+    response = await send(path, options);
   }
-  if (answer.status === 401 && path !== "/v1/session") document.dispatchEvent(new CustomEvent("signed-out"));
-  if (!answer.ok) throw await failure(answer);
-  return answer;
+  if (response.status === 401 && path !== "/v1/session") document.dispatchEvent(new CustomEvent("signed-out"));
+  if (!response.ok) throw await toError(response);
+  return response;
 }
 
-async function reached(path, options) {
+async function send(path, options) {
   try {
     return await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, SILENT);
+    throw new ApiError(0, UNREACHABLE);
   }
 }
 
-async function failure(answer) {
+async function toError(response) {
   let detail = "";
   try {
-    detail = (await answer.json()).detail;
+    detail = (await response.json()).detail;
   } catch {
-    detail = answer.statusText;
+    detail = response.statusText;
   }
-  if (Array.isArray(detail)) detail = detail.map((one) => `${one.loc}: ${one.msg}`).join("; ");
-  return new ApiError(answer.status, detail || `The server answered ${answer.status}.`);
+  if (Array.isArray(detail)) detail = detail.map((item) => `${item.loc}: ${item.msg}`).join("; ");
+  return new ApiError(response.status, detail || `The server responded with ${response.status}.`);
 }
 
-async function json(answer) {
-  return (await answer).json();
+async function json(response) {
+  return (await response).json();
 }
 
-export const get = (path, options) => json(ask("GET", path, options));
-export const post = (path, body, options) => json(ask("POST", path, { ...options, body }));
+export const get = (path, options) => json(request("GET", path, options));
+export const post = (path, body, options) => json(request("POST", path, { ...options, body }));
 
 export function collection(name, ...parts) {
-  return ["/v1/collections", name, ...parts].map((p, at) => (at ? encodeURIComponent(p) : p)).join("/");
+  return ["/v1/collections", name, ...parts].map((p, index) => (index ? encodeURIComponent(p) : p)).join("/");
 }
 
 export const thumbnail = (name, clip) => collection(name, "clips", clip, "thumbnail");
 export const video = (name, clip) => collection(name, "clips", clip, "video");
 
 export const me = { name: "", scope: "read" };
-const STEPS = ["read", "search", "submit", "admin"];
-export const may = (scope) => STEPS.indexOf(me.scope) >= STEPS.indexOf(scope);
+const SCOPES = ["read", "search", "submit", "admin"];
+export const may = (scope) => SCOPES.indexOf(me.scope) >= SCOPES.indexOf(scope);

@@ -1,4 +1,4 @@
-// Clips: a question on top, what narrows it at the side, and what was found.
+// Clips: the query on top, facets at the side, and the hits.
 
 import * as api from "./api.js";
 import { clipView } from "./clip_view.js";
@@ -6,71 +6,71 @@ import { h, put } from "./dom.js";
 import { exportDialog } from "./export.js";
 import { facetsPanel } from "./facets.js";
 import { grid } from "./grid.js";
-import { acceptPictures, held } from "./picture.js";
-import * as places from "./place.js";
-import { base, isRanked, question, same } from "./question.js";
+import { acceptPictures, heldImage } from "./picture.js";
+import * as router from "./router.js";
+import { base, isRanked, same, toQuery } from "./query.js";
 import { searchBar } from "./search_bar.js";
-import { count, thousands } from "./words.js";
+import { count, thousands } from "./format.js";
 
 const PAGE = 48;
 
 export function clipsView(root, first, { collections }) {
-  if (!collections.length) return nothingYet(root);
-  let place = first;
-  let asking = new AbortController();
+  if (!collections.length) return noCollections(root);
+  let route = first;
+  let controller = new AbortController();
   let next = null;
   let total = null;
-  let isJudged = false; // whether clips have verdicts
+  let hasVerdicts = false; // whether clips have verdicts
   const bar = searchBar();
   const panel = facetsPanel();
   const wrong = h("div", { class: "wrong notice", role: "alert" });
   const line = h("p", { class: "found", role: "status" });
   const tools = h("div", { class: "tools" });
-  const sheet = grid(more);
-  const opened = clipView(() => sheet.ids());
+  const clips = grid(more);
+  const dialog = clipView(() => clips.ids());
   put(root, h("div", { class: "clips" }, panel.element,
     h("section", { class: "results", "aria-label": "Clips" }, bar.element, wrong,
-      h("div", { class: "line" }, line, tools), sheet.element)));
-  const forget = acceptPictures(root);
+      h("div", { class: "line" }, line, tools), clips.element)));
+  const removeListeners = acceptPictures(root);
 
-  async function ask(after) {
-    const signal = asking.signal;
-    const where = api.collection(place.collection, "search");
-    if (place.picture) return askPicture(where, signal);
-    const asked = { ...question(place, isJudged), top: PAGE, ...(after ? { after } : {}) };
-    return api.post(where, asked, { signal });
+  async function search(after) {
+    const signal = controller.signal;
+    const path = api.collection(route.collection, "search");
+    if (route.picture) return searchByImage(path, signal);
+    const query = { ...toQuery(route, hasVerdicts), top: PAGE, ...(after ? { after } : {}) };
+    return api.post(path, query, { signal });
   }
 
-  async function askPicture(where, signal) {
-    const params = new URLSearchParams({ top: 100, collapse: !place.all });
-    const { where: narrowed } = question(place, isJudged);
+  async function searchByImage(path, signal) {
+    const params = new URLSearchParams({ top: 100, collapse: !route.all });
+    const { where: narrowed } = toQuery(route, hasVerdicts);
     if (narrowed) params.set("where", narrowed);
-    const found = await api.post(`${where}/picture?${params}`, held.blob, { type: held.blob.type, signal });
-    return { ...found, next: null };
+    const results = await api.post(`${path}/picture?${params}`, heldImage.blob, { type: heldImage.blob.type, signal });
+    return { ...results, next: null };
   }
 
-  async function renew() {
-    asking.abort();
-    asking = new AbortController();
+  async function reload() {
+    controller.abort();
+    controller = new AbortController();
     put(wrong);
-    sheet.wait();
+    clips.wait();
     try {
-      const facets = await countFacets(asking.signal);
+      const facets = await countFacets(controller.signal);
       total = facets.total;
-      isJudged = facets.facets.some((facet) => facet.column === "verdict");
-      const found = await ask();
-      next = found.next;
-      panel.show(facets, place);
-      sheet.show(found.hits, place, Boolean(next));
-      tell(found.hits.length);
+      hasVerdicts = facets.facets.some((facet) => facet.column === "verdict");
+      const results = await search();
+      next = results.next;
+      panel.show(facets, route);
+      clips.show(results.hits, route, Boolean(next));
+      showCount(results.hits.length);
     } catch (error) {
-      if (error.name !== "AbortError") refuse(error);
+      if (error.name !== "AbortError") showError(error);
     }
   }
 
   function countFacets(signal, isRight = true) {
-    const body = { where: base(isRight ? place : { ...place, where: "" }), words: place.words };
-    return api.post(api.collection(place.collection, "facets"), body, { signal });
+    const body = { where: base(isRight ? route : { ...route, where: "" }), words: route.words };
+    return api.post(api.collection(route.collection, "facets"), body, { signal });
   }
 
   async function more() {
@@ -78,73 +78,73 @@ export function clipsView(root, first, { collections }) {
     const after = next;
     next = null;
     try {
-      const found = await ask(after);
-      next = found.next;
-      sheet.add(found.hits, Boolean(next));
-      tell(sheet.ids().length);
+      const results = await search(after);
+      next = results.next;
+      clips.add(results.hits, Boolean(next));
+      showCount(clips.ids().length);
     } catch (error) {
-      if (error.name !== "AbortError") refuse(error);
+      if (error.name !== "AbortError") showError(error);
     }
   }
 
-  function refuse(error) {
+  function showError(error) {
     if (error.status === 401) return;
     put(line);
     put(tools);
-    sheet.show([], place, false, true);
+    clips.show([], route, false, true);
     if (error.status === 403) {
-      put(wrong, "Your token may look but not search; ask for one with the scope search.");
+      put(wrong, "Your API key may read but not search; ask for one with the scope search.");
       return;
     }
     const [what, known] = error.message.split("; there are ");
     put(wrong, what, known && h("details", {}, h("summary", {}, "What there is"), known));
-    // What narrows the clips stays there to be mended.
-    if (place.where) countFacets(asking.signal, false).then((facets) => panel.show(facets, place), () => {});
+    // The facets stay, so that the condition can be corrected.
+    if (route.where) countFacets(controller.signal, false).then((facets) => panel.show(facets, route), () => {});
   }
 
-  function tell(shown) {
-    const words = isRanked(place)
+  function showCount(shown) {
+    const words = isRanked(route)
       ? [h("b", {}, next ? `Best ${thousands(shown)}` : thousands(shown)), ` of ${count(total, "clip")}`, next ? "" : shown === 1 ? " fits" : " fit, best first"]
       : [h("b", {}, thousands(shown)), shown === total ? (total === 1 ? " clip" : " clips") : ` of ${count(total, "clip")}`];
-    put(line, words, !place.all && !next && !isRanked(place) && shown < total
+    put(line, words, !route.all && !next && !isRanked(route) && shown < total
       ? h("span", { class: "quiet" }, `, ${count(total - shown, "near-duplicate")} hidden`) : "");
-    const all = h("input", { type: "checkbox", checked: !place.all,
-      onchange: () => places.change({ all: !place.all }) });
+    const all = h("input", { type: "checkbox", checked: !route.all,
+      onchange: () => router.update({ all: !route.all }) });
     put(tools, h("label", { class: "switch" }, all, h("span", {}, "Hide duplicates")),
-      api.may("submit") && h("button", { class: "button", disabled: !shown || place.picture,
-        title: place.picture ? "Mark some of these with + first: a picture cannot be asked for again later" : null,
-        onclick: () => exportDialog(place, question(place, isJudged), next ? null : shown, total) }, "Export as dataset"));
+      api.may("submit") && h("button", { class: "button", disabled: !shown || route.picture,
+        title: route.picture ? "Mark some of these with + first: a picture cannot be asked for again later" : null,
+        onclick: () => exportDialog(route, toQuery(route, hasVerdicts), next ? null : shown, total) }, "Export as dataset"));
   }
 
   function update(now, isFirst = false) {
-    if (now.picture && !held.blob) {
-      places.change({ picture: false }, true);
+    if (now.picture && !heldImage.blob) {
+      router.update({ picture: false }, true);
       return;
     }
-    const changed = isFirst || !same(place, now);
-    place = now;
-    bar.show(place);
-    if (changed) renew();
-    opened.show(place);
+    const changed = isFirst || !same(route, now);
+    route = now;
+    bar.show(route);
+    if (changed) reload();
+    dialog.show(route);
   }
 
   update(first, true);
   return {
     update,
     close() {
-      asking.abort();
-      forget();
-      opened.close();
-      sheet.close();
+      controller.abort();
+      removeListeners();
+      dialog.close();
+      clips.close();
     },
   };
 }
 
-function nothingYet(root) {
+function noCollections(root) {
   put(root, h("section", { class: "page narrow" }, h("div", { class: "empty" },
     h("h1", {}, "No collection yet"),
     h("p", {}, "A collection is what a job makes of videos: their clips, what was measured of them, and which are worth keeping."),
-    api.may("submit") && h("a", { class: "button main", href: places.elsewhere({ view: "submit" }) }, "Curate some videos"))));
+    api.may("submit") && h("a", { class: "button main", href: router.linkTo({ view: "submit" }) }, "Curate some videos"))));
   return {};
 }
 

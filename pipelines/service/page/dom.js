@@ -4,23 +4,23 @@ const PROPERTIES = new Set(["checked", "disabled", "hidden", "loop", "muted", "o
 const SVG = "http://www.w3.org/2000/svg";
 
 export function h(tag, props = {}, ...children) {
-  return filled(document.createElement(tag), props, children);
+  return fill(document.createElement(tag), props, children);
 }
 
 export function s(tag, props = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), props, children);
+  return fill(document.createElementNS(SVG, tag), props, children);
 }
 
-function filled(made, props, children) {
+function fill(element, props, children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (PROPERTIES.has(name)) made[name] = value;
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false) made.setAttribute(name, value);
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (PROPERTIES.has(name)) element[name] = value;
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false) element.setAttribute(name, value);
   }
-  append(made, children);
-  return made;
+  append(element, children);
+  return element;
 }
 
 export function append(element, children) {
@@ -36,27 +36,27 @@ export function put(element, ...children) {
   return append(element, children);
 }
 
-let counted = 0;
+let idCount = 0;
 export function newId(stem) {
-  counted += 1;
-  return `${stem}-${counted}`;
+  idCount += 1;
+  return `${stem}-${idCount}`;
 }
 
-// Tells people who cannot see it, and everybody else in the corner for a moment.
-let clearing;
-export function say(words, tone = "") {
-  const said = document.getElementById("said");
-  put(said, h("p", { class: tone }, words));
-  clearTimeout(clearing);
-  clearing = setTimeout(() => said.replaceChildren(), 6000);
+// Shows a message in the corner for a moment, and announces it to screen readers.
+let hideTimer;
+export function notify(words, tone = "") {
+  const box = document.getElementById("notification");
+  put(box, h("p", { class: tone }, words));
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => box.replaceChildren(), 6000);
 }
 
-export const quiet = window.matchMedia("(prefers-reduced-motion: reduce)");
+export const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-export function later(wait, act) {
+export function debounce(waitMs, act) {
   let timer;
-  return (...given) => {
+  return (...args) => {
     clearTimeout(timer);
-    timer = setTimeout(() => act(...given), wait);
+    timer = setTimeout(() => act(...args), waitMs);
   };
 }

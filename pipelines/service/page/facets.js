@@ -1,8 +1,8 @@
-// What clips can be narrowed by: words with how many clips have them, values, and a free condition.
+// Facets: words with their counts, value ranges, and a free condition.
 
-import { h, put, later } from "./dom.js";
-import * as places from "./place.js";
-import { plain, spaced, thousands } from "./words.js";
+import { h, put, debounce } from "./dom.js";
+import * as router from "./router.js";
+import { plain, spaced, thousands } from "./format.js";
 
 const WIDE = window.matchMedia("(min-width: 900px)");
 const FIRST = 8;
@@ -14,19 +14,19 @@ export function facetsPanel() {
     h("summary", {}, "Filters", chosen), inside);
   const unfolded = new Set();
 
-  function show(found, place) {
-    const amount = Object.values(place.words).flat().length + Object.keys(place.ranges).length + (place.where ? 1 : 0);
+  function show(results, route) {
+    const amount = Object.values(route.words).flat().length + Object.keys(route.ranges).length + (route.where ? 1 : 0);
     put(chosen, amount ? String(amount) : "");
     const focus = document.activeElement?.dataset?.key;
-    put(inside, found.facets.map((facet) => words(facet, place, unfolded)),
-      values(found.spans, place, unfolded), free(place));
+    put(inside, results.facets.map((facet) => words(facet, route, unfolded)),
+      values(results.spans, route, unfolded), free(route));
     if (focus) inside.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus();
   }
   return { element, show };
 }
 
-function words(facet, place, unfolded) {
-  const chosen = place.words[facet.column] ?? [];
+function words(facet, route, unfolded) {
+  const chosen = route.words[facet.column] ?? [];
   const most = Math.max(1, ...facet.words.map((one) => one.clips));
   const all = unfolded.has(facet.column) || facet.words.length <= FIRST + 2;
   const rows = facet.words.slice(0, all ? undefined : FIRST).map(({ word, clips }) => {
@@ -40,31 +40,31 @@ function words(facet, place, unfolded) {
   });
   const more = h("button", { class: "text", onclick: (event) => {
     unfolded.add(facet.column);
-    event.target.closest("fieldset").replaceWith(words(facet, place, unfolded));
+    event.target.closest("fieldset").replaceWith(words(facet, route, unfolded));
   } }, `${facet.words.length - FIRST} more`);
   return h("fieldset", { title: facet.about }, h("legend", {}, spaced(facet.column)), h("ul", {}, rows), !all && more);
 }
 
 function choose(column, word, on) {
-  const { words: now } = places.here();
+  const { words: now } = router.current();
   const others = (now[column] ?? []).filter((one) => one !== word);
-  places.change({ words: { ...now, [column]: on ? [...others, word] : others } });
+  router.update({ words: { ...now, [column]: on ? [...others, word] : others } });
 }
 
-function values(spans, place, unfolded) {
-  const open = unfolded.has("values") || Object.keys(place.ranges).length > 0;
+function values(spans, route, unfolded) {
+  const open = unfolded.has("values") || Object.keys(route.ranges).length > 0;
   const fold = h("details", { class: "values", open }, h("summary", {}, "Measured values"),
-    h("ul", {}, spans.map((span) => range(span, place.ranges[span.column]))));
+    h("ul", {}, spans.map((span) => range(span, route.ranges[span.column]))));
   fold.addEventListener("toggle", () => (fold.open ? unfolded.add("values") : unfolded.delete("values")));
   return fold;
 }
 
 function range({ column, about, min, max }, chosen) {
-  const set = later(500, (side, text) => {
-    const { ranges } = places.here();
-    const own = { min: null, max: null, ...ranges[column], [side]: text === "" ? null : Number(text) };
+  const set = debounce(500, (side, text) => {
+    const { ranges } = router.current();
+    const bounds = { min: null, max: null, ...ranges[column], [side]: text === "" ? null : Number(text) };
     const { [column]: _, ...others } = ranges;
-    places.change({ ranges: own.min === null && own.max === null ? others : { ...others, [column]: own } });
+    router.update({ ranges: bounds.min === null && bounds.max === null ? others : { ...others, [column]: bounds } });
   });
   const end = (side, limit) => h("input", { type: "number", step: "any", inputmode: "decimal",
     "data-key": `${column}.${side}`, placeholder: plain(limit, 2), value: chosen?.[side] ?? "",
@@ -74,19 +74,19 @@ function range({ column, about, min, max }, chosen) {
     h("span", { class: "word" }, spaced(column)), end("min", min), h("span", { class: "quiet" }, "–"), end("max", max));
 }
 
-function free(place) {
-  const field = h("textarea", { name: "where", rows: "2", spellcheck: "false", "data-key": "where", value: place.where,
+function free(route) {
+  const field = h("textarea", { name: "where", rows: "2", spellcheck: "false", "data-key": "where", value: route.where,
     placeholder: "motion > 0.1 and duration_s < 5", "aria-label": "Condition",
-    onchange: (event) => places.change({ where: event.target.value.trim() }) });
+    onchange: (event) => router.update({ where: event.target.value.trim() }) });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
-      places.change({ where: field.value.trim() });
+      router.update({ where: field.value.trim() });
     }
   });
-  const by = h("select", { name: "by", onchange: (event) => places.change({ by: event.target.value }) },
+  const by = h("select", { name: "by", onchange: (event) => router.update({ by: event.target.value }) },
     [["auto", "captions and pictures"], ["words", "captions only"], ["vectors", "pictures only"]].map(
-      ([value, text]) => h("option", { value, selected: place.by === value }, text)));
+      ([value, text]) => h("option", { value, selected: route.by === value }, text)));
   return h("div", { class: "free" },
     h("label", {}, h("span", {}, "Condition"), field),
     h("label", {}, h("span", {}, "Words are looked up in"), by));

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { count, size, spaced, thousands } from "./words.js";
+import { count, size, spaced, thousands } from "./format.js";
 
 const PAGE = 100;
 

@@ -1,8 +1,8 @@
-// The way from inputs to tokens: rows of bars, each narrowing into the next. A bar leads to its clips.
+// The funnel from inputs to tokens: rows of bars, each narrowing into the next. A bar leads to its clips.
 
 import { h, s } from "./dom.js";
-import * as places from "./place.js";
-import { spaced } from "./words.js";
+import * as router from "./router.js";
+import { spaced } from "./format.js";
 
 export function funnel(rows, name) {
   return h("div", { class: "funnel card" }, rows.map((row) => stage(row, name)));
@@ -23,7 +23,7 @@ function stage(row, name) {
 // `reelmill select` and its like, as a way to ask for that job.
 function next(command, name) {
   const kind = command.split(" ").at(-1);
-  return h("a", { href: places.elsewhere({ view: "submit", collection: name, kind }) }, h("code", {}, command));
+  return h("a", { href: router.linkTo({ view: "submit", collection: name, kind }) }, h("code", {}, command));
 }
 
 function bar(part, at, row, name) {
@@ -31,7 +31,7 @@ function bar(part, at, row, name) {
   const shape = s("rect", { class: `fill-${part.kind}${odd}`, x: part.x, y: 0, width: part.width, height: 10 },
     s("title", {}, `${spaced(part.label)}: ${part.text}`));
   const words = row.title === "Clips" ? chosen(part) : null;
-  return words ? s("a", { href: places.elsewhere({ view: "clips", collection: name, words, all: true }), "aria-label": `Clips: ${spaced(part.label)}` }, shape) : shape;
+  return words ? s("a", { href: router.linkTo({ view: "clips", collection: name, words, all: true }), "aria-label": `Clips: ${spaced(part.label)}` }, shape) : shape;
 }
 
 function chosen(part) {

@@ -1,23 +1,23 @@
-// What was found, as a sheet of clips that one walks with the arrow keys.
+// The hits as a grid of clips, walked with the arrow keys.
 
 import { h, put } from "./dom.js";
-import * as places from "./place.js";
-import { isRanked } from "./question.js";
+import * as router from "./router.js";
+import { isRanked } from "./query.js";
 import { tile } from "./tile.js";
 
 export function grid(more) {
   const list = h("ul", { class: "sheet-of-clips", role: "list" });
   const rest = h("div", { class: "rest" });
   const element = h("div", { class: "grid" }, list, rest);
-  let place = places.here();
-  let shown = [];
-  const watcher = new IntersectionObserver((seen) => {
-    if (seen.some((entry) => entry.isIntersecting)) more();
+  let route = router.current();
+  let clipIds = [];
+  const watcher = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) more();
   }, { rootMargin: "600px" });
 
   function add(hits, hasMore) {
-    shown.push(...hits.map((hit) => hit.clip_id));
-    list.append(...hits.map((hit) => tile(hit, place)));
+    clipIds.push(...hits.map((hit) => hit.clip_id));
+    list.append(...hits.map((hit) => tile(hit, route)));
     watcher.disconnect();
     put(rest);
     if (hasMore) {
@@ -25,28 +25,28 @@ export function grid(more) {
       put(rest, button);
       watcher.observe(button);
     }
-    rove(list.querySelector("a.open[tabindex='0']") ?? list.querySelector("a.open"));
+    setTabStop(list.querySelector("a.open[tabindex='0']") ?? list.querySelector("a.open"));
   }
 
   function show(hits, now, hasMore, isError = false) {
-    place = now;
-    shown = [];
+    route = now;
+    clipIds = [];
     element.classList.remove("waits");
     put(list);
     add(hits, hasMore);
-    if (!hits.length && !isError) put(rest, none(place));
+    if (!hits.length && !isError) put(rest, none(route));
   }
 
-  function rove(to) {
-    list.querySelectorAll("a.open").forEach((each) => each.setAttribute("tabindex", "-1"));
+  function setTabStop(to) {
+    list.querySelectorAll("a.open").forEach((link) => link.setAttribute("tabindex", "-1"));
     to?.setAttribute("tabindex", "0");
   }
 
   list.addEventListener("focusin", (event) => {
-    if (event.target.matches("a.open")) rove(event.target);
+    if (event.target.matches("a.open")) setTabStop(event.target);
   });
   list.addEventListener("keydown", (event) => walk(event, list));
-  return { element, add, show, ids: () => shown, wait: () => element.classList.add("waits"),
+  return { element, add, show, ids: () => clipIds, wait: () => element.classList.add("waits"),
     close: () => watcher.disconnect() };
 }
 
@@ -55,7 +55,7 @@ function walk(event, list) {
   const all = [...list.querySelectorAll("a.open")];
   const at = all.indexOf(event.target);
   const top = all[0].offsetParent ? all[0].getBoundingClientRect().top : 0;
-  const across = all.filter((each) => Math.abs(each.getBoundingClientRect().top - top) < 4).length || 1;
+  const across = all.filter((link) => Math.abs(link.getBoundingClientRect().top - top) < 4).length || 1;
   const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across, Home: -at, End: all.length - 1 - at };
   if (!(event.key in steps)) return;
   event.preventDefault();
@@ -63,9 +63,9 @@ function walk(event, list) {
   else all[Math.min(all.length - 1, Math.max(0, at + steps[event.key]))].focus();
 }
 
-function none(place) {
-  const isNarrowed = Object.keys(place.words).length || Object.keys(place.ranges).length || place.where;
+function none(route) {
+  const isNarrowed = Object.keys(route.words).length || Object.keys(route.ranges).length || route.where;
   const words = isNarrowed ? "Nothing in this collection passes all filters." : "Nothing fits. Try other words, or an example.";
-  return h("div", { class: "empty" }, h("p", {}, isRanked(place) || isNarrowed ? words : "There are no clips yet."),
-    (isRanked(place) || isNarrowed) && h("a", { class: "button", href: places.elsewhere({}) }, "Show all clips"));
+  return h("div", { class: "empty" }, h("p", {}, isRanked(route) || isNarrowed ? words : "There are no clips yet."),
+    (isRanked(route) || isNarrowed) && h("a", { class: "button", href: router.linkTo({}) }, "Show all clips"));
 }

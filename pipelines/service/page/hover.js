@@ -1,6 +1,6 @@
 // Playing a clip where it is: under the pointer, or with the space bar. One at a time, without sound.
 
-import { h, quiet } from "./dom.js";
+import { h, reducedMotion } from "./dom.js";
 
 let playing = null;
 
@@ -15,7 +15,7 @@ export function playable(area, frame, source, delay) {
     if (playing?.frame === frame) stop();
   };
   area.addEventListener("pointerenter", (event) => {
-    if (event.pointerType === "mouse" && !quiet.matches) start(delay);
+    if (event.pointerType === "mouse" && !reducedMotion.matches) start(delay);
   });
   area.addEventListener("pointerleave", end);
   area.addEventListener("focusout", (event) => { if (!area.contains(event.relatedTarget)) end(); });
@@ -35,7 +35,7 @@ function play(frame, source) {
   video.addEventListener("error", () => stop(frame), { once: true });
   frame.append(video);
   playing = { frame, video };
-  video.play().catch(() => {}); // taken away before it began
+  video.play().catch(() => {}); // removed before it started
 }
 
 function stop(of = null) {

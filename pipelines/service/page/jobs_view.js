@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { h, put } from "./dom.js";
-import * as places from "./place.js";
-import { bars, live, state } from "./stages.js";
-import { ago } from "./words.js";
+import * as router from "./router.js";
+import { bars, live, state } from "./job_steps.js";
+import { ago } from "./format.js";
 
 const QUICK_MS = 1500;
 const SLOW_MS = 10000;
@@ -17,46 +17,46 @@ export function jobsView(root) {
   let closed = false;
   let older = [];
   put(root, h("section", { class: "page" }, h("div", { class: "title" }, h("h1", {}, "Jobs"),
-    api.may("submit") && h("a", { class: "button main", href: places.elsewhere({ view: "submit" }) }, "New job")), wrong, list, rest));
+    api.may("submit") && h("a", { class: "button main", href: router.linkTo({ view: "submit" }) }, "New job")), wrong, list, rest));
 
-  async function look() {
+  async function refresh() {
     clearTimeout(timer);
     let wait = SLOW_MS;
     try {
-      const found = await api.get("/v1/jobs?limit=30");
+      const page = await api.get("/v1/jobs?limit=30");
       if (closed) return;
       put(wrong);
-      show(found);
-      if (found.jobs.some(live)) wait = QUICK_MS;
+      show(page);
+      if (page.jobs.some(live)) wait = QUICK_MS;
     } catch (error) {
       if (closed) return;
       put(wrong, error.message);
     }
-    timer = setTimeout(look, document.hidden ? 6 * wait : wait);
+    timer = setTimeout(refresh, document.hidden ? 6 * wait : wait);
   }
 
-  function show(found) {
+  function show(page) {
     const focus = document.activeElement?.closest?.("[data-job]")?.dataset.job;
-    const known = new Set(found.jobs.map((job) => job.job_id));
-    const all = [...found.jobs, ...older.filter((job) => !known.has(job.job_id))];
+    const ids = new Set(page.jobs.map((job) => job.job_id));
+    const all = [...page.jobs, ...older.filter((job) => !ids.has(job.job_id))];
     put(list, all.map(entry));
-    put(rest, !all.length && h("div", { class: "empty" }, h("p", {}, "No job has been asked for yet."),
-      h("p", { class: "quiet" }, "Jobs curate videos, select anew, render, caption, tokenize and export.")),
-      found.next && !older.length && h("button", { class: "button", onclick: () => more(found.next) }, "Show older"));
+    put(rest, !all.length && h("div", { class: "empty" }, h("p", {}, "No job has been submitted yet."),
+      h("p", { class: "quiet" }, "Jobs curate videos, select again, render, caption, tokenize and export.")),
+      page.next && !older.length && h("button", { class: "button", onclick: () => more(page.next) }, "Show older"));
     if (focus) list.querySelector(`[data-job="${CSS.escape(focus)}"] a`)?.focus();
   }
 
   async function more(before) {
     older = (await api.get(`/v1/jobs?limit=200&before=${before}`)).jobs;
-    look();
+    refresh();
   }
 
-  look();
+  refresh();
   return { close: () => { closed = true; clearTimeout(timer); } };
 }
 
 function entry(job) {
-  const name = h("a", { class: "name", href: places.elsewhere({ view: "jobs", job: job.job_id, collection: job.collection }) },
+  const name = h("a", { class: "name", href: router.linkTo({ view: "jobs", job: job.job_id, collection: job.collection }) },
     h("b", {}, job.kind), " ", job.collection);
   return h("li", { class: "job card", "data-job": job.job_id },
     h("div", { class: "head" }, name, state(job), h("span", { class: "quiet small" }, `${ago(job.created)} by ${job.owner}`)),

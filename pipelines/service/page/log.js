@@ -1,18 +1,18 @@
-// The end of a job's log, and what comes. Only the last lines stay on the page.
+// The tail of a job's log, followed while it grows. Only the last lines stay on the page.
 
-import { ask } from "./api.js";
+import { request } from "./api.js";
 import { h, put } from "./dom.js";
 
 const LINES = 400;
 
-export function logTail(where) {
+export function logTail(jobPath) {
   const text = h("pre", { class: "log", tabindex: "0", role: "log", "aria-label": "Log" });
   let lines = [];
-  let asking = new AbortController();
+  let controller = new AbortController();
 
   function show() {
     const atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
-    put(text, lines.some(Boolean) ? lines.join("\n") : h("span", { class: "quiet" }, "It has said nothing yet."));
+    put(text, lines.some(Boolean) ? lines.join("\n") : h("span", { class: "quiet" }, "No output yet."));
     if (atEnd) text.scrollTop = text.scrollHeight;
   }
 
@@ -27,21 +27,21 @@ export function logTail(where) {
     show();
   }
 
-  async function last() {
-    const answer = await ask("GET", `${where}/log?tail=${LINES}`, { signal: asking.signal }).catch(() => null);
-    if (!answer) return 0;
-    add((await answer.text()).trimEnd(), true);
-    return Number(answer.headers.get("content-range")?.split("/")[1] ?? 0);
+  async function loadTail() {
+    const response = await request("GET", `${jobPath}/log?tail=${LINES}`, { signal: controller.signal }).catch(() => null);
+    if (!response) return 0;
+    add((await response.text()).trimEnd(), true);
+    return Number(response.headers.get("content-range")?.split("/")[1] ?? 0);
   }
 
   async function follow() {
-    asking.abort();
-    asking = new AbortController();
-    const { signal } = asking;
+    controller.abort();
+    controller = new AbortController();
+    const { signal } = controller;
     try {
-      const start = await last();
-      const answer = await ask("GET", `${where}/log/follow?start=${start}`, { signal });
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      const start = await loadTail();
+      const response = await request("GET", `${jobPath}/log/follow?start=${start}`, { signal });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       if (start) lines.push("");
       for (let part = await reader.read(); !part.done; part = await reader.read()) add(part.value);
     } catch (error) {
@@ -50,5 +50,5 @@ export function logTail(where) {
   }
 
   show();
-  return { element: text, last, follow, close: () => asking.abort() };
+  return { element: text, last: loadTail, follow, close: () => controller.abort() };
 }

@@ -1,14 +1,14 @@
-// The page: reads where one is, shows that view, and keeps the head of the page in step.
+// The page: shows the view of the route, and keeps the header in step.
 
 import * as api from "./api.js";
 import { clipsView } from "./clips_view.js";
 import { h, put } from "./dom.js";
-import { head } from "./head.js";
+import { header } from "./header.js";
 import { jobView } from "./job_view.js";
 import { jobsView } from "./jobs_view.js";
 import { listen } from "./keyboard.js";
 import { overview } from "./overview.js";
-import * as places from "./place.js";
+import * as router from "./router.js";
 import { signIn } from "./sign_in.js";
 import { submitView } from "./submit_view.js";
 
@@ -17,7 +17,7 @@ const TITLES = { clips: "Clips", overview: "Overview", jobs: "Jobs", submit: "Ne
 const main = document.getElementById("main");
 const top = document.getElementById("top");
 
-let shown = null; // the view, what it is of, and how to update and to close it
+let view = null; // its key, and functions to update and close it
 let collections = [];
 
 async function begin() {
@@ -32,8 +32,8 @@ async function begin() {
 }
 
 function fail(error) {
-  shown?.close?.();
-  shown = null;
+  view?.close?.();
+  view = null;
   put(main, h("section", { class: "page narrow" },
     h("div", { class: "empty", role: "alert" },
       h("h1", {}, "That did not work"), h("p", {}, error.message),
@@ -41,39 +41,39 @@ function fail(error) {
 }
 
 function show() {
-  const place = places.here();
-  if (!(place.view in VIEWS)) place.view = "clips";
-  if (!place.collection && collections.length) [place.collection] = collections;
-  document.title = `${TITLES[place.view]}${place.collection ? ` · ${place.collection}` : ""} – Reelmill`;
-  head(top, place, collections);
-  const key = `${place.view} ${place.collection} ${place.job}`;
-  if (shown?.key === key) {
-    shown.update?.(place);
+  const route = router.current();
+  if (!(route.view in VIEWS)) route.view = "clips";
+  if (!route.collection && collections.length) [route.collection] = collections;
+  document.title = `${TITLES[route.view]}${route.collection ? ` · ${route.collection}` : ""} – Reelmill`;
+  header(top, route, collections);
+  const key = `${route.view} ${route.collection} ${route.job}`;
+  if (view?.key === key) {
+    view.update?.(route);
     return;
   }
-  shown?.close?.();
-  main.className = `view-${place.view}`;
+  view?.close?.();
+  main.className = `view-${route.view}`;
   put(main);
   window.scrollTo(0, 0);
-  const make = place.view === "jobs" && place.job ? jobView : VIEWS[place.view];
-  shown = { key, ...make(main, place, { collections, renew }) };
+  const make = route.view === "jobs" && route.job ? jobView : VIEWS[route.view];
+  view = { key, ...make(main, route, { collections, reloadCollections }) };
 }
 
-async function renew() {
+async function reloadCollections() {
   collections = await api.get("/v1/collections");
-  head(top, places.here(), collections);
+  header(top, router.current(), collections);
 }
 
 function signedOut() {
-  shown?.close?.();
-  shown = null;
+  view?.close?.();
+  view = null;
   put(top);
   signIn(main, begin);
 }
 
 window.addEventListener("popstate", show);
-document.addEventListener("place", show);
+document.addEventListener("route", show);
 document.addEventListener("signed-out", signedOut);
-document.addEventListener("click", places.follow);
+document.addEventListener("click", router.followLink);
 listen();
 begin();

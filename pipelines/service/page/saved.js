@@ -1,15 +1,15 @@
-// Searches under a name, kept by this browser.
+// Named searches in the storage of this browser.
 
-import { h, newId, put, say } from "./dom.js";
+import { h, newId, put, notify } from "./dom.js";
 import { icon } from "./icons.js";
-import * as places from "./place.js";
+import * as router from "./router.js";
 
 const KEY = "reelmill.saved";
 
 export function list() {
   try {
-    const found = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(found) ? found.filter((one) => typeof one?.name === "string" && typeof one?.at === "string") : [];
+    const searches = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+    return Array.isArray(searches) ? searches.filter((search) => typeof search?.name === "string" && typeof search?.at === "string") : [];
   } catch {
     return [];
   }
@@ -19,14 +19,14 @@ function store(all) {
   try {
     localStorage.setItem(KEY, JSON.stringify(all));
   } catch {
-    say("This browser keeps nothing for this page.", "bad");
+    notify("This browser keeps nothing for this page.", "bad");
   }
 }
 
-export function savedMenu(place) {
+export function savedMenu(route) {
   const id = newId("saved");
   const box = h("div", { id, class: "menu", popover: "auto" });
-  box.addEventListener("toggle", (event) => { if (event.newState === "open") fill(box, place); });
+  box.addEventListener("toggle", (event) => { if (event.newState === "open") fill(box, route); });
   return [
     h("button", { type: "button", class: "ghost square", popovertarget: id, title: "Saved searches",
       "aria-label": "Saved searches" }, icon("star")),
@@ -34,21 +34,21 @@ export function savedMenu(place) {
   ];
 }
 
-function fill(box, place) {
+function fill(box, route) {
   const name = h("input", { type: "text", name: "name", required: true, maxlength: "60",
     placeholder: "Name of this search", "aria-label": "Name of this search" });
   function keep(event) {
     event.preventDefault();
     event.stopPropagation();
-    const at = places.link({ clip: "", picture: false });
-    store([{ name: name.value.trim(), at }, ...list().filter((one) => one.name !== name.value.trim())]);
-    say(`Saved as “${name.value.trim()}”.`);
-    fill(box, place);
+    const at = router.linkWith({ clip: "", picture: false });
+    store([{ name: name.value.trim(), at }, ...list().filter((search) => search.name !== name.value.trim())]);
+    notify(`Saved as “${name.value.trim()}”.`);
+    fill(box, route);
   }
-  const rows = list().map((one) => h("li", {},
-    h("a", { href: address(one.at), onclick: () => box.hidePopover() }, one.name),
-    h("button", { type: "button", class: "ghost", "aria-label": `Forget ${one.name}`,
-      onclick: () => { store(list().filter((other) => other.name !== one.name)); fill(box, place); } }, icon("close"))));
+  const rows = list().map((search) => h("li", {},
+    h("a", { href: address(search.at), onclick: () => box.hidePopover() }, search.name),
+    h("button", { type: "button", class: "ghost", "aria-label": `Forget ${search.name}`,
+      onclick: () => { store(list().filter((other) => other.name !== search.name)); fill(box, route); } }, icon("close"))));
   const save = h("button", { type: "button", class: "button", onclick: (event) => { if (name.reportValidity()) keep(event); } }, "Save");
   name.addEventListener("keydown", (event) => { if (event.key === "Enter" && name.reportValidity()) keep(event); });
   put(box, h("h2", {}, "Saved searches"),
@@ -56,5 +56,5 @@ function fill(box, place) {
     h("div", { class: "row" }, name, save));
 }
 
-// What lies in the storage is only ever a place on this page.
-const address = (at) => places.written(places.read(new URL(at, location.origin).search));
+// Whatever the storage holds becomes a route of this page.
+const address = (at) => router.format(router.parse(new URL(at, location.origin).search));

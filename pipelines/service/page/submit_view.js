@@ -1,25 +1,25 @@
-// Asking for a job: what, of which collection, from which inputs, with which settings; and what it would cost.
+// The form of a new job: kind, collection, inputs and settings; and the plan with its cost.
 
 import * as api from "./api.js";
 import { h, newId, put } from "./dom.js";
-import * as places from "./place.js";
+import * as router from "./router.js";
 import { planCard } from "./plan.js";
 
 const KINDS = {
-  curate: "Scan, select, render, caption and tokenize videos", scan: "Find clips and measure them", select: "Decide anew which clips are kept",
+  curate: "Scan, select, render, caption and tokenize videos", scan: "Find clips and measure them", select: "Decide again which clips are kept",
   render: "Cut the kept clips", caption: "Describe the kept clips", tokenize: "Make tokens of the kept clips", index: "Bring the search up to date",
-  report: "Write the report as a file", export: "Copy a selection into shards", verify: "Check every promise of the tables",
+  report: "Write the report as a file", export: "Copy a selection into shards", verify: "Check every invariant of the tables",
 };
 const MAKES = ["curate", "scan"];
 const SELECTS = ["render", "caption", "tokenize", "export"];
 const CONFIGURED = ["curate", "scan", "select", "render", "caption", "tokenize"];
 
-export function submitView(root, place, { collections }) {
+export function submitView(root, route, { collections }) {
   const names = newId("names");
-  const kind = h("select", { name: "kind", onchange: adapt }, Object.keys(KINDS).map((one) => h("option", { value: one, selected: one === place.kind }, one)));
+  const kind = h("select", { name: "kind", onchange: showFields }, Object.keys(KINDS).map((one) => h("option", { value: one, selected: one === route.kind }, one)));
   const about = h("small", { class: "quiet" });
   const collection = h("input", { type: "text", name: "collection", required: true, maxlength: "64", list: names, autocomplete: "off",
-    pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: "Letters, digits, _ and -", value: place.collection || "" });
+    pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: "Letters, digits, _ and -", value: route.collection || "" });
   const inputs = h("textarea", { name: "inputs", rows: "2", spellcheck: "false" });
   const sources = h("small", { class: "quiet" });
   const settings = h("textarea", { name: "settings", rows: "3", spellcheck: "false", placeholder: "motion.min = 0.01" });
@@ -34,13 +34,13 @@ export function submitView(root, place, { collections }) {
   const form = h("form", { class: "card submit", onsubmit: submit, oninput: () => { key = newKey(); } },
     row("What", kind, about), row("Collection", collection), h("datalist", { id: names }, collections.map((one) => h("option", { value: one }))),
     rows.inputs, rows.selection, rows.format, rows.settings, row("Priority", priority), wrong,
-    h("div", { class: "row end" }, h("button", { type: "button", class: "button", name: "plan", onclick: look }, "What would it do?"), send));
+    h("div", { class: "row end" }, h("button", { type: "button", class: "button", name: "plan", onclick: showPlan }, "What would it do?"), send));
   put(root, h("section", { class: "page submit-page" }, h("h1", {}, "New job"), h("div", { class: "two" }, form, plan)));
   let key = newKey();
-  adapt();
-  offer();
+  showFields();
+  loadSources();
 
-  function adapt() {
+  function showFields() {
     put(about, KINDS[kind.value]);
     rows.inputs.hidden = !MAKES.includes(kind.value);
     rows.selection.hidden = !SELECTS.includes(kind.value);
@@ -48,45 +48,45 @@ export function submitView(root, place, { collections }) {
     rows.settings.hidden = !CONFIGURED.includes(kind.value);
   }
 
-  async function offer() {
+  async function loadSources() {
     const found = await api.get("/v1/sources").catch(() => []);
     if (!inputs.value && found.length) [inputs.value] = found;
     put(sources, found.length ? ["Sources: ", found.map((name) => h("code", {}, name)), " or a path below one, such as ", h("code", {}, `${found[0]}/folder`)]
       : "This server has no sources: start it with --source NAME=FOLDER.");
   }
 
-  function wish() {
-    const asked = { kind: kind.value, collection: collection.value.trim(), priority: Number(priority.value) };
-    if (!rows.inputs.hidden) asked.inputs = inputs.value.split("\n").map((line) => line.trim()).filter(Boolean);
-    if (!rows.settings.hidden) asked.settings = parsed(settings.value);
-    if (!rows.selection.hidden && selection.value.trim()) asked.selection = selection.value.trim();
-    if (!rows.format.hidden) asked.format = format.value;
-    return asked;
+  function formRequest() {
+    const request = { kind: kind.value, collection: collection.value.trim(), priority: Number(priority.value) };
+    if (!rows.inputs.hidden) request.inputs = inputs.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    if (!rows.settings.hidden) request.settings = parseSettings(settings.value);
+    if (!rows.selection.hidden && selection.value.trim()) request.selection = selection.value.trim();
+    if (!rows.format.hidden) request.format = format.value;
+    return request;
   }
 
-  async function tried(act) {
+  async function withErrors(act) {
     put(wrong);
     if (!form.reportValidity()) return;
     try {
-      await act(wish());
+      await act(formRequest());
     } catch (error) {
       put(wrong, error.message);
     }
   }
 
-  function look() {
-    return tried(async (asked) => put(plan, planCard(await api.post("/v1/plan", asked))));
+  function showPlan() {
+    return withErrors(async (request) => put(plan, planCard(await api.post("/v1/plan", request))));
   }
 
   function submit(event) {
     event.preventDefault();
-    tried(async (asked) => {
+    withErrors(async (request) => {
       send.disabled = true;
       try {
         // The same key makes one job, however often the same form is sent.
-        const job = await api.post("/v1/jobs", asked, { headers: { "Idempotency-Key": key } });
+        const job = await api.post("/v1/jobs", request, { headers: { "Idempotency-Key": key } });
         key = newKey();
-        places.go(places.elsewhere({ view: "jobs", job: job.job_id, collection: job.collection }));
+        router.navigate(router.linkTo({ view: "jobs", job: job.job_id, collection: job.collection }));
       } finally {
         send.disabled = false;
       }
@@ -97,21 +97,21 @@ export function submitView(root, place, { collections }) {
 
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function row(words, field, beside = null) {
-  return h("label", { class: "field" }, h("span", {}, words), field, beside);
+function row(words, field, hint = null) {
+  return h("label", { class: "field" }, h("span", {}, words), field, hint);
 }
 
-function parsed(text) {
-  const found = {};
+function parseSettings(text) {
+  const settings = {};
   for (const line of text.split("\n").map((one) => one.trim()).filter(Boolean)) {
     const at = line.indexOf("=");
     if (at < 1) throw new Error(`“${line}”: write it as KEY = VALUE`);
     const value = line.slice(at + 1).trim();
     try {
-      found[line.slice(0, at).trim()] = JSON.parse(value);
+      settings[line.slice(0, at).trim()] = JSON.parse(value);
     } catch {
-      found[line.slice(0, at).trim()] = value;
+      settings[line.slice(0, at).trim()] = value;
     }
   }
-  return found;
+  return settings;
 }

@@ -1,7 +1,7 @@
-"""Routes of the web page: files of this package, as they are.
+"""Routes of the web page: files of this package.
 
-The files are looked up by name among those that the package holds, so that no path comes from a
-caller. They say nothing about the data: whoever may see the server may see them.
+They are looked up by name among those of the package, so that no path comes from a caller. They
+reveal nothing about the data, and need no API key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Path, Request, Response
 
-from pipelines.service.auth import anyone
+from pipelines.service.auth import public
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -33,40 +33,40 @@ class PageFile:
 
     @property
     def etag(self) -> str:
-        """Names the content."""
+        """Digest of the content."""
         return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
-def files() -> dict[str, PageFile]:
+def page_files() -> dict[str, PageFile]:
     """Every file of the page, by name."""
-    found = {}
+    files = {}
     for entry in resources.files("pipelines.service").joinpath("page").iterdir():
         suffix = "." + entry.name.rpartition(".")[2]
         if suffix in _TYPES:
-            found[entry.name] = PageFile(entry.read_bytes(), _TYPES[suffix])
-    return found
+            files[entry.name] = PageFile(entry.read_bytes(), _TYPES[suffix])
+    return files
 
 
 def add(app: FastAPI) -> None:
     """Adds the routes."""
-    known = files()
+    files = page_files()
 
-    @app.get("/", response_class=Response, dependencies=[anyone])
+    @app.get("/", response_class=Response, dependencies=[public])
     def get_page(request: Request) -> Response:
         """The web page."""
-        return _answer(known["index.html"], request)
+        return _response(files["index.html"], request)
 
-    @app.get("/page/{file}", response_class=Response, dependencies=[anyone])
+    @app.get("/page/{file}", response_class=Response, dependencies=[public])
     def get_page_file(file: _FileName, request: Request) -> Response:
-        """A style sheet, a module or a picture of the web page."""
-        if file not in known:
+        """A style sheet, module or icon of the web page."""
+        if file not in files:
             raise HTTPException(404, "the page has no such file")
-        return _answer(known[file], request)
+        return _response(files[file], request)
 
 
-def _answer(file: PageFile, request: Request) -> Response:
-    """The file, or that the browser has it already; it asks each time, as a server may be newer."""
-    said = {"ETag": file.etag, "Cache-Control": "no-cache"}
+def _response(file: PageFile, request: Request) -> Response:
+    """The file, or 304; browsers revalidate each time, as the server may have been updated."""
+    headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == file.etag:
-        return Response(status_code=304, headers=said)
-    return Response(file.content, media_type=file.media_type, headers=said)
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)

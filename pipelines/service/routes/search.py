@@ -1,4 +1,4 @@
-"""Routes of search: by words, by clips, by a picture that is sent, and keeping what was found."""
+"""Routes of search: by text, clips or an image, facets, and subsets of the hits."""
 
 from __future__ import annotations
 
@@ -15,179 +15,179 @@ from pipelines.service import facets
 from pipelines.service.auth import Searcher, Submitter
 from pipelines.service.facets import Facets
 from pipelines.service.outputs import Outputs
-from pipelines.service.routes.clips import plain
+from pipelines.service.routes.clips import json_row
 from pipelines.service.routes.collections import CollectionName
-from pipelines.service.schemas import Name, Record
+from pipelines.service.schemas import Name, StrictModel
 from pipelines.service.service import Service
 
 if TYPE_CHECKING:
     from curation.search import Search
 
 _Id = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
-"""Of a clip, or its first digits. No path has this form."""
-_PICTURES = {"image/jpeg", "image/png", "image/webp"}
-_OPEN = 4
-"""Indexes that are open at a time."""
+"""Of a clip, or its first digits; never a path."""
+_IMAGE_TYPES = {"image/jpeg", "image/png", "image/webp"}
+_MAX_OPEN = 4
+"""Indexes that are kept open."""
 
 
-class Question(Record):
-    """What is looked for: words, clips, a condition, or several of them."""
+class SearchRequest(StrictModel):
+    """A query: text, clips, a condition, or several of them."""
 
     text: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    """Looked up in captions and, where a model knows words, among the pictures."""
+    """Looked up in captions and, where a model embeds text, among the frames."""
     like: Annotated[list[_Id], Field(max_length=20, default_factory=list)]
-    """Wanted clips."""
+    """Clips to resemble."""
     minus: Annotated[list[_Id], Field(max_length=20, default_factory=list)]
-    """Unwanted clips."""
+    """Clips not to resemble."""
     where: Annotated[str, Field(max_length=2000)] | None = None
-    """A condition on columns, such as `duration_s > 3 and camera = 'pan_left'`."""
+    """An SQL condition on columns, such as `duration_s > 3 and camera = 'pan_left'`."""
     top: Annotated[int, Field(ge=1, le=500)] = 20
     after: Annotated[str, Field(max_length=100_000)] | None = None
-    """The `next` of the page before."""
+    """The `next` of the previous page."""
     min_score: float | None = None
     by: Literal["auto", "words", "vectors", "both"] = "auto"
     collapse: bool = True
-    """Of near-duplicates only the best hit."""
+    """Only the best hit of near-duplicates."""
 
 
-class Subset(Question):
-    """A question whose hits are kept as a subset."""
+class SubsetRequest(SearchRequest):
+    """A query whose hits are stored as a subset."""
 
     name: Name
     top: Annotated[int, Field(ge=1, le=10_000)] = 20
 
 
-class Narrowing(Record):
-    """What clips are to be counted under."""
+class FacetRequest(StrictModel):
+    """Filters under which clips are counted."""
 
     where: Annotated[str, Field(max_length=2000)] | None = None
-    """A condition, as in a question."""
+    """An SQL condition, as in a query."""
     words: Annotated[
         dict[Annotated[str, Field(max_length=64)], list[Annotated[str, Field(max_length=200)]]],
         Field(max_length=40, default_factory=dict),
     ]
-    """By column the words of which one is wanted."""
+    """By column the values of which a clip has one."""
 
 
-class Hits(BaseModel):
-    """What was found, best first."""
+class SearchResults(BaseModel):
+    """Hits, best first."""
 
     hits: list[dict[str, Any]]
     next: str | None
-    """Give it as `after` to go on."""
+    """The `after` of the next page."""
 
 
-class Kept(BaseModel):
-    """A subset that `render`, `tokenize` and `export` take as a selection."""
+class SubsetView(BaseModel):
+    """A subset, which `render`, `tokenize` and `export` take as a selection."""
 
     subset: str
     clips: int
 
 
-class Searches:
-    """Indexes that are open, each brought up to date when its tables have changed."""
+class SearchCache:
+    """Open indexes, each updated when its tables have changed."""
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
         self._open: OrderedDict[str, tuple[int, Search]] = OrderedDict()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def of(self, name: str) -> Search:
+    def get(self, name: str) -> Search:
         """The search of a collection."""
         from curation.search import Search
 
-        dataset = self._outputs.opened(name)
+        dataset = self._outputs.open(name)
         version = dataset.catalog.version("runs")
-        with self._turn:
-            found = self._open.pop(name, None)
-            if found is None:
-                found = (version, Search(dataset.catalog.storage.root))
-            elif found[0] != version:
-                found[1].update()
-                found = (version, found[1])
-            self._open[name] = found
-            while len(self._open) > _OPEN:
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = version, Search(dataset.catalog.storage.root)
+            indexed, search = self._open.pop(name)
+            if indexed != version:
+                search.update()
+            self._open[name] = version, search
+            while len(self._open) > _MAX_OPEN:
                 self._open.popitem(last=False)
-            return found[1]
+            return search
 
 
 def add(app: FastAPI, service: Service) -> None:
     """Adds the routes."""
-    searches = Searches(service.outputs)
+    searches = SearchCache(service.outputs)
 
     @app.post("/v1/collections/{name}/search")
-    def search(name: CollectionName, question: Question, caller: Searcher) -> Hits:
-        """Clips that fit."""
-        return _hits(_asked(searches.of(name), question))
+    def search(name: CollectionName, query: SearchRequest, caller: Searcher) -> SearchResults:
+        """Clips that match a query."""
+        return _results(_run(searches.get(name), query))
 
-    @app.post("/v1/collections/{name}/search/picture", openapi_extra=_PICTURE_BODY)
+    @app.post("/v1/collections/{name}/search/picture", openapi_extra=_IMAGE_BODY)
     async def search_by_picture(  # noqa: PLR0917  a query string has no order
         name: CollectionName, caller: Searcher, request: Request,
         top: Annotated[int, Query(ge=1, le=500)] = 20,
         where: Annotated[str | None, Query(max_length=2000)] = None,
         collapse: bool = True,
-    ) -> Hits:  # fmt: skip
-        """Clips that look like the JPEG, PNG or WebP picture that is the body."""
+    ) -> SearchResults:  # fmt: skip
+        """Clips that look like the JPEG, PNG or WebP image in the body."""
         from anyio.to_thread import run_sync
 
-        if request.headers.get("content-type") not in _PICTURES:
-            raise HTTPException(415, f"send one of {', '.join(sorted(_PICTURES))}")
-        picture = await request.body()
+        if request.headers.get("content-type") not in _IMAGE_TYPES:
+            raise HTTPException(415, f"send one of {', '.join(sorted(_IMAGE_TYPES))}")
+        image = await request.body()
 
-        def look() -> Hits:
+        def run() -> SearchResults:
             with tempfile.NamedTemporaryFile(prefix="reelmill-") as file:
-                file.write(picture)
+                file.write(image)
                 file.flush()
-                question = Question(like=[], minus=[], top=top, where=where, collapse=collapse)
-                return _hits(_asked(searches.of(name), question, [file.name]))
+                query = SearchRequest(like=[], minus=[], top=top, where=where, collapse=collapse)
+                return _results(_run(searches.get(name), query, [file.name]))
 
-        return await run_sync(look)
+        return await run_sync(run)
 
     @app.post("/v1/collections/{name}/facets")
-    def count_facets(name: CollectionName, narrowing: Narrowing, caller: Searcher) -> Facets:
-        """What the clips can be narrowed by, and how many are left."""
-        table = searches.of(name).index.judged
-        return facets.count(table, narrowing.where, narrowing.words)
+    def count_facets(name: CollectionName, filters: FacetRequest, caller: Searcher) -> Facets:
+        """The values to filter by, and how many clips have them."""
+        table = searches.get(name).index.metadata_with_verdicts
+        return facets.count(table, filters.where, filters.words)
 
     @app.post("/v1/collections/{name}/subsets", status_code=201)
-    def keep(name: CollectionName, subset: Subset, caller: Submitter) -> Kept:
-        """Keeps the hits of a question as a subset, which jobs take as their selection."""
-        search = searches.of(name)
-        hits = _asked(search, subset)
+    def store_subset(name: CollectionName, subset: SubsetRequest, caller: Submitter) -> SubsetView:
+        """Stores the hits of a query as a subset, which jobs take as their selection."""
+        search = searches.get(name)
+        hits = _run(search, subset)
         if not hits.num_rows:
-            raise HTTPException(409, "nothing was found, so that there is nothing to keep")
-        return Kept(subset=search.export(subset.name, hits), clips=hits.num_rows)
+            raise HTTPException(409, "the query has no hits, so that there is nothing to store")
+        return SubsetView(subset=search.export(subset.name, hits), clips=hits.num_rows)
 
 
-_PICTURE_BODY = {
+_IMAGE_BODY = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _PICTURES},
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in _IMAGE_TYPES
+        },
     }
 }
 
 
-_BESIDE = ("reason", "duplicate_of", "duration_s", "width", "height", "fps")
-"""What else is shown of a hit, where it is known."""
+_HIT_COLUMNS = ("reason", "duplicate_of", "duration_s", "width", "height", "fps")
+"""Further columns of a hit, where the index has them."""
 
 
-def _asked(search: Search, question: Question, pictures: Sequence[str] = ()) -> Any:
-    known = search.index.judged.column_names
+def _run(search: Search, query: SearchRequest, images: Sequence[str] = ()) -> Any:
+    columns = search.index.metadata_with_verdicts.column_names
     return search.query(
-        question.text,
-        like=[*question.like, *pictures],
-        minus=question.minus,
-        where=question.where,
-        k=question.top,
-        after=question.after,
-        min_score=question.min_score,
-        by=question.by,
-        collapse=question.collapse,
-        columns=[name for name in _BESIDE if name in known],
+        query.text,
+        like=[*query.like, *images],
+        minus=query.minus,
+        where=query.where,
+        k=query.top,
+        after=query.after,
+        min_score=query.min_score,
+        by=query.by,
+        collapse=query.collapse,
+        columns=[name for name in _HIT_COLUMNS if name in columns],
     )
 
 
-def _hits(table: Any) -> Hits:
-    said = (table.schema.metadata or {}).get(b"cursor")
-    rows = [plain(row) for row in table.to_pylist()]
-    return Hits(hits=rows, next=said.decode() or None if said else None)
+def _results(table: Any) -> SearchResults:
+    cursor = (table.schema.metadata or {}).get(b"cursor", b"").decode()
+    return SearchResults(hits=[json_row(row) for row in table.to_pylist()], next=cursor or None)

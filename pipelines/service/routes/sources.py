@@ -1,4 +1,4 @@
-"""Routes of one source: its facts with all its clips in order, and its bytes to seek in."""
+"""Routes of one source: its row with its clips in order, and its video."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pydantic import BaseModel
 from curation.listing import entry_at
 from curation.records import Source
 from curation.storage import Storage
-from pipelines.service import byte_ranges
 from pipelines.service.auth import Reader
+from pipelines.service.byte_ranges import file_response
 from pipelines.service.outputs import Outputs
 from pipelines.service.routes.collections import CollectionName, SourceView, source_view
 from pipelines.service.service import Service
 
 SourceId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 _TYPES = {"mp4": "video/mp4", "webm": "video/webm", "ogg": "video/ogg"}
-"""Containers that browsers play, by a word of the demuxer's name."""
+"""Media types that browsers play, by a part of the demuxer's name."""
 _COLUMNS = ("clip_id", "start_s", "end_s", "verdict", "reason")
 
 
@@ -31,7 +31,7 @@ class SourceDetail(BaseModel):
     plays: bool
     """Whether its container is one that browsers play."""
     clips: list[dict[str, Any]]
-    """Id, span in seconds and verdict, from the first to the last."""
+    """Id, span in seconds and verdict, in order."""
 
 
 def add(app: FastAPI, service: Service) -> None:
@@ -40,46 +40,46 @@ def add(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/collections/{name}/sources/{source_id}")
     def get_source(name: CollectionName, source_id: SourceId, caller: Reader) -> SourceDetail:
-        """A source and where its clips lie in it."""
+        """A source and the spans of its clips."""
         row = _row(outputs, name, source_id)
         _, clips = outputs.clips(name)
-        own = clips.filter(pc.field("source_id") == source_id).sort_by("start_s")
-        known = [column for column in _COLUMNS if column in own.column_names]
+        clips = clips.filter(pc.field("source_id") == source_id).sort_by("start_s")
+        columns = [column for column in _COLUMNS if column in clips.column_names]
         return SourceDetail(
-            source=source_view(row), plays=_type(row["container"]) is not None,
-            clips=own.select(known).to_pylist(),
+            source=source_view(row), plays=_media_type(row["container"]) is not None,
+            clips=clips.select(columns).to_pylist(),
         )  # fmt: skip
 
     @app.get("/v1/collections/{name}/sources/{source_id}/video", response_class=Response)
     def get_source_video(
         name: CollectionName, source_id: SourceId, caller: Reader, request: Request
     ) -> Response:
-        """The source as it is, whole or a `Range` of it, where browsers play such files."""
+        """The source's file, whole or a `Range` of it, if browsers play its container."""
         row = _row(outputs, name, source_id)
-        kind = _type(row["container"])
-        if kind is None:
+        media_type = _media_type(row["container"])
+        if media_type is None:
             raise HTTPException(415, f"browsers do not play {row['container']}")
-        return byte_ranges.file(_checked(row), "", request.headers.get("range"), kind)
+        return file_response(_unchanged(row), "", request.headers.get("range"), media_type)
 
 
 def _row(outputs: Outputs, name: str, source_id: str) -> dict[str, Any]:
     """The scanned source; of several copies of the same bytes, the first by address."""
     where = (pc.field("source_id") == source_id) & (pc.field("outcome") == "scanned")
-    rows: pa.Table = outputs.opened(name).catalog.read("sources", Source, where=where)
+    rows: pa.Table = outputs.open(name).catalog.read("sources", Source, where=where)
     if not rows.num_rows:
         raise HTTPException(404, "the collection has no such source")
-    found: dict[str, Any] = rows.sort_by("uri").slice(0, 1).to_pylist(maps_as_pydicts="lossy")[0]
-    return found
+    row: dict[str, Any] = rows.sort_by("uri").slice(0, 1).to_pylist(maps_as_pydicts="lossy")[0]
+    return row
 
 
-def _type(container: str | None) -> str | None:
-    words = (container or "").split(",")
-    return next((kind for word, kind in _TYPES.items() if word in words), None)
+def _media_type(container: str | None) -> str | None:
+    names = (container or "").split(",")
+    return next((media_type for name, media_type in _TYPES.items() if name in names), None)
 
 
-def _checked(row: dict[str, Any]) -> Storage:
+def _unchanged(row: dict[str, Any]) -> Storage:
     """The source's file, if it is still the one that was scanned."""
-    now = entry_at(row["uri"], {})
-    if (now.size_bytes, now.modified) != (row["size_bytes"], row["modified"]):
-        raise HTTPException(409, "the source is no longer where it was scanned, or has changed")
+    current = entry_at(row["uri"], {})
+    if (current.size_bytes, current.modified) != (row["size_bytes"], row["modified"]):
+        raise HTTPException(409, "the source is gone or has changed since it was scanned")
     return Storage.at(row["uri"])

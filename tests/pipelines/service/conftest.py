@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 
 from pipelines.service.app import create_app
 from pipelines.service.service import Service
-from pipelines.service.settings import Limits, Settings
+from pipelines.service.settings import ServerLimits, ServerSettings
 
-FREE = Limits(rate=1e6, burst=1_000_000, running_each=100)
+FREE = ServerLimits(rate=1e6, burst=1_000_000, running_per_caller=100)
 
 
 @dataclass(frozen=True)
@@ -21,40 +21,40 @@ class Served:
     service: Service
     client: TestClient
 
-    def as_(self, scope: str) -> dict[str, str]:
+    def headers(self, scope: str) -> dict[str, str]:
         """Headers of a caller with this scope."""
-        return {"Authorization": f"Bearer {self.service.tokens.create(scope)}"}
+        return {"Authorization": f"Bearer {self.service.api_keys.create(scope)}"}
 
 
 @pytest.fixture(scope="session")
 def outputs(curated, tmp_path_factory) -> Path:
-    """A root with one output, and a source beside it."""
+    """A root with one output, and its sources."""
     root = tmp_path_factory.mktemp("root")
     shutil.copytree(curated.out, root / "drive")
     return root
 
 
 @pytest.fixture
-def settings(outputs, curated, tmp_path) -> Settings:
-    return Settings(
+def settings(outputs, curated, tmp_path) -> ServerSettings:
+    return ServerSettings(
         root=str(outputs),
         state=tmp_path / "state",
         sources={"videos": str(curated.videos)},
         profile=str(curated.profile),
-        names=("testserver",),
+        host_names=("testserver",),
         limits=FREE,
     )
 
 
 @pytest.fixture
 def serve(settings):
-    """Makes a service with other limits or settings; its supervisor stands still."""
+    """Makes a service with other limits or settings; its supervisor is not started."""
 
-    def made(limits: Limits = FREE, **changes) -> Served:
+    def build(limits: ServerLimits = FREE, **changes) -> Served:
         service = Service.at(replace(settings, limits=limits, **changes))
         return Served(service, TestClient(create_app(service), raise_server_exceptions=False))
 
-    return made
+    return build
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from pipelines.service.routes.page import files
+from pipelines.service.routes.page import page_files
 
-NAMES = sorted(files())
+NAMES = sorted(page_files())
 SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc|DOMParser"
 )
@@ -21,7 +21,7 @@ def test_the_page_and_its_files_are_served_under_the_policy(served):
     for name in NAMES:
         if name != "index.html":
             found = served.client.get(f"/page/{name}")
-            assert (found.status_code, found.content) == (200, files()[name].content)
+            assert (found.status_code, found.content) == (200, page_files()[name].content)
     assert named == {name for name in NAMES if name != "index.html"}, "asked for all at once"
 
 
@@ -39,7 +39,7 @@ def test_other_names_are_none(served, path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_file_makes_markup_or_code_of_text(name):
-    text = files()[name].content.decode()
+    text = page_files()[name].content.decode()
     assert not SINKS.search(text)
     assert len(text.splitlines()) <= MOST_LINES
     if name.endswith(".html"):
@@ -48,9 +48,9 @@ def test_no_file_makes_markup_or_code_of_text(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".js")])
 def test_what_a_module_imports_is_there(name):
-    text = files()[name].content.decode()
+    text = page_files()[name].content.decode()
     for names, module in re.findall(r'import (.+?) from "\./([a-z_]+\.js)"', text):
-        known = files()[module].content.decode()
+        known = page_files()[module].content.decode()
         if names.startswith("{"):
             for wanted in re.findall(r"\w+", names):
                 exported = rf"export (?:async )?(?:function|const|class) {wanted}\b"

@@ -7,51 +7,51 @@ from dataclasses import replace
 import pytest
 
 from pipelines.service.database import Database
-from pipelines.service.jobs.queue import MOST_LOSSES, Queue, QueueError
-from pipelines.service.schemas import Wish
-from pipelines.service.settings import Limits
+from pipelines.service.jobs.queue import MAX_LOSSES, JobQueue, QueueError
+from pipelines.service.schemas import JobRequest
+from pipelines.service.settings import ServerLimits
 
-FREE = Limits(rate=1e6, burst=1_000_000)
+FREE = ServerLimits(rate=1e6, burst=1_000_000)
 
 VERIFY = {"kind": "verify", "collection": "drive"}
 
 
 @pytest.fixture
-def queue(tmp_path) -> Queue:
-    return Queue(Database(tmp_path / "service.db"))
+def queue(tmp_path) -> JobQueue:
+    return JobQueue(Database(tmp_path / "service.db"))
 
 
-def submitted(queue, collection="a", owner="me", **wish) -> str:
-    made = Wish(kind="verify", collection=collection, **wish)
-    return queue.submit(owner, made, ["true", "{job}"], None, 1000)[0].job_id
+def submit(queue, collection="a", owner="me", **fields) -> str:
+    request = JobRequest(kind="verify", collection=collection, **fields)
+    return queue.submit(owner, request, ["true", "{job}"], None, 1000)[0].job_id
 
 
 def test_a_thousand_submissions_with_one_key_make_one_job(served):
     barrier = threading.Barrier(50)
 
-    def submit(number: int):
+    def post(number: int):
         if number < 50:
             barrier.wait()
         return served.client.post("/v1/jobs", json=VERIFY, headers={"Idempotency-Key": "one"})
 
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(submit, range(1000)))
+        answers = list(pool.map(post, range(1000)))
     assert sorted({answer.status_code for answer in answers}) == [200, 201]
     assert sum(answer.status_code == 201 for answer in answers) == 1
     assert len({answer.json()["job_id"] for answer in answers}) == 1
     assert len(served.client.get("/v1/jobs").json()["jobs"]) == 1
 
 
-def test_a_key_is_for_one_wish(served):
-    said = {"Idempotency-Key": "k"}
-    assert served.client.post("/v1/jobs", json=VERIFY, headers=said).status_code == 201
-    other = served.client.post("/v1/jobs", json={**VERIFY, "priority": 1}, headers=said)
+def test_an_idempotency_key_is_for_one_request(served):
+    headers = {"Idempotency-Key": "k"}
+    assert served.client.post("/v1/jobs", json=VERIFY, headers=headers).status_code == 201
+    other = served.client.post("/v1/jobs", json={**VERIFY, "priority": 1}, headers=headers)
     assert other.status_code == 422
     assert "Idempotency-Key" in other.json()["detail"]
 
 
 def test_too_many_waiting_jobs_are_put_off(serve):
-    served = serve(replace(FREE, waiting_each=2))
+    served = serve(replace(FREE, queued_per_caller=2))
     codes = [served.client.post("/v1/jobs", json=VERIFY).status_code for _ in range(3)]
     assert codes == [201, 201, 429]
     assert served.client.post("/v1/jobs", json=VERIFY).headers["retry-after"] == "5"
@@ -59,7 +59,7 @@ def test_too_many_waiting_jobs_are_put_off(serve):
 
 def test_the_highest_priority_starts_first_then_the_oldest(queue):
     low, first, second, high = (
-        submitted(queue, str(n), priority=p) for n, p in enumerate((-1, 0, 0, 5))
+        submit(queue, str(n), priority=p) for n, p in enumerate((-1, 0, 0, 5))
     )
     started = [queue.start_next(10, 10) for _ in range(4)]
     assert [job.job_id for job in started if job] == [high, first, second, low]
@@ -67,13 +67,13 @@ def test_the_highest_priority_starts_first_then_the_oldest(queue):
 
 
 def test_room_is_shared_by_collection_and_owner(queue):
-    one = submitted(queue, "a", "ann")
-    submitted(queue, "a", "bob")
-    submitted(queue, "b", "ann")
-    other = submitted(queue, "c", "bob")
+    one = submit(queue, "a", "ann")
+    submit(queue, "a", "bob")
+    submit(queue, "b", "ann")
+    other = submit(queue, "c", "bob")
     started = [queue.start_next(3, 1) for _ in range(3)]
     assert [job and job.job_id for job in started] == [one, other, None]
-    queue.end(queue.get(one), 0)
+    queue.finish(queue.get(one), 0)
     assert queue.start_next(2, 1).collection == "b"
 
 
@@ -81,62 +81,62 @@ def test_room_is_shared_by_collection_and_owner(queue):
     ("code", "state"), [(0, "done"), (3, "done"), (4, "stopped"), (1, "failed"), (-9, "failed")]
 )
 def test_exit_codes_are_states(queue, code, state):
-    job_id = submitted(queue)
-    queue.end(queue.start_next(1, 1), code)
+    job_id = submit(queue)
+    queue.finish(queue.start_next(1, 1), code)
     job = queue.get(job_id)
     assert (job.state, job.exit_code) == (state, code)
     assert bool(job.error) == (state != "done")
 
 
 def test_a_cancel_names_who_and_why_and_comes_once(queue):
-    waiting, running = submitted(queue, "a", priority=-1), submitted(queue, "b")
+    waiting, running = submit(queue, "a", priority=-1), submit(queue, "b")
     queue.start_next(1, 1)
-    assert queue.cancel(waiting, "token:ann", "not needed").state == "cancelled"
-    job = queue.cancel(running, "token:bob", "wrong folder")
+    assert queue.cancel(waiting, "key:ann", "not needed").state == "cancelled"
+    job = queue.cancel(running, "key:bob", "wrong folder")
     assert (job.state, job.cancelled_by, job.cancel_reason) == (
-        "cancelling", "token:bob", "wrong folder",
+        "cancelling", "key:bob", "wrong folder",
     )  # fmt: skip
-    assert queue.cancel(running, "token:eve", "me too").cancelled_by == "token:bob"
-    queue.end(queue.get(running), 4)
+    assert queue.cancel(running, "key:eve", "me too").cancelled_by == "key:bob"
+    queue.finish(queue.get(running), 4)
     assert queue.get(running).state == "cancelled"
     kinds = [(event.kind, event.who) for event in queue.events(running)]
     assert kinds == [
-        ("queued", "me"), ("started", "server"), ("cancel", "token:bob"), ("cancelled", "server"),
+        ("queued", "me"), ("started", "server"), ("cancel", "key:bob"), ("cancelled", "server"),
     ]  # fmt: skip
 
 
-def test_a_cancel_that_comes_too_late_is_told(queue):
-    job_id = submitted(queue)
+def test_a_cancel_after_the_end_is_refused(queue):
+    job_id = submit(queue)
     queue.start_next(1, 1)
     queue.cancel(job_id, "me", "")
-    queue.end(queue.get(job_id), 0)
+    queue.finish(queue.get(job_id), 0)
     assert queue.get(job_id).state == "done"
     with pytest.raises(QueueError, match="it is done"):
         queue.cancel(job_id, "me", "")
 
 
 def test_lost_jobs_are_queued_again_but_not_for_ever(queue):
-    job_id = submitted(queue)
-    for _ in range(MOST_LOSSES):
-        queue.lose(queue.start_next(1, 1), began=True)
+    job_id = submit(queue)
+    for _ in range(MAX_LOSSES):
+        queue.mark_lost(queue.start_next(1, 1), was_started=True)
         assert queue.get(job_id).state == "queued"
-    queue.lose(queue.start_next(1, 1), began=True)
+    queue.mark_lost(queue.start_next(1, 1), was_started=True)
     assert queue.get(job_id).state == "failed"
     assert queue.retry(job_id, "me", 10).state == "queued"
-    assert queue.start_next(1, 1).attempt == MOST_LOSSES + 2
+    assert queue.start_next(1, 1).attempt == MAX_LOSSES + 2
 
 
 def test_an_old_attempt_says_nothing_of_a_newer_one(queue):
-    job_id = submitted(queue)
+    job_id = submit(queue)
     stale = queue.start_next(1, 1)
-    queue.lose(stale, began=True)
+    queue.mark_lost(stale, was_started=True)
     queue.start_next(1, 1)
-    queue.end(stale, 0)
+    queue.finish(stale, 0)
     assert queue.get(job_id).state == "running"
 
 
-def test_what_was_committed_is_there_for_the_next_server(queue, tmp_path):
-    job_id = submitted(queue, priority=3)
-    again = Queue(Database(tmp_path / "service.db"))
+def test_commits_survive_a_restart(queue, tmp_path):
+    job_id = submit(queue, priority=3)
+    again = JobQueue(Database(tmp_path / "service.db"))
     assert again.get(job_id) == queue.get(job_id)
     assert [event.kind for event in again.events(job_id)] == ["queued"]

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from curation.dataset import Dataset
-from tests.rows import ran
+from tests.rows import add_run
 
 DRIVE = "/v1/collections/drive"
 
@@ -36,7 +36,7 @@ def test_other_names_are_no_collections(served, name):
     assert served.client.get(f"/v1/collections/{name}").status_code in (404, 422)
 
 
-def test_clips_come_in_pages_without_places_on_the_server(served, outputs, curated):
+def test_clips_come_in_pages_without_paths_of_the_server(served, outputs, curated):
     first = served.client.get(f"{DRIVE}/clips?limit=3").json()
     rest = served.client.get(f"{DRIVE}/clips?after={first['next']}").json()
     ids = [clip["clip_id"] for clip in first["clips"] + rest["clips"]]
@@ -47,7 +47,7 @@ def test_clips_come_in_pages_without_places_on_the_server(served, outputs, curat
     assert str(curated.videos) not in text
 
 
-def test_one_clip_with_all_that_is_known(served, clip):
+def test_one_clip_in_full(served, clip):
     found = served.client.get(f"{DRIVE}/clips/{clip}").json()
     assert found["facts"]["verdict"] == "kept"
     assert [len(texts) for texts in found["captions"].values()] == [1]
@@ -75,7 +75,7 @@ def test_a_render_by_an_older_profile_is_not_shown(serve, curated, tmp_path, cli
     (path,) = (tmp_path / "root" / "drive").glob(f"renders/*/media/*/{clip}.mp4")
     dataset = Dataset(tmp_path / "root" / "drive")
     newest = dataset.latest_selection()
-    ran(dataset, "render", "renders/encode-blurred", started="9999", selection=newest)
+    add_run(dataset, "render", "renders/encode-blurred", started="9999", selection=newest)
     served = serve(root=str(tmp_path / "root"))
     shown = served.client.get(f"{DRIVE}/clips/{clip}/video")
     assert shown.status_code == 200
@@ -92,7 +92,7 @@ def test_a_clip_that_was_not_rendered_is_cut_from_its_source(served, outputs):
     assert again.content == video.content
 
 
-def test_a_thumbnail_is_a_picture_that_may_be_kept(served, clip):
+def test_a_thumbnail_is_an_immutable_jpeg(served, clip):
     found = served.client.get(f"{DRIVE}/clips/{clip}/thumbnail")
     assert found.content[:3] == b"\xff\xd8\xff"
     assert "immutable" in found.headers["cache-control"]
@@ -118,15 +118,15 @@ def test_search_by_condition_and_by_example(served, clip):
     assert path.status_code == 422
 
 
-def test_search_by_a_picture_and_what_was_found_kept(served, clip):
+def test_search_by_an_image_and_a_subset_of_the_hits(served, clip):
     picture = served.client.get(f"{DRIVE}/clips/{clip}/thumbnail").content
     where = f"{DRIVE}/search/picture"
-    said = {"Content-Type": "image/jpeg"}
-    assert served.client.post(where, content=picture, headers=said).status_code in (200, 422)
-    assert served.client.post(where, content=b"x", headers=said).status_code == 422
+    headers = {"Content-Type": "image/jpeg"}
+    assert served.client.post(where, content=picture, headers=headers).status_code in (200, 422)
+    assert served.client.post(where, content=b"x", headers=headers).status_code == 422
     assert served.client.post(where, json={}).status_code == 415
-    question = {"where": "verdict = 'kept'", "name": "good"}
-    kept = served.client.post(f"{DRIVE}/subsets", json=question)
+    query = {"where": "verdict = 'kept'", "name": "good"}
+    kept = served.client.post(f"{DRIVE}/subsets", json=query)
     assert kept.status_code == 201, kept.text
     assert kept.json()["clips"] == 2
 
@@ -142,7 +142,7 @@ def test_metrics_count_requests_by_route(served):
 
 def test_a_log_is_read_whole_by_range_and_by_its_end(served):
     job = served.client.post("/v1/jobs", json={"kind": "verify", "collection": "drive"}).json()
-    folder = served.service.folder(job["job_id"])
+    folder = served.service.job_folder(job["job_id"])
     where = f"/v1/jobs/{job['job_id']}/log"
     assert served.client.get(where).text == ""
     folder.path.mkdir(parents=True)
@@ -156,13 +156,13 @@ def test_a_log_is_read_whole_by_range_and_by_its_end(served):
 
 def test_artefacts_are_fetched_by_id(served):
     job = served.client.post("/v1/jobs", json={"kind": "report", "collection": "drive"}).json()
-    folder = served.service.folder(job["job_id"])
+    folder = served.service.job_folder(job["job_id"])
     folder.artefacts.mkdir(parents=True)
-    folder.attempt(0).mkdir()
+    folder.attempt_folder(0).mkdir()
     (folder.artefacts / "report.html").write_bytes(b"<p>")
-    from pipelines.service.jobs.runner import _artefacts, write_whole
+    from pipelines.service.jobs.runner import _artefacts, write_json
 
-    write_whole(folder.attempt(0) / "artefacts.json", _artefacts(folder.artefacts))
+    write_json(folder.attempt_folder(0) / "artefacts.json", _artefacts(folder.artefacts))
     (listed,) = served.client.get(f"/v1/jobs/{job['job_id']}/artefacts").json()
     assert listed["sha256"] == hashlib.sha256(b"<p>").hexdigest()
     where = f"/v1/jobs/{job['job_id']}/artefacts/{listed['artefact_id']}"

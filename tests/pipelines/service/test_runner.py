@@ -1,4 +1,4 @@
-"""The runner as a program: what it does where it does not see what the server sees."""
+"""The runner as a program, where it does not see the folder or the storage of the server."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.run.storage_check import StorageMark
-from pipelines.service.jobs.runner import NOT_SEEN
+from pipelines.service.jobs.runner import EXIT_FOLDER_NOT_VISIBLE
 from tests.outputs import ROOT, environment
 
 
@@ -22,23 +22,23 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("is_seen", [True, False])
 def test_a_command_runs_only_where_its_storage_is_seen(tmp_path, is_seen):
     root, done = tmp_path / "root", tmp_path / "done"
-    mark = StorageMark.of(str(root))
+    mark = StorageMark.create(str(root))
     if not is_seen:
         (root / ".reelmill-storage").write_text("another machine's")
-    order = {
+    spec = {
         "command": [sys.executable, "-c", f"open({str(done)!r}, 'w')"],
         "log": str(tmp_path / "log"), "artefacts": str(tmp_path / "artefacts"),
-        "env": {}, "mark": str(mark), "hand_on": [],
+        "env": {}, "storage_mark": str(mark), "pass_fds": [],
     }  # fmt: skip
-    (tmp_path / "order.json").write_text(json.dumps(order))
+    (tmp_path / "attempt.json").write_text(json.dumps(spec))
     assert run(tmp_path).returncode == 0
-    ended = json.loads((tmp_path / "ended.json").read_text())
+    result = json.loads((tmp_path / "result.json").read_text())
     assert done.exists() is is_seen
-    assert ended["code"] == (0 if is_seen else None)
-    assert is_seen or f"does not see the storage of {root}" in ended["error"]
+    assert result["exit_code"] == (0 if is_seen else None)
+    assert is_seen or f"does not see the storage of {root}" in result["error"]
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
-    ended = run(tmp_path / "nowhere")
-    assert ended.returncode == NOT_SEEN
-    assert "cannot be seen from here" in ended.stderr
+def test_a_missing_folder_is_reported(tmp_path):
+    result = run(tmp_path / "nowhere")
+    assert result.returncode == EXIT_FOLDER_NOT_VISIBLE
+    assert "is not visible on this machine" in result.stderr

@@ -1,4 +1,4 @@
-"""What stands between a caller and the data."""
+"""Protection of the data: keys, scopes, hosts, origins, limits, inputs and settings."""
 
 import json
 import time
@@ -7,24 +7,24 @@ from dataclasses import replace
 import pytest
 from fastapi.routing import APIRoute
 
-from pipelines.service.auth import Anyone, Needs
-from pipelines.service.middleware import Refusal, check_depth
-from pipelines.service.rate_limit import Buckets
-from pipelines.service.settings import Limits
+from pipelines.service.auth import Public, RequireScope
+from pipelines.service.middleware import Rejection, check_depth
+from pipelines.service.rate_limit import RateLimiter
+from pipelines.service.settings import ServerLimits
 
-FREE = Limits(rate=1e6, burst=1_000_000)
+FREE = ServerLimits(rate=1e6, burst=1_000_000)
 OPEN = {"/", "/healthz", "/page/{file}", "/v1/session"}
-"""Routes that ask for no token: they say nothing about the data."""
+"""Routes that need no API key: they reveal nothing about the data."""
 JOBS = {"kind": "curate", "collection": "new", "inputs": ["videos"]}
 
 
 def checks(route) -> list:
-    found, left = [], [route.dependant]
-    while left:
-        dependant = left.pop()
-        left += dependant.dependencies
-        found += [dependant.call] if isinstance(dependant.call, Needs | Anyone) else []
-    return found
+    result, pending = [], [route.dependant]
+    while pending:
+        dependant = pending.pop()
+        pending += dependant.dependencies
+        result += [dependant.call] if isinstance(dependant.call, RequireScope | Public) else []
+    return result
 
 
 def test_no_route_goes_without_a_check(served):
@@ -33,13 +33,13 @@ def test_no_route_goes_without_a_check(served):
     for route in routes:
         assert isinstance(route, APIRoute), route
         (check,) = checks(route)
-        assert isinstance(check, Anyone) == (route.path in OPEN), route.path
-        if route.methods & {"POST", "DELETE"} and isinstance(check, Needs):
+        assert isinstance(check, Public) == (route.path in OPEN), route.path
+        if route.methods & {"POST", "DELETE"} and isinstance(check, RequireScope):
             assert check.scope in ("search", "submit", "admin"), route.path
 
 
-def test_without_a_token_only_health_answers(served):
-    served.service.tokens.create("admin")
+def test_without_a_key_only_health_answers(served):
+    served.service.api_keys.create("admin")
     for route in served.client.app.routes:
         path = route.path.replace("{name}", "drive")
         for part in ("{job_id}", "{clip_id}", "{artefact_id}"):
@@ -57,39 +57,41 @@ def test_without_a_token_only_health_answers(served):
     [("read", (200, 403, 403)), ("search", (200, 200, 403)), ("submit", (200, 200, 201))],
 )
 def test_a_scope_reaches_so_far(served, scope, allowed):
-    headers = served.as_(scope)
-    ask = [
+    headers = served.headers(scope)
+    requests = [
         ("GET", "/v1/collections/drive/clips", None),
         ("POST", "/v1/collections/drive/search", {"where": "duration_s > 0"}),
         ("POST", "/v1/jobs", {"kind": "verify", "collection": "drive"}),
     ]
-    codes = [served.client.request(m, p, json=j, headers=headers).status_code for m, p, j in ask]
+    codes = [
+        served.client.request(m, p, json=j, headers=headers).status_code for m, p, j in requests
+    ]
     assert tuple(codes) == allowed
 
 
-def test_tokens_are_stored_as_hashes_end_and_are_revoked(served):
-    tokens = served.service.tokens
-    secret = tokens.create("read", "web")
+def test_keys_are_stored_as_hashes_expire_and_are_revoked(served):
+    keys = served.service.api_keys
+    secret = keys.create("read", "web")
     state = served.service.settings.state
     stored = b"".join(path.read_bytes() for path in state.glob("service.db*"))
     assert secret.encode() not in stored
-    assert tokens.find(secret).scope == "read"
-    assert tokens.find(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
-    assert tokens.find(tokens.create("read", days=-1)) is None
-    assert tokens.revoke(tokens.all()[0].token_id)
-    assert tokens.find(secret) is None
+    assert keys.find(secret).scope == "read"
+    assert keys.find(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
+    assert keys.find(keys.create("read", days=-1)) is None
+    assert keys.revoke(keys.all()[0].key_id)
+    assert keys.find(secret) is None
 
 
-def test_elsewhere_nobody_gets_in_without_a_token(serve):
+def test_a_server_beyond_loopback_requires_a_key(serve):
     served = serve(host="0.0.0.0")
     assert served.client.get("/v1/collections").status_code == 401
-    assert served.client.get("/v1/collections", headers=served.as_("read")).status_code == 200
+    assert served.client.get("/v1/collections", headers=served.headers("read")).status_code == 200
 
 
-def test_a_cookie_stands_for_a_token(served):
-    secret = served.service.tokens.create("read")
-    assert served.client.post("/v1/session", json={"token": "guess"}).status_code == 401
-    made = served.client.post("/v1/session", json={"token": secret})
+def test_a_cookie_carries_the_key(served):
+    secret = served.service.api_keys.create("read")
+    assert served.client.post("/v1/session", json={"key": "guess"}).status_code == 401
+    made = served.client.post("/v1/session", json={"key": secret})
     cookie = made.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
@@ -97,11 +99,11 @@ def test_a_cookie_stands_for_a_token(served):
 
 
 def test_jobs_of_others_are_changed_by_an_admin_alone(served):
-    wish = {"kind": "verify", "collection": "drive"}
-    job = served.client.post("/v1/jobs", json=wish, headers=served.as_("submit")).json()
+    job_request = {"kind": "verify", "collection": "drive"}
+    job = served.client.post("/v1/jobs", json=job_request, headers=served.headers("submit")).json()
     where = f"/v1/jobs/{job['job_id']}/cancel"
-    assert served.client.post(where, headers=served.as_("submit")).status_code == 403
-    assert served.client.post(where, headers=served.as_("admin")).json()["state"] == "cancelled"
+    assert served.client.post(where, headers=served.headers("submit")).status_code == 403
+    assert served.client.post(where, headers=served.headers("admin")).json()["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8470", "127.0.0.1.evil", "", "[x"])
@@ -119,10 +121,10 @@ def test_the_servers_own_names_are_not(served, host):
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
 )
 def test_pages_of_others_change_nothing(served, headers):
-    wish = {"kind": "verify", "collection": "drive"}
-    assert served.client.post("/v1/jobs", json=wish, headers=headers).status_code == 403
+    job_request = {"kind": "verify", "collection": "drive"}
+    assert served.client.post("/v1/jobs", json=job_request, headers=headers).status_code == 403
     own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
-    assert served.client.post("/v1/jobs", json=wish, headers=own).status_code == 201
+    assert served.client.post("/v1/jobs", json=job_request, headers=own).status_code == 201
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/collections", "/nothing", "/v1/jobs/x"])
@@ -137,7 +139,7 @@ def test_every_answer_carries_the_headers(served, path):
 
 
 def test_over_the_rate_comes_429_with_the_time_to_wait(serve):
-    served = serve(Limits(rate=0.5, burst=3))
+    served = serve(ServerLimits(rate=0.5, burst=3))
     codes = [served.client.get("/v1/collections").status_code for _ in range(5)]
     assert codes == [200, 200, 200, 429, 429]
     assert served.client.get("/v1/collections").headers["retry-after"] == "2"
@@ -145,13 +147,13 @@ def test_over_the_rate_comes_429_with_the_time_to_wait(serve):
 
 def test_a_bucket_fills_up_again():
     now = [0.0]
-    buckets = Buckets(2.0, 2, most=2, clock=lambda: now[0])
-    assert [buckets.take("a") for _ in range(3)] == [0, 0, 0.5]
-    assert buckets.take("b") == 0
+    limiter = RateLimiter(2.0, 2, max_callers=2, clock=lambda: now[0])
+    assert [limiter.take("a") for _ in range(3)] == [0, 0, 0.5]
+    assert limiter.take("b") == 0
     now[0] = 0.5
-    assert [buckets.take("a") for _ in range(2)] == [0, 0.5]
-    buckets.take("c")
-    assert [buckets.take("b") for _ in range(3)] == [0, 0, 0.5], "forgotten: it begins anew"
+    assert [limiter.take("a") for _ in range(2)] == [0, 0.5]
+    limiter.take("c")
+    assert [limiter.take("b") for _ in range(3)] == [0, 0, 0.5], "forgotten: it starts again"
 
 
 def test_long_and_deep_bodies_are_refused(serve):
@@ -160,18 +162,18 @@ def test_long_and_deep_bodies_are_refused(serve):
     parts = (b" " * 400 for _ in range(4))
     assert served.client.post("/v1/jobs", content=parts).status_code == 413
     deep = b"[" * 50 + b"]" * 50
-    said = {"Content-Type": "application/json"}
-    assert served.client.post("/v1/jobs", content=deep, headers=said).status_code == 422
+    headers = {"Content-Type": "application/json"}
+    assert served.client.post("/v1/jobs", content=deep, headers=headers).status_code == 422
 
 
 def test_depth_is_counted_outside_of_text():
     check_depth(rb'["[[[[[", "\"[[[[[", "\\", {"a": [1]}]', 3)
-    with pytest.raises(Refusal):
+    with pytest.raises(Rejection):
         check_depth(rb'["\\", [[1]]]', 2)
 
 
 def test_an_answer_that_takes_too_long_is_put_off(serve, monkeypatch):
-    served = serve(replace(FREE, answer_s=0.1))
+    served = serve(replace(FREE, response_s=0.1))
     monkeypatch.setattr(type(served.service.outputs), "names", lambda _: time.sleep(0.6) or [])
     answer = served.client.get("/v1/collections")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
@@ -191,9 +193,11 @@ def test_inputs_lie_below_the_configured_sources(serve, curated, tmp_path, place
     (folder / "out").symlink_to("/etc")
     (folder / "list.csv").write_text("path\n/etc/passwd\n")
     served = serve(sources={"videos": str(folder)})
-    said = {"Content-Type": "application/json"}
-    wish = json.dumps({**JOBS, "inputs": [place]})  # httpx itself would refuse half a character
-    answer = served.client.post("/v1/jobs", content=wish, headers=said)
+    headers = {"Content-Type": "application/json"}
+    job_request = json.dumps(
+        {**JOBS, "inputs": [place]}
+    )  # httpx itself would refuse half a character
+    answer = served.client.post("/v1/jobs", content=job_request, headers=headers)
     assert answer.status_code == 422, answer.text
     assert served.client.get("/v1/jobs").json()["jobs"] == []
 
@@ -209,17 +213,17 @@ def test_inputs_lie_below_the_configured_sources(serve, curated, tmp_path, place
 )  # fmt: skip
 def test_settings_that_reach_further_are_for_admins(served, changes):
     answer = served.client.post(
-        "/v1/jobs", json={**JOBS, "settings": changes}, headers=served.as_("submit")
+        "/v1/jobs", json={**JOBS, "settings": changes}, headers=served.headers("submit")
     )
     assert answer.status_code == 422, answer.text
 
 
 def test_settings_of_the_data_are_free(served):
-    wish = {**JOBS, "settings": {"motion.min": 0.02, "tokenizer": "pca-4x8x8", "crf": 20}}
-    headers = served.as_("submit")
-    answer = served.client.post("/v1/jobs", json=wish, headers=headers)
+    job_request = {**JOBS, "settings": {"motion.min": 0.02, "tokenizer": "pca-4x8x8", "crf": 20}}
+    headers = served.headers("submit")
+    answer = served.client.post("/v1/jobs", json=job_request, headers=headers)
     assert answer.status_code == 201, answer.text
-    plan = served.client.post("/v1/plan", json=wish, headers=headers).json()
+    plan = served.client.post("/v1/plan", json=job_request, headers=headers).json()
     assert plan["config"]["policy"]["limits"]["motion"]["min"] == 0.02
     assert plan["command"][:3] == ["reelmill", "curate", "videos"]
     assert (plan["inputs"], plan["new_inputs"], plan["measured_on"]) == (4, 4, ["drive"])
@@ -231,11 +235,11 @@ def test_settings_of_the_data_are_free(served):
 def test_more_streams_than_there_are_places_are_refused(serve):
     served = serve(replace(FREE, streams=1))
     job = served.client.post("/v1/jobs", json={"kind": "verify", "collection": "drive"}).json()
-    assert served.service.streams.acquire(blocking=False)
+    assert served.service.stream_slots.acquire(blocking=False)
     watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
     assert watched.status_code == 429
-    served.service.streams.release()
+    served.service.stream_slots.release()
     served.client.post(f"/v1/jobs/{job['job_id']}/cancel")
     watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
     assert '"state":"cancelled"' in watched.text
-    assert served.service.streams.acquire(blocking=False), "given back"
+    assert served.service.stream_slots.acquire(blocking=False), "given back"

@@ -69,17 +69,17 @@ def server(curated, tmp_path):
 
 def test_a_server_that_is_killed_loses_and_doubles_nothing(fault_seed, server, curated, tmp_path):
     moment = random.Random(f"server {fault_seed}")
-    wish = {
+    job_request = {
         "kind": "curate", "collection": "drive", "inputs": ["videos"],
         "settings": {"duration_s.min": 0.9},
     }  # fmt: skip
-    job_id = server.client().submit(key="same", **wish)["job_id"]
+    job_id = server.client().submit(key="same", **job_request)["job_id"]
     for _ in range(2):
         time.sleep(moment.uniform(0, 4))
         server.kill()
         time.sleep(moment.uniform(0, 2))
         server.start()
-        assert server.client().submit(key="same", **wish)["job_id"] == job_id
+        assert server.client().submit(key="same", **job_request)["job_id"] == job_id
     client = server.client()
     job = client.wait(job_id)
     assert (job["state"], job["exit_code"]) == ("done", 3), list(client.log(job_id))
@@ -118,4 +118,4 @@ def test_a_cancelled_job_on_ray_leaves_nothing(server, tmp_path):
         "cancelled", "local", "enough",
     )  # fmt: skip
     assert not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    assert os.path.exists(f"{place}1/ended.json")
+    assert os.path.exists(f"{place}1/result.json")

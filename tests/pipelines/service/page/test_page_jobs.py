@@ -18,8 +18,8 @@ def server(site):
 def selected(server):
     """The collection goes back to its selection."""
     yield
-    wish = {"kind": "select", "collection": "drive", "settings": {"duration_s.min": 0.9}}
-    assert server.wait(server.submit(**wish)["job_id"])["state"] == "done"
+    job_request = {"kind": "select", "collection": "drive", "settings": {"duration_s.min": 0.9}}
+    assert server.wait(server.submit(**job_request)["job_id"])["state"] == "done"
 
 
 def kept(page, site) -> int:

@@ -16,17 +16,17 @@ from pipelines.service.service import Service
 @pytest.fixture(scope="module")
 def url(outputs, curated, tmp_path_factory):
     """A server of this process, on a port of its own."""
-    from pipelines.service.settings import Limits, Settings
+    from pipelines.service.settings import ServerLimits, ServerSettings
 
     root = tmp_path_factory.mktemp("served") / "root"
     shutil.copytree(outputs, root)  # jobs change it
     service = Service.at(
-        Settings(
+        ServerSettings(
             root=str(root),
             state=tmp_path_factory.mktemp("state"),
             sources={"videos": str(curated.videos)},
             profile=str(curated.profile),
-            limits=Limits(rate=1e6, burst=1_000_000),
+            limits=ServerLimits(rate=1e6, burst=1_000_000),
         )
     )
     config = uvicorn.Config(create_app(service), port=0, log_level="warning", ws="none")
@@ -41,7 +41,7 @@ def url(outputs, curated, tmp_path_factory):
     thread.join()
 
 
-def test_a_report_is_asked_for_followed_and_fetched(url, reelmill):
+def test_a_report_is_submitted_followed_and_fetched(url, reelmill):
     ended = reelmill("submit", "report", "drive", "--wait", "--server", url)
     assert ended.code == 0, ended
     job_id = ended.out.split()[0]
@@ -59,9 +59,9 @@ def test_a_report_is_asked_for_followed_and_fetched(url, reelmill):
 def test_a_new_selection_reports_its_step(url, reelmill):
     with Client(url) as client:
         bounds = {"duration_s.min": 0.1, "duration_s.max": 0.5}
-        wish = {"kind": "select", "collection": "drive", "settings": bounds}
-        job = client.wait(client.submit(key="sel", **wish)["job_id"])
-        assert client.submit(key="sel", **wish)["job_id"] == job["job_id"]
+        job_request = {"kind": "select", "collection": "drive", "settings": bounds}
+        job = client.wait(client.submit(key="sel", **job_request)["job_id"])
+        assert client.submit(key="sel", **job_request)["job_id"] == job["job_id"]
     assert job["state"] == "done"
     (step,) = job["steps"]
     assert (step["step"], step["done"], step["total"]) == ("select", 5, 5)
@@ -72,7 +72,7 @@ def test_a_new_selection_reports_its_step(url, reelmill):
         assert client.wait(job["job_id"])["attempt"] == 2
 
 
-def test_a_plan_is_shown_and_mistakes_are_told(url, reelmill):
+def test_a_plan_is_shown_and_mistakes_are_reported(url, reelmill):
     plan = reelmill("submit", "curate", "drive", "videos", "--dry-run", "--server", url)
     assert '"new_inputs": 0' in plan.out
     wrong = reelmill("submit", "curate", "drive", "/etc", "--server", url)
@@ -92,34 +92,34 @@ def test_a_job_that_has_ended_cannot_be_cancelled(url, reelmill):
     assert "holds" in reelmill("logs", job["job_id"], "--server", url).out
 
 
-def test_tokens_are_made_listed_and_revoked(tmp_path, reelmill):
-    made = reelmill("token", "create", tmp_path, "--scope", "search", "--name", "[bold]web")
+def test_keys_are_created_listed_and_revoked(tmp_path, reelmill):
+    made = reelmill("key", "create", tmp_path, "--scope", "search", "--name", "[bold]web")
     assert re.fullmatch(r"reelmill_[0-9a-f]{64}\n", made.out)
-    listed = reelmill("token", "list", tmp_path).out
+    listed = reelmill("key", "list", tmp_path).out
     assert "[bold]web" in listed
     assert made.out.strip() not in listed
-    token_id = listed.splitlines()[1].split()[0]
-    assert reelmill("token", "revoke", tmp_path, token_id).code == 0
-    assert reelmill("token", "revoke", tmp_path, token_id).code == 2
+    key_id = listed.splitlines()[1].split()[0]
+    assert reelmill("key", "revoke", tmp_path, key_id).code == 0
+    assert reelmill("key", "revoke", tmp_path, key_id).code == 2
 
 
-def test_a_server_that_can_be_reached_from_elsewhere_needs_a_token(tmp_path, reelmill):
+def test_a_server_that_can_be_reached_from_elsewhere_needs_a_key(tmp_path, reelmill):
     ended = reelmill("serve", tmp_path, "--host", "0.0.0.0", "--port", 0)
     assert ended.code == 2
-    assert "reelmill token create" in ended.err
+    assert "reelmill key create" in ended.err
 
 
 def test_two_servers_do_not_share_their_state(tmp_path, reelmill):
-    from pipelines.service.service import taken
+    from pipelines.service.service import lock_state
 
     state = tmp_path / ".reelmill"
-    held = taken(state)
+    lock = lock_state(state)
     try:
         ended = reelmill("serve", tmp_path, "--port", 0)
     finally:
         import os
 
-        os.close(held)
+        os.close(lock)
     assert ended.code == 2
     assert "another server uses" in ended.err
 

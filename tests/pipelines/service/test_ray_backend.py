@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from curation.errors import InfrastructureError
-from pipelines.run.ray_executor import _reaped_folder
+from pipelines.run.ray_executor import reaped_folder
 from pipelines.service.jobs.local_backend import JobFolder
-from pipelines.service.jobs.ray_backend import OnRayJobs
+from pipelines.service.jobs.ray_backend import RayBackend
 from tests.outputs import ROOT, tables
 from tests.pipelines.service.processes import STUBBORN, Server, alive
 from tests.pipelines.service.test_server_kill import Server as Process
@@ -41,24 +41,24 @@ class Head:
 
     def below(self, words: str) -> list[psutil.Process]:
         """Its live processes whose command line holds the words, and all that these started."""
-        found = []
-        for each in psutil.Process(self.process.pid).children(recursive=True):
+        matches = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if words in " ".join(each.cmdline()):
-                    found += [each, *each.children(recursive=True)]
-        return alive(found)
+                if words in " ".join(process.cmdline()):
+                    matches += [process, *process.children(recursive=True)]
+        return alive(matches)
 
 
 def free_ports(count: int) -> list[str]:
-    """Ports that nobody has, beyond those that Ray gives its workers."""
-    found: list[str] = []
-    while len(found) < count:
+    """Free ports, beyond those that Ray gives its workers."""
+    ports: list[str] = []
+    while len(ports) < count:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             port = one.getsockname()[1]
-        if port >= 20_000 and str(port) not in found:
-            found.append(str(port))
-    return found
+        if port >= 20_000 and str(port) not in ports:
+            ports.append(str(port))
+    return ports
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def head():
         "--dashboard-port": dashboard, "--dashboard-agent-listen-port": agent,
         "--num-cpus": "3", "--object-store-memory": "100000000",
     }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, _reaped_folder() as folder:
+    with pytest.MonkeyPatch.context() as patch, reaped_folder() as folder:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
@@ -79,26 +79,26 @@ def head():
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
                    "--disable-usage-stats", "--temp-dir", folder]  # fmt: skip
         command += [word for pair in words.items() for word in pair]
-        with open(f"{folder}/said", "wb") as log:
+        with open(f"{folder}/log", "wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
-            made = Head(f"http://127.0.0.1:{dashboard}", process)
-            wait_for(made, Path(folder, "said"))
-            yield made
+            head = Head(f"http://127.0.0.1:{dashboard}", process)
+            wait_for(head, Path(folder, "log"))
+            yield head
         finally:
             process.kill()  # what it started has files open in the folder, and goes with it
             process.wait()
 
 
-def wait_for(head: Head, said: Path) -> None:
+def wait_for(head: Head, log: Path) -> None:
     ends = time.monotonic() + 120
     while True:
         try:
             head.jobs()
             return
         except httpx2.TransportError:
-            assert head.process.poll() is None, said.read_text()
-            assert time.monotonic() < ends, said.read_text()
+            assert head.process.poll() is None, log.read_text()
+            assert time.monotonic() < ends, log.read_text()
             time.sleep(0.2)
 
 
@@ -106,11 +106,11 @@ def wait_for(head: Head, said: Path) -> None:
 def start(head, tmp_path):
     """A server over the folder of this test; again for the next one over the same."""
 
-    def made() -> Server:
+    def build() -> Server:
         root = tmp_path / "outputs"
-        return Server(tmp_path, OnRayJobs(tmp_path / "jobs", head.address, ENVIRONMENT, str(root)))
+        return Server(tmp_path, RayBackend(tmp_path / "jobs", head.address, ENVIRONMENT, str(root)))
 
-    return made
+    return build
 
 
 def test_a_job_ends_with_its_code_and_its_words_in_the_environment_that_was_named(start):
@@ -156,13 +156,13 @@ def test_a_cancel_leaves_no_descendant(start, head):
     runner = server.runner(job)
     below = [runner, *runner.children(recursive=True)]
     assert len(alive(below)) == 5
-    server.queue.cancel(job.job_id, "token:ann", "enough")
+    server.queue.cancel(job.job_id, "key:ann", "enough")
     server.until(lambda: not alive(below), 30)
     after = start()
     after.until(lambda: after.queue.get(job.job_id).ended, 30)
     ended = after.queue.get(job.job_id)
     assert (ended.state, ended.cancelled_by, ended.cancel_reason) == (
-        "cancelled", "token:ann", "enough",
+        "cancelled", "key:ann", "enough",
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def test_a_head_that_does_not_see_the_folder_fails_the_job_in_words(start, monke
 
 def test_an_environment_that_ray_refuses_fails_the_job_in_words(head, tmp_path):
     environment = {"working_dir": "/no/such/place"}
-    jobs = OnRayJobs(tmp_path / "jobs", head.address, environment, str(tmp_path))
+    jobs = RayBackend(tmp_path / "jobs", head.address, environment, str(tmp_path))
     server = Server(tmp_path, jobs)
     job = server.submit("print('never')")
     server.until(lambda: server.queue.get(job.job_id).ended, 60)
@@ -205,18 +205,21 @@ def test_an_environment_that_ray_refuses_fails_the_job_in_words(head, tmp_path):
 
 def test_a_cluster_that_cannot_be_asked_lets_jobs_wait(head, tmp_path, monkeypatch):
     dead = f"http://127.0.0.1:{free_ports(1)[0]}"
-    away = Server(tmp_path, OnRayJobs(tmp_path / "jobs", dead, {}, str(tmp_path)))
-    job = away.submit("print('later')")
+    unavailable = Server(tmp_path, RayBackend(tmp_path / "jobs", dead, {}, str(tmp_path)))
+    job = unavailable.submit("print('later')")
     with pytest.raises(InfrastructureError, match="does not answer"):
-        away.supervisor.round()
-    assert away.queue.get(job.job_id).state == "queued"
+        unavailable.supervisor.tick()
+    assert unavailable.queue.get(job.job_id).state == "queued"
     with monkeypatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN", "wrong" * 12)
         with pytest.raises(InfrastructureError, match="RAY_AUTH_TOKEN"):
-            OnRayJobs(tmp_path / "jobs", head.address, {}, str(tmp_path)).ready()
-    there = Server(tmp_path, OnRayJobs(tmp_path / "jobs", head.address, {}, str(tmp_path)))
-    there.until(lambda: there.queue.get(job.job_id).ended, 60)
-    assert (there.queue.get(job.job_id).state, there.queue.get(job.job_id).attempt) == ("done", 1)
+            RayBackend(tmp_path / "jobs", head.address, {}, str(tmp_path)).is_ready()
+    available = Server(tmp_path, RayBackend(tmp_path / "jobs", head.address, {}, str(tmp_path)))
+    available.until(lambda: available.queue.get(job.job_id).ended, 60)
+    assert (available.queue.get(job.job_id).state, available.queue.get(job.job_id).attempt) == (
+        "done",
+        1,
+    )
 
 
 @pytest.fixture
@@ -233,8 +236,8 @@ def process(head, curated, tmp_path):
 
 @pytest.mark.faults
 def test_a_server_that_is_killed_finds_its_job_on_the_cluster(process, head, curated, tmp_path):
-    wish = {"kind": "scan", "collection": "drive", "inputs": ["videos"]}
-    job_id = process.client().submit(key="same", **wish)["job_id"]
+    job_request = {"kind": "scan", "collection": "drive", "inputs": ["videos"]}
+    job_id = process.client().submit(key="same", **job_request)["job_id"]
     ends = time.monotonic() + 60
     while not (below := head.below(f"{job_id}/1")):
         assert time.monotonic() < ends
@@ -242,7 +245,7 @@ def test_a_server_that_is_killed_finds_its_job_on_the_cluster(process, head, cur
     process.kill()
     process.start()
     client = process.client()
-    assert client.submit(key="same", **wish)["job_id"] == job_id
+    assert client.submit(key="same", **job_request)["job_id"] == job_id
     job = client.wait(job_id)
     assert (job["state"], job["exit_code"], job["attempt"]) == ("done", 3, 1), [
         *client.log(job_id), client.events(job_id),

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pipelines.service.schemas import Wish
+from pipelines.service.schemas import JobRequest
 from tests.pipelines.service.processes import STUBBORN, Server, alive
 
 
@@ -28,8 +28,8 @@ def test_a_job_ends_with_its_code_and_its_words(server):
 
 
 def test_what_cannot_be_started_fails_and_says_so(server):
-    wish = Wish(kind="verify", collection="a")
-    job, _ = server.queue.submit("me", wish, ["/no/such/program"], None, 10)
+    job_request = JobRequest(kind="verify", collection="a")
+    job, _ = server.queue.submit("me", job_request, ["/no/such/program"], None, 10)
     assert server.ended(job).state == "failed"
     assert "/no/such/program" in server.queue.get(job.job_id).error
 
@@ -85,11 +85,11 @@ def test_a_cancel_leaves_no_descendant(server, tmp_path, again):
     server.until(lambda: "ready" in server.log(job))
     below = [runner, *runner.children(recursive=True)]
     assert len(alive(below)) == 5
-    server.queue.cancel(job.job_id, "token:ann", "enough")
+    server.queue.cancel(job.job_id, "key:ann", "enough")
     server = Server(tmp_path) if again else server
     ended = server.ended(job)
     assert (ended.state, ended.cancelled_by, ended.cancel_reason) == (
-        "cancelled", "token:ann", "enough",
+        "cancelled", "key:ann", "enough",
     )  # fmt: skip
     assert not alive(below)
 
@@ -122,6 +122,6 @@ def test_artefacts_are_listed_with_their_digests(server):
         server.ended(job)
     finally:
         del os.environ["PLACE"]
-    (made,) = json.loads((folder.attempt(1) / "artefacts.json").read_text())
+    (made,) = json.loads((folder.attempt_folder(1) / "artefacts.json").read_text())
     assert made["name"] == "made"
     assert made["sha256"] == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"

@@ -1,7 +1,7 @@
-// How far a job is: a bar for each step, coloured by outcome.
+// Progress of a job: a bar for each step, coloured by outcome.
 
 import { h } from "./dom.js";
-import { duration, number, spaced, thousands } from "./words.js";
+import { duration, number, spaced, thousands } from "./format.js";
 
 const GOOD = new Set(["scanned", "kept", "rendered", "captioned", "tokenized", "exported", "done", "indexed", "copied", "embedded"]);
 const TONES = { queued: "waiting", running: "scanned", cancelling: "filtered", cancelled: "waiting", failed: "failed",
@@ -25,22 +25,22 @@ function stepOf(step, isShort, isAtWork) {
   const bar = h("div", { class: "bar-of-step", role: "progressbar", "aria-label": step.step, "aria-valuemin": "0",
     "aria-valuemax": String(step.total), "aria-valuenow": String(step.done), "aria-valuetext": done }, parts(step));
   const rate = isAtWork && step.rate ? `${number(step.rate)} ${step.things} a second` : "";
-  const left = isAtWork && step.eta_s ? `about ${duration(step.eta_s)} left` : "";
+  const remaining = isAtWork && step.eta_s ? `about ${duration(step.eta_s)} left` : "";
   return h("li", { class: isAtWork ? "at-work" : "" },
     h("div", { class: "head" }, h("span", { class: "step" }, step.step), h("span", { class: "num quiet" }, done, isShort ? "" : ` ${step.things}`)),
     bar,
-    !isShort && h("p", { class: "num quiet small" }, [outcomes(step.counts), rate, left, isAtWork ? "" : `took ${duration(step.elapsed_s)}`].filter(Boolean).join(" · ")));
+    !isShort && h("p", { class: "num quiet small" }, [outcomes(step.counts), rate, remaining, isAtWork ? "" : `took ${duration(step.elapsed_s)}`].filter(Boolean).join(" · ")));
 }
 
 function parts(step) {
-  const whole = Math.max(1, step.total);
+  const total = Math.max(1, step.total);
   const counted = Object.entries(step.counts).filter(([, amount]) => amount > 0);
-  const sum = counted.reduce((total, [, amount]) => total + amount, 0);
-  // Counts and things are not always the same; then one plain bar tells more truth.
-  const shown = sum === step.done && counted.length ? counted : [["done", step.done]];
-  return shown.map(([name, amount]) => {
+  const sum = counted.reduce((partial, [, amount]) => partial + amount, 0);
+  // Where counts and units differ, one plain bar is more accurate.
+  const segments = sum === step.done && counted.length ? counted : [["done", step.done]];
+  return segments.map(([name, amount]) => {
     const part = h("i", { class: `back-${tone(name, step.step)}`, title: `${spaced(name)}: ${thousands(amount)}` });
-    part.style.width = `${Math.min(100, (100 * amount) / whole)}%`;
+    part.style.width = `${Math.min(100, (100 * amount) / total)}%`;
     return part;
   });
 }

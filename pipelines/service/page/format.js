@@ -1,4 +1,4 @@
-// Numbers and times as people read them, like those of the report.
+// Numbers and times for people, as in the report.
 
 export function thousands(number) {
   return Math.round(number).toLocaleString("en");
@@ -43,9 +43,9 @@ export function size(bytes) {
   return `${thousands(bytes)} bytes`;
 }
 
-export function share(part, whole) {
-  if (!whole) return "–";
-  const percent = (100 * part) / whole;
+export function share(part, total) {
+  if (!total) return "–";
+  const percent = (100 * part) / total;
   return `${percent === 0 || percent === 100 ? percent : percent.toFixed(1)} %`;
 }
 
