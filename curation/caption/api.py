@@ -32,7 +32,7 @@ from curation.catalog import Catalog
 from curation.errors import InfrastructureError, MediaError
 from curation.media.sandbox import Limits
 from curation.records import Caption
-from curation.stage import Done, Failed, Needs, Outcome, Unavailable, attempt
+from curation.stage import Done, Failed, Outcome, Resources, Unavailable, attempt
 
 _MAX_ANSWER_REQUESTS = 3
 """Requests until answers that are no valid JSON fail the clip."""
@@ -76,9 +76,9 @@ class ApiCaption(PromptedCaptioner):
         return ChatServer(self.url, self.model, self.key_variable, self.timeout_s, self.retries)
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """A core, for decoding and encoding images; the rest is waiting."""
-        return Needs(cpus=1.0, memory_mb=1024 + 64 * self.concurrency)
+        return Resources(cpus=1.0, memory_mb=1024 + 64 * self.concurrency)
 
     @property
     def batch_size(self) -> int:

@@ -18,7 +18,7 @@ from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip
 from curation.render.rendered_clip import RenderedClip
-from curation.stage import Failed, Needs
+from curation.stage import Failed, Resources
 
 Reads = Literal["facts", "frames", "captions"]
 
@@ -123,7 +123,7 @@ class Captioner(Protocol):
     version: ClassVar[int]
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """What one worker reserves."""
 
     @property

@@ -25,7 +25,7 @@ from curation.caption.base import (
 )
 from curation.catalog import Catalog
 from curation.records import Caption
-from curation.stage import Needs
+from curation.stage import Resources
 
 _CAMERA = {
     "static": "a camera that stands still",
@@ -59,9 +59,9 @@ class FactsCaption:
     thresholds: ClassVar[Mapping[str, float]] = {}
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """A core and little memory."""
-        return Needs(cpus=1.0, memory_mb=256)
+        return Resources(cpus=1.0, memory_mb=256)
 
     def table(self, catalog: Catalog) -> str:
         """By the tables of scores: a score that is added later fills another table."""

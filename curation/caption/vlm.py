@@ -26,7 +26,7 @@ from curation.caption.vlm_model import VisionLanguageModel, VlmPrompt, model_dig
 from curation.caption.windows import FrameWindow
 from curation.catalog import Catalog
 from curation.errors import InfrastructureError, MediaError
-from curation.stage import Done, Failed, Fault, Needs, Unavailable, attempt
+from curation.stage import Done, Failed, Fault, Resources, Unavailable, attempt
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class VlmCaption(PromptedCaptioner):
             raise CaptionerError(f"a batch holds at least one window, not {self.batch}")
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """A core, the share of a GPU, and the memory."""
-        return Needs(1.0, 0.0 if self.device == "cpu" else self.gpus, self.memory_mb)
+        return Resources(1.0, 0.0 if self.device == "cpu" else self.gpus, self.memory_mb)
 
     @property
     def batch_size(self) -> int:

@@ -20,7 +20,7 @@ from curation.caption.base import CaptionerError
 from curation.errors import InfrastructureError
 from curation.media.decode import Frames
 from curation.storage import file_sha256
-from curation.torchvision_ops import mend_torchvision
+from curation.torchvision_ops import declare_missing_ops
 
 _SUFFIXES = frozenset((".json", ".safetensors", ".jinja", ".txt", ".model"))
 """Of the files that decide what a model writes."""
@@ -207,7 +207,7 @@ def _file_digest(path: str, _size_bytes: int, _mtime_ns: int) -> str:
 
 
 def _transformers() -> Any:
-    mend_torchvision()
+    declare_missing_ops()
     try:
         import transformers
     except ModuleNotFoundError as error:

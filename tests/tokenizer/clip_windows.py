@@ -6,35 +6,36 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+from curation.render.rendered_clip import RenderedClip
 from tokenizer.models.interface import Tokenizer, Video
-from tokenizer.tokenize.clip_windows import ClipFile, Piece
+from tokenizer.tokenize.clip_windows import ClipWindow
 from tokenizer.tokenize.encode import SliceEncoder, WindowEncoder
 from tokenizer.tokenize.shards import TokenWindow
-from tokenizer.tokenize.windows import Kind, fitted, padded, split
+from tokenizer.tokenize.windows import WindowMode, fit_size, pad_video, split_windows
 
 
-def clip_file(name: str, frames: int, **more: Any) -> ClipFile:
+def clip_file(name: str, frames: int, **more: Any) -> RenderedClip:
     """A clip of 96 × 64 pixels and 24 frames a second that starts at frame 10 of its source."""
     facts = {"uri": f"clips/{name}.mp4", "width": 96, "height": 64, "fps": 24.0, "start_frame": 10}
     facts |= {"start_s": 0.5, "start_pts": 1000, "time_base": "1/2400", **more}
-    return ClipFile(name, "s0", frames=frames, **facts)
+    return RenderedClip(name, "s0", frames=frames, **facts)
 
 
 def pieces_of(
-    clip: ClipFile, video: Video, tokenizer: Tokenizer, max_frames: int, kind: Kind = "independent"
-) -> Iterator[Piece]:
+    clip: RenderedClip, video: Video, tokenizer: Tokenizer, max_frames: int, kind: WindowMode = "independent"
+) -> Iterator[ClipWindow]:
     """The clip's pieces, cut from its frames."""
-    picture = fitted(video.shape[2], video.shape[1], 256, tokenizer.rate)
-    windows = split(len(video), tokenizer.rate.time, max_frames, kind)
+    picture = fit_size(video.shape[2], video.shape[1], 256, tokenizer.rate)
+    windows = split_windows(len(video), tokenizer.rate.time, max_frames, kind)
     for window in windows:
         real = video[window.start_frame : window.start_frame + window.frames]
-        pixels = padded(real, window.pad_frames, picture.pad_bottom, picture.pad_right)
+        pixels = pad_video(real, window.pad_frames, picture.pad_bottom, picture.pad_right)
         since = Fraction(window.start_frame) / Fraction(clip.fps)
-        yield Piece(clip, window, len(windows), picture, pixels, since)
+        yield ClipWindow(clip, window, len(windows), picture, pixels, since)
 
 
 def rows_of(
-    clip: ClipFile, video: Video, tokenizer: Tokenizer, max_frames: int, kind: Kind = "independent"
+    clip: RenderedClip, video: Video, tokenizer: Tokenizer, max_frames: int, kind: WindowMode = "independent"
 ) -> list[TokenWindow]:
     """The clip's rows."""
     made = SliceEncoder if kind == "stream" else WindowEncoder
@@ -42,5 +43,5 @@ def rows_of(
     for piece in pieces_of(clip, video, tokenizer, max_frames, kind):
         encoder.add(piece)
     encoder.finish()
-    assert not encoder.failed
+    assert not encoder.errors
     return encoder.rows[clip.clip_id]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenizer.models.interface import Codes, Head, Latents, Rate, Tokens, Video, check_video
+from tokenizer.models.interface import Codes, Compression, Head, Latents, Tokens, Video, check_video
 
 CONTEXT = 2
 
@@ -29,7 +29,7 @@ class Recursive:
     broken_at: int | None = None
     """Pictures whose first pixel has this level give NaN."""
 
-    rate = Rate(4, 8)
+    rate = Compression(4, 8)
     name = "recursive-4x8x8"
     digest = "5" * 64
     latent_mean = (128.0,)
@@ -59,7 +59,7 @@ class Recursive:
         return Decoding(self, head, start)
 
 
-def gray(video: Video, rate: Rate, start: bool) -> np.ndarray:
+def gray(video: Video, rate: Compression, start: bool) -> np.ndarray:
     """Mean level of each block, rounded, int64 [T', h, w]."""
     first = [video[:1]] if start else []
     rest = video[1:] if start else video

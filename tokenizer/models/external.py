@@ -1,13 +1,13 @@
-"""What published tokenizers share: somebody else's network with one head, behind `Tokenizer`.
+"""What external tokenizers share: a published network with one head, behind `Tokenizer`.
 
-Such a network is an encoder and a decoder over pixels [B, 3, T, H, W] in -1 to 1. It says little of
-itself, and most take a wrong length silently and give another back. So it is run on a small window
-when it is loaded: the shapes give the rate, frames that change late must leave earlier latents as
-they are, and the decoder must give back as many frames as went in. That costs two encodings and
-three decodings of at most 25 frames of 64 × 64 pixels, twice that for batches.
+Such a network is an encoder and a decoder over pixels [B, 3, T, H, W] in -1 to 1. It declares
+little of itself, and most accept a wrong length silently and return another. So it is probed on a
+small window when it is loaded: the shapes give the rate, changed late frames must leave earlier
+latents unchanged, and the decoder must return as many frames as went in. That costs two encodings
+and three decodings of at most 25 frames of 64 × 64 pixels, twice that for batches.
 
-Latents are stored as the network gives them; (latent - mean) / std with `latent_mean` and
-`latent_std` is what models that were published with it are trained on.
+Latents are stored as the network gives them; models that were published with it are trained on
+(latent - mean) / std, with `latent_mean` and `latent_std`.
 """
 
 from __future__ import annotations
@@ -25,43 +25,50 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from curation.errors import ReelmillError
 from curation.storage import file_sha256
-from tokenizer.models.inference import Placement, run_batched
+from tokenizer.models.inference import DeviceConfig, run_batched
 from tokenizer.models.interface import (
     Codes,
+    Compression,
     Latents,
-    Rate,
+    ShapeError,
     Tokens,
     Video,
     check_codes,
     check_latents,
     check_video,
 )
+from tokenizer.models.load import TokenizerLoadError
 
 _FRAMES, _SIDE = 25, 64
-"""The window that is tried: 24 later frames are whole groups at 4, 6 and 8 frames a latent."""
+"""Of the probe: 24 later frames are whole groups at 4, 6 and 8 frames a latent."""
 
 
-class PublishedTokenizer(ABC):
+class NetworkOutputError(ReelmillError, ValueError):
+    """A network returned something unusable for a window; the message names its index."""
+
+
+class ExternalTokenizer(ABC):
     """A published network as a `Tokenizer` that has codes or latents, not both.
 
-    A subclass loads its network on `placement.device` in `dtype`, calls `_measure`, and sets the
-    attributes that `_measure` does not.
+    A subclass loads its network on `device_config.device` in `dtype`, calls `_probe`, and sets the
+    attributes that `_probe` does not. Raises `TokenizerLoadError` for a network that it refuses.
     """
 
     name: str
     digest: str
-    rate: Rate
+    rate: Compression
     levels: tuple[int, ...] = ()
     channels: int
     latent_mean: tuple[float, ...] = ()
     latent_std: tuple[float, ...] = ()
 
-    def __init__(self, source: str, placement: Placement | None) -> None:
+    def __init__(self, source: str, device_config: DeviceConfig | None) -> None:
         self.source = source
-        self.placement = placement or Placement()
-        self.placement.check()
-        self.dtype = torch.bfloat16 if self.placement.precision == "bf16" else torch.float32
+        self.device_config = device_config or DeviceConfig()
+        self.device_config.check()
+        self.dtype = torch.bfloat16 if self.device_config.precision == "bf16" else torch.float32
 
     @abstractmethod
     def encode_pixels(self, pixels: Tensor) -> Tensor:
@@ -74,32 +81,32 @@ class PublishedTokenizer(ABC):
     def encode(self, videos: Sequence[Video]) -> list[Tokens]:
         """The one head of windows uint8 RGB [1 + time · k, H, W, 3].
 
-        Raises `ValueError` for a shape that the rate does not divide, and for a window, named by
-        its place, of which the network makes NaN or what float16 or the codebook cannot hold.
+        Raises `ShapeError` for a shape that the rate does not divide, and `NetworkOutputError` for
+        a window, named by its index, whose tokens are NaN or beyond float16 or the codebook.
         """
         for video in videos:
             check_video(video, self.rate)
-        outputs = run_batched(self._compiled(self._encode), videos, self.placement)
+        outputs = run_batched(self._compiled(self._encode), videos, self.device_config)
         return [
-            self._tokens(array, video.shape, place)
-            for place, ((array,), video) in enumerate(zip(outputs, videos, strict=True))
+            self._tokens(array, video.shape, index)
+            for index, ((array,), video) in enumerate(zip(outputs, videos, strict=True))
         ]
 
     def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
         """Windows from their codes, each uint16 [1 + k, h, w]."""
         if self.channels:
-            raise ValueError(f"{self.name} has no codes; decode its latents")
+            raise ShapeError(f"{self.name} has no codes; decode its latents")
         for codes in windows:
             check_codes(codes, math.prod(self.levels))
-        return self._decoded(windows)
+        return self._decode_windows(windows)
 
     def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
         """Windows from their latents, each float16 [channels, 1 + k, h, w]."""
         if not self.channels:
-            raise ValueError(f"{self.name} has no latents; decode its codes")
+            raise ShapeError(f"{self.name} has no latents; decode its codes")
         for latents in windows:
             check_latents(latents, self.channels)
-        return self._decoded(windows)
+        return self._decode_windows(windows)
 
     def _encode(self, video: Tensor) -> tuple[Tensor]:
         """Codes int32 [B, t, h, w] or latents float16 [B, C, t, h, w] of uint8 [B, T, H, W, 3]."""
@@ -108,47 +115,49 @@ class PublishedTokenizer(ABC):
         return (tokens.half() if tokens.is_floating_point() else tokens.int(),)
 
     def _decode(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels uint8 [B, T, H, W, 3], and for each window whether the network gave no NaN."""
-        typed = tokens.to(self.dtype) if tokens.is_floating_point() else tokens.int()
-        video = self.decode_tokens(typed).float()
-        whole = video.isfinite().flatten(1).all(1)
+        """Pixels uint8 [B, T, H, W, 3], and for each window whether it is finite."""
+        tokens = tokens.to(self.dtype) if tokens.is_floating_point() else tokens.int()
+        video = self.decode_tokens(tokens).float()
+        is_finite = video.isfinite().flatten(1).all(1)
         pixels = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        return pixels.movedim(1, -1).contiguous(), whole
+        return pixels.movedim(1, -1).contiguous(), is_finite
 
-    def _tokens(self, array: npt.NDArray[Any], shape: tuple[int, ...], place: int) -> Tokens:
+    def _tokens(self, array: npt.NDArray[Any], shape: tuple[int, ...], index: int) -> Tokens:
         frames, height, width = shape[:3]
         time, space = self.rate.time, self.rate.space
-        wanted = (1 + (frames - 1) // time, height // space, width // space)
-        if array.shape[-3:] != wanted:
-            raise ValueError(f"window {place}: {self.source} gave {array.shape} for {shape}")
+        expected = (1 + (frames - 1) // time, height // space, width // space)
+        if array.shape[-3:] != expected:
+            raise NetworkOutputError(
+                f"window {index}: {self.source} gave {array.shape} for {shape}"
+            )
         if self.channels:
             if not np.isfinite(array).all():
-                raise ValueError(
-                    f"window {place}: {self.source} gave latents that are NaN or beyond float16's"
-                    f" ±65,504 in {self.placement.precision}; try the other precision"
+                raise NetworkOutputError(
+                    f"window {index}: {self.source} gave latents that are NaN or beyond float16's"
+                    f" ±65,504 in {self.device_config.precision}; try the other precision"
                 )
             return Tokens(None, array)
         if array.min() < 0 or array.max() >= math.prod(self.levels):
-            raise ValueError(
-                f"window {place}: {self.source} gave codes {array.min()} to {array.max()}, outside"
+            raise NetworkOutputError(
+                f"window {index}: {self.source} gave codes {array.min()} to {array.max()}, outside"
                 f" its codebook's 0 to {math.prod(self.levels) - 1}"
             )
         return Tokens(array.astype(np.uint16), None)
 
-    def _decoded(self, windows: Sequence[npt.NDArray[Any]]) -> list[Video]:
-        outputs = run_batched(self._compiled(self._decode), windows, self.placement)
-        for place, (_, whole) in enumerate(outputs):
-            if not whole:
-                raise ValueError(f"window {place}: {self.source} decoded it to NaN")
+    def _decode_windows(self, windows: Sequence[npt.NDArray[Any]]) -> list[Video]:
+        outputs = run_batched(self._compiled(self._decode), windows, self.device_config)
+        for index, (_, is_finite) in enumerate(outputs):
+            if not is_finite:
+                raise NetworkOutputError(f"window {index}: {self.source} decoded it to NaN")
         return [pixels for pixels, _ in outputs]
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(function, dynamic=False) if self.placement.compile else function
+        return torch.compile(function, dynamic=False) if self.device_config.compile else function
 
-    def _measure(self) -> None:
-        """Sets `rate` and `channels` (0 for codes) to what the network does."""
-        shape = (min(self.placement.batch, 2), 3, _FRAMES, _SIDE, _SIDE)
-        pattern = torch.arange(math.prod(shape), device=self.placement.device) * 37 % 251
+    def _probe(self) -> None:
+        """Sets `rate` and `channels` (0 for codes) by running the network."""
+        shape = (min(self.device_config.batch, 2), 3, _FRAMES, _SIDE, _SIDE)
+        pattern = torch.arange(math.prod(shape), device=self.device_config.device) * 37 % 251
         pixels = (pattern / 125 - 1).reshape(shape).to(self.dtype)
         try:
             with torch.inference_mode():
@@ -158,64 +167,67 @@ class PublishedTokenizer(ABC):
                 self._check_causal(pixels, tokens)
                 self._check_decoder(tokens)
         except RuntimeError as error:
-            last = str(error).strip().splitlines()[-1]
-            raise ValueError(
-                f"{self.source} does not run in {self.placement.precision} on"
-                f" {self.placement.device} (try the other precision): {last}"
+            last_line = str(error).strip().splitlines()[-1]
+            raise TokenizerLoadError(
+                f"{self.source} does not run in {self.device_config.precision} on"
+                f" {self.device_config.device} (try the other precision): {last_line}"
             ) from error
 
-    def _rate(self, tokens: Tensor) -> Rate:
+    def _rate(self, tokens: Tensor) -> Compression:
         frames, height, width = tokens.shape[-3:]
         later = _FRAMES - 1
-        fits = frames > 1 and later % (frames - 1) == 0 and height == width and _SIDE % height == 0
-        if len(tokens) != min(self.placement.batch, 2):
-            raise ValueError(f"{self.source} does not take batches; set batch: 1")
-        if not fits or tokens.ndim != (5 if tokens.is_floating_point() else 4):
-            raise ValueError(
+        is_whole = (
+            frames > 1 and later % (frames - 1) == 0 and height == width and _SIDE % height == 0
+        )
+        if len(tokens) != min(self.device_config.batch, 2):
+            raise TokenizerLoadError(f"{self.source} does not take batches; set batch: 1")
+        if not is_whole or tokens.ndim != (5 if tokens.is_floating_point() else 4):
+            raise TokenizerLoadError(
                 f"{self.source} is no video tokenizer with whole rates: it encodes {_FRAMES} frames"
                 f" of {_SIDE} × {_SIDE} as {list(tokens.shape)}"
             )
-        return Rate(later // (frames - 1), _SIDE // height)
+        return Compression(later // (frames - 1), _SIDE // height)
 
     def _check_causal(self, pixels: Tensor, tokens: Tensor) -> None:
-        same = _FRAMES // 2
-        changed = torch.cat([pixels[:, :, : same + 1], -pixels[:, :, same + 1 :]], dim=2)
-        unseen = slice(0, 1 + same // self.rate.time)
-        before, after = tokens[..., unseen, :, :], self.encode_pixels(changed)[..., unseen, :, :]
-        if (before - after).abs().max() > 1e-3:
-            raise ValueError(f"{self.source} is not causal: its latents see later frames")
+        unchanged = _FRAMES // 2
+        changed = torch.cat([pixels[:, :, : unchanged + 1], -pixels[:, :, unchanged + 1 :]], dim=2)
+        early = slice(0, 1 + unchanged // self.rate.time)
+        difference = tokens[..., early, :, :] - self.encode_pixels(changed)[..., early, :, :]
+        if difference.abs().max() > 1e-3:
+            raise TokenizerLoadError(f"{self.source} is not causal: its latents see later frames")
 
     def _check_decoder(self, tokens: Tensor) -> None:
         for latent_frames in (1, 2, tokens.shape[-3]):
             video = self.decode_tokens(tokens[..., :latent_frames, :, :])
             frames = 1 + self.rate.time * (latent_frames - 1)
             if video.shape != (len(tokens), 3, frames, _SIDE, _SIDE):
-                raise ValueError(
+                raise TokenizerLoadError(
                     f"{self.source} encodes at {self.rate} but decodes {latent_frames} latent"
                     f" frames as {list(video.shape)}, not {frames} frames of {_SIDE} × {_SIDE}"
                 )
 
 
-def digest_of(files: Sequence[Path]) -> str:
+def files_digest(files: Sequence[Path]) -> str:
     """sha256, as hex, over the names and bytes of files in the given order."""
     parts = [[file.name, file_sha256(str(file))] for file in files]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def pooled(
+def pool_statistics(
     mean: Iterable[float], std: Iterable[float], channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, from one or several latent frames of each channel.
 
     Some tokenizers are published with statistics of each of the first latent frames, [channels,
-    frames] flattened; those frames count alike. Raises `ValueError` for other numbers of values.
+    frames] flattened; those frames weigh the same. Raises `TokenizerLoadError` for other numbers of
+    values.
     """
     means, stds = (np.asarray(list(values), np.float64) for values in (mean, std))
     if not means.size or means.size != stds.size or means.size % channels:
-        raise ValueError(
+        raise TokenizerLoadError(
             f"{means.size} means and {stds.size} deviations do not belong to {channels} channels"
         )
     means, stds = means.reshape(channels, -1), stds.reshape(channels, -1)
-    centre = means.mean(1)
-    spread = np.sqrt((stds**2 + (means - centre[:, None]) ** 2).mean(1))
-    return tuple(centre.tolist()), tuple(spread.tolist())
+    mean_of_means = means.mean(1)
+    pooled_std = np.sqrt((stds**2 + (means - mean_of_means[:, None]) ** 2).mean(1))
+    return tuple(mean_of_means.tolist()), tuple(pooled_std.tolist())

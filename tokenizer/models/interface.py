@@ -1,8 +1,8 @@
-"""What every video tokenizer is to the rest of Reelmill, and the shapes that it takes and gives.
+"""The contract of a video tokenizer, and the shapes of its inputs and outputs.
 
 Time is causal: the first frame becomes a latent frame of its own, and each further group of
 `rate.time` frames becomes one more, so T = 1 + rate.time · k frames give 1 + k latent frames. A
-wrong shape is an error here; several published tokenizers take one silently and give another back.
+wrong shape is an error here; several published tokenizers accept one silently and return another.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from curation.errors import ReelmillError
+
 Video = npt.NDArray[np.uint8]
 """RGB, [T, H, W, 3], 0 to 255."""
 Codes = npt.NDArray[np.uint16]
@@ -21,12 +23,16 @@ Codes = npt.NDArray[np.uint16]
 Latents = npt.NDArray[np.float16]
 """[channels, 1 + k, H / space, W / space]."""
 Head = Literal["codes", "latents"]
-"""Which of a window's two forms."""
+"""The discrete or the continuous form of a window."""
+
+
+class ShapeError(ReelmillError, ValueError):
+    """Arrays or a rate that a tokenizer cannot use; the message names the nearest valid one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """How many frames, and how many pixels a side, one latent stands for."""
+class Compression:
+    """Frames, and pixels a side, per latent: the compression rate."""
 
     time: int
     """Frames in one latent frame after the first."""
@@ -37,17 +43,17 @@ class Rate:
         return f"{self.time}x{self.space}x{self.space}"
 
     @classmethod
-    def parse(cls, text: str) -> Rate:
-        """The rate that `str` wrote, such as `8x16x16`; raises `ValueError` for anything else."""
+    def parse(cls, text: str) -> Compression:
+        """Parses what `str` writes, such as `8x16x16`; raises `ShapeError` for anything else."""
         parts = text.split("x")
         if len(parts) != 3 or not all(part.isdecimal() for part in parts) or parts[1] != parts[2]:
-            raise ValueError(f"rate {text!r} is not of the form TIMExSPACExSPACE, such as 8x8x8")
+            raise ShapeError(f"rate {text!r} is not of the form TIMExSPACExSPACE, such as 8x8x8")
         return cls(int(parts[0]), int(parts[1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
-    """One window in the heads that its tokenizer has; at least one is there."""
+    """The tokens of one window; at least one of the heads is not None."""
 
     codes: Codes | None
     """Discrete, [1 + k, H / space, W / space]; a later slice of a stream has k in time."""
@@ -59,8 +65,7 @@ class Tokenizer(Protocol):
     """A trained video tokenizer with a discrete head, a continuous head, or both.
 
     Windows go in and come out in lists, so that a device is kept busy; the shapes in a list may
-    differ. What a window becomes depends on that window alone: what else is in the list, and where
-    it stands there, changes no bit.
+    differ. A window's result is independent of batch composition and order, to the bit.
     """
 
     @property
@@ -72,7 +77,7 @@ class Tokenizer(Protocol):
         """sha256, as hex, of weights and configuration; its first 8 characters name tables."""
 
     @property
-    def rate(self) -> Rate:
+    def rate(self) -> Compression:
         """Compression in time and space."""
 
     @property
@@ -92,24 +97,24 @@ class Tokenizer(Protocol):
         """Standard deviation of each latent channel over the training data."""
 
     def encode(self, videos: Sequence[Video]) -> list[Tokens]:
-        """The tokens of each window; `ValueError` for a shape that the rate does not divide."""
+        """The tokens of each window; `ShapeError` for a shape that the rate does not divide."""
 
     def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
-        """Each window as the discrete head keeps it, [1 + time · k, H, W, 3]."""
+        """Each window from its codes, [1 + time · k, H, W, 3]."""
 
     def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
-        """Each window as the continuous head keeps it, [1 + time · k, H, W, 3]."""
+        """Each window from its latents, [1 + time · k, H, W, 3]."""
 
 
 class StreamEncoder(Protocol):
-    """Encodes one long video piece by piece, exactly as if it were whole."""
+    """Encodes one long video in chunks, to the same result as encoding it whole."""
 
     def push(self, video: Video) -> Tokens:
         """The next frames' tokens: 1 + time · k frames at first, time · k after that."""
 
 
 class StreamDecoder(Protocol):
-    """Decodes one long stream piece by piece, exactly as if it were whole."""
+    """Decodes one long stream in chunks, to the same result as decoding it whole."""
 
     def push(self, tokens: Tokens) -> Video:
         """The next frames, from the head that the decoder was made for."""
@@ -117,27 +122,27 @@ class StreamDecoder(Protocol):
 
 @runtime_checkable
 class StreamingTokenizer(Tokenizer, Protocol):
-    """A tokenizer whose state can be carried from piece to piece."""
+    """A tokenizer whose state carries over from chunk to chunk."""
 
     @property
     def context(self) -> int:
-        """Latent frames before a slice without which it does not decode exactly; 0 for none."""
+        """Latent frames before a slice that an exact decoding needs; 0 for none."""
 
     def stream_encoder(self) -> StreamEncoder:
         """An encoder at the start of a stream."""
 
     def stream_decoder(self, head: Head, start: bool = True) -> StreamDecoder:
-        """A decoder at the start of a stream, or amid one.
+        """A decoder at the start of a stream, or (`start=False`) within one.
 
-        Amid a stream the frames of the first `context` latent frames come out inexact, and all
-        after them exact.
+        Within a stream the frames of the first `context` latent frames are inexact, and all after
+        them exact.
         """
 
 
-def check_video(video: npt.NDArray[Any], rate: Rate) -> None:
-    """Raises `ValueError` unless this is uint8 [T, H, W, 3] of a size that the rate divides."""
+def check_video(video: npt.NDArray[Any], rate: Compression) -> None:
+    """Raises `ShapeError` unless this is uint8 [T, H, W, 3] of a size that the rate divides."""
     if video.dtype != np.uint8 or video.ndim != 4 or video.shape[3] != 3:
-        raise ValueError(f"need uint8 [T, H, W, 3], got {video.dtype} {list(video.shape)}")
+        raise ShapeError(f"need uint8 [T, H, W, 3], got {video.dtype} {list(video.shape)}")
     frames, height, width, _ = video.shape
     nearest = [
         1 + rate.time * max(0, round((frames - 1) / rate.time)),
@@ -145,25 +150,25 @@ def check_video(video: npt.NDArray[Any], rate: Rate) -> None:
         3,
     ]
     if nearest != list(video.shape):
-        raise ValueError(
+        raise ShapeError(
             f"video {list(video.shape)} does not fit rate {rate}: frames must be 1 + {rate.time}·k,"
             f" height and width multiples of {rate.space}; the nearest valid shape is {nearest}"
         )
 
 
 def check_codes(codes: npt.NDArray[Any], size: int) -> None:
-    """Raises `ValueError` unless this is uint16 [T, H, W], not empty, with values under `size`."""
+    """Raises `ShapeError` unless this is uint16 [T, H, W], not empty, with values under `size`."""
     if codes.dtype != np.uint16 or codes.ndim != 3 or codes.size == 0:
-        raise ValueError(f"need codes as uint16 [T, H, W], got {codes.dtype} {list(codes.shape)}")
+        raise ShapeError(f"need codes as uint16 [T, H, W], got {codes.dtype} {list(codes.shape)}")
     if int(codes.max()) >= size:
-        raise ValueError(f"code {int(codes.max())} is beyond the codebook's {size} entries")
+        raise ShapeError(f"code {int(codes.max())} is beyond the codebook's {size} entries")
 
 
 def check_latents(latents: npt.NDArray[Any], channels: int) -> None:
-    """Raises `ValueError` unless this is float16 [channels, T, H, W], not empty."""
+    """Raises `ShapeError` unless this is float16 [channels, T, H, W], not empty."""
     fits = latents.ndim == 4 and latents.shape[0] == channels and latents.size > 0
     if latents.dtype != np.float16 or not fits:
-        raise ValueError(
+        raise ShapeError(
             f"need latents as float16 [{channels}, T, H, W], got {latents.dtype}"
             f" {list(latents.shape)}"
         )
@@ -176,12 +181,12 @@ def heads_of(tokenizer: Tokenizer) -> tuple[Head, ...]:
 
 
 def decode_windows(windows: Sequence[Tokens], tokenizer: Tokenizer, head: Head) -> list[Video]:
-    """Each window as one head keeps it, uint8 [1 + time · k, H, W, 3].
+    """Each window decoded from one head, uint8 [1 + time · k, H, W, 3].
 
-    Raises `ValueError` for tokens without this head.
+    Raises `ShapeError` for tokens without this head.
     """
     codes = [tokens.codes for tokens in windows if tokens.codes is not None]
     latents = [tokens.latents for tokens in windows if tokens.latents is not None]
     if len(codes if head == "codes" else latents) < len(windows):
-        raise ValueError(f"tokens of {tokenizer.name} without {head}")
+        raise ShapeError(f"tokens of {tokenizer.name} without {head}")
     return tokenizer.decode_codes(codes) if head == "codes" else tokenizer.decode_latents(latents)

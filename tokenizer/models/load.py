@@ -1,13 +1,18 @@
-"""From a tokenizer's name to a tokenizer."""
+"""Tokenizers by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tokenizer.models.inference import Placement
+from curation.errors import ReelmillError
+from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Tokenizer
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+class TokenizerLoadError(ReelmillError, ValueError):
+    """An unknown tokenizer, or weights that cannot be used."""
 
 
 def shipped() -> list[str]:
@@ -15,7 +20,7 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in _WEIGHTS.glob("*.safetensors"))
 
 
-def load(name: str, placement: Placement | None = None) -> Tokenizer:
+def load(name: str, device_config: DeviceConfig | None = None) -> Tokenizer:
     """A tokenizer by name.
 
     `pca-8x8x8`         a shipped one
@@ -23,46 +28,53 @@ def load(name: str, placement: Placement | None = None) -> Tokenizer:
     `cosmos:FOLDER`     NVIDIA's TorchScript modules, which can run code: see docs/tokenizers.md
     `diffusers:ID`      a video autoencoder of the diffusers library, by folder or hub id
 
-    `placement` says where a network computes, one window at a time on the CPU unless told; PCA
-    heeds none. Raises `ValueError` for an unknown name or weights that cannot be used, and
-    `FileNotFoundError` for a path without a file.
+    `device_config` is by default one window at a time on the CPU; PCA ignores it. Raises
+    `ValueError` for an unknown name or weights that cannot be used, and `FileNotFoundError` for a
+    path without a file.
     """
-    placement = placement or Placement()
-    family, _, rest = name.partition(":")
-    if rest and family == "cosmos":
+    device_config = device_config or DeviceConfig()
+    family, _, source = name.partition(":")
+    if source and family == "cosmos":
         from tokenizer.models.cosmos import CosmosJit
 
-        return CosmosJit(rest, placement)
-    if rest and family == "diffusers":
+        return CosmosJit(source, device_config)
+    if source and family == "diffusers":
         from tokenizer.models.diffusers_vae import DiffusersVae
 
-        return DiffusersVae(rest, placement)
+        return DiffusersVae(source, device_config)
     if name.endswith(".safetensors"):
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f"no tokenizer weights at {path}")
-        return _from_file(path, placement)
-    if name not in shipped():
-        raise ValueError(
+    elif name in shipped():
+        path = _WEIGHTS / f"{name}.safetensors"
+    else:
+        raise TokenizerLoadError(
             f"unknown tokenizer {name!r}: give one of {', '.join(shipped())}, the path of a"
             " .safetensors file that `reelmill tokenizer fit` or `train` wrote, cosmos:FOLDER, or"
             " diffusers:FOLDER_OR_ID"
         )
-    return _from_file(_WEIGHTS / f"{name}.safetensors", placement)
+    return _load_file(path, device_config)
 
 
-def _from_file(path: Path, placement: Placement) -> Tokenizer:
+def check_digest(path: str | Path, digest: str, recorded: str) -> None:
+    """Raises `TokenizerLoadError` unless a weights file has the digest that it records."""
+    if digest != recorded:
+        raise TokenizerLoadError(f"{path} was altered: digest {digest}, recorded {recorded}")
+
+
+def _load_file(path: Path, device_config: DeviceConfig) -> Tokenizer:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="numpy") as file:
             kind = (file.metadata() or {}).get("kind")
     except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+        raise TokenizerLoadError(f"{path} cannot be read as safetensors: {error}") from error
     if kind == "causal":
         from tokenizer.models.causal.tokenizer import CausalTokenizer
 
-        return CausalTokenizer.load(path, placement)
+        return CausalTokenizer.load(path, device_config)
     from tokenizer.models.pca import PcaTokenizer
 
     return PcaTokenizer.load(path)

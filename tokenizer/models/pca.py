@@ -5,9 +5,9 @@ groups into time × space × space × 3. Each kind has a basis of 16 orthonormal
 once by `tokenizer.train.pca_fit`. The continuous head is a patch's 16 coordinates; the discrete
 head rounds the first six, each divided by a stored bound, to the levels of `tokenizer.models.fsq`.
 A group sees no frame outside itself, so the tokenizer is causal. Encoding costs 96 floating-point
-operations a pixel. Each latent frame is computed apart from all others, and in float64, whose
-rounding lies far below what float16, the codes and uint8 keep: the same bits come out whatever else
-the window holds and however many threads the matrix product takes.
+operations a pixel. Each latent frame is computed on its own, and in float64, whose rounding is far
+below the precision of float16, the codes and uint8: the result does not depend on the other frames
+or on how many threads the matrix product takes.
 """
 
 from __future__ import annotations
@@ -25,66 +25,68 @@ import numpy.typing as npt
 from tokenizer.models import fsq
 from tokenizer.models.interface import (
     Codes,
+    Compression,
     Latents,
-    Rate,
     Tokens,
     Video,
     check_codes,
     check_latents,
     check_video,
 )
+from tokenizer.models.load import TokenizerLoadError, check_digest
 
 CHANNELS = 16
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
+_PARTS = ("mean", "components", "bounds")
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 
-def cut(video: Video, time: int, space: int) -> Video:
+def split_patches(video: Video, time: int, space: int) -> Video:
     """Patches [T / time, H / space · W / space, time · space² · 3] of a video [T, H, W, 3]."""
     t, h, w, c = video.shape
     groups, rows, columns = t // time, h // space, w // space
-    split = video.reshape(groups, time, rows, space, columns, space, c)
-    patches = split.transpose(0, 2, 4, 1, 3, 5, 6)
+    blocks = video.reshape(groups, time, rows, space, columns, space, c)
+    patches = blocks.transpose(0, 2, 4, 1, 3, 5, 6)
     return patches.reshape(groups, rows * columns, time * space * space * c)
 
 
-def _join(patches: Video, time: int, space: int, width: int) -> Video:
-    """The frames [time, H, W, 3] whose patches these are, `width` patches to a row."""
-    split = patches.reshape(-1, width, time, space, space, 3)
-    return split.transpose(2, 0, 3, 1, 4, 5).reshape(time, -1, width * space, 3)
+def _join_patches(patches: Video, time: int, space: int, width: int) -> Video:
+    """The frames [time, H, W, 3] of patches [rows · width, time · space² · 3]."""
+    blocks = patches.reshape(-1, width, time, space, space, 3)
+    return blocks.transpose(2, 0, 3, 1, 4, 5).reshape(time, -1, width * space, 3)
 
 
 @dataclass(frozen=True, eq=False)
 class Basis:
     """Principal components of one kind of patch; D numbers to a patch, pixels as -1 to 1."""
 
-    mean: Floats
+    mean: Float32
     """[D], the mean patch."""
-    components: Floats
+    components: Float32
     """[16, D], orthonormal rows, most variance first."""
-    bounds: Floats
-    """[6], the coordinate of each discrete component that becomes ±1; what is beyond is clipped."""
+    bounds: Float32
+    """[6], the coordinate of each discrete component that becomes ±1; clipped beyond."""
 
     @functools.cached_property
-    def _analysis(self) -> tuple[Doubles, Doubles]:
+    def _projection(self) -> tuple[Float64, Float64]:
         """[D, 16] and [16]: pixels 0 to 255 times the first, less the second, are coordinates."""
         matrix = self.components.T / np.sqrt(self.mean.size, dtype=np.float64)
         return matrix / 127.5, (self.mean.astype(np.float64) + 1) @ matrix
 
     @functools.cached_property
-    def _synthesis(self) -> tuple[Doubles, Doubles]:
+    def _reconstruction(self) -> tuple[Float64, Float64]:
         """[16, D] and [D]: coordinates times the first, plus the second, are pixels 0 to 255."""
         scale = 127.5 * np.sqrt(self.mean.size, dtype=np.float64)
         return self.components * scale, (self.mean.astype(np.float64) + 1) * 127.5
 
-    def analyse(self, patches: Video) -> Floats:
+    def project(self, patches: Video) -> Float32:
         """Coordinates [n, 16] of patches [n, D], on the scale of one pixel: RMS over the patch."""
-        matrix, offset = self._analysis
+        matrix, offset = self._projection
         return np.asarray(patches.astype(np.float64) @ matrix - offset, np.float32)
 
-    def synthesise(self, coordinates: Floats) -> Video:
+    def reconstruct(self, coordinates: Float32) -> Video:
         """Patches [n, D] from the first m coordinates [n, m] of each, m at most 16."""
-        matrix, mean = self._synthesis
+        matrix, mean = self._reconstruction
         pixels = coordinates.astype(np.float64) @ matrix[: coordinates.shape[1]]
         pixels += mean
         np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels)
@@ -95,15 +97,15 @@ class Basis:
 class PcaTokenizer:
     """A fitted `Tokenizer`."""
 
-    rate: Rate
+    rate: Compression
     first: Basis
     """Of the first frame's patches."""
     group: Basis
-    """Of all patches after it."""
+    """Of all later patches."""
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
     card: Mapping[str, str] = field(default_factory=dict)
-    """What is known of the weights (licence, data, psnr); no part of the digest."""
+    """Licence, data and psnr of the weights; not part of the digest."""
     levels: tuple[int, ...] = field(default=fsq.LEVELS, init=False)
     channels: int = field(default=CHANNELS, init=False)
 
@@ -137,7 +139,7 @@ class PcaTokenizer:
         rows, columns = (side // self.rate.space for side in video.shape[1:3])
         codes, latents = [], []
         for basis, patches in self._patches(video):
-            coordinates = basis.analyse(patches)
+            coordinates = basis.project(patches)
             digits = coordinates[:, : len(fsq.LEVELS)] / basis.bounds
             codes.append(fsq.quantise(digits).reshape(rows, columns))
             latents.append(coordinates.T.astype(np.float16).reshape(CHANNELS, rows, columns))
@@ -153,8 +155,8 @@ class PcaTokenizer:
 
     def _decode_latents(self, latents: Latents) -> Video:
         check_latents(latents, CHANNELS)
-        last = latents.astype(np.float32).transpose(1, 2, 3, 0)
-        frames = [frame.reshape(-1, CHANNELS) for frame in last]
+        channels_last = latents.astype(np.float32).transpose(1, 2, 3, 0)
+        frames = [frame.reshape(-1, CHANNELS) for frame in channels_last]
         return self._decode(frames, columns=latents.shape[3])
 
     def _basis(self, latent_frame: int) -> Basis:
@@ -162,52 +164,53 @@ class PcaTokenizer:
 
     def _patches(self, video: Video) -> list[tuple[Basis, Video]]:
         time, space = self.rate.time, self.rate.space
-        later = [(self.group, patches) for patches in cut(video[1:], time, space)]
-        return [(self.first, cut(video[:1], 1, space)[0]), *later]
+        later = [(self.group, patches) for patches in split_patches(video[1:], time, space)]
+        return [(self.first, split_patches(video[:1], 1, space)[0]), *later]
 
-    def _decode(self, frames: list[Floats], columns: int) -> Video:
-        parts = []
+    def _decode(self, frames: list[Float32], columns: int) -> Video:
+        groups = []
         for index, coordinates in enumerate(frames):
             time = self.rate.time if index else 1
-            patches = self._basis(index).synthesise(coordinates)
-            parts.append(_join(patches, time, self.rate.space, columns))
-        return np.concatenate(parts)
+            patches = self._basis(index).reconstruct(coordinates)
+            groups.append(_join_patches(patches, time, self.rate.space, columns))
+        return np.concatenate(groups)
 
-    def _tensors(self) -> dict[str, Floats]:
-        bases = {"first": self.first, "group": self.group}
-        parts = ("mean", "components", "bounds")
-        named = {f"{kind}.{part}": getattr(bases[kind], part) for kind in bases for part in parts}
-        named["latent_mean"] = np.asarray(self.latent_mean, np.float32)
-        named["latent_std"] = np.asarray(self.latent_std, np.float32)
-        return {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in named.items()}
+    def _tensors(self) -> dict[str, Float32]:
+        tensors = {
+            f"{kind}.{part}": getattr(basis, part)
+            for kind, basis in (("first", self.first), ("group", self.group))
+            for part in _PARTS
+        }
+        tensors["latent_mean"] = np.asarray(self.latent_mean, np.float32)
+        tensors["latent_std"] = np.asarray(self.latent_std, np.float32)
+        return {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in tensors.items()}
 
     def save(self, path: str | Path) -> None:
         """Writes tensors and card as one safetensors file."""
         from safetensors.numpy import save_file
 
-        facts = {"kind": "pca", "name": self.name, "rate": str(self.rate), "digest": self.digest}
-        facts["levels"] = json.dumps(self.levels)
-        save_file(self._tensors(), str(path), metadata={**self.card, **facts})
+        metadata = {"kind": "pca", "name": self.name, "rate": str(self.rate)}
+        metadata |= {"digest": self.digest, "levels": json.dumps(self.levels)}
+        save_file(self._tensors(), str(path), metadata={**self.card, **metadata})
 
     @classmethod
     def load(cls, path: str | Path) -> PcaTokenizer:
-        """Reads what `save` wrote; raises `ValueError` for other or altered files."""
+        """Reads what `save` wrote; raises `TokenizerLoadError` for other or altered files."""
         from safetensors import safe_open
 
         with safe_open(str(path), framework="numpy") as file:
-            facts = dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if facts.get("kind") != "pca":
-            raise ValueError(f"{path} holds no PCA tokenizer; its metadata is {sorted(facts)}")
+        if metadata.get("kind") != "pca":
+            raise TokenizerLoadError(
+                f"{path} holds no PCA tokenizer; its metadata is {sorted(metadata)}"
+            )
         first, group = (
-            Basis(*(tensors[f"{kind}.{part}"] for part in ("mean", "components", "bounds")))
-            for kind in ("first", "group")
+            Basis(*(tensors[f"{kind}.{part}"] for part in _PARTS)) for kind in ("first", "group")
         )
         mean, std = (tuple(tensors[key].tolist()) for key in ("latent_mean", "latent_std"))
-        card = {key: facts[key] for key in ("licence", "data", "psnr") if key in facts}
-        made = cls(Rate.parse(facts["rate"]), first, group, mean, std, card)
-        if made.digest != facts["digest"]:
-            raise ValueError(
-                f"{path} was altered: digest {made.digest}, recorded {facts['digest']}"
-            )
-        return made
+        card = {key: metadata[key] for key in ("licence", "data", "psnr") if key in metadata}
+        rate = Compression.parse(metadata["rate"])
+        tokenizer = cls(rate, first, group, mean, std, card)
+        check_digest(path, tokenizer.digest, metadata["digest"])
+        return tokenizer

@@ -1,74 +1,77 @@
-"""Reading a rendered clip as the windows that a tokenizer takes."""
+"""Reads a rendered clip as windows for a tokenizer, and makes the row of each window's tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
-
-import numpy.typing as npt
 
 from curation.media.sandbox import Limits
-from curation.render.rendered_clip import ClipFile, frames_of, opened
+from curation.render.rendered_clip import RenderedClip, frame_reader, open_rendered_clip
 from tokenizer.models.interface import Head, StreamingTokenizer, Tokenizer, Tokens, Video
-from tokenizer.tokenize.shards import TokenWindow
-from tokenizer.tokenize.windows import Picture, Window, padded
-
-__all__ = ["ClipFile", "Piece", "pieces"]
+from tokenizer.tokenize.shards import BadTokensError, TokenWindow
+from tokenizer.tokenize.windows import PaddedSize, Window, pad_video
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Piece:
+class ClipWindow:
     """One window of a clip with its pixels."""
 
-    clip: ClipFile
+    clip: RenderedClip
     window: Window
     windows: int
     """How many the clip has."""
-    picture: Picture
+    size: PaddedSize
     pixels: Video
-    """As the tokenizer takes them: padded in time and space."""
-    since_start: Fraction | None
-    """Seconds from the clip's first frame to the window's, by the file's own times; None if those
-    say nothing."""
+    """Padded in time and space."""
+    offset_s: Fraction | None
+    """Seconds from the clip's first frame to the window's, by the file's own timestamps; None
+    without these."""
 
     @property
-    def real(self) -> Video:
-        """The pixels that are no padding: a view."""
-        return self.cropped(self.pixels)
+    def unpadded(self) -> Video:
+        """The pixels without padding: a view."""
+        return self.crop(self.pixels)
 
-    def cropped(self, video: Video) -> Video:
+    def crop(self, video: Video) -> Video:
         """A video of the pixels' shape without padding."""
-        return video[: self.window.frames, : self.picture.height, : self.picture.width]
+        return video[: self.window.frames, : self.size.height, : self.size.width]
 
 
-def pieces(
-    clip: ClipFile, windows: list[Window], picture: Picture, limits: Limits
-) -> Generator[Piece, None, None]:
-    """The clip window by window, in order; raises `MediaError` and what else goes wrong."""
-    with opened(clip) as path:
-        read, times = frames_of(path, clip, picture.width, picture.height, limits)
+def read_windows(
+    clip: RenderedClip, windows: list[Window], size: PaddedSize, limits: Limits
+) -> Generator[ClipWindow, None, None]:
+    """The clip window by window, in order; raises `MediaError`, and what else reading raises."""
+    with open_rendered_clip(clip) as path:
+        read, times = frame_reader(path, clip, size.width, size.height, limits)
         for window in windows:
             start = window.start_frame
             video = read(range(start, start + window.frames))
-            pixels = padded(video, window.pad_frames, picture.pad_bottom, picture.pad_right)
-            at = times.since_start(start) if times else None
-            yield Piece(clip, window, len(windows), picture, pixels, at)
+            pixels = pad_video(video, window.pad_frames, size.pad_bottom, size.pad_right)
+            offset_s = times.since_start(start) if times else None
+            yield ClipWindow(clip, window, len(windows), size, pixels, offset_s)
 
 
-def row_of(
-    piece: Piece, tokens: Tokens, tokenizer: Tokenizer, psnr_db: Mapping[Head, float]
+def token_row(
+    clip_window: ClipWindow, tokens: Tokens, tokenizer: Tokenizer, psnr_db: Mapping[Head, float]
 ) -> TokenWindow:
-    """The row; `psnr_db` says what each head keeps, where that was measured."""
-    clip, window, picture = piece.clip, piece.window, piece.picture
-    start_s, start_pts = _start(piece)
-    frames, height, width = _shape(tokens)
+    """The row of a window; `psnr_db` is that of each head, where it was measured."""
+    clip, window, size = clip_window.clip, clip_window.window, clip_window.size
+    start_s, start_pts = _start(clip_window)
+    if tokens.codes is not None:
+        frames, height, width = tokens.codes.shape
+    elif tokens.latents is not None:
+        _, frames, height, width = tokens.latents.shape
+    else:
+        raise BadTokensError("tokens with neither codes nor latents")
+    context = 0
+    if window.latents_before and isinstance(tokenizer, StreamingTokenizer):
+        context = min(tokenizer.context, window.latents_before)
     return TokenWindow(
         clip_id=clip.clip_id,
         source_id=clip.source_id,
         window=window.index,
-        windows=piece.windows,
+        windows=clip_window.windows,
         start_frame=clip.source_frame(window.start_frame),
         start_s=start_s,
         start_pts=start_pts,
@@ -77,18 +80,18 @@ def row_of(
         pad_frames=window.pad_frames,
         fps=clip.fps,
         causal_first=window.latents_before == 0,
-        context_latents=_context(tokenizer, window.latents_before),
-        pixel_height=picture.height,
-        pixel_width=picture.width,
-        pad_bottom=picture.pad_bottom,
-        pad_right=picture.pad_right,
+        context_latents=context,
+        pixel_height=size.height,
+        pixel_width=size.width,
+        pad_bottom=size.pad_bottom,
+        pad_right=size.pad_right,
         latent_frames=frames,
         latent_height=height,
         latent_width=width,
         channels=0 if tokens.latents is None else len(tokens.latents),
-        codes=_bytes(tokens.codes, "<u2"),
+        codes=None if tokens.codes is None else tokens.codes.astype("<u2").tobytes(),
         codes_dtype=None if tokens.codes is None else "uint16",
-        latents=_bytes(tokens.latents, "<f2"),
+        latents=None if tokens.latents is None else tokens.latents.astype("<f2").tobytes(),
         latents_dtype=None if tokens.latents is None else "float16",
         tokenizer=tokenizer.name,
         tokenizer_digest=tokenizer.digest,
@@ -97,33 +100,13 @@ def row_of(
     )
 
 
-def _start(piece: Piece) -> tuple[float, int | None]:
-    """Where the window starts in the source: in seconds, and in ticks where they are known."""
-    clip, frame = piece.clip, piece.window.start_frame
-    since = Fraction(0) if frame == 0 else piece.since_start
-    if since is None:
+def _start(clip_window: ClipWindow) -> tuple[float, int | None]:
+    """The window's start in the source: in seconds, and in `time_base` units where known."""
+    clip, frame = clip_window.clip, clip_window.window.start_frame
+    offset_s = Fraction(0) if frame == 0 else clip_window.offset_s
+    if offset_s is None:
         return clip.start_s + frame / clip.fps, None
     pts = None
     if clip.start_pts is not None and clip.time_base is not None:
-        pts = clip.start_pts + round(since / Fraction(clip.time_base))
-    return clip.start_s + float(since), pts
-
-
-def _shape(tokens: Tokens) -> tuple[int, int, int]:
-    if tokens.codes is not None:
-        frames, height, width = tokens.codes.shape
-    elif tokens.latents is not None:
-        _, frames, height, width = tokens.latents.shape
-    else:
-        raise ValueError("tokens with neither codes nor latents")
-    return frames, height, width
-
-
-def _context(tokenizer: Tokenizer, latents_before: int) -> int:
-    if latents_before and isinstance(tokenizer, StreamingTokenizer):
-        return min(tokenizer.context, latents_before)
-    return 0
-
-
-def _bytes(array: npt.NDArray[Any] | None, dtype: str) -> bytes | None:
-    return None if array is None else array.astype(dtype).tobytes()
+        pts = clip.start_pts + round(offset_s / Fraction(clip.time_base))
+    return clip.start_s + float(offset_s), pts

@@ -1,8 +1,8 @@
-"""From stored tokens back to pictures: what a model would see, for people to look at.
+"""Decodes stored tokens to video.
 
 Independent windows decode alone, slices of a stream one after the other. A single slice decodes
-exactly from as many latent frames before it as its row says. Padding is cropped. The rows are all
-that it takes, beside the tokenizer: neither clips nor sources need to be there.
+exactly from as many latent frames before it as its row says. Padding is cropped. Only the rows and
+the tokenizer are needed, neither clips nor sources.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from curation import lineage, records
 from curation.dataset import Dataset
 from curation.errors import ReelmillError
 from tokenizer.models.interface import (
+    Compression,
     Head,
-    Rate,
     StreamingTokenizer,
     Tokenizer,
     Tokens,
@@ -30,7 +30,7 @@ from tokenizer.tokenize.shards import BadTokensError, TokenWindow, read_codes, r
 
 
 class TokensNotFoundError(ReelmillError, ValueError):
-    """There are no such tokens, or they cannot be decoded; the message says what there is."""
+    """Missing tokens, or tokens that cannot be decoded; the message lists what exists."""
 
 
 def decode_clip(rows: Sequence[TokenWindow], tokenizer: Tokenizer, *, head: Head) -> Video:
@@ -39,21 +39,21 @@ def decode_clip(rows: Sequence[TokenWindow], tokenizer: Tokenizer, *, head: Head
     Raises `BadTokensError` for rows that are missing, damaged, or by another tokenizer.
     """
     ordered = sorted(rows, key=lambda row: row.window)
-    _check_whole(ordered)
+    _check_complete(ordered)
     check_tokenizer(ordered, tokenizer)
-    found = [_tokens(row, tokenizer, head) for row in ordered]
+    tokens_list = [_tokens(row, tokenizer, head) for row in ordered]
     if all(row.causal_first for row in ordered):
-        videos = decode_windows(found, tokenizer, head)
+        videos = decode_windows(tokens_list, tokenizer, head)
     else:
         decoder = _streaming(tokenizer).stream_decoder(head)
-        videos = [decoder.push(tokens) for tokens in found]
-    return np.concatenate([_cropped(v, row) for v, row in zip(videos, ordered, strict=True)])
+        videos = [decoder.push(tokens) for tokens in tokens_list]
+    return np.concatenate([_crop(v, row) for v, row in zip(videos, ordered, strict=True)])
 
 
 def decode_window(
     rows: Sequence[TokenWindow], window: int, tokenizer: Tokenizer, *, head: Head
 ) -> Video:
-    """One window, uint8 [frames, H, W, 3], from its own row and those that hold its context.
+    """One window, uint8 [frames, H, W, 3], from its own row and those of its context.
 
     Raises `BadTokensError` as `decode_clip` does; rows beyond the context may be missing.
     """
@@ -63,19 +63,18 @@ def decode_window(
     row = by_window[window]
     used = _with_context(by_window, row)
     check_tokenizer(used, tokenizer)
-    found = [_tokens(each, tokenizer, head) for each in used]
+    tokens_list = [_tokens(used_row, tokenizer, head) for used_row in used]
     if row.causal_first:
-        return _cropped(decode_windows(found, tokenizer, head)[0], row)
-    whole = sum(each.latent_frames for each in used)
+        return _crop(decode_windows(tokens_list, tokenizer, head)[0], row)
     latents = row.context_latents + row.latent_frames
-    start = used[0].causal_first and whole == latents
+    start = used[0].causal_first and sum(r.latent_frames for r in used) == latents
     decoder = _streaming(tokenizer).stream_decoder(head, start)
-    video = decoder.push(_last(found, latents))
-    return _cropped(video[-row.latent_frames * tokenizer.rate.time :], row)
+    video = decoder.push(_last_latents(tokens_list, latents))
+    return _crop(video[-row.latent_frames * tokenizer.rate.time :], row)
 
 
 def check_tokenizer(rows: Sequence[TokenWindow], tokenizer: Tokenizer) -> None:
-    """Raises `BadTokensError` unless this very tokenizer made the rows."""
+    """Raises `BadTokensError` unless this tokenizer made the rows."""
     for row in rows:
         if row.tokenizer_digest != tokenizer.digest:
             raise BadTokensError.of(
@@ -85,32 +84,32 @@ def check_tokenizer(rows: Sequence[TokenWindow], tokenizer: Tokenizer) -> None:
             )
 
 
-def _check_whole(rows: Sequence[TokenWindow]) -> None:
+def _check_complete(rows: Sequence[TokenWindow]) -> None:
     if not rows:
         raise BadTokensError("a clip needs at least one row")
     first = rows[0]
     for row in rows:
         if row.clip_id != first.clip_id:
             raise BadTokensError.of(row, f"it is among rows of clip {first.clip_id}")
-    found = [row.window for row in rows]
-    if found != list(range(first.windows)):
+    windows = [row.window for row in rows]
+    if windows != list(range(first.windows)):
         raise BadTokensError(
-            f"clip {first.clip_id}: of its {first.windows} windows there are {found}"
+            f"clip {first.clip_id}: of its {first.windows} windows there are {windows}"
         )
 
 
 def _with_context(rows: dict[int, TokenWindow], row: TokenWindow) -> list[TokenWindow]:
-    """The row, after as many of those before it as its context reaches into."""
+    """The row, after as many rows before it as its context spans."""
     used = [row]
     missing = row.context_latents
     while missing > 0:
-        before = rows.get(used[0].window - 1)
-        if before is None or before.clip_id != row.clip_id:
+        previous = rows.get(used[0].window - 1)
+        if previous is None or previous.clip_id != row.clip_id:
             raise BadTokensError.of(
-                row, f"window {used[0].window - 1} is not there, which its decoding begins with"
+                row, f"its decoding needs window {used[0].window - 1}, which is missing"
             )
-        used.insert(0, before)
-        missing -= before.latent_frames
+        used.insert(0, previous)
+        missing -= previous.latent_frames
     return used
 
 
@@ -131,20 +130,20 @@ def _tokens(row: TokenWindow, tokenizer: Tokenizer, head: Head) -> Tokens:
     return Tokens(None, latents)
 
 
-def _check_shape(row: TokenWindow, rate: Rate) -> None:
+def _check_shape(row: TokenWindow, rate: Compression) -> None:
     later = row.latent_frames - row.causal_first
     pixels = (
         row.causal_first + later * rate.time,
         row.latent_height * rate.space,
         row.latent_width * rate.space,
     )
-    said = (
+    recorded = (
         row.frames + row.pad_frames,
         row.pixel_height + row.pad_bottom,
         row.pixel_width + row.pad_right,
     )
-    if pixels != said:
-        frames, height, width = said
+    if pixels != recorded:
+        frames, height, width = recorded
         raise BadTokensError.of(
             row,
             f"{frames} frames of {width} × {height} pixels do not have {row.latent_frames} latent"
@@ -152,16 +151,16 @@ def _check_shape(row: TokenWindow, rate: Rate) -> None:
         )
 
 
-def _last(found: Sequence[Tokens], latents: int) -> Tokens:
-    """The last so many latent frames of consecutive tokens."""
-    codes = [tokens.codes for tokens in found if tokens.codes is not None]
+def _last_latents(tokens_list: Sequence[Tokens], latents: int) -> Tokens:
+    """The last `latents` latent frames of consecutive tokens."""
+    codes = [tokens.codes for tokens in tokens_list if tokens.codes is not None]
     if codes:
         return Tokens(np.concatenate(codes)[-latents:], None)
-    rest = [tokens.latents for tokens in found if tokens.latents is not None]
-    return Tokens(None, np.concatenate(rest, axis=1)[:, -latents:])
+    arrays = [tokens.latents for tokens in tokens_list if tokens.latents is not None]
+    return Tokens(None, np.concatenate(arrays, axis=1)[:, -latents:])
 
 
-def _cropped(video: Video, row: TokenWindow) -> Video:
+def _crop(video: Video, row: TokenWindow) -> Video:
     return video[: row.frames, : row.pixel_height, : row.pixel_width]
 
 
@@ -181,12 +180,20 @@ def decode_stored(
 ) -> tuple[Video, float]:
     """The clip whose id starts with `clip`, uint8 [n, H, W, 3], and its frames a second.
 
-    `table` names the tokens, or else they are those that count: of the newest renders, the last
-    that were made. `weights` names the tokenizer if it is not shipped.
-    Raises `TokensNotFoundError`, also for tokens that are damaged or of another tokenizer.
+    `table` names the tokens; the default are the last made of the newest renders. `weights` names
+    the tokenizer if it is not shipped. Raises `TokensNotFoundError`, also for tokens that are
+    damaged or of another tokenizer.
     """
-    name = _table(dataset, table)
-    rows = _rows(dataset, name, clip)
+    try:
+        if table is not None:
+            name = lineage.resolve_table(dataset.catalog, "tokens", table)
+        else:
+            name = lineage.resolve_table(
+                dataset.catalog, "tokens", None, dataset.latest_selection()
+            )
+    except lineage.LineageError as error:
+        raise TokensNotFoundError(str(error)) from error
+    rows = _clip_rows(dataset, name, clip)
     try:
         tokenizer = load(weights or rows[0].tokenizer)
         check_tokenizer(rows, tokenizer)
@@ -198,29 +205,21 @@ def decode_stored(
         raise TokensNotFoundError(f"{name}: {error}") from error
 
 
-def _rows(dataset: Dataset, name: str, clip: str) -> list[TokenWindow]:
-    where = pc.starts_with(pc.field("clip_id"), clip)
-    found = dataset.catalog.read(name, TokenWindow, where=where)
-    ids = sorted(set(found["clip_id"].to_pylist()))
-    if len(ids) != 1:
-        words = f"is the start of {len(ids)} clips" if ids else "has no tokens"
-        others = [each for each in dataset.catalog.names("tokens") if each != name]
-        more = f"; other tables are {', '.join(others)}" if others and not ids else ""
-        raise TokensNotFoundError(f"{clip!r} {words} in {name}{_examples(dataset, name)}{more}")
-    rows: list[TokenWindow] = records.records(TokenWindow, found)
-    return rows
-
-
-def _table(dataset: Dataset, wanted: str | None) -> str:
+def _clip_rows(dataset: Dataset, name: str, clip: str) -> list[TokenWindow]:
+    """The rows of the one clip whose id starts with `clip`."""
     catalog = dataset.catalog
-    try:
-        if wanted is not None:
-            return lineage.named(catalog, "tokens", wanted)
-        return lineage.default(catalog, "tokens", dataset.latest_selection())
-    except lineage.LineageError as error:
-        raise TokensNotFoundError(str(error)) from error
-
-
-def _examples(dataset: Dataset, name: str) -> str:
-    ids = sorted(dataset.catalog.values(name, TokenWindow, "clip_id"))[:3]
-    return f"; there are {', '.join(i[:8] for i in ids)} and others" if ids else ""
+    condition = pc.starts_with(pc.field("clip_id"), clip)
+    rows: list[TokenWindow] = records.from_table(
+        TokenWindow, catalog.read(name, TokenWindow, where=condition)
+    )
+    matches = {row.clip_id for row in rows}
+    if len(matches) == 1:
+        return rows
+    problem = f"is the start of {len(matches)} clips" if matches else "has no tokens"
+    message = f"{clip!r} {problem} in {name}"
+    if clip_ids := sorted(catalog.values(name, TokenWindow, "clip_id"))[:3]:
+        message += f"; there are {', '.join(clip_id[:8] for clip_id in clip_ids)} and others"
+    tables = [table for table in catalog.names("tokens") if table != name]
+    if tables and not matches:
+        message += f"; other tables are {', '.join(tables)}"
+    raise TokensNotFoundError(message)

@@ -1,8 +1,8 @@
-"""Windows in, rows out: pixels through the tokenizer, and back to see how much is kept.
+"""Windows to rows: tokens of each window, and the PSNR of decoding them again.
 
-Windows of several clips are gathered and go to the tokenizer in lists of a few whole batches of one
-shape, so that a device need not wait. A list that fails fails all its clips, each of which can be
-tried again alone. Slices of a stream need what the slice before them left, and go one by one.
+Windows of several clips go to the tokenizer in lists of a few full batches of one shape, so that a
+device need not wait. A list that fails fails all its clips, each of which can be retried alone.
+Slices of a stream need the state after the slice before them, and go one by one.
 """
 
 from __future__ import annotations
@@ -22,55 +22,55 @@ from tokenizer.models.interface import (
     decode_windows,
     heads_of,
 )
-from tokenizer.tokenize.clip_windows import Piece, row_of
-from tokenizer.tokenize.prefetch import Source, ahead
-from tokenizer.tokenize.psnr import Measured, is_measured, psnr_db
+from tokenizer.tokenize.clip_windows import ClipWindow, token_row
+from tokenizer.tokenize.prefetch import ItemSource, prefetch
+from tokenizer.tokenize.psnr import MeasuredWindows, is_measured, psnr_db
 from tokenizer.tokenize.shards import TokenWindow
 
-GATHERED = 4
-"""Whole batches that are gathered: while one is computed, the next is on its way to the device."""
+BATCHES_PER_CALL = 4
+"""Full batches in a list: while one is computed, the next is copied to the device."""
 _DEVICE_ERRORS = ("OutOfMemoryError", "AcceleratorError")
-"""Names of torch's exceptions that blame the device, whatever the input."""
+"""Names of torch's exceptions that are the device's fault, whatever the input."""
 
 
-class Encoder(Protocol):
-    """Makes rows of pieces, which come clip by clip, and each clip's in order."""
+class RowEncoder(Protocol):
+    """Makes rows of windows, which come clip by clip, and each clip's in order."""
 
     rows: dict[str, list[TokenWindow]]
     """By clip, in any order."""
-    failed: dict[str, Exception]
-    """Clips that cannot be whole any more, and why."""
+    errors: dict[str, Exception]
+    """Why a clip failed, by clip."""
 
-    def add(self, piece: Piece) -> None:
-        """Takes a piece; raises what goes wrong with its clip alone."""
+    def add(self, clip_window: ClipWindow) -> None:
+        """Takes a window; raises an error of its clip alone."""
 
     def finish(self) -> None:
-        """Encodes what was only gathered so far."""
+        """Encodes the windows that are still buffered."""
 
 
 def encode_clips(
-    sources: Mapping[str, Source[Piece]], encoder: Encoder, readers: int
+    sources: Mapping[str, ItemSource[ClipWindow]], encoder: RowEncoder, readers: int
 ) -> dict[str, list[TokenWindow] | Exception]:
-    """The rows of each clip in order, or what went wrong with it, by the clip's id.
+    """The rows of each clip in order, or its error, by the clip's id.
 
-    `readers` threads read the clips ahead. Raises `EnvironmentFaultError` at once.
+    `readers` threads read the clips ahead. Raises `InfrastructureError` at once.
     """
-    with contextlib.closing(ahead(list(sources.values()), readers)) as read:
-        for clip, found in zip(sources, read, strict=True):
+    with contextlib.closing(prefetch(list(sources.values()), readers)) as clips:
+        for clip_id, clip_windows in zip(sources, clips, strict=True):
             try:
-                for piece in found:
-                    encoder.add(piece)
-                    if clip in encoder.failed:
+                for clip_window in clip_windows:
+                    encoder.add(clip_window)
+                    if clip_id in encoder.errors:
                         break
             except InfrastructureError:
                 raise
             except Exception as error:
-                encoder.failed[clip] = error
+                encoder.errors[clip_id] = error
     encoder.finish()
     return {
-        clip: encoder.failed.get(clip)
-        or sorted(encoder.rows.get(clip, []), key=lambda row: row.window)
-        for clip in sources
+        clip_id: encoder.errors.get(clip_id)
+        or sorted(encoder.rows.get(clip_id, []), key=lambda row: row.window)
+        for clip_id in sources
     }
 
 
@@ -81,111 +81,111 @@ class WindowEncoder:
         self,
         tokenizer: Tokenizer,
         batch: int = 1,
-        gathered: int | None = None,
+        list_size: int | None = None,
         *,
-        quality: Measured,
+        quality: MeasuredWindows,
     ) -> None:
-        """`gathered` windows go in one list; None for a few whole batches of `batch`."""
+        """`list_size` windows go in one list; by default a few full batches of `batch`."""
         self.rows: dict[str, list[TokenWindow]] = {}
-        self.failed: dict[str, Exception] = {}
+        self.errors: dict[str, Exception] = {}
         self._tokenizer = tokenizer
         self._quality = quality
         self._batch = batch
-        self._most = gathered or GATHERED * batch
-        self._held: list[Piece] = []
+        self._list_size = list_size or BATCHES_PER_CALL * batch
+        self._buffer: list[ClipWindow] = []
 
-    def add(self, piece: Piece) -> None:
-        """See `Encoder`."""
-        self._held.append(piece)
-        if len(self._held) >= self._most:
-            ready = self._whole_batches() or self._held
-            taken = set(map(id, ready))
-            self._held = [held for held in self._held if id(held) not in taken]
+    def add(self, clip_window: ClipWindow) -> None:
+        """See `RowEncoder`."""
+        self._buffer.append(clip_window)
+        if len(self._buffer) >= self._list_size:
+            ready = self._full_batches() or self._buffer
+            ready_ids = set(map(id, ready))
+            self._buffer = [w for w in self._buffer if id(w) not in ready_ids]
             self._encode(ready)
 
     def finish(self) -> None:
-        """See `Encoder`."""
-        held, self._held = self._held, []
-        if held:
-            self._encode(held)
+        """See `RowEncoder`."""
+        clip_windows, self._buffer = self._buffer, []
+        if clip_windows:
+            self._encode(clip_windows)
 
-    def _whole_batches(self) -> list[Piece]:
-        shapes: dict[tuple[int, ...], list[Piece]] = {}
-        for piece in self._held:
-            shapes.setdefault(piece.pixels.shape, []).append(piece)
+    def _full_batches(self) -> list[ClipWindow]:
+        by_shape: dict[tuple[int, ...], list[ClipWindow]] = {}
+        for clip_window in self._buffer:
+            by_shape.setdefault(clip_window.pixels.shape, []).append(clip_window)
         size = self._batch
-        return [piece for same in shapes.values() for piece in same[: len(same) // size * size]]
+        return [w for group in by_shape.values() for w in group[: len(group) // size * size]]
 
-    def _encode(self, pieces: Sequence[Piece]) -> None:
+    def _encode(self, clip_windows: Sequence[ClipWindow]) -> None:
         try:
-            self._encode_together(pieces)
+            self._add_rows(clip_windows)
         except Exception as error:
-            for piece in pieces:
-                self.failed.setdefault(piece.clip.clip_id, _judged(error, piece, len(pieces) == 1))
+            is_alone = len(clip_windows) == 1
+            for clip_window in clip_windows:
+                clip_error = _clip_error(error, clip_window, is_alone)
+                self.errors.setdefault(clip_window.clip.clip_id, clip_error)
 
-    def _encode_together(self, pieces: Sequence[Piece]) -> None:
-        found = self._tokenizer.encode([piece.pixels for piece in pieces])
-        good = []
-        for piece, tokens in zip(pieces, found, strict=True):
+    def _add_rows(self, clip_windows: Sequence[ClipWindow]) -> None:
+        encoded = []
+        tokens_list = self._tokenizer.encode([w.pixels for w in clip_windows])
+        for clip_window, tokens in zip(clip_windows, tokens_list, strict=True):
             try:
-                check_finite(tokens, piece.window.index)
-                good.append((piece, tokens))
+                check_finite(tokens, clip_window.window.index)
+                encoded.append((clip_window, tokens))
             except MediaError as error:
-                self.failed.setdefault(piece.clip.clip_id, error)
-        looked_at = [
-            place
-            for place, (piece, _) in enumerate(good)
-            if is_measured(piece.window.index, self._quality)
+                self.errors.setdefault(clip_window.clip.clip_id, error)
+        measured = [
+            index
+            for index, (clip_window, _) in enumerate(encoded)
+            if is_measured(clip_window.window.index, self._quality)
         ]
-        psnr = dict(zip(looked_at, self._measured([good[p] for p in looked_at]), strict=True))
-        for place, (piece, tokens) in enumerate(good):
-            row = row_of(piece, tokens, self._tokenizer, psnr.get(place, {}))
-            self.rows.setdefault(piece.clip.clip_id, []).append(row)
+        psnr = dict(zip(measured, self._psnr_db([encoded[i] for i in measured]), strict=True))
+        for index, (clip_window, tokens) in enumerate(encoded):
+            row = token_row(clip_window, tokens, self._tokenizer, psnr.get(index, {}))
+            self.rows.setdefault(clip_window.clip.clip_id, []).append(row)
 
-    def _measured(self, good: Sequence[tuple[Piece, Tokens]]) -> list[dict[Head, float]]:
-        """What each head keeps of each piece; only one head's pictures are in memory."""
-        measured: list[dict[Head, float]] = [{} for _ in good]
+    def _psnr_db(self, encoded: Sequence[tuple[ClipWindow, Tokens]]) -> list[dict[Head, float]]:
+        """PSNR of each window by head; decoded video of only one head is in memory at a time."""
+        psnr: list[dict[Head, float]] = [{} for _ in encoded]
         for head in heads_of(self._tokenizer):
-            videos = decode_windows([tokens for _, tokens in good], self._tokenizer, head)
-            for psnr, (piece, _), video in zip(measured, good, videos, strict=True):
-                psnr[head] = psnr_db(piece.real, piece.cropped(video))
-        return measured
+            videos = decode_windows([tokens for _, tokens in encoded], self._tokenizer, head)
+            for by_head, (clip_window, _), video in zip(psnr, encoded, videos, strict=True):
+                by_head[head] = psnr_db(clip_window.unpadded, clip_window.crop(video))
+        return psnr
 
 
 class SliceEncoder:
     """Encodes each clip as one stream, slice by slice."""
 
-    def __init__(self, tokenizer: StreamingTokenizer, *, quality: Measured) -> None:
+    def __init__(self, tokenizer: StreamingTokenizer, *, quality: MeasuredWindows) -> None:
         self.rows: dict[str, list[TokenWindow]] = {}
-        self.failed: dict[str, Exception] = {}
+        self.errors: dict[str, Exception] = {}
         self._tokenizer = tokenizer
         self._quality = quality
 
-    def add(self, piece: Piece) -> None:
-        """See `Encoder`."""
-        if piece.window.index == 0:
-            self._begin()
+    def add(self, clip_window: ClipWindow) -> None:
+        """See `RowEncoder`."""
+        window = clip_window.window.index
+        if window == 0:
+            self._stream = self._tokenizer.stream_encoder()
+            heads = heads_of(self._tokenizer)
+            self._decoders = {head: self._tokenizer.stream_decoder(head) for head in heads}
         try:
-            tokens = self._stream.push(piece.pixels)
-            check_finite(tokens, piece.window.index)
+            tokens = self._stream.push(clip_window.pixels)
+            check_finite(tokens, window)
             psnr = {}
-            if is_measured(piece.window.index, self._quality):
+            if is_measured(window, self._quality):
                 psnr = {
-                    head: psnr_db(piece.real, piece.cropped(decoder.push(tokens)))
+                    head: psnr_db(clip_window.unpadded, clip_window.crop(decoder.push(tokens)))
                     for head, decoder in self._decoders.items()
                 }
         except Exception as error:
-            raise _judged(error, piece, alone=True) from error
-        row = row_of(piece, tokens, self._tokenizer, psnr)
-        self.rows.setdefault(piece.clip.clip_id, []).append(row)
-
-    def _begin(self) -> None:
-        self._stream = self._tokenizer.stream_encoder()
-        heads = heads_of(self._tokenizer)
-        self._decoders = {head: self._tokenizer.stream_decoder(head) for head in heads}
+            raise _clip_error(error, clip_window, is_alone=True) from error
+        row = token_row(clip_window, tokens, self._tokenizer, psnr)
+        self.rows.setdefault(clip_window.clip.clip_id, []).append(row)
 
     def finish(self) -> None:
-        """See `Encoder`."""
+        """See `RowEncoder`."""
 
 
 def check_finite(tokens: Tokens, window: int) -> None:
@@ -194,11 +194,11 @@ def check_finite(tokens: Tokens, window: int) -> None:
         raise MediaError("no_tokens", f"window {window}: the network gave NaN or infinite latents")
 
 
-def _judged(error: Exception, piece: Piece, alone: bool) -> Exception:
-    """What an error says of a piece: a refused window is one only if no other was with it."""
+def _clip_error(error: Exception, clip_window: ClipWindow, is_alone: bool) -> Exception:
+    """The error of a window's clip: a refused list is the window's fault only if it is alone."""
     if type(error).__name__ in _DEVICE_ERRORS:
-        words = str(error).strip().partition("\n")[0]
-        return InfrastructureError(f"{words}; if memory ran out, lower batch or short_side")
-    if alone and isinstance(error, ValueError):
-        return MediaError("no_tokens", f"window {piece.window.index}: {error}")
+        first_line = str(error).strip().partition("\n")[0]
+        return InfrastructureError(f"{first_line}; if memory ran out, lower batch or short_side")
+    if is_alone and isinstance(error, ValueError):
+        return MediaError("no_tokens", f"window {clip_window.window.index}: {error}")
     return error

@@ -1,8 +1,8 @@
-"""Reading ahead on threads, in order and in bounded memory.
+"""Prefetching on threads, in order and in bounded memory.
 
-Each source is read by one thread, whole; the thread waits when `depth` of its things are not yet
-taken. Things come out source by source, as if they were read one after the other, so that what is
-made of them does not depend on which thread was faster.
+Each source is read by one thread, which waits while `depth` of its items are unread. Items come out
+source by source, as if they were read one after the other, so that results do not depend on which
+thread was faster.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from dataclasses import dataclass
 from queue import Queue
 from typing import Generic, TypeVar
 
-Thing = TypeVar("Thing")
-Source = Callable[[], Generator[Thing, None, None]]
+Item = TypeVar("Item")
+ItemSource = Callable[[], Generator[Item, None, None]]
 
 
-def ahead(
-    sources: Sequence[Source[Thing]], threads: int, depth: int = 2
-) -> Generator[Iterator[Thing], None, None]:
-    """The things of each source, one iterator a source, which raises what its source raises.
+def prefetch(
+    sources: Sequence[ItemSource[Item]], threads: int, depth: int = 2
+) -> Generator[Iterator[Item], None, None]:
+    """The items of each source, one iterator per source, which raises what its source raises.
 
-    Leaving an iterator early, or all of them, ends the reading behind it. In memory are at most
-    (`threads` + 1) · (`depth` + 1) things.
+    Leaving an iterator early, or all of them, stops its reading. At most
+    (`threads` + 1) · (`depth` + 1) items are in memory.
     """
-    waiting = iter(sources)
-    lanes: deque[_Lane[Thing]] = deque()
+    remaining = iter(sources)
+    readers: deque[_SourceReader[Item]] = deque()
     with ThreadPoolExecutor(threads) as pool:
 
         def start() -> None:
             with contextlib.suppress(StopIteration):
-                lane = _Lane[Thing](next(waiting), depth)
-                pool.submit(lane.fill)
-                lanes.append(lane)
+                reader = _SourceReader[Item](next(remaining), depth)
+                pool.submit(reader.fill)
+                readers.append(reader)
 
         try:
             for _ in range(threads + 1):
                 start()
-            while lanes:
-                yield lanes[0].things()
-                lanes.popleft().close()
+            while readers:
+                yield readers[0].items()
+                readers.popleft().close()
                 start()
         finally:
-            for lane in lanes:
-                lane.stop()
-            for lane in lanes:
-                lane.close()
+            for reader in readers:
+                reader.stop()
+            for reader in readers:
+                reader.close()
 
 
 @dataclass(frozen=True)
@@ -56,45 +56,45 @@ class _End:
     error: BaseException | None
 
 
-class _Lane(Generic[Thing]):
-    """One source and what was read of it."""
+class _SourceReader(Generic[Item]):
+    """One source and a queue of its items."""
 
-    def __init__(self, source: Source[Thing], depth: int) -> None:
+    def __init__(self, source: ItemSource[Item], depth: int) -> None:
         self._source = source
-        self._queue: Queue[Thing | _End] = Queue(depth)
+        self._queue: Queue[Item | _End] = Queue(depth)
         self._stopped = self._ended = False
 
     def fill(self) -> None:
-        """Reads the source to its end, or until the lane is stopped."""
+        """Reads the source to its end, or until `stop`."""
         error: BaseException | None = None
         try:
             if not self._stopped:
-                with contextlib.closing(self._source()) as things:
-                    for thing in things:
-                        self._queue.put(thing)
+                with contextlib.closing(self._source()) as items:
+                    for item in items:
+                        self._queue.put(item)
                         if self._stopped:
                             break
-        except BaseException as raised:  # it is for the taker, who would wait for ever without it
+        except BaseException as raised:  # re-raised by `items`, which would wait for ever otherwise
             error = raised
         self._queue.put(_End(error))
 
-    def things(self) -> Iterator[Thing]:
-        """Takes what was read."""
+    def items(self) -> Iterator[Item]:
+        """The items read, as they come."""
         while not self._ended:
-            thing = self._queue.get()
-            if not isinstance(thing, _End):
-                yield thing
+            item = self._queue.get()
+            if not isinstance(item, _End):
+                yield item
                 continue
             self._ended = True
-            if thing.error is not None:
-                raise thing.error
+            if item.error is not None:
+                raise item.error
 
     def stop(self) -> None:
-        """Lets the source end after the thing it is at."""
+        """Ends the reading after the current item."""
         self._stopped = True
 
     def close(self) -> None:
-        """Stops, and waits until the source has ended."""
+        """Stops, and waits until the reading has ended."""
         self.stop()
         while not self._ended:
             self._ended = isinstance(self._queue.get(), _End)

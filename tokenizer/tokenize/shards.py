@@ -12,11 +12,11 @@ On disk, `DIRECTORY/<first 32 hex digits of the file's sha256>.parquet`:
     metadata       in the schema, as UTF-8: `tokenizer`, `tokenizer_digest`, `precision` (what it
                    computed in), `rate` (such as 8x8x8), `levels` (JSON list, lowest digit of a code
                    first; empty without codes), `latent_mean`, `latent_std` (JSON lists, one number
-                   a channel; stored latents are as they come, not normalised), `windows`
+                   a channel; stored latents are not normalised), `windows`
                    (`independent` or `stream`)
 
-Arrays lie in binary columns beside their shapes because Parquet lists decode ten times slower. The
-same rows give the same bytes, hence the same name: writing a shard twice changes nothing.
+Arrays are in binary columns, with their shapes, because Parquet lists decode ten times slower. The
+same rows give the same bytes, hence the same name: writing a shard twice is idempotent.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.errors import ReelmillError
-from curation.records import schema, table
+from curation.records import arrow_schema, to_table
 from curation.storage import Storage
 from tokenizer.models.inference import Precision
 from tokenizer.models.interface import Codes, Head, Latents, Tokenizer
-from tokenizer.tokenize.windows import Kind
+from tokenizer.tokenize.windows import WindowMode
 
 _GROUP_BYTES = 3_000_000
 
@@ -128,8 +128,10 @@ class Shard:
     """Digest of the file, as hex."""
 
 
-def metadata(tokenizer: Tokenizer, precision: Precision, windows: Kind) -> dict[str, str]:
-    """What a shard's schema says of its tokenizer and how it was run."""
+def shard_metadata(
+    tokenizer: Tokenizer, precision: Precision, windows: WindowMode
+) -> dict[str, str]:
+    """The metadata of a shard's schema: its tokenizer and how it was run."""
     return {
         "tokenizer": tokenizer.name,
         "tokenizer_digest": tokenizer.digest,
@@ -143,42 +145,42 @@ def metadata(tokenizer: Tokenizer, precision: Precision, windows: Kind) -> dict[
 
 
 def write_shard(
-    rows: Sequence[TokenWindow], storage: Storage, directory: str, facts: Mapping[str, str]
+    rows: Sequence[TokenWindow], storage: Storage, directory: str, metadata: Mapping[str, str]
 ) -> Shard:
     """Writes at least one row under `directory` of the storage; the whole file or none appears.
 
-    `facts` go into the schema: see `metadata`. The file is made in memory first.
+    `metadata` is that of `shard_metadata`. The file is built in memory first.
     """
     if not rows:
         raise ValueError(f"a shard for {directory} needs at least one row")
-    content = _content(rows, facts)
+    content = _parquet(rows, metadata)
     sha256 = hashlib.sha256(content).hexdigest()
     path = f"{directory}/{sha256[:32]}.parquet"
     if storage.size(path) != len(content):
-        with storage.writing(path) as temporary, open(temporary, "wb") as file:
+        with storage.atomic_write(path) as temporary, open(temporary, "wb") as file:
             file.write(content)
     return Shard(path, len(content), len(rows), sha256)
 
 
-def _content(rows: Sequence[TokenWindow], facts: Mapping[str, str]) -> pa.Buffer:
+def _parquet(rows: Sequence[TokenWindow], metadata: Mapping[str, str]) -> pa.Buffer:
     names = [field.name for field in dataclasses.fields(TokenWindow)]
     small = [name for name in names if name not in ("codes", "latents")]
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
-        schema(TokenWindow).with_metadata(dict(facts)),
+        arrow_schema(TokenWindow).with_metadata(dict(metadata)),
         use_dictionary=False,
         compression={**dict.fromkeys(small, "zstd"), "codes": "lz4", "latents": "none"},
         compression_level=dict.fromkeys(small, 1),
         write_statistics=small,
         write_page_checksum=True,
     ) as writer:
-        for group in _groups(rows):
-            writer.write_table(table(TokenWindow, group).replace_schema_metadata(dict(facts)))
+        for group in _row_groups(rows):
+            writer.write_table(to_table(TokenWindow, group).replace_schema_metadata(dict(metadata)))
     return sink.getvalue()
 
 
-def _groups(rows: Sequence[TokenWindow]) -> Iterator[list[TokenWindow]]:
+def _row_groups(rows: Sequence[TokenWindow]) -> Iterator[list[TokenWindow]]:
     group: list[TokenWindow] = []
     size = 0
     for row in rows:
@@ -195,9 +197,9 @@ class BadTokensError(ReelmillError, ValueError):
     """Rows whose tokens cannot be used; the message names clip and window."""
 
     @classmethod
-    def of(cls, row: TokenWindow, words: str) -> BadTokensError:
-        """What is wrong with one row."""
-        return cls(f"clip {row.clip_id}, window {row.window}: {words}")
+    def of(cls, row: TokenWindow, problem: str) -> BadTokensError:
+        """The error of one row."""
+        return cls(f"clip {row.clip_id}, window {row.window}: {problem}")
 
 
 def read_codes(row: TokenWindow) -> Codes:
@@ -212,18 +214,18 @@ def read_latents(row: TokenWindow) -> Latents:
     return latents.reshape(-1, row.latent_frames, row.latent_height, row.latent_width)
 
 
-def _array(row: TokenWindow, head: Head, wanted: str, each: int) -> np.ndarray:
-    """The numbers of one head, `each` for every latent, as they lie."""
+def _array(row: TokenWindow, head: Head, expected_dtype: str, channels: int) -> np.ndarray:
+    """The numbers of one head, `channels` per latent, in one dimension."""
     stored, dtype = getattr(row, head), getattr(row, f"{head}_dtype")
     if stored is None:
         raise BadTokensError.of(row, f"there are no {head}; {row.tokenizer} has the other head")
-    if dtype != wanted:
-        raise BadTokensError.of(row, f"{head} are {dtype}, not {wanted}")
+    if dtype != expected_dtype:
+        raise BadTokensError.of(row, f"{head} are {dtype}, not {expected_dtype}")
     shape = (row.latent_frames, row.latent_height, row.latent_width)
-    size = 2 * each * math.prod(shape)
+    size = 2 * channels * math.prod(shape)
     if min(shape) < 1 or len(stored) != size:
         latents = " × ".join(map(str, shape))
         raise BadTokensError.of(
             row, f"{len(stored)} bytes of {head}, where {latents} latents have {size}"
         )
-    return np.frombuffer(stored, np.dtype(wanted).newbyteorder("<"))
+    return np.frombuffer(stored, np.dtype(expected_dtype).newbyteorder("<"))

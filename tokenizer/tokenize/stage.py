@@ -1,10 +1,10 @@
 """The tokenize stage: rendered clips in, one shard of token windows out.
 
-Threads read clips ahead, at the size that the tokenizer takes; windows of several clips go through
-it together, and back again to record how much each head keeps. A clip that fails in company, for
-whatever reason, is tried once more alone, and then fails alone; the shard holds all windows of
-every other clip of the batch, in order. What a window becomes depends on that window alone, so that
-a shard's bytes do not depend on the batch, on the readers or on how many workers there are.
+Threads read clips ahead, at the size that the tokenizer takes; windows of several clips are encoded
+together, and decoded again to record the PSNR of each head. A clip that fails in a batch, for
+whatever reason, is retried alone, and then fails alone; the shard holds all windows of every other
+clip of the batch, in order. A window's tokens are independent of batch composition, so that a
+shard's bytes do not depend on the batch, on the readers or on the number of workers.
 """
 
 from __future__ import annotations
@@ -19,21 +19,28 @@ from typing import ClassVar
 
 import numpy as np
 
-from curation.errors import InfrastructureError, UnavailableError
-from curation.lineage import MadeFrom, named_by
+from curation.errors import InfrastructureError, ReelmillError, UnavailableError
+from curation.lineage import RenderOrigin, name_with_profile
 from curation.media.sandbox import Limits
 from curation.records import TokenizedClip
-from curation.stage import Away, Done, Failed, Needs, attempt
+from curation.render.rendered_clip import RenderedClip
+from curation.stage import Done, Failed, Resources, Unavailable, attempt
 from curation.storage import Storage
-from tokenizer.models.inference import Placement, Precision
-from tokenizer.models.interface import Rate, StreamingTokenizer, Tokenizer
+from tokenizer.models.inference import DeviceConfig, Precision
+from tokenizer.models.interface import Compression, StreamingTokenizer, Tokenizer
 from tokenizer.models.load import load
-from tokenizer.tokenize.clip_windows import ClipFile, Piece, pieces
-from tokenizer.tokenize.encode import GATHERED, Encoder, SliceEncoder, WindowEncoder, encode_clips
-from tokenizer.tokenize.prefetch import Source
-from tokenizer.tokenize.psnr import Measured
-from tokenizer.tokenize.shards import Shard, TokenWindow, metadata, write_shard
-from tokenizer.tokenize.windows import MAX_FRAMES, Kind, fitted, split
+from tokenizer.tokenize.clip_windows import ClipWindow, read_windows
+from tokenizer.tokenize.encode import (
+    BATCHES_PER_CALL,
+    RowEncoder,
+    SliceEncoder,
+    WindowEncoder,
+    encode_clips,
+)
+from tokenizer.tokenize.prefetch import ItemSource
+from tokenizer.tokenize.psnr import MeasuredWindows
+from tokenizer.tokenize.shards import Shard, TokenWindow, shard_metadata, write_shard
+from tokenizer.tokenize.windows import MAX_FRAMES, WindowMode, fit_size, split_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +49,28 @@ class ClipBatch:
 
     key: str
     """Names the batch among all batches."""
-    clips: tuple[ClipFile, ...]
+    clips: tuple[RenderedClip, ...]
     """In the order of their rows."""
     storage: Storage
     """The output folder."""
     directory: str
     """Where the shard goes, relative to the output folder."""
-    made_from: tuple[MadeFrom, ...] = ()
-    """Which render each clip is, in their order; empty if that is not known."""
-
-    @property
-    def origins(self) -> tuple[MadeFrom, ...]:
-        """Which render each clip is."""
-        return self.made_from or (MadeFrom(),) * len(self.clips)
+    origins: tuple[RenderOrigin, ...]
+    """Which render each clip is, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedBatch:
-    """What one batch gave."""
+    """The result of one batch."""
 
     shard: Shard | None
     """None if every clip failed."""
     clips: list[TokenizedClip] = field(default_factory=list)
     """One outcome a clip, in the batch's order."""
+
+
+class TokenizeSettingsError(ReelmillError, ValueError):
+    """Settings of the tokenize stage that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,14 @@ class Tokenize:
     version: ClassVar[int] = 2
 
     tokenizer: str = "causal-8x8x8"
-    """What `models.load` takes: a shipped tokenizer, a file, or another family's model."""
+    """A name for `models.load`: a shipped tokenizer, a file, or an external model."""
     short_side: int = 256
-    """The picture's short side is reduced to at most this many pixels."""
+    """Frames shrink until their short side is at most this many pixels."""
     max_frames: int = MAX_FRAMES
     """Frames of a window; 1 + rate · k."""
-    windows: Kind = "independent"
-    """`independent` windows decode alone; `stream` makes slices of one stream a clip, which keep a
-    little more and need those before them."""
+    windows: WindowMode = "independent"
+    """`independent` windows decode alone; `stream` makes slices of one stream per clip, which have
+    a slightly higher PSNR and need those before them to decode."""
     device: str = "cpu"
     """`cpu`, `cuda`, or one of several such as `cuda:1`."""
     precision: Precision = "fp32"
@@ -90,145 +96,147 @@ class Tokenize:
     """Windows that the network computes at once."""
     compile: bool = False
     """Whether `torch.compile` fuses the network."""
-    quality: Measured = "first"
+    quality: MeasuredWindows = "first"
     """Which windows are decoded again to record their PSNR: the first of each clip, all, or none.
     Decoding from both heads costs several times as much as encoding."""
     readers: int = 1
     """Threads that decode clips ahead of the tokenizer; each reserves a core."""
     limits: Limits = field(default_factory=Limits)
-    """What the decoder of clips that are no files of their own may use."""
+    """Of the sandboxed decoder, for clips without a file of their own."""
 
     def __post_init__(self) -> None:
-        """Refuses what no tokenizer could do."""
+        """Raises `TokenizeSettingsError` for settings that no tokenizer takes."""
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise ValueError(f"device {self.device!r} is neither cpu nor cuda, such as cuda:0")
+            raise TokenizeSettingsError(
+                f"device {self.device!r} is neither cpu nor cuda, such as cuda:0"
+            )
         if self.readers < 1:
-            raise ValueError(f"clips need at least one reader, not {self.readers}")
-        self.placement  # noqa: B018  which checks its own
+            raise TokenizeSettingsError(f"clips need at least one reader, not {self.readers}")
+        self.device_config  # noqa: B018  which checks its own
 
     @property
-    def placement(self) -> Placement:
+    def device_config(self) -> DeviceConfig:
         """Where and how the network computes."""
-        return Placement(self.device, self.precision, self.batch, self.compile)
+        return DeviceConfig(self.device, self.precision, self.batch, self.compile)
 
     def table(self, renders: str) -> str:
-        """Names the tokens by what decides them; `tokens/<table>` holds them.
+        """Names the tokens by all that decides them; `tokens/<table>` holds them.
 
-        The renders that are read decide as well: `renders` is their table. Device, batch and
-        compilation only move the last bits of what a network computes, so that a run
-        may go on elsewhere and fill the same table; precision moves more.
+        That includes `renders`, the table of renders that are read. Device, batch and compilation
+        change only the last bits of what a network computes, so that a run may continue elsewhere
+        and fill the same table; precision changes more.
         """
         tokenizer = load(self.tokenizer)
         settings = [self.short_side, self.max_frames, self.windows, self.precision, self.version]
-        decides = json.dumps([tokenizer.digest, *settings])
-        digest = hashlib.sha256(decides.encode()).hexdigest()[:8]
-        return named_by(f"{tokenizer.name}-{digest}", renders)
+        content = json.dumps([tokenizer.digest, *settings])
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        return name_with_profile(f"{tokenizer.name}-{digest}", renders)
 
     @property
-    def needs(self) -> Needs:
-        """A core for each reader, a GPU for a network on one, and memory for what is gathered."""
-        window_mb = self.max_frames * 6 * self.short_side**2 >> 20  # of a picture twice as wide
-        windows = 2 * GATHERED * self.batch + 4 * (self.readers + 1)
+    def resources(self) -> Resources:
+        """A core for each reader, a GPU for a network on one, and memory for buffered windows."""
+        window_mb = self.max_frames * 6 * self.short_side**2 >> 20  # of frames twice as wide
+        windows = 2 * BATCHES_PER_CALL * self.batch + 4 * (self.readers + 1)
         gpus = 0.0 if self.device == "cpu" else 1.0
-        return Needs(float(self.readers), gpus, 1024 + 512 * self.readers + windows * window_mb)
+        return Resources(float(self.readers), gpus, 1024 + 512 * self.readers + windows * window_mb)
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Raises `ValueError` for windows that the tokenizer does not take."""
+        """Raises `TokenizeSettingsError` or `WindowError` for windows that it does not take."""
         if self.windows == "stream" and not isinstance(tokenizer, StreamingTokenizer):
-            raise ValueError(
+            raise TokenizeSettingsError(
                 f"windows: {tokenizer.name} cannot carry its state from slice to slice; choose"
                 " independent windows or another tokenizer"
             )
-        split(1, tokenizer.rate.time, self.max_frames, self.windows)
+        split_windows(1, tokenizer.rate.time, self.max_frames, self.windows)
 
     def setup(self) -> Callable[[ClipBatch], TokenizedBatch]:
         """Loads the weights; `ValueError` for settings that they or this machine do not take."""
         if self.device != "cpu":
-            self.placement.check()
-        tokenizer = load(self.tokenizer, self.placement)
+            self.device_config.check()
+        tokenizer = load(self.tokenizer, self.device_config)
         self.check(tokenizer)
-        return functools.partial(self._tokenized, tokenizer)
+        return functools.partial(self._tokenize_batch, tokenizer)
 
-    def _tokenized(self, tokenizer: Tokenizer, batch: ClipBatch) -> TokenizedBatch:
-        together = self._encoded(batch.clips, tokenizer)
+    def _tokenize_batch(self, tokenizer: Tokenizer, batch: ClipBatch) -> TokenizedBatch:
         outcomes: list[TokenizedClip] = []
         rows: list[TokenWindow] = []
-        for clip, origin, found in zip(batch.clips, batch.origins, together, strict=True):
-            made = self._again(clip, tokenizer, found) if isinstance(found, Exception) else found
-            if isinstance(made, Failed):
-                outcomes.append(failed(clip, made, origin))
+        results = self._encode(batch.clips, tokenizer)
+        for clip, origin, first in zip(batch.clips, batch.origins, results, strict=True):
+            result = self._retry(clip, tokenizer, first) if isinstance(first, Exception) else first
+            if isinstance(result, Failed):
+                outcomes.append(failed_row(clip, result, origin))
             else:
-                outcomes.append(_done(clip, made, origin))
-                rows += [_from(origin, row) for row in made]
+                outcomes.append(_tokenized_row(clip, result, origin))
+                profile, sha256 = origin.render_profile, origin.render_sha256
+                rows += [replace(r, render_profile=profile, render_sha256=sha256) for r in result]
         if not rows:
             return TokenizedBatch(None, outcomes)
-        facts = metadata(tokenizer, self.precision, self.windows)
-        return TokenizedBatch(write_shard(rows, batch.storage, batch.directory, facts), outcomes)
+        metadata = shard_metadata(tokenizer, self.precision, self.windows)
+        shard = write_shard(rows, batch.storage, batch.directory, metadata)
+        return TokenizedBatch(shard, outcomes)
 
-    def _encoded(
-        self, clips: Sequence[ClipFile], tokenizer: Tokenizer, gathered: int | None = None
+    def _encode(
+        self, clips: Sequence[RenderedClip], tokenizer: Tokenizer, list_size: int | None = None
     ) -> list[list[TokenWindow] | Exception]:
-        """The rows of each clip, or what went wrong; `gathered` windows at a time."""
-        encoder: Encoder
+        """The rows of each clip, or its error; `list_size` windows at a time."""
+        encoder: RowEncoder
         if self.windows == "stream" and isinstance(tokenizer, StreamingTokenizer):
             encoder = SliceEncoder(tokenizer, quality=self.quality)
         else:
-            encoder = WindowEncoder(tokenizer, self.batch, gathered, quality=self.quality)
+            encoder = WindowEncoder(tokenizer, self.batch, list_size, quality=self.quality)
         sources = {clip.clip_id: self._source(clip, tokenizer.rate) for clip in clips}
-        found = encode_clips(sources, encoder, self.readers)
-        return [found[clip.clip_id] for clip in clips]
+        results = encode_clips(sources, encoder, self.readers)
+        return [results[clip.clip_id] for clip in clips]
 
-    def _source(self, clip: ClipFile, rate: Rate) -> Source[Piece]:
-        windows = split(max(clip.frames, 1), rate.time, self.max_frames, self.windows)
-        picture = fitted(max(clip.width, 1), max(clip.height, 1), self.short_side, rate)
-        return lambda: pieces(clip, windows, picture, self.limits)
+    def _source(self, clip: RenderedClip, rate: Compression) -> ItemSource[ClipWindow]:
+        windows = split_windows(max(clip.frames, 1), rate.time, self.max_frames, self.windows)
+        size = fit_size(max(clip.width, 1), max(clip.height, 1), self.short_side, rate)
+        return lambda: read_windows(clip, windows, size, self.limits)
 
-    def _again(
-        self, clip: ClipFile, tokenizer: Tokenizer, error: Exception
+    def _retry(
+        self, clip: RenderedClip, tokenizer: Tokenizer, error: Exception
     ) -> list[TokenWindow] | Failed:
-        """What becomes of a clip that failed among others: its rows, or the reason."""
+        """The result of a clip that failed in a batch: its rows, or the reason."""
         errors = [error]
 
-        def once_more(clip: ClipFile) -> list[TokenWindow]:
-            found = errors.pop() if errors else self._encoded([clip], tokenizer, gathered=1)[0]
-            if isinstance(found, Exception):
-                raise found
-            return found
-
-        result = attempt(once_more, clip)
-        if isinstance(result, Done):
-            rows: list[TokenWindow] = result.value
-            return rows
-        if isinstance(result, Failed):
+        def encode_alone(clip: RenderedClip) -> list[TokenWindow]:
+            result = errors.pop() if errors else self._encode([clip], tokenizer, list_size=1)[0]
+            if isinstance(result, Exception):
+                raise result
             return result
-        if isinstance(result, Away):
-            raise UnavailableError(result.detail)
-        raise InfrastructureError(f"clip {clip.clip_id}: {result.detail}")
+
+        outcome = attempt(encode_alone, clip)
+        if isinstance(outcome, Done):
+            rows: list[TokenWindow] = outcome.value
+            return rows
+        if isinstance(outcome, Failed):
+            return outcome
+        if isinstance(outcome, Unavailable):
+            raise UnavailableError(outcome.detail)
+        raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
 
 
-def failed(clip: ClipFile, outcome: Failed, origin: MadeFrom) -> TokenizedClip:
-    """The outcome of a clip that failed, and which render it is."""
+def failed_row(clip: RenderedClip, outcome: Failed, origin: RenderOrigin) -> TokenizedClip:
+    """The outcome of a clip that failed, with its render."""
     ids = clip.clip_id, clip.source_id
     return TokenizedClip(*ids, "failed", outcome.reason, outcome.detail, **asdict(origin))
 
 
-def _from(origin: MadeFrom, row: TokenWindow) -> TokenWindow:
-    return replace(row, render_profile=origin.render_profile, render_sha256=origin.render_sha256)
-
-
-def _done(clip: ClipFile, rows: Sequence[TokenWindow], origin: MadeFrom) -> TokenizedClip:
-    codes = _mean([(row.psnr_codes_db, row.frames) for row in rows])
-    latents = _mean([(row.psnr_latents_db, row.frames) for row in rows])
+def _tokenized_row(
+    clip: RenderedClip, rows: Sequence[TokenWindow], origin: RenderOrigin
+) -> TokenizedClip:
+    codes_db = _weighted_mean([(row.psnr_codes_db, row.frames) for row in rows])
+    latents_db = _weighted_mean([(row.psnr_latents_db, row.frames) for row in rows])
     return TokenizedClip(
-        clip.clip_id, clip.source_id, "tokenized", windows=len(rows), psnr_codes_db=codes,
-        psnr_latents_db=latents, **asdict(origin),
+        clip.clip_id, clip.source_id, "tokenized", windows=len(rows), psnr_codes_db=codes_db,
+        psnr_latents_db=latents_db, **asdict(origin),
     )  # fmt: skip
 
 
-def _mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:
-    """The mean of the values that are known, with their weights; None without any."""
-    known = [(value, weight) for value, weight in weighted if value is not None]
-    if not known:
+def _weighted_mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:
+    """The mean of the values that are not None, with their weights; None without any."""
+    pairs = [(value, weight) for value, weight in weighted if value is not None]
+    if not pairs:
         return None
-    values, weights = zip(*known, strict=True)
+    values, weights = zip(*pairs, strict=True)
     return float(np.average(values, weights=weights))

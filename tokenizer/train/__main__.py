@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from tokenizer.train.loop import Recipe, Trainer, export
+from tokenizer.train.loop import Recipe, Trainer, export_tokenizer
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     crops, folder = options.pop("crops"), options.pop("folder")
     trainer = Trainer(crops, folder, Recipe(**options))
     trainer.run(lambda row: print({k: round(v, 4) for k, v in row.items()}, flush=True))
-    made = export(trainer, folder / "weights.safetensors")
+    made = export_tokenizer(trainer, folder / "weights.safetensors")
     print(made.name, made.digest[:8])
 
 

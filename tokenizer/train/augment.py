@@ -1,4 +1,4 @@
-"""What a training step sees: crops of mixed length, flipped, reversed, cut at random."""
+"""Augmentation: crops of mixed length, flipped, reversed, transposed and cut at random."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokenizer.models.interface import Rate
+from tokenizer.models.interface import Compression
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
     """Draws a batch from the stored crops, on their device."""
 
-    rate: Rate
-    """Decides which lengths there are: one frame, and two whole numbers of latents."""
+    rate: Compression
+    """Decides the lengths: one frame, and two whole numbers of latents."""
     side: int
-    """Height and width in pixels of what is cut."""
+    """Height and width of a cut in pixels."""
     batch: int
-    """Crops of full length; of shorter ones so many more that a step costs about the same."""
+    """Crops of full length; more of shorter ones, so that a step costs about the same."""
 
     def __call__(self, crops: Tensor, random: torch.Generator) -> Tensor:
         """A batch float32 [B, T, side, side, 3] in -1 to 1 from uint8 [N, frames, S, S, 3]."""
-        stored = crops.shape[1]
-        longest = 1 + (stored - 1) // self.rate.time * self.rate.time
+        longest = 1 + (crops.shape[1] - 1) // self.rate.time * self.rate.time
         lengths = (1, 1 + (longest - 1) // 2 // self.rate.time * self.rate.time, longest, longest)
         frames = lengths[self._draw(len(lengths), random)]
         count = self.batch * min(4, longest // frames)
-        picked = [self._cut(crops, frames, random) for _ in range(count)]
-        return torch.stack(picked).float() / 127.5 - 1
+        videos = [self._cut(crops, frames, random) for _ in range(count)]
+        return torch.stack(videos).float() / 127.5 - 1
 
     def _cut(self, crops: Tensor, frames: int, random: torch.Generator) -> Tensor:
         crop = crops[self._draw(len(crops), random)]
@@ -44,5 +43,5 @@ class Augment:
         return video.flip(flips)
 
     @staticmethod
-    def _draw(below: int, random: torch.Generator) -> int:
-        return int(torch.randint(below, (), generator=random))
+    def _draw(limit: int, random: torch.Generator) -> int:
+        return int(torch.randint(limit, (), generator=random))

@@ -2,8 +2,8 @@
 
 Random patches of every window add to a second moment in float64; a seeded subspace iteration
 (Halko, Martinsson & Tropp, 2011) finds its 16 leading eigenvectors without the cost of all of them.
-A small sample of patches is kept for the bounds of the discrete head: for each component the bound
-is tried at 0.5 to 5 standard deviations, and the one with the least squared error stays.
+A small sample of patches is stored for the bounds of the discrete head: for each component, bounds
+of 0.5 to 5 standard deviations are tried, and the one with the least squared error is taken.
 """
 
 from __future__ import annotations
@@ -13,48 +13,52 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from curation.errors import ReelmillError
 from tokenizer.models import fsq
-from tokenizer.models.interface import Rate, Video
-from tokenizer.models.pca import CHANNELS, Basis, Floats, PcaTokenizer, cut
+from tokenizer.models.interface import Compression, Video
+from tokenizer.models.pca import CHANNELS, Basis, Float32, PcaTokenizer, split_patches
 
 _PATCHES = 400
-"""Patches that one window gives to each basis."""
-_KEPT = 64
-"""Of these, how many are kept for the bounds: 0.4 MB a window at 8x16x16."""
+"""Patches of one window for each basis."""
+_SAMPLED = 64
+"""Of these, how many are stored for the bounds: 0.4 MB a window at 8x16x16."""
 
 
-class _Moments:
-    """Sums over the patches of one kind."""
+class FitError(ReelmillError, ValueError):
+    """Too few patches to fit."""
+
+
+class _PatchMoments:
+    """First and second moments over the patches of one kind."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.count = 0
         self._sum = np.zeros(size)
         self._products = np.zeros((size, size))
-        self._kept: list[Video] = []
+        self._samples: list[Video] = []
         self._random = np.random.default_rng(seed)
 
     def add(self, patches: Video) -> None:
-        """Adds a random choice of patches [n, D]."""
-        chosen = self._random.permutation(len(patches))[:_PATCHES]
-        picked = patches[chosen]
-        pixels = picked.astype(np.float32) / np.float32(127.5) - 1
+        """Adds a random sample of patches [n, D]."""
+        sample = patches[self._random.permutation(len(patches))[:_PATCHES]]
+        pixels = sample.astype(np.float32) / np.float32(127.5) - 1
         self.count += len(pixels)
         self._sum += pixels.sum(0, dtype=np.float64)
         self._products += pixels.T @ pixels
-        self._kept.append(picked[:_KEPT])
+        self._samples.append(sample[:_SAMPLED])
 
-    def basis(self) -> tuple[Basis, Floats]:
-        """The basis, and the coordinates [n, 16] of the kept patches in it."""
+    def basis(self) -> tuple[Basis, Float32]:
+        """The basis, and the coordinates [n, 16] of the stored sample in it."""
         mean = self._sum / self.count
         covariance = self._products / self.count - np.outer(mean, mean)
-        components = _leading(covariance, CHANNELS).astype(np.float32, order="C")
-        plain = Basis(mean.astype(np.float32), components, np.ones(6, np.float32))
-        coordinates = plain.analyse(np.concatenate(self._kept))
-        bounds = [_bound(coordinates[:, i], levels) for i, levels in enumerate(fsq.LEVELS)]
-        return dataclasses.replace(plain, bounds=np.asarray(bounds, np.float32)), coordinates
+        components = _leading_eigenvectors(covariance, CHANNELS).astype(np.float32, order="C")
+        basis = Basis(mean.astype(np.float32), components, np.ones(6, np.float32))
+        coordinates = basis.project(np.concatenate(self._samples))
+        bounds = [_best_bound(coordinates[:, i], levels) for i, levels in enumerate(fsq.LEVELS)]
+        return dataclasses.replace(basis, bounds=np.asarray(bounds, np.float32)), coordinates
 
 
-def _leading(covariance: np.ndarray, count: int) -> np.ndarray:
+def _leading_eigenvectors(covariance: np.ndarray, count: int) -> np.ndarray:
     """The leading eigenvectors [count, D], signed so that the largest entry is positive."""
     size = len(covariance)
     probe = np.random.default_rng(0).standard_normal((size, min(size, 3 * count)))
@@ -66,35 +70,39 @@ def _leading(covariance: np.ndarray, count: int) -> np.ndarray:
     return np.ascontiguousarray(vectors * np.sign(largest))
 
 
-def _bound(values: Floats, levels: int) -> float:
-    """Where to clip so that rounding to `levels` steps errs least."""
-    spread = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) or 1.0
-    tried = [spread * factor for factor in np.arange(0.5, 5.05, 0.1)]
+def _best_bound(values: Float32, levels: int) -> float:
+    """The clipping bound that minimises the error of rounding to `levels` levels."""
+    std = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) or 1.0
+    bounds = [std * factor for factor in np.arange(0.5, 5.05, 0.1)]
 
     def error(bound: float) -> float:
         step = 2 * bound / (levels - 1)
         digits = np.clip(np.rint((values + bound) / step), 0, levels - 1)
         return float(np.mean(np.square(digits * step - bound - values)))
 
-    return min(tried, key=error)
+    return min(bounds, key=error)
 
 
-def fit(
-    windows: Iterable[Video], rate: Rate, *, seed: int = 0, card: Mapping[str, str] | None = None
+def fit_pca(
+    windows: Iterable[Video],
+    rate: Compression,
+    *,
+    seed: int = 0,
+    card: Mapping[str, str] | None = None,
 ) -> PcaTokenizer:
     """A tokenizer fitted to windows uint8 [1 + time · k, H, W, 3] (k at least 1 in some).
 
-    The same windows in the same order give the same weights. Raises `ValueError` for a window that
-    the rate does not fit, or when there are too few patches for 16 components.
+    The same windows in the same order give the same weights. Raises `FitError` when there are too
+    few patches for 16 components, and `ValueError` for a window that the rate does not divide.
     """
     size = rate.space * rate.space * 3
-    first, group = _Moments(size, seed), _Moments(rate.time * size, seed + 1)
+    first, group = _PatchMoments(size, seed), _PatchMoments(rate.time * size, seed + 1)
     for video in windows:
-        first.add(cut(video[:: rate.time], 1, rate.space).reshape(-1, size))
+        first.add(split_patches(video[:: rate.time], 1, rate.space).reshape(-1, size))
         if len(video) > 1:
-            group.add(cut(video[1:], rate.time, rate.space).reshape(-1, rate.time * size))
+            group.add(split_patches(video[1:], rate.time, rate.space).reshape(-1, rate.time * size))
     if min(first.count, group.count) < CHANNELS:
-        raise ValueError(
+        raise FitError(
             f"{first.count} patches of single frames and {group.count} of groups are too few:"
             f" need {CHANNELS} of each, so give more or longer clips"
         )

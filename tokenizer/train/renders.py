@@ -1,4 +1,4 @@
-"""Which renders of an output are there to fit, train and evaluate on."""
+"""The renders of an output to fit, train and evaluate on."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from curation.dataset import Dataset
 from curation.records import Render
 
 
-def encoded(dataset: Dataset, selection: str | None = None) -> list[Render]:
-    """The renders that we encoded of the clips that a selection keeps, by clip id.
+def encoded_renders(dataset: Dataset, selection: str | None = None) -> list[Render]:
+    """The renders that were encoded (not copied) of a selection's kept clips, by clip id.
 
-    They are of the profile that was rendered last; where no run says which that is, each clip
-    counts once. `selection` is that of `Dataset.selected`: the newest if None. `ValueError` for one
-    that is not there.
+    They are of the profile that was rendered last; where no run records it, each clip counts once.
+    `selection` is that of `Dataset.resolve_selection`: the newest if None. `ValueError` for an
+    unknown one.
     """
-    catalog, selection_id = dataset.catalog, dataset.selected(selection)
-    newest = lineage.renders(catalog, selection_id)
+    catalog, selection_id = dataset.catalog, dataset.resolve_selection(selection)
+    newest = lineage.current_renders(catalog, selection_id)
     names = [newest] if newest else lineage.newest_first(catalog, "renders", selection_id)
-    where = (pc.field("outcome") == "rendered") & (pc.field("mode") == "encode")
+    condition = (pc.field("outcome") == "rendered") & (pc.field("mode") == "encode")
     if selection_id is not None:
-        where &= pc.field("clip_id").isin(dataset.kept(selection_id).combine_chunks())
-    found = {
+        condition &= pc.field("clip_id").isin(dataset.kept_clip_ids(selection_id).combine_chunks())
+    renders = {
         render.clip_id: render
         for name in reversed(names)
-        for render in records.records(Render, catalog.read(name, Render, where=where))
+        for render in records.from_table(Render, catalog.read(name, Render, where=condition))
     }
-    return [found[clip] for clip in sorted(found)]
+    return [renders[clip_id] for clip_id in sorted(renders)]

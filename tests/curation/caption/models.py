@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from curation.torchvision_ops import mend_torchvision
+from curation.torchvision_ops import declare_missing_ops
 
-mend_torchvision()
+declare_missing_ops()
 
 import transformers  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: E402

@@ -141,7 +141,7 @@ def test_identity_budget_and_needs(server):
     assert captioner.identity() == Identity("tiny", None, captioner.templates.digest)
     assert captioner.budget == Budget(5, None)
     assert (
-        captioner.needs.gpus,
+        captioner.resources.gpus,
         captioner.batch_size,
         stage(server, concurrency=4).batch_size,
     ) == (

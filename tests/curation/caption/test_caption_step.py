@@ -8,26 +8,26 @@ from curation import records
 from curation.caption import ApiCaption, FactsCaption, facts_caption
 from curation.caption.base import CaptionedBatch, captioned_row, failed_row
 from curation.caption.step import CaptionStep
-from curation.caption_tables import NoCaptionsError
 from curation.dataset import Dataset
+from curation.lineage import LineageError
 from curation.records import Caption, CaptionedClip, Render, Verdict
 from curation.stage import Done, Failed
 from tests import rows
 
 SOURCE, RENDERS = "1" * 64, "renders/encode-1"
-CLIPS = [rows.clip_of(SOURCE, 24 * at, 24 * at + 24) for at in range(4)]
+CLIPS = [rows.make_clip(SOURCE, 24 * at, 24 * at + 24) for at in range(4)]
 
 
 @pytest.fixture
 def dataset(tmp_path) -> Dataset:
     """Four clips, of which three are kept and two of those rendered."""
     dataset = Dataset(tmp_path / "out")
-    looks = [rows.Looks(clip, scores={"motion": at / 8}) for at, clip in enumerate(CLIPS)]
-    rows.scanned(dataset, "/v/a.mp4", looks)
+    looks = [rows.MeasuredClip(clip, scores={"motion": at / 8}) for at, clip in enumerate(CLIPS)]
+    rows.add_source(dataset, "/v/a.mp4", looks)
     words = ["kept", "filtered", "kept", "kept"]
     verdicts = [Verdict("s", c.clip_id, SOURCE, w) for c, w in zip(CLIPS, words, strict=True)]
     dataset.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
-    rows.ran(dataset, "select", "s")
+    rows.add_run(dataset, "select", "s")
     facts = {"width": 96, "height": 64, "frames": 24, "fps": 24.0, "mode": "encode"}
     renders = [
         Render(CLIPS[0].clip_id, SOURCE, "rendered", path="0.mp4", **facts),
@@ -188,7 +188,7 @@ def test_captions_that_nothing_announces_are_unseen_and_dropped(dataset):
 
 def test_captions_are_rewritten_where_there_are_some(dataset):
     stage = ApiCaption(model="tiny", rewrite="facts-1")
-    with pytest.raises(NoCaptionsError, match="no captions 'facts-1'; there are none"):
+    with pytest.raises(LineageError, match="no captions 'facts-1'; there are none"):
         step_of(dataset, stage).check()
     texts = [Caption(CLIPS[2].clip_id, SOURCE, f"w{n}", n) for n in range(2)]
     dataset.catalog.append("captions/facts-1", Caption, records.to_table(Caption, texts))

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from curation.torchvision_ops import mend_torchvision
+from curation.torchvision_ops import declare_missing_ops
 
 WAN = {
     "base_dim": 4,
@@ -98,7 +98,7 @@ STATISTICS = {
 
 def diffusers() -> ModuleType:
     """The library, imported as the product imports it: whatever was imported before."""
-    mend_torchvision()
+    declare_missing_ops()
     return pytest.importorskip("diffusers", reason="the networks are diffusers' own")
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from tests.tokenizer.models.autoencoders import diffusers
 from tokenizer.models import fsq
 from tokenizer.models.cosmos import CosmosJit
-from tokenizer.models.inference import Placement
-from tokenizer.models.interface import Rate
+from tokenizer.models.inference import DeviceConfig
+from tokenizer.models.interface import Compression
 from tokenizer.models.load import load
 
 pytestmark = [
@@ -134,7 +134,7 @@ def test_continuous_latents_are_the_modules_own(continuous, frames):
     tokenizer = CosmosJit(continuous)
     [video] = windows((frames, 32, 48))
     [tokens] = tokenizer.encode([video])
-    assert (tokenizer.name, tokenizer.rate) == ("cosmos-cv-8x8x8", Rate(8, 8))
+    assert (tokenizer.name, tokenizer.rate) == ("cosmos-cv-8x8x8", Compression(8, 8))
     assert (tokenizer.channels, tokenizer.levels) == (4, ())
     assert tokens.codes is None
     assert tokens.latents.dtype == np.float16
@@ -151,7 +151,7 @@ def test_discrete_codes_are_the_modules_own(discrete, frames):
     tokenizer = CosmosJit(discrete)
     [video] = windows((frames, 32, 48))
     [tokens] = tokenizer.encode([video])
-    assert (tokenizer.name, tokenizer.rate) == ("cosmos-dv-8x8x8", Rate(8, 8))
+    assert (tokenizer.name, tokenizer.rate) == ("cosmos-dv-8x8x8", Compression(8, 8))
     assert (tokenizer.channels, tokenizer.levels) == (0, fsq.LEVELS)
     assert tokenizer.latent_mean == tokenizer.latent_std == ()
     assert tokens.latents is None
@@ -176,7 +176,7 @@ def test_a_code_has_the_digits_of_our_own_codebook(discrete):
 
 @pytest.mark.parametrize("kind", ["continuous", "discrete"])
 def test_a_window_is_the_same_in_any_company(kind, request):
-    tokenizer = CosmosJit(request.getfixturevalue(kind), Placement(batch=2))
+    tokenizer = CosmosJit(request.getfixturevalue(kind), DeviceConfig(batch=2))
     videos = windows((9, 32, 48), (9, 32, 48), (1, 32, 32), (9, 32, 48))
     together, alone = tokenizer.encode(videos), [tokenizer.encode([v])[0] for v in videos]
     head = "latents" if tokenizer.channels else "codes"
@@ -201,12 +201,12 @@ def test_shapes_and_heads_that_do_not_fit_are_refused(continuous, discrete):
 
 def test_bfloat16_fails_on_a_cpu_and_says_what_to_do(continuous):
     with pytest.raises(ValueError, match=r"does not run in bf16 on cpu \(try the other"):
-        CosmosJit(continuous, Placement(precision="bf16"))
+        CosmosJit(continuous, DeviceConfig(precision="bf16"))
 
 
 def test_torchscript_is_not_compiled_again(continuous):
     with pytest.raises(ValueError, match="compile: false"):
-        CosmosJit(continuous, Placement(compile=True))
+        CosmosJit(continuous, DeviceConfig(compile=True))
 
 
 def test_missing_and_damaged_modules_are_named(continuous, tmp_path):

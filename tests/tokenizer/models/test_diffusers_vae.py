@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from tests.tokenizer.models import autoencoders
 from tests.tokenizer.models.autoencoders import CLASSES, STATISTICS, WAN, write
 from tokenizer.models.diffusers_vae import FAMILIES, DiffusersVae
-from tokenizer.models.inference import Placement
-from tokenizer.models.interface import Rate
+from tokenizer.models.inference import DeviceConfig
+from tokenizer.models.interface import Compression
 from tokenizer.models.load import load
 
 diffusers = autoencoders.diffusers()
@@ -41,7 +41,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tokenizers(folders):
     """By name, each loaded once, for batches of two."""
-    return functools.cache(lambda name: DiffusersVae(folders[name], Placement(batch=2)))
+    return functools.cache(lambda name: DiffusersVae(folders[name], DeviceConfig(batch=2)))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def window(frames: int, height: int = 32, width: int = 64) -> np.ndarray:
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_length_goes_in_and_comes_back(name, tokenizers):
     tokenizer = tokenizers(name)
-    rate = Rate.parse(name.rsplit("-", 1)[1])
+    rate = Compression.parse(name.rsplit("-", 1)[1])
     assert (tokenizer.name, tokenizer.rate, tokenizer.channels) == (name, rate, 4)
     assert tokenizer.levels == ()
     for groups in (0, 1, 3):
@@ -107,7 +107,7 @@ def test_a_window_is_the_same_in_any_company(name, tokenizers):
 def test_bfloat16_is_near_single_precision(folders):
     video = window(9)
     [exact] = DiffusersVae(folders["wan-4x8x8"]).encode([video])
-    [near] = DiffusersVae(folders["wan-4x8x8"], Placement(precision="bf16")).encode([video])
+    [near] = DiffusersVae(folders["wan-4x8x8"], DeviceConfig(precision="bf16")).encode([video])
     error = np.abs(exact.latents.astype(np.float32) - near.latents).max()
     assert 0 < error < 0.05 * np.abs(exact.latents).max()
 

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from tokenizer.models import fsq
 from tokenizer.models.cosmos import CosmosJit
-from tokenizer.models.external import pooled
-from tokenizer.models.inference import Placement
-from tokenizer.models.interface import Rate
+from tokenizer.models.external import pool_statistics
+from tokenizer.models.inference import DeviceConfig
+from tokenizer.models.interface import Compression
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
@@ -69,7 +69,7 @@ def script(folder: Path, encoder: nn.Module, decoder: nn.Module) -> Path:
 
 
 def test_a_window_that_float16_cannot_hold_is_named(tmp_path):
-    tokenizer = CosmosJit(script(tmp_path, Blocks(factor=1e5), Spread()), Placement(batch=2))
+    tokenizer = CosmosJit(script(tmp_path, Blocks(factor=1e5), Spread()), DeviceConfig(batch=2))
     grey, white = np.full((5, 16, 16, 3), 128, np.uint8), np.full((5, 16, 16, 3), 255, np.uint8)
     assert tokenizer.name == "cosmos-cv-4x8x8"
     assert tokenizer.encode([grey])[0].latents[0, 0, 0, 0] == np.float16(1e5 / 255)
@@ -111,17 +111,17 @@ def test_networks_of_another_kind_are_refused(tmp_path, encoder, decoder, reason
 
 def test_a_network_that_takes_one_window_is_refused_for_batches(tmp_path):
     folder = script(tmp_path, Blocks(one=True), Spread())
-    assert CosmosJit(folder).rate == Rate(4, 8)
+    assert CosmosJit(folder).rate == Compression(4, 8)
     with pytest.raises(ValueError, match="batches"):
-        CosmosJit(folder, Placement(batch=2))
+        CosmosJit(folder, DeviceConfig(batch=2))
 
 
 def test_statistics_of_several_latent_frames_are_pooled():
     random = np.random.default_rng(0)
     samples = random.normal(size=(2, 3, 1000)) + np.arange(6.0).reshape(2, 3, 1)
-    mean, std = pooled(samples.mean(2).ravel(), samples.std(2).ravel(), channels=2)
+    mean, std = pool_statistics(samples.mean(2).ravel(), samples.std(2).ravel(), channels=2)
     assert mean == pytest.approx(samples.reshape(2, -1).mean(1))
     assert std == pytest.approx(samples.reshape(2, -1).std(1))
     for means, stds in (([], []), ([0.0] * 3, [1.0] * 3), ([0.0] * 2, [1.0] * 4)):
         with pytest.raises(ValueError, match="do not belong to 2 channels"):
-            pooled(means, stds, channels=2)
+            pool_statistics(means, stds, channels=2)

@@ -6,7 +6,7 @@ from safetensors.numpy import load_file, save_file
 
 from tokenizer.models import pca
 from tokenizer.models.load import load
-from tokenizer.models.pca import PcaTokenizer, cut
+from tokenizer.models.pca import PcaTokenizer, split_patches
 from tokenizer.tokenize.psnr import psnr_db
 
 WEIGHTS = Path(pca.__file__).parents[1] / "weights"
@@ -60,7 +60,7 @@ def test_a_group_sees_neither_later_frames_nor_other_groups(pattern):
 
 def test_patches_hold_a_block_of_time_and_space():
     video = np.arange(4 * 4 * 6 * 3, dtype=np.uint8).reshape(4, 4, 6, 3)
-    patches = cut(video, time=2, space=2)
+    patches = split_patches(video, time=2, space=2)
     assert patches.shape == (2, 6, 24)
     assert np.array_equal(patches[1, 4], video[2:4, 2:4, 2:4].ravel())
 

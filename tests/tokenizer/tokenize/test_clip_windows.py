@@ -12,28 +12,28 @@ from curation.errors import MediaError
 from curation.listing import entry_at
 from curation.media.sandbox import Limits
 from curation.records import Clip
-from curation.render.rendered_clip import clip_file
+from curation.render.rendered_clip import rendered_clip
 from curation.render.stage import RenderBatch, RenderClips
-from curation.sample import Coding, numbered, read_number
+from curation.sample import Coding, read_number, write_numbered_video
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
 from curation.storage import Storage
-from tokenizer.models.interface import Rate, Tokens
+from tokenizer.models.interface import Compression, Tokens
 from tokenizer.models.load import load
-from tokenizer.tokenize.clip_windows import pieces, row_of
-from tokenizer.tokenize.windows import fitted, split
+from tokenizer.tokenize.clip_windows import read_windows, token_row
+from tokenizer.tokenize.windows import fit_size, split_windows
 
-RATE = Rate(4, 8)
+RATE = Compression(4, 8)
 
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory):
     """A source whose frames carry their number and lie at uneven times, and its clips."""
     path = tmp_path_factory.mktemp("source") / "uneven.mkv"
-    numbered(path, 72, coding=Coding(slow_from=33, gop=12))
+    write_numbered_video(path, 72, coding=Coding(slow_from=33, gop=12))
     stage = Scan(shots=FixedWindows(1.0), max_clip_s=1e9, scores=())
     result = stage.setup()(ScanItem(entry_at(str(path), {})))
-    return result.source, records.records(Clip, result.clips)
+    return result.source, records.from_table(Clip, result.clips)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def files(scanned, place, mode):
     source, clips = scanned
     renders = RenderClips(output=str(place), mode=mode).setup()(RenderBatch(source, tuple(clips)))
     return [
-        (render.mode, clip_file(render, clip, source, Storage.at(place)))
+        (render.mode, rendered_clip(render, clip, source, Storage.at(place)))
         for render, clip in zip(renders, clips, strict=True)
     ]
 
@@ -61,12 +61,19 @@ def test_every_piece_holds_its_frames_and_starts_at_their_time(scanned, times, t
     assert mode in {found for found, _ in made}
     number = 0
     for _, file in made:
-        windows = split(file.frames, RATE.time, 9)
-        for piece in pieces(file, windows, fitted(file.width, file.height, 180, RATE), Limits()):
-            assert (piece.pixels.shape[1:], piece.real.shape[1:]) == ((184, 320, 3), (180, 320, 3))
-            shown = [read_number(frame) for frame in piece.real]
+        windows = split_windows(file.frames, RATE.time, 9)
+        for piece in read_windows(
+            file, windows, fit_size(file.width, file.height, 180, RATE), Limits()
+        ):
+            assert (piece.pixels.shape[1:], piece.unpadded.shape[1:]) == (
+                (184, 320, 3),
+                (180, 320, 3),
+            )
+            shown = [read_number(frame) for frame in piece.unpadded]
             assert shown == list(range(number, number + piece.window.frames))
-            row = row_of(piece, Tokens(np.zeros((1, 1, 1), np.uint16), None), load("pca-4x8x8"), {})
+            row = token_row(
+                piece, Tokens(np.zeros((1, 1, 1), np.uint16), None), load("pca-4x8x8"), {}
+            )
             assert row.start_frame == number
             assert row.start_pts * Fraction(row.time_base) == times[number]
             assert row.start_s == pytest.approx(float(times[number] - times[0]), abs=1e-6)
@@ -76,20 +83,20 @@ def test_every_piece_holds_its_frames_and_starts_at_their_time(scanned, times, t
 
 def test_padding_repeats_edges(scanned, tmp_path):
     _, file = files(scanned, tmp_path, "encode")[0]
-    windows = split(file.frames, RATE.time, 9)
-    *_, last = pieces(file, windows, fitted(file.width, file.height, 100, RATE), Limits())
-    picture, pixels = last.picture, last.pixels
+    windows = split_windows(file.frames, RATE.time, 9)
+    *_, last = read_windows(file, windows, fit_size(file.width, file.height, 100, RATE), Limits())
+    picture, pixels = last.size, last.pixels
     assert (picture.width, picture.height) == (178, 100)
     assert np.array_equal(pixels[:, 99], pixels[:, 103])
     assert np.array_equal(pixels[:, :, 177], pixels[:, :, 183])
     assert last.window.pad_frames > 0
     assert np.array_equal(pixels[last.window.frames - 1], pixels[-1])
-    assert last.cropped(pixels).shape == last.real.shape
+    assert last.crop(pixels).shape == last.unpadded.shape
 
 
 def test_a_clip_that_holds_another_number_of_frames_is_refused(scanned, tmp_path):
     _, file = files(scanned, tmp_path, "encode")[0]
-    windows = split(file.frames + 1, RATE.time, 9)
+    windows = split_windows(file.frames + 1, RATE.time, 9)
     wrong = dataclasses.replace(file, frames=1)
     with pytest.raises(MediaError, match="truncated: 24 frames where 1 should be"):
-        next(pieces(wrong, windows, fitted(320, 180, 180, RATE), Limits()))
+        next(read_windows(wrong, windows, fit_size(320, 180, 180, RATE), Limits()))

@@ -14,7 +14,7 @@ from tests.tokenizer.recursive import Recursive
 from tokenizer.models.load import load
 from tokenizer.tokenize.decode import TokensNotFoundError, decode_clip, decode_stored, decode_window
 from tokenizer.tokenize.psnr import psnr_db
-from tokenizer.tokenize.shards import BadTokensError, TokenWindow, metadata, write_shard
+from tokenizer.tokenize.shards import BadTokensError, TokenWindow, shard_metadata, write_shard
 
 CLIPS = {"aa11": 20, "aa22": 9, "bb33": 1}
 """Clip ids, and how many frames each has."""
@@ -39,7 +39,7 @@ def store(place, table, videos, tokenizer=PCA) -> Dataset:
     """A table of tokens in which a clip's windows lie in no order."""
     dataset = Dataset(place)
     made = [row for clip in videos for row in window_rows(clip, videos[clip], tokenizer)]
-    dataset.catalog.append(table, TokenWindow, records.table(TokenWindow, made[::-1]))
+    dataset.catalog.append(table, TokenWindow, records.to_table(TokenWindow, made[::-1]))
     return dataset
 
 
@@ -125,7 +125,7 @@ BAD_ROWS = [
 def test_a_damaged_row_is_named_with_its_table(videos, tmp_path, head, changes, words):
     rows = window_rows("aa11", videos["aa11"])
     assert (rows[1].latent_frames, rows[1].latent_height, rows[1].latent_width) == (2, 7, 12)
-    table = records.table(TokenWindow, damaged(rows, 1, **changes))
+    table = records.to_table(TokenWindow, damaged(rows, 1, **changes))
     dataset = Dataset(tmp_path)
     dataset.catalog.append("tokens/pca-8x8x8-1", TokenWindow, table)
     with pytest.raises(
@@ -159,7 +159,7 @@ def test_rows_of_two_clips_are_refused(videos):
 def test_shards_that_a_worker_wrote_decode_like_rows(videos, tmp_path):
     rows = window_rows("aa11", videos["aa11"])
     dataset, table = Dataset(tmp_path), "tokens/pca-8x8x8-1"
-    facts = metadata(PCA, "fp32", "independent")
+    facts = shard_metadata(PCA, "fp32", "independent")
     shard = write_shard(rows, Storage.at(tmp_path), table, facts)
     with dataset.catalog.writer("tokenize", {table: TokenWindow}) as writer:
         name = shard.path.rsplit("/", 1)[1]
@@ -205,7 +205,7 @@ def test_a_slice_of_a_stream_decodes_exactly_from_its_context(pattern, head, con
         alone = decode_window(needed, row.window, tokenizer, head=head)
         assert np.array_equal(alone, whole[start : start + row.frames])
         if row.window:
-            with pytest.raises(BadTokensError, match="is not there, which its decoding begins"):
+            with pytest.raises(BadTokensError, match=r"its decoding needs window \d, which is missing"):
                 decode_window(needed[1:], row.window, tokenizer, head=head)
 
 

@@ -10,7 +10,7 @@ from curation.errors import InfrastructureError, MediaError
 from tests.tokenizer.clip_windows import clip_file, pieces_of, rows_of
 from tests.tokenizer.models.causal.conftest import untrained
 from tests.tokenizer.recursive import Recursive
-from tokenizer.models.inference import Placement
+from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Tokens, Video
 from tokenizer.models.load import load
 from tokenizer.tokenize.encode import SliceEncoder, WindowEncoder, encode_clips
@@ -57,7 +57,7 @@ def test_rows_are_the_same_in_any_company(clips, batch, readers):
 
 def test_a_network_gives_the_same_bits_in_any_company(clips):
     """Its batches have one shape, filled up where windows are few."""
-    network = untrained("8x8x8", Placement(batch=3))
+    network = untrained("8x8x8", DeviceConfig(batch=3))
     alone = {name: rows_of(clip_file(name, len(v)), v, network, 17) for name, v in clips.items()}
     assert encoded(clips, WindowEncoder(network, 3, quality="all"), network) == alone
 
@@ -138,7 +138,7 @@ def test_a_list_that_fails_fails_its_clips_and_a_window_alone_is_named(clips):
     assert {name: str(error) for name, error in together.items()} == dict.fromkeys(
         "abcd", "too narrow"
     )
-    apart = encoded(clips, WindowEncoder(Picky(), gathered=1, quality="all"))
+    apart = encoded(clips, WindowEncoder(Picky(), list_size=1, quality="all"))
     assert str(apart["c"]) == "no_tokens: window 0: too narrow"
     assert [len(apart[name]) for name in "abd"] == [4, 1, 2]
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tokenizer.tokenize.prefetch import ahead
+from tokenizer.tokenize.prefetch import prefetch
 
 
 def counting(log, name, things, error=None):
@@ -26,14 +26,14 @@ def counting(log, name, things, error=None):
 @pytest.mark.parametrize("depth", [1, 4])
 def test_things_come_source_by_source_in_order(threads, depth):
     sources = [counting([], name, things) for name, things in enumerate((3, 0, 5, 1, 2))]
-    found = [list(things) for things in ahead(sources, threads, depth)]
+    found = [list(things) for things in prefetch(sources, threads, depth)]
     assert found == [[(n, i) for i in range(k)] for n, k in enumerate((3, 0, 5, 1, 2))]
 
 
 def test_an_error_comes_out_where_it_was_raised_and_the_others_go_on():
     sources = [counting([], "a", 2, KeyError("a")), counting([], "b", 1), counting([], "c", 0)]
     found, errors = [], []
-    for things in ahead(sources, 2):
+    for things in prefetch(sources, 2):
         try:
             found += things
         except KeyError as error:
@@ -54,7 +54,7 @@ def settled(log) -> list:
 def test_no_more_is_read_ahead_than_was_said():
     log = []
     sources = [counting(log, name, 50) for name in range(10)]
-    reading = ahead(sources, threads=2, depth=3)
+    reading = prefetch(sources, threads=2, depth=3)
     first = next(reading)
     assert next(first) == (0, 0)
     made = settled(log)
@@ -67,7 +67,7 @@ def test_leaving_early_ends_the_reading():
     log = []
     sources = [counting(log, name, 1000) for name in range(6)]
     threads = threading.active_count()
-    reading = ahead(sources, threads=2)
+    reading = prefetch(sources, threads=2)
     next(next(reading))
     reading.close()
     assert threading.active_count() == threads
@@ -80,5 +80,5 @@ def test_leaving_early_ends_the_reading():
 def test_a_source_may_be_left_for_the_next():
     log = []
     sources = [counting(log, name, 1000) for name in range(3)]
-    assert [next(things) for things in ahead(sources, threads=1)] == [(0, 0), (1, 0), (2, 0)]
+    assert [next(things) for things in prefetch(sources, threads=1)] == [(0, 0), (1, 0), (2, 0)]
     assert [(name, "closed") in log for name in range(3)] == [True] * 3

@@ -5,15 +5,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from curation.records import records
+from curation.records import from_table
 from curation.storage import Storage, file_sha256
 from tests.tokenizer.clip_windows import clip_file, rows_of
 from tests.tokenizer.recursive import Recursive
 from tokenizer.models.load import load
-from tokenizer.tokenize.shards import TokenWindow, metadata, read_codes, read_latents, write_shard
+from tokenizer.tokenize.shards import (
+    TokenWindow,
+    read_codes,
+    read_latents,
+    shard_metadata,
+    write_shard,
+)
 
 TOKENIZER = load("pca-8x8x8")
-FACTS = metadata(TOKENIZER, "fp32", "independent")
+FACTS = shard_metadata(TOKENIZER, "fp32", "independent")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def test_the_layout_is_as_documented(row, tmp_path):
     assert columns["clip_id"].compression == "ZSTD"
     assert columns["codes"].statistics is None
     assert columns["start_frame"].statistics.min == 10
-    assert records(TokenWindow, file.read()) == rows
+    assert from_table(TokenWindow, file.read()) == rows
 
 
 def test_small_rows_share_a_group(row, tmp_path):
@@ -85,7 +91,9 @@ def test_the_schema_carries_the_statistics_of_the_latents(row, tmp_path):
 
 
 def test_the_schema_says_who_made_the_tokens_and_how(row, tmp_path):
-    shard = write_shard([row], Storage.at(tmp_path), "t", metadata(TOKENIZER, "bf16", "stream"))
+    shard = write_shard(
+        [row], Storage.at(tmp_path), "t", shard_metadata(TOKENIZER, "bf16", "stream")
+    )
     facts = pq.read_schema(tmp_path / shard.path).metadata
     assert facts[b"tokenizer_digest"].decode() == row.tokenizer_digest
     assert [facts[key] for key in (b"tokenizer", b"precision", b"windows")] == [
@@ -98,11 +106,11 @@ def test_the_schema_says_who_made_the_tokens_and_how(row, tmp_path):
 def test_rows_of_one_head_keep_the_other_null(pattern, tmp_path):
     tokenizer = Recursive(("latents",))
     rows = rows_of(clip_file("c0", 60), pattern(60), tokenizer, 17)
-    facts = metadata(tokenizer, "fp32", "independent")
+    facts = shard_metadata(tokenizer, "fp32", "independent")
     shard = write_shard(rows, Storage.at(tmp_path), "t", facts)
     file = pq.ParquetFile(tmp_path / shard.path)
     assert file.schema_arrow.metadata[b"levels"] == b"[]"
-    assert records(TokenWindow, file.read()) == rows
+    assert from_table(TokenWindow, file.read()) == rows
     assert file.read(["codes", "codes_dtype", "psnr_codes_db"]).to_pylist()[0] == {
         "codes": None, "codes_dtype": None, "psnr_codes_db": None
     }  # fmt: skip

@@ -10,20 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.errors import InfrastructureError, UnavailableError
+from curation.lineage import RenderOrigin
 from curation.media.cut import Span
-from curation.records import records, schema
+from curation.records import TokenizedClip, arrow_schema, from_table
+from curation.render.rendered_clip import RenderedClip
 from curation.storage import Storage
-from tests.rows import clip_of, source_of
+from tests.rows import make_clip, make_source
 from tests.tokenizer import clip_windows as pieces
 from tests.tokenizer.models.causal.conftest import untrained
 from tests.tokenizer.recursive import Recursive
 from tokenizer.models.load import load
 from tokenizer.tokenize import stage as tokenize_stage
-from tokenizer.tokenize.clip_windows import ClipFile
 from tokenizer.tokenize.decode import decode_clip, decode_window
 from tokenizer.tokenize.psnr import psnr_db
 from tokenizer.tokenize.shards import TokenWindow
-from curation.records import TokenizedClip
 from tokenizer.tokenize.stage import ClipBatch, Tokenize
 
 with_pca = functools.partial(Tokenize, tokenizer="pca-8x8x8")
@@ -43,13 +43,14 @@ def clips(tmp_path_factory, pattern, write_clip) -> Storage:
 def batch(clips, tmp_path):
     """A batch of clips by name; its shard goes to a folder of this test."""
 
-    def make(*names: str | ClipFile) -> ClipBatch:
+    def make(*names: str | RenderedClip) -> ClipBatch:
         files = [
             pieces.clip_file(name, FRAMES.get(name, 9)) if isinstance(name, str) else name
             for name in names
         ]
         placed = tuple(dataclasses.replace(file, uri=clips.uri(file.uri)) for file in files)
-        return ClipBatch("k", placed, Storage.at(tmp_path), "tokens/t")
+        origins = (RenderOrigin(),) * len(placed)
+        return ClipBatch("k", placed, Storage.at(tmp_path), "tokens/t", origins)
 
     return make
 
@@ -57,7 +58,7 @@ def batch(clips, tmp_path):
 @pytest.fixture
 def rows_of(tmp_path):
     def read(done) -> list[TokenWindow]:
-        return records(TokenWindow, pq.read_table(tmp_path / done.shard.path))
+        return from_table(TokenWindow, pq.read_table(tmp_path / done.shard.path))
 
     return read
 
@@ -217,8 +218,8 @@ def test_a_full_disk_is_no_verdict(batch, through):
 
 
 def test_a_source_that_is_away_is_left_for_another_run(batch, clips):
-    clip = clip_of("1" * 64, 0, 9)
-    source = source_of(clips.uri("gone.mp4"), "1" * 64, [clip])
+    clip = make_clip("1" * 64, 0, 9)
+    source = make_source(clips.uri("gone.mp4"), "1" * 64, [clip])
     span = pieces.clip_file("s", 9, source=source, span=Span.of(clip, source))
     with pytest.raises(UnavailableError, match=r"gone\.mp4"):
         with_pca().setup()(batch(span))
@@ -247,15 +248,15 @@ def test_a_device_that_is_not_there_is_refused_even_by_pca():
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("the device is there")
-    with pytest.raises(ValueError, match="device cuda is not there"):
+    with pytest.raises(ValueError, match="device cuda is unavailable"):
         with_pca(device="cuda").setup()
 
 
 def test_a_worker_reserves_what_it_uses():
-    assert (with_pca().needs.cpus, with_pca().needs.gpus) == (1, 0)
-    on_gpu = with_pca(device="cuda:1", readers=6, batch=16).needs
+    assert (with_pca().resources.cpus, with_pca().resources.gpus) == (1, 0)
+    on_gpu = with_pca(device="cuda:1", readers=6, batch=16).resources
     assert (on_gpu.cpus, on_gpu.gpus) == (6, 1)
-    assert on_gpu.memory_mb > with_pca().needs.memory_mb
+    assert on_gpu.memory_mb > with_pca().resources.memory_mb
 
 
 def test_a_table_is_named_by_what_decides_its_tokens():
@@ -350,4 +351,4 @@ def test_a_stream_that_fails_is_tried_once_more_from_its_start(batch, through, r
 
 
 def test_an_outcome_is_a_record():
-    assert schema(TokenizedClip).names[:4] == ["clip_id", "source_id", "outcome", "reason"]
+    assert arrow_schema(TokenizedClip).names[:4] == ["clip_id", "source_id", "outcome", "reason"]

@@ -10,19 +10,18 @@ from curation import records
 from curation.dataset import Dataset
 from curation.lineage import LineageError
 from curation.media.cut import Span
-from curation.records import Render, Verdict
+from curation.records import Render, TokenizedClip, Verdict
 from curation.stage import Done, Failed
 from tests import rows
 from tokenizer.tokenize import step as module
 from tokenizer.tokenize.decode import decode_stored
 from tokenizer.tokenize.psnr import psnr_db
 from tokenizer.tokenize.shards import TokenWindow
-from curation.records import TokenizedClip
 from tokenizer.tokenize.stage import Tokenize, TokenizedBatch
 from tokenizer.tokenize.step import TokenizeStep
 
 SOURCE, RENDERS = "1" * 64, "renders/encode-1"
-CLIPS = [rows.clip_of(SOURCE, 24 * at, 24 * at + 9) for at in range(3)]
+CLIPS = [rows.make_clip(SOURCE, 24 * at, 24 * at + 9) for at in range(3)]
 
 
 def rendered(clip, path: str | None, **more) -> Render:
@@ -31,7 +30,7 @@ def rendered(clip, path: str | None, **more) -> Render:
 
 
 def commit_renders(dataset: Dataset, *renders: Render) -> None:
-    dataset.catalog.append(RENDERS, Render, records.table(Render, renders))
+    dataset.catalog.append(RENDERS, Render, records.to_table(Render, renders))
 
 
 def step_on(dataset: Dataset) -> TokenizeStep:
@@ -43,12 +42,12 @@ def kept(tmp_path_factory) -> Path:
     """Three clips, of which two are kept."""
     place = tmp_path_factory.mktemp("kept")
     made = Dataset(place)
-    looks = [rows.Looks(clip) for clip in CLIPS]
-    rows.scanned(made, "/v/a.mp4", looks, tables={"clips": records.Clip})
+    looks = [rows.MeasuredClip(clip) for clip in CLIPS]
+    rows.add_source(made, "/v/a.mp4", looks, tables={"clips": records.Clip})
     words = ["kept", "kept", "filtered"]
     verdicts = [Verdict("s", c.clip_id, SOURCE, w) for c, w in zip(CLIPS, words, strict=True)]
-    made.catalog.append("selection", Verdict, records.table(Verdict, verdicts))
-    rows.ran(made, "select", "s")
+    made.catalog.append("selection", Verdict, records.to_table(Verdict, verdicts))
+    rows.add_run(made, "select", "s")
     return place
 
 
@@ -81,7 +80,7 @@ def work(step: TokenizeStep, batch) -> Done:
 
 def tokenized(step: TokenizeStep) -> dict[str, TokenizedClip]:
     table = step.catalog.read(step.result, TokenizedClip)
-    return {clip.clip_id: clip for clip in records.records(TokenizedClip, table)}
+    return {clip.clip_id: clip for clip in records.from_table(TokenizedClip, table)}
 
 
 def windows(step: TokenizeStep) -> list[str]:
@@ -114,7 +113,7 @@ def test_each_mode_of_render_is_read_in_its_own_way(dataset):
     root = dataset.catalog.storage.root
     assert (copied.uri, copied.span.start_frame, copied.span.frames) == (f"{root}/c.mp4", 0, 9)
     assert copied.span.start_pts is None
-    (source,) = records.records(records.Source, dataset.sources())
+    (source,) = records.from_table(records.Source, dataset.sources())
     assert (spanned.uri, spanned.span) == ("/v/a.mp4", Span.of(CLIPS[1], source))
 
 
@@ -191,7 +190,7 @@ def test_other_renders_fill_another_table_and_rows_say_which(step):
     root = Path(step.catalog.storage.root)
     shutil.copy(root / "0.mp4", root / "blurred.mp4")
     clip = rendered(CLIPS[0], "blurred.mp4", sha256="b" * 64)
-    step.catalog.append("renders/encode-2", Render, records.table(Render, [clip]))
+    step.catalog.append("renders/encode-2", Render, records.to_table(Render, [clip]))
     other = dataclasses.replace(step, renders="renders/encode-2")
     assert (other.tokens == step.tokens, other.result == step.result) == (False, False)
     (batch,) = other.todo()
@@ -202,7 +201,7 @@ def test_other_renders_fill_another_table_and_rows_say_which(step):
     (done,) = tokenized(other).values()
     told = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
     assert told == ("encode-2", "b" * 64, 9, 24.0)
-    (row,) = records.records(TokenWindow, other.catalog.read(other.tokens, TokenWindow))
+    (row,) = records.from_table(TokenWindow, other.catalog.read(other.tokens, TokenWindow))
     assert (row.render_profile, row.render_sha256) == ("encode-2", "b" * 64)
     assert {c.render_profile for c in tokenized(step).values()} == {"encode-1"}
     assert len(windows(step)) == 2

@@ -9,7 +9,7 @@ from tests.tokenizer.clip_windows import clip_file, pieces_of
 from tests.tokenizer.recursive import Recursive
 from tokenizer.models.interface import Tokens
 from tokenizer.models.load import load
-from tokenizer.tokenize.clip_windows import row_of
+from tokenizer.tokenize.clip_windows import token_row
 
 TOKENIZER = load("pca-8x8x8")
 
@@ -18,7 +18,7 @@ def rows(pattern, clip, tokenizer=TOKENIZER, kind="independent"):
     made = []
     for piece in pieces_of(clip, pattern(60, clip.height, clip.width), tokenizer, 49, kind):
         [tokens] = tokenizer.encode([pattern(1, 8, 8)])
-        made.append(row_of(piece, tokens, tokenizer, {}))
+        made.append(token_row(piece, tokens, tokenizer, {}))
     return made
 
 
@@ -51,7 +51,7 @@ def test_a_file_without_times_leaves_all_but_the_first_start_open(pattern):
     starts = [
         (row.start_pts, row.time_base, row.start_s)
         for piece in (first, second)
-        for row in [row_of(dataclasses.replace(piece, since_start=None), tokens, TOKENIZER, {})]
+        for row in [token_row(dataclasses.replace(piece, since_start=None), tokens, TOKENIZER, {})]
     ]
     assert starts == [(1000, "1/2400", 0.5), (None, None, pytest.approx(0.5 + 49 / 24))]
 
@@ -61,7 +61,7 @@ def test_a_start_between_two_ticks_takes_the_nearer(pattern):
     window = dataclasses.replace(piece.window, start_frame=3)
     moved = dataclasses.replace(piece, window=window, since_start=Fraction(7, 4800))
     [tokens] = TOKENIZER.encode([pattern(1, 8, 8)])
-    assert row_of(moved, tokens, TOKENIZER, {}).start_pts == 1004
+    assert token_row(moved, tokens, TOKENIZER, {}).start_pts == 1004
 
 
 def test_a_row_says_how_the_picture_lies_in_what_was_encoded(pattern):
@@ -96,4 +96,4 @@ def test_only_later_slices_of_a_stream_have_a_context(pattern):
 def test_tokens_without_any_head_are_an_error(pattern):
     [piece] = pieces_of(clip_file("c0", 9), pattern(9), TOKENIZER, 49)
     with pytest.raises(ValueError, match="neither codes nor latents"):
-        row_of(piece, Tokens(None, None), TOKENIZER, {})
+        token_row(piece, Tokens(None, None), TOKENIZER, {})

@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenizer.models.interface import Rate
-from tokenizer.tokenize.windows import Picture, Window, fitted, padded, split
+from tokenizer.models.interface import Compression
+from tokenizer.tokenize.windows import PaddedSize, Window, fit_size, pad_video, split_windows
 
 
 @given(st.integers(1, 200), st.sampled_from([4, 8]), st.integers(0, 8))
 def test_every_frame_is_in_exactly_one_window(frames, time, k):
-    windows = split(frames, time, 1 + time * k)
+    windows = split_windows(frames, time, 1 + time * k)
     seen = [f for w in windows for f in range(w.start_frame, w.start_frame + w.frames)]
     assert seen == list(range(frames))
     assert [w.index for w in windows] == list(range(len(windows)))
@@ -23,7 +23,7 @@ def test_every_frame_is_in_exactly_one_window(frames, time, k):
 
 @given(st.integers(1, 200), st.sampled_from([4, 8]), st.integers(1, 8))
 def test_slices_of_a_stream_hold_every_frame_and_know_how_many_latents_went_before(frames, time, k):
-    slices = split(frames, time, 1 + time * k, "stream")
+    slices = split_windows(frames, time, 1 + time * k, "stream")
     seen = [f for s in slices for f in range(s.start_frame, s.start_frame + s.frames)]
     assert seen == list(range(frames))
     latents = 0
@@ -37,9 +37,13 @@ def test_slices_of_a_stream_hold_every_frame_and_know_how_many_latents_went_befo
 
 
 def test_the_tail_takes_the_shortest_length_that_holds_it():
-    assert split(109, 8) == [Window(0, 0, 49, 0), Window(1, 49, 49, 0), Window(2, 98, 11, 6)]
-    assert split(50, 8)[1] == Window(1, 49, 1, 0)
-    assert split(109, 8, kind="stream") == [
+    assert split_windows(109, 8) == [
+        Window(0, 0, 49, 0),
+        Window(1, 49, 49, 0),
+        Window(2, 98, 11, 6),
+    ]
+    assert split_windows(50, 8)[1] == Window(1, 49, 1, 0)
+    assert split_windows(109, 8, mode="stream") == [
         Window(0, 0, 49, 0, 0),
         Window(1, 49, 48, 0, 7),
         Window(2, 97, 12, 4, 13),
@@ -48,41 +52,45 @@ def test_the_tail_takes_the_shortest_length_that_holds_it():
 
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match=r"48 is not 1 \+ 8·k; the nearest is 49"):
-        split(10, 8, 48)
+        split_windows(10, 8, 48)
     with pytest.raises(ValueError, match=r"1 is not 1 \+ 8·k; the nearest is 9"):
-        split(10, 8, 1, "stream")
+        split_windows(10, 8, 1, "stream")
     with pytest.raises(ValueError, match="at least one frame, got 0"):
-        split(0, 8)
+        split_windows(0, 8)
 
 
 def test_padding_repeats_the_last_frame_row_and_column():
     video = np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)
-    assert padded(video, 0) is video
-    assert padded(video, 2)[:, 0, 0, 0].tolist() == [0, 4, 4, 4]
-    assert padded(video, 0, 1, 2)[1, ..., 0].tolist() == [[4, 5, 5, 5], [6, 7, 7, 7], [6, 7, 7, 7]]
+    assert pad_video(video, 0) is video
+    assert pad_video(video, 2)[:, 0, 0, 0].tolist() == [0, 4, 4, 4]
+    assert pad_video(video, 0, 1, 2)[1, ..., 0].tolist() == [
+        [4, 5, 5, 5],
+        [6, 7, 7, 7],
+        [6, 7, 7, 7],
+    ]
 
 
 @pytest.mark.parametrize(
     ("size", "rate", "picture"),
     [
-        ((1280, 720), Rate(8, 8), Picture(455, 256, 1, 0)),
-        ((1280, 720), Rate(8, 16), Picture(455, 256, 9, 0)),
-        ((720, 1280), Rate(8, 8), Picture(256, 455, 0, 1)),
-        ((176, 144), Rate(8, 16), Picture(176, 144, 0, 0)),
-        ((100, 150), Rate(8, 16), Picture(100, 150, 12, 10)),
-        ((20, 20), Rate(8, 8), Picture(20, 20, 4, 4)),
-        ((2, 3000), Rate(8, 8), Picture(2, 3000, 6, 0)),
+        ((1280, 720), Compression(8, 8), PaddedSize(455, 256, 1, 0)),
+        ((1280, 720), Compression(8, 16), PaddedSize(455, 256, 9, 0)),
+        ((720, 1280), Compression(8, 8), PaddedSize(256, 455, 0, 1)),
+        ((176, 144), Compression(8, 16), PaddedSize(176, 144, 0, 0)),
+        ((100, 150), Compression(8, 16), PaddedSize(100, 150, 12, 10)),
+        ((20, 20), Compression(8, 8), PaddedSize(20, 20, 4, 4)),
+        ((2, 3000), Compression(8, 8), PaddedSize(2, 3000, 6, 0)),
     ],
 )
 def test_pictures_shrink_to_the_pixel_and_are_padded(size, rate, picture):
-    assert fitted(*size, 256, rate) == picture
+    assert fit_size(*size, 256, rate) == picture
 
 
 @given(
     st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 512), st.sampled_from([8, 16])
 )  # fmt: skip
 def test_a_picture_keeps_its_shape_and_is_never_enlarged(width, height, short_side, space):
-    found = fitted(width, height, short_side, Rate(8, space))
+    found = fit_size(width, height, short_side, Compression(8, space))
     assert min(found.width, found.height) == min(width, height, short_side)
     scale = min(found.width, found.height) / min(width, height)
     assert abs(found.width - width * scale) <= 0.5

@@ -10,21 +10,21 @@ from tests import rows
 from tests.tokenizer.conftest import encode, moving_pattern
 from tests.tokenizer.models.causal.conftest import SMALL
 from tokenizer.train import loop
-from tokenizer.train.crops import Facts, deflated, write
+from tokenizer.train.crops import CropsMetadata, compress_crop, write_crops
 
 
 def rendered_clips(place: Path, listed: list[tuple[str, str]]) -> Dataset:
     """An output with one clip of 20 frames for each recording and licence."""
     dataset = Dataset(place)
     for number, (recording, licence) in enumerate(listed):
-        clip = rows.clip_of(str(number) * 64, 0, 20)
+        clip = rows.make_clip(str(number) * 64, 0, 20)
         extra = {"recording": recording, "licence": licence}
-        looks, uri = [rows.Looks(clip)], f"/v/{number}.mp4"
-        rows.scanned(dataset, uri, looks, tables={"clips": Clip}, extra=extra)
+        looks, uri = [rows.MeasuredClip(clip)], f"/v/{number}.mp4"
+        rows.add_source(dataset, uri, looks, tables={"clips": Clip}, extra=extra)
         encode(place / f"{number}.mp4", moving_pattern(20, speed=1 + number))
         facts = {"width": 96, "height": 64, "frames": 20, "fps": 24.0, "mode": "encode"}
         render = Render(clip.clip_id, clip.source_id, "rendered", path=f"{number}.mp4", **facts)
-        dataset.catalog.append("renders/encode-1", Render, records.table(Render, [render]))
+        dataset.catalog.append("renders/encode-1", Render, records.to_table(Render, [render]))
     return dataset
 
 
@@ -44,9 +44,9 @@ def _turned(place: int) -> np.ndarray:
 def packed(tmp_path: Path) -> Path:
     """Twelve crops of patterns that move in all directions, three of them for validation."""
     crops = [_turned(place) for place in range(12)]
-    parts = {"train": map(deflated, crops[:9]), "validation": map(deflated, crops[9:])}
-    facts = Facts(17, 48, {"train": ["a"], "validation": ["b"]}, {"CC0": 12})
-    write(tmp_path / "crops.safetensors", parts, facts)
+    parts = {"train": map(compress_crop, crops[:9]), "validation": map(compress_crop, crops[9:])}
+    facts = CropsMetadata(17, 48, {"train": ["a"], "validation": ["b"]}, {"CC0": 12})
+    write_crops(tmp_path / "crops.safetensors", parts, facts)
     return tmp_path / "crops.safetensors"
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from tokenizer.models.interface import Rate
+from tokenizer.models.interface import Compression
 from tokenizer.train.augment import Augment
 
 
@@ -11,7 +11,7 @@ def numbered_crops() -> torch.Tensor:
 
 
 def test_batches_are_whole_windows_of_mixed_length_turned_and_reversed():
-    augment, random = Augment(Rate(8, 8), side=32, batch=2), torch.Generator().manual_seed(1)
+    augment, random = Augment(Compression(8, 8), side=32, batch=2), torch.Generator().manual_seed(1)
     shapes, orders, turned = set(), set(), set()
     for _ in range(40):
         video = augment(numbered_crops(), random)
@@ -29,6 +29,6 @@ def test_batches_are_whole_windows_of_mixed_length_turned_and_reversed():
 
 
 def test_the_same_seed_draws_the_same():
-    crops, augment = numbered_crops(), Augment(Rate(4, 8), side=16, batch=2)
+    crops, augment = numbered_crops(), Augment(Compression(4, 8), side=16, batch=2)
     one, other = (augment(crops, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one, other)

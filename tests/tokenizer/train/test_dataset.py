@@ -8,10 +8,12 @@ import pytest
 from curation.dataset import Dataset
 from tests.tokenizer.conftest import moving_pattern
 from tests.tokenizer.train.conftest import rendered_clips
-from tokenizer.train.crops import read
-from tokenizer.train.dataset import Packing, new_split, pack
+from tokenizer.train.crops import read_crops
+from tokenizer.train.dataset import PackingSettings, new_split, pack_crops
 
-SMALL = Packing(frames=9, side=48, size_mib=0.25, short_sides=(48, 64), by="recording")
+SMALL = PackingSettings(
+    frames=9, side=48, size_mib=0.25, short_sides=(48, 64), group_column="recording"
+)
 LISTED = [("a", "CC BY 4.0"), ("a", "CC BY 4.0"), ("b", "CC0"), ("c", "all rights reserved")]
 
 
@@ -30,11 +32,11 @@ def test_crops_follow_the_split_and_the_licence(rendered, tmp_path):
     split = written(tmp_path / "split.json", train=["a", "c"], validation=["b"])
     path = tmp_path / "crops.safetensors"
     allowed = dataclasses.replace(SMALL, allowed="^CC")
-    facts = pack(rendered, path, split, allowed)
+    facts = pack_crops(rendered, path, split, allowed)
     assert set(facts.licences) == {"CC BY 4.0"}
     assert facts.split == {"train": ["a"], "validation": ["b"]}
-    train, _ = read(path, "train")
-    validation, _ = read(path, "validation")
+    train, _ = read_crops(path, "train")
+    validation, _ = read_crops(path, "validation")
     assert train.shape[1:] == validation.shape[1:] == (9, 48, 48, 3)
     assert len(train) == sum(facts.licences.values())
     assert len(train) > 3
@@ -44,18 +46,18 @@ def test_crops_follow_the_split_and_the_licence(rendered, tmp_path):
 def test_the_same_draws_give_the_same_file(rendered, tmp_path):
     split = written(tmp_path / "split.json", train=["a", "c"], validation=["b"])
     for name in ("one", "two"):
-        pack(rendered, tmp_path / name, split, SMALL)
+        pack_crops(rendered, tmp_path / name, split, SMALL)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_a_split_is_made_once_and_then_kept(rendered, tmp_path):
     split = tmp_path / "split.json"
-    facts = pack(rendered, tmp_path / "crops", split, SMALL)
+    facts = pack_crops(rendered, tmp_path / "crops", split, SMALL)
     made = json.loads(split.read_text())
     assert sorted(made["train"] + made["validation"]) == ["a", "b", "c"]
     assert facts.split == made
     written(split, train=["b"], validation=["a", "c"])
-    assert pack(rendered, tmp_path / "crops", split, SMALL).split["train"] == ["b"]
+    assert pack_crops(rendered, tmp_path / "crops", split, SMALL).split["train"] == ["b"]
 
 
 def test_adding_groups_moves_none_to_the_other_side():
@@ -82,19 +84,19 @@ def test_adding_groups_moves_none_to_the_other_side():
 def test_a_split_that_cannot_be_used_is_an_error(rendered, tmp_path, content, message):
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(ValueError, match=message):
-        pack(rendered, tmp_path / "crops", tmp_path / "split.json", SMALL)
+        pack_crops(rendered, tmp_path / "crops", tmp_path / "split.json", SMALL)
     assert not (tmp_path / "crops").exists()
 
 
 def test_without_an_allowed_licence_there_is_nothing_to_pack(rendered, tmp_path):
-    nothing = Packing(allowed="^public domain$")
+    nothing = PackingSettings(allowed_licences="^public domain$")
     with pytest.raises(ValueError, match="a licence that matches"):
-        pack(rendered, tmp_path / "crops", tmp_path / "split.json", nothing)
+        pack_crops(rendered, tmp_path / "crops", tmp_path / "split.json", nothing)
 
 
 def test_crops_are_pieces_of_the_clips(rendered, tmp_path):
     split = written(tmp_path / "split.json", train=["b"], validation=["a"])
-    pack(rendered, tmp_path / "crops", split, SMALL)
-    crops, _ = read(tmp_path / "crops", "train")
+    pack_crops(rendered, tmp_path / "crops", split, SMALL)
+    crops, _ = read_crops(tmp_path / "crops", "train")
     whole = moving_pattern(20, speed=3)
     assert np.abs(crops.float().mean((0, 1, 2, 3)).numpy() - whole.mean((0, 1, 2))).max() < 25

@@ -6,7 +6,7 @@ import torch
 
 from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.models.load import load
-from tokenizer.train.loop import LOG, Recipe, Trainer, export
+from tokenizer.train.loop import LOG, Recipe, Trainer, export_tokenizer
 
 pytestmark = pytest.mark.usefixtures("small")
 RECIPE = Recipe(
@@ -39,8 +39,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(packed, tmp_path):
     trained(packed, tmp_path / "torn", until=20)
     resumed, rows = trained(packed, tmp_path / "torn")
     assert [row["step"] for row in rows] == [40]
-    for name, value in whole.average.items():
-        assert torch.equal(resumed.average[name], value), name
+    for name, value in whole.ema.items():
+        assert torch.equal(resumed.ema[name], value), name
 
 
 def test_another_recipe_in_the_same_folder_is_refused(packed, tmp_path):
@@ -52,7 +52,7 @@ def test_another_recipe_in_the_same_folder_is_refused(packed, tmp_path):
 def test_the_exported_weights_are_the_averages_with_their_statistics(packed, tmp_path):
     trainer, _rows = trained(packed, tmp_path / "run")
     path = tmp_path / "weights.safetensors"
-    written = export(trainer, path)
+    written = export_tokenizer(trainer, path)
     again = load(str(path))
     assert isinstance(again, CausalTokenizer)
     assert again.digest == written.digest
@@ -61,7 +61,7 @@ def test_the_exported_weights_are_the_averages_with_their_statistics(packed, tmp
     assert all(0.3 < std < 3 for std in again.latent_std)
     stored = again.codec.network.state_dict()
     name = "decoder.pixels.later.weight"
-    assert torch.equal(stored[name], trainer.average[name].half().float())
+    assert torch.equal(stored[name], trainer.ema[name].half().float())
 
 
 def test_an_unknown_rate_is_an_error(packed, tmp_path):

@@ -10,15 +10,15 @@ convolution inside a frame and then a convolution over this frame and the two be
 convolution over all three axes, which costs more and computes wrongly in bf16 in some releases.
 
 Causality: the first frame is a patch of its own with its own linear maps, and each later group of
-frames sees itself and the past. Normalisation is over the channels of one position (Zhang and
+frames depends on itself and the past. Normalisation is over the channels of one position (Zhang and
 Sennrich, "Root Mean Square Layer Normalization", 2019), so no statistic crosses a frame, and a
-video encoded piece by piece, with the last two frames of every temporal convolution carried over in
-a `State`, gives what it gives whole. Layout and codebook follow NVIDIA's "Cosmos World Foundation
-Model Platform" (2025), whose tokenizers have some hundred times the weights.
+video encoded in chunks, with the last two frames of every temporal convolution carried over in a
+`State`, gives the same result as encoded whole. Layout and codebook follow NVIDIA's "Cosmos World
+Foundation Model Platform" (2025), whose tokenizers have some hundred times the weights.
 
-Beside the network runs a linear map from patch to heads and back, which training starts at the
-principal components that `tokenizer.models.pca` computes. So training begins where the baseline
-ends, and the network learns what a linear map cannot do.
+In parallel with the network runs a linear map from patch to heads and back, which training
+initialises with the principal components of `tokenizer.models.pca`. So training starts at the
+baseline, and the network learns what a linear map cannot do.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from torch import Tensor, nn
 
 from tokenizer.models import fsq
 from tokenizer.models.causal.patch import Stem, Unstem
-from tokenizer.models.interface import Head, Rate
+from tokenizer.models.interface import Compression, Head
 
 CHANNELS = 16
 DIGITS = len(fsq.LEVELS)
 _PAST = 2
 State = dict[str, Tensor]
-"""What a stream carries from piece to piece: the past of each temporal convolution, by name."""
+"""What a stream carries from chunk to chunk: the past of each temporal convolution, by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """What the weights have to fit."""
+class NetworkConfig:
+    """The network's size."""
 
     time: int
     """Frames of a latent after the first."""
@@ -63,25 +63,25 @@ class Config:
     """Fine and wide blocks of the decoder."""
 
     @property
-    def rate(self) -> Rate:
+    def rate(self) -> Compression:
         """Compression in time and space."""
-        return Rate(self.time, self.space)
+        return Compression(self.time, self.space)
 
     def to_json(self) -> str:
         """As text, for a file's metadata."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Config:
+    def from_json(cls, text: str) -> NetworkConfig:
         """What `to_json` wrote."""
-        facts = json.loads(text)
-        return cls(**{**facts, "encoder": (*facts["encoder"],), "decoder": (*facts["decoder"],)})
+        values = json.loads(text)
+        return cls(**{**values, "encoder": (*values["encoder"],), "decoder": (*values["decoder"],)})
 
 
 CONFIGS = {
-    "4x8x8": Config(4, 8, 4, 4, 64, 192, (1, 2), (2, 3)),
-    "8x8x8": Config(8, 8, 4, 4, 64, 192, (1, 2), (2, 3)),
-    "8x16x16": Config(8, 16, 4, 8, 96, 192, (1, 2), (2, 3)),
+    "4x8x8": NetworkConfig(4, 8, 4, 4, 64, 192, (1, 2), (2, 3)),
+    "8x8x8": NetworkConfig(8, 8, 4, 4, 64, 192, (1, 2), (2, 3)),
+    "8x16x16": NetworkConfig(8, 16, 4, 8, 96, 192, (1, 2), (2, 3)),
 }
 """The shipped sizes, by rate."""
 
@@ -118,8 +118,8 @@ class Block(nn.Module):
         if state is not None:
             state[name] = y[:, -_PAST:].clone()
         y = self.along(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        moved: Tensor = x + y.reshape(b, t, h, w, c)
-        return moved
+        output: Tensor = x + y.reshape(b, t, h, w, c)
+        return output
 
 
 class Trunk(nn.ModuleList):
@@ -130,15 +130,15 @@ class Trunk(nn.ModuleList):
 
     def forward(self, x: Tensor, state: State | None, name: str) -> Tensor:
         """[B, T, H, W, C] in and out."""
-        for place, block in enumerate(self):
-            x = block(x, state, f"{name}.{place}")
+        for index, block in enumerate(self):
+            x = block(x, state, f"{name}.{index}")
         return x
 
 
 class Encoder(nn.Module):
     """Pixels in -1 to 1 to the two heads, before rounding."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         fine, wide = config.fine, config.wide
         self.patches = Stem(config.patch_time, config.patch_space, 3, fine, haar=True)
@@ -163,7 +163,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Either head back to pixels."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         fine, wide = config.fine, config.wide
         self.entry = nn.ModuleDict(
@@ -196,7 +196,7 @@ class Decoder(nn.Module):
 class Network(nn.Module):
     """Encoder and decoder."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
@@ -204,7 +204,7 @@ class Network(nn.Module):
 
     @property
     def context(self) -> int:
-        """Latent frames before a slice that its decoding can see."""
+        """Latent frames before a slice that its decoding depends on."""
         fine, wide = self.config.decoder
         ratio = self.config.time // self.config.patch_time
         return _PAST * wide + -(-_PAST * fine // ratio)

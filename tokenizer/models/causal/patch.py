@@ -13,14 +13,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from tokenizer.models.interface import ShapeError
+
 
 def haar(size: int) -> np.ndarray:
     """The orthonormal Haar matrix, float64 [size, size], rows from coarse to fine.
 
-    Raises `ValueError` unless `size` is a power of two.
+    Raises `ShapeError` unless `size` is a power of two.
     """
     if size < 1 or size & (size - 1):
-        raise ValueError(f"the Haar transform takes a power of two, not {size}")
+        raise ShapeError(f"the Haar transform takes a power of two, not {size}")
     matrix = np.ones((1, 1))
     while len(matrix) < size:
         coarse = np.kron(matrix, [1, 1])
@@ -39,16 +41,16 @@ def haar3d(time: int, space: int) -> Tensor:
 def to_patches(x: Tensor, time: int, space: int) -> Tensor:
     """[B, T, H, W, C] to [B, T / time, H / space, W / space, time · space² · C]."""
     b, t, h, w, c = x.shape
-    split = x.reshape(b, t // time, time, h // space, space, w // space, space, c)
-    return split.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
+    blocks = x.reshape(b, t // time, time, h // space, space, w // space, space, c)
+    return blocks.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
 
 
 def from_patches(x: Tensor, time: int, space: int) -> Tensor:
     """The inverse of `to_patches`."""
     b, t, h, w, d = x.shape
     channels = d // (time * space * space)
-    split = x.reshape(b, t, h, w, time, space, space, channels)
-    return split.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(
+    blocks = x.reshape(b, t, h, w, time, space, space, channels)
+    return blocks.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(
         b, t * time, h * space, w * space, channels
     )
 
@@ -79,15 +81,15 @@ class Stem(FirstAndLater):
 
     def forward(self, x: Tensor, start: bool) -> Tensor:
         """`start` says that x begins with a stream's first frame."""
-        parts = []
+        outputs = []
         if start:
             patches = to_patches(x[:, :1], 1, self.space)
-            parts.append(_analysed(patches, self.first, self.haar_first))
+            outputs.append(_haar_linear(patches, self.first, self.haar_first))
             x = x[:, 1:]
         if x.shape[1]:
             patches = to_patches(x, self.time, self.space)
-            parts.append(_analysed(patches, self.later, self.haar_later))
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+            outputs.append(_haar_linear(patches, self.later, self.haar_later))
+        return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
 
 
 class Unstem(FirstAndLater):
@@ -99,18 +101,18 @@ class Unstem(FirstAndLater):
 
     def forward(self, x: Tensor, start: bool) -> Tensor:
         """`start` says that x begins with a stream's first latent frame."""
-        parts = []
+        outputs = []
         if start:
-            patches = _synthesised(x[:, :1], self.first, self.haar_first)
-            parts.append(from_patches(patches, 1, self.space))
+            patches = _linear_inverse_haar(x[:, :1], self.first, self.haar_first)
+            outputs.append(from_patches(patches, 1, self.space))
             x = x[:, 1:]
         if x.shape[1]:
-            patches = _synthesised(x, self.later, self.haar_later)
-            parts.append(from_patches(patches, self.time, self.space))
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+            patches = _linear_inverse_haar(x, self.later, self.haar_later)
+            outputs.append(from_patches(patches, self.time, self.space))
+        return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
 
 
-def _analysed(patches: Tensor, linear: nn.Linear, transform: Tensor | None) -> Tensor:
+def _haar_linear(patches: Tensor, linear: nn.Linear, transform: Tensor | None) -> Tensor:
     weight: Tensor = linear.weight
     if transform is not None:
         with torch.autocast(weight.device.type, enabled=False):
@@ -118,7 +120,7 @@ def _analysed(patches: Tensor, linear: nn.Linear, transform: Tensor | None) -> T
     return F.linear(patches, weight, linear.bias)
 
 
-def _synthesised(x: Tensor, linear: nn.Linear, transform: Tensor | None) -> Tensor:
+def _linear_inverse_haar(x: Tensor, linear: nn.Linear, transform: Tensor | None) -> Tensor:
     weight: Tensor = linear.weight
     bias: Tensor = linear.bias
     if transform is not None:

@@ -1,7 +1,7 @@
-"""The learned tokenizer as a `Tokenizer`: weights on disk, windows in, tokens out, streams.
+"""The learned tokenizer as a `Tokenizer`: weights files, windows, streams.
 
 Weights are one safetensors file, float16; the network computes with exactly these numbers. Its
-configuration, the statistics of its latents, a digest and a card stand in the file's metadata.
+configuration, the statistics of its latents, a digest and a card are in the file's metadata.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor
 
 from tokenizer.models import fsq
 from tokenizer.models.causal.codec import Codec
-from tokenizer.models.causal.network import CHANNELS, Config, Network
-from tokenizer.models.causal.stream import Decoding, Encoding
-from tokenizer.models.inference import Placement, run_batched
+from tokenizer.models.causal.network import CHANNELS, Network, NetworkConfig
+from tokenizer.models.causal.stream import CausalStreamDecoder, CausalStreamEncoder
+from tokenizer.models.inference import DeviceConfig, run_batched
 from tokenizer.models.interface import (
     Codes,
+    Compression,
     Head,
     Latents,
-    Rate,
     StreamDecoder,
     StreamEncoder,
     Tokens,
@@ -35,9 +35,10 @@ from tokenizer.models.interface import (
     check_latents,
     check_video,
 )
+from tokenizer.models.load import TokenizerLoadError, check_digest
 
 KIND = "causal"
-_OWN = ("kind", "config", "digest", "latent_mean", "latent_std")
+_METADATA = ("kind", "config", "digest", "latent_mean", "latent_std")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class CausalTokenizer:
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
     card: Mapping[str, str] = field(default_factory=dict)
-    """What is known of the weights (data, licence, steps, psnr); no part of the digest."""
+    """Data, licence, steps and psnr of the weights; not part of the digest."""
     levels: tuple[int, ...] = field(default=fsq.LEVELS, init=False)
     channels: int = field(default=CHANNELS, init=False)
 
@@ -61,20 +62,20 @@ class CausalTokenizer:
         return f"{KIND}-{self.rate}"
 
     @property
-    def rate(self) -> Rate:
+    def rate(self) -> Compression:
         """Compression in time and space."""
         return self.codec.network.config.rate
 
     @property
     def context(self) -> int:
-        """Latent frames before a slice that its decoding can see."""
+        """Latent frames before a slice that its decoding depends on."""
         return self.codec.network.context
 
     def encode(self, videos: Sequence[Video]) -> list[Tokens]:
         """Both heads of windows uint8 RGB [1 + time · k, H, W, 3]."""
         for video in videos:
             check_video(video, self.rate)
-        outputs = run_batched(self.codec.encode, videos, self.codec.placement)
+        outputs = run_batched(self.codec.encode, videos, self.codec.device_config)
         return [Tokens(codes, latents) for codes, latents in outputs]
 
     def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
@@ -82,24 +83,24 @@ class CausalTokenizer:
         for codes in windows:
             check_codes(codes, fsq.SIZE)
         digits = [fsq.dequantise(codes) for codes in windows]
-        outputs = run_batched(self.codec.decode_codes, digits, self.codec.placement)
+        outputs = run_batched(self.codec.decode_codes, digits, self.codec.device_config)
         return [video for (video,) in outputs]
 
     def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
         """Windows from their latents, each float16 [16, 1 + k, h, w]."""
         for latents in windows:
             check_latents(latents, CHANNELS)
-        last = [np.moveaxis(latents, 0, -1) for latents in windows]
-        outputs = run_batched(self.codec.decode_latents, last, self.codec.placement)
+        channels_last = [np.moveaxis(latents, 0, -1) for latents in windows]
+        outputs = run_batched(self.codec.decode_latents, channels_last, self.codec.device_config)
         return [video for (video,) in outputs]
 
     def stream_encoder(self) -> StreamEncoder:
         """An encoder at the start of a stream."""
-        return Encoding(self.codec)
+        return CausalStreamEncoder(self.codec)
 
     def stream_decoder(self, head: Head, start: bool = True) -> StreamDecoder:
-        """A decoder at the start of a stream, or amid one, `context` latent frames early."""
-        return Decoding(self.codec, head, start)
+        """A decoder at the start of a stream, or within one, `context` latent frames early."""
+        return CausalStreamDecoder(self.codec, head, start)
 
     @classmethod
     def of(
@@ -107,57 +108,59 @@ class CausalTokenizer:
         network: Network,
         mean: Sequence[float],
         std: Sequence[float],
-        placement: Placement | None = None,
+        device_config: DeviceConfig | None = None,
         card: Mapping[str, str] | None = None,
     ) -> CausalTokenizer:
         """A tokenizer around a network, whose weights are rounded to float16 in place.
 
-        `mean` and `std` are those of its latents, 16 each. Raises `ValueError` if the placement is
-        not possible, or if a weight is no number.
+        `mean` and `std` are those of its latents, 16 each. Raises `DeviceError` if the device
+        cannot be used, and `TokenizerLoadError` if a weight is not finite.
         """
-        halves = _halves(network)
-        broken = [name for name, tensor in halves.items() if not tensor.isfinite().all()]
+        weights = _float16_weights(network)
+        broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
         if broken:
-            raise ValueError(f"weights that are no finite numbers in {', '.join(broken)}")
-        network.load_state_dict({name: tensor.float() for name, tensor in halves.items()})
-        digest = _digest(network.config, halves, [list(mean), list(std)])
-        codec = Codec.on(network, placement or Placement())
+            raise TokenizerLoadError(f"weights that are no finite numbers in {', '.join(broken)}")
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        digest = _digest(network.config, weights, [list(mean), list(std)])
+        codec = Codec.on(network, device_config or DeviceConfig())
         return cls(codec, digest, tuple(mean), tuple(std), dict(card or {}))
 
     def save(self, path: str | Path) -> None:
         """Writes weights, configuration and card as one safetensors file."""
-        facts = {
+        metadata = {
             "kind": KIND,
             "config": self.codec.network.config.to_json(),
             "digest": self.digest,
             "latent_mean": json.dumps(self.latent_mean),
             "latent_std": json.dumps(self.latent_std),
         }
-        save_file(_halves(self.codec.network), str(path), metadata={**self.card, **facts})
+        weights = _float16_weights(self.codec.network)
+        save_file(weights, str(path), metadata={**self.card, **metadata})
 
     @classmethod
-    def load(cls, path: str | Path, placement: Placement | None = None) -> CausalTokenizer:
+    def load(cls, path: str | Path, device_config: DeviceConfig | None = None) -> CausalTokenizer:
         """Reads what `save` wrote.
 
-        Raises `ValueError` for other, altered or damaged files, and for weights that do not fit
-        their configuration.
+        Raises `TokenizerLoadError` for other, altered or damaged files, and for weights that do not
+        fit their configuration.
         """
-        facts, tensors = _read(path)
-        if facts.get("kind") != KIND:
-            raise ValueError(f"{path} holds no causal tokenizer; its metadata is {sorted(facts)}")
+        metadata, tensors = _read(path)
+        if metadata.get("kind") != KIND:
+            raise TokenizerLoadError(
+                f"{path} holds no causal tokenizer; its metadata is {sorted(metadata)}"
+            )
         try:
-            network = Network(Config.from_json(facts["config"]))
+            network = Network(NetworkConfig.from_json(metadata["config"]))
             network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         except (RuntimeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: weights do not fit their configuration: {error}") from error
-        mean, std = (json.loads(facts[key]) for key in ("latent_mean", "latent_std"))
-        card = {key: text for key, text in facts.items() if key not in _OWN}
-        made = cls.of(network, mean, std, placement, card)
-        if made.digest != facts["digest"]:
-            raise ValueError(
-                f"{path} was altered: digest {made.digest}, recorded {facts['digest']}"
-            )
-        return made
+            raise TokenizerLoadError(
+                f"{path}: weights do not fit their configuration: {error}"
+            ) from error
+        mean, std = (json.loads(metadata[key]) for key in ("latent_mean", "latent_std"))
+        card = {key: text for key, text in metadata.items() if key not in _METADATA}
+        tokenizer = cls.of(network, mean, std, device_config, card)
+        check_digest(path, tokenizer.digest, metadata["digest"])
+        return tokenizer
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -166,16 +169,16 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return dict(file.metadata() or {}), tensors
     except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+        raise TokenizerLoadError(f"{path} cannot be read as safetensors: {error}") from error
 
 
-def _halves(network: Network) -> dict[str, Tensor]:
+def _float16_weights(network: Network) -> dict[str, Tensor]:
     state = network.state_dict()
     return {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
 
 
-def _digest(config: Config, halves: Mapping[str, Tensor], statistics: object) -> str:
+def _digest(config: NetworkConfig, weights: Mapping[str, Tensor], statistics: object) -> str:
     sha = hashlib.sha256(json.dumps([KIND, config.to_json(), fsq.LEVELS, statistics]).encode())
-    for name in sorted(halves):
-        sha.update(name.encode() + halves[name].numpy().tobytes())
+    for name in sorted(weights):
+        sha.update(name.encode() + weights[name].numpy().tobytes())
     return sha.hexdigest()

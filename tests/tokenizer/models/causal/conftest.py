@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from tokenizer.models.causal.network import Config, Network
+from tokenizer.models.causal.network import Network, NetworkConfig
 from tokenizer.models.causal.tokenizer import CausalTokenizer
-from tokenizer.models.inference import Placement
+from tokenizer.models.inference import DeviceConfig
 
 SMALL = {
-    "4x8x8": Config(4, 8, 4, 4, 8, 16, (1, 1), (2, 1)),
-    "8x8x8": Config(8, 8, 4, 4, 8, 16, (1, 2), (1, 2)),
-    "8x16x16": Config(8, 16, 4, 8, 8, 16, (2, 1), (1, 2)),
+    "4x8x8": NetworkConfig(4, 8, 4, 4, 8, 16, (1, 1), (2, 1)),
+    "8x8x8": NetworkConfig(8, 8, 4, 4, 8, 16, (1, 2), (1, 2)),
+    "8x16x16": NetworkConfig(8, 16, 4, 8, 8, 16, (2, 1), (1, 2)),
 }
 
 
-def untrained(rate: str, placement: Placement | None = None) -> CausalTokenizer:
+def untrained(rate: str, placement: DeviceConfig | None = None) -> CausalTokenizer:
     """A small tokenizer in which every weight is at work."""
     torch.manual_seed(7)
     network = Network(SMALL[rate])

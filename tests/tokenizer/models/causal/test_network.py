@@ -3,13 +3,13 @@ import torch
 
 from tests.tokenizer.models.causal.conftest import noise, untrained
 from tokenizer.models import fsq
-from tokenizer.models.causal.network import CONFIGS, Config, Network, round_digits
+from tokenizer.models.causal.network import CONFIGS, Network, NetworkConfig, round_digits
 
 
 def test_shipped_configurations_stay_small():
     for rate, config in CONFIGS.items():
         assert str(config.rate) == rate
-        assert Config.from_json(config.to_json()) == config
+        assert NetworkConfig.from_json(config.to_json()) == config
         assert sum(p.numel() for p in Network(config).parameters()) < 4_000_000
 
 

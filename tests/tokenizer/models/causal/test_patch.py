@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tokenizer.models.causal.patch import from_patches, haar, haar3d, to_patches
-from tokenizer.models.pca import cut
+from tokenizer.models.pca import split_patches
 
 
 def test_haar_of_four_is_the_textbook_matrix():
@@ -35,5 +35,7 @@ def test_patches_are_those_of_the_baseline_and_come_back():
     video = torch.randint(0, 256, (2, 8, 16, 24, 3), dtype=torch.uint8)
     patches = to_patches(video, 4, 8)
     assert patches.shape == (2, 2, 2, 3, 768)
-    assert np.array_equal(patches[1].reshape(2, 6, 768).numpy(), cut(video[1].numpy(), 4, 8))
+    assert np.array_equal(
+        patches[1].reshape(2, 6, 768).numpy(), split_patches(video[1].numpy(), 4, 8)
+    )
     assert torch.equal(from_patches(patches, 4, 8), video)

@@ -5,7 +5,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.tokenizer.models.causal.conftest import noise, untrained
 from tokenizer.models.causal.tokenizer import CausalTokenizer
-from tokenizer.models.inference import Placement
+from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.load import load
 
 
@@ -34,7 +34,7 @@ def test_shapes_and_types_follow_the_rate(rate):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_tokens_are_the_same_in_any_company(rate, batch):
-    tokenizer = untrained(rate, Placement(batch=batch))
+    tokenizer = untrained(rate, DeviceConfig(batch=batch))
     shapes = [(17, 32, 48), (9, 32, 48), (17, 32, 48), (17, 16, 16), (17, 32, 48), (17, 32, 48)]
     videos = [noise(*shape, seed=place) for place, shape in enumerate(shapes)]
     together = tokenizer.encode(videos)
@@ -114,7 +114,7 @@ def test_a_torn_file_is_named(tmp_path):
 def test_bf16_is_near_fp32():
     video = noise(17)
     [exact] = untrained("8x8x8").encode([video])
-    [rough] = untrained("8x8x8", Placement(precision="bf16")).encode([video])
+    [rough] = untrained("8x8x8", DeviceConfig(precision="bf16")).encode([video])
     error = np.square(exact.latents.astype(np.float32) - rough.latents).mean() ** 0.5
     assert 0 < error < 0.02 * np.square(exact.latents.astype(np.float32)).mean() ** 0.5
 
@@ -123,4 +123,4 @@ def test_a_device_that_is_not_there_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(ValueError, match="sees no CUDA device"):
-        untrained("8x8x8", Placement(device="cuda"))
+        untrained("8x8x8", DeviceConfig(device="cuda"))
