@@ -254,7 +254,7 @@ def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_pa
     (videos / "a.mp4").rename(tmp_path / "a.mp4")
     ended = reelmill("render", out, *curated.options)
     assert ended.code == 4
-    assert "sources out of reach, by step: 2 render" in ended.err
+    assert "sources unavailable, by step: 2 render" in ended.err
     again = reelmill("render", out, *curated.options)
     assert (again.code, again.err.count(f"{videos}/a.mp4: missing")) == (4, 1)
     assert "Bring them back and run the same command again; or go on without them" in again.err
@@ -337,7 +337,7 @@ def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tm
         arguments = ("scan", tmp_path / "v", "--out", tmp_path / "out", *curated.options)
         assert reelmill(*arguments).code == 4
     assert reelmill("verify", tmp_path / "out").code == 1
-    assert "1 inputs were taken off" in reelmill("pending", tmp_path / "out", "--withdraw").out
+    assert "1 inputs were removed" in reelmill("pending", tmp_path / "out", "--withdraw").out
     assert reelmill("verify", tmp_path / "out").code == 0
 
 
@@ -354,7 +354,7 @@ def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tm
         ["search", "MADE", "dark", "--export", "gs://b/x.parquet"],
         ["sample", "gs://b/v"],
         ["serve", "gs://b"],
-        ["token", "create", "gs://b", "--scope", "read"],
+        ["key", "create", "gs://b", "--scope", "read"],
         ["tokenizer", "decode", "MADE", "ab", "--video", "gs://b/x.mp4"],
         ["tokenizer", "eval", "MADE", "--json", "gs://b/x.json"],
     ],
