@@ -22,6 +22,7 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from curation.errors import ReelmillError
 from pipelines.service.api_keys import LOCAL, ApiKeys, Caller, digest
 from pipelines.service.metrics import Metrics
 from pipelines.service.rate_limit import RateLimiter
@@ -51,7 +52,7 @@ _MAX_CALLERS = 10_000
 
 
 @dataclass(eq=False)
-class Rejection(Exception):  # noqa: N818  a response, not a mistake
+class Rejection(ReelmillError):  # noqa: N818  a response, not a mistake
     """A response in place of the route's."""
 
     status: int

@@ -161,23 +161,23 @@ def _input_uri(text: str, sources: Mapping[str, str]) -> str:
     """The path or address of `SOURCE` or `SOURCE/path`."""
     name, _, below = text.partition("/")
     root = sources.get(name) if re.match(NAME, name) else None
-    shown = f"inputs: {text[:100]!r}"
+    subject = f"inputs: {text[:100]!r}"
     if root is None:
         names = ", ".join(sorted(sources)) or "none is configured"
-        raise JobRequestError(f"{shown} names no source; the sources are: {names}")
+        raise JobRequestError(f"{subject} names no source; the sources are: {names}")
     parts = [part for part in below.split("/") if part]
     if any(part in (".", "..") or part.startswith("-") or not part.isprintable() for part in parts):
-        raise JobRequestError(f"{shown} is no path below {name}")
+        raise JobRequestError(f"{subject} is no path below {name}")
     uri = "/".join([root, *parts])
     if not root.startswith("s3://"):
         uri, root = os.path.realpath(uri), os.path.realpath(root)
         if os.path.commonpath([uri, root]) != root:
-            raise JobRequestError(f"{shown} leads out of {name}")
+            raise JobRequestError(f"{subject} leads out of {name}")
         if not os.path.exists(uri):
             raise JobRequestError(f"inputs: there is no {text[:100]!r}")
     suffix = os.path.splitext(uri)[1].lower()
     if not os.path.isdir(uri) and suffix in (".txt", ".csv", ".parquet"):
-        raise JobRequestError(f"{shown} is a list; name folders or videos")
+        raise JobRequestError(f"{subject} is a list; name folders or videos")
     return uri
 
 

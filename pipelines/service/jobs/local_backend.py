@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from curation.errors import ReelmillError
 from pipelines.run.storage_check import VARIABLE, StorageMark
 from pipelines.service.jobs.queue import JobRecord
 from pipelines.service.jobs.runner import write_json
@@ -36,7 +37,7 @@ class AttemptResult:
     error: str | None = None
 
 
-class AttemptLostError(Exception):
+class AttemptLostError(ReelmillError):
     """An attempt is over without a result; `was_started` says whether its runner had started."""
 
     def __init__(self, was_started: bool) -> None:
