@@ -18,7 +18,7 @@ from curation.dataset import Dataset
 from curation.dedup import unpack
 from curation.embed.descriptor import FrameDct
 from curation.records import Embedding
-from curation.scores.frame import AnalysisFrame, Floats
+from curation.scores.frame import AnalysisFrame, Float64Array
 from dedup_truth import MUST, TRANSFORMS, Made
 
 Similarities = npt.NDArray[np.float64]
@@ -29,16 +29,16 @@ _PRECISION = 0.99
 class Segments:
     """Values of each frame, averaged within eight segments of the clip and laid side by side."""
 
-    of: Callable[[AnalysisFrame, AnalysisFrame | None], Floats]
+    of: Callable[[AnalysisFrame, AnalysisFrame | None], Float64Array]
     pooled: bool = False
-    seen: list[Floats] = field(default_factory=list)
-    before: AnalysisFrame | None = None
+    seen: list[Float64Array] = field(default_factory=list)
+    previous: AnalysisFrame | None = None
 
-    def see(self, look: AnalysisFrame) -> None:
-        self.seen.append(self.of(look, self.before))
-        self.before = look
+    def add(self, frame: AnalysisFrame) -> None:
+        self.seen.append(self.of(frame, self.previous))
+        self.previous = frame
 
-    def vector(self, first: int, last: int, times_s: Floats, span_s: tuple[float, float]) -> bytes:
+    def vector(self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]) -> bytes:
         frames = np.stack(self.seen[first:last])
         parts = [frames] if self.pooled else np.array_split(frames, 8)
         vector = np.concatenate([p.mean(axis=0) if len(p) else 0 * frames[0] for p in parts])
@@ -50,7 +50,7 @@ class Classic:
     """A descriptor of one vector a clip, to compare with."""
 
     name: str
-    of: Callable[[AnalysisFrame, AnalysisFrame | None], Floats]
+    of: Callable[[AnalysisFrame, AnalysisFrame | None], Float64Array]
     dim: int
     pooled: bool = False
     gpus: float = 0.0
@@ -59,22 +59,22 @@ class Classic:
         return lambda: Segments(self.of, self.pooled)
 
 
-def _small(look: AnalysisFrame, side: int) -> Floats:
-    picture = Image.fromarray(look.small).resize((side, side), Image.Resampling.BOX)
+def _small(frame: AnalysisFrame, side: int) -> Float64Array:
+    picture = Image.fromarray(frame.gray64).resize((side, side), Image.Resampling.BOX)
     return np.asarray(picture, np.float64)
 
 
-def hash_bits(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
+def hash_bits(frame: AnalysisFrame, previous: AnalysisFrame | None) -> Float64Array:
     """As PDQ: signs of a 16×16 cosine transform about their median, of one frame."""
     k, n = np.mgrid[1:17, :64]
     cosines = np.cos(np.pi * (n + 0.5) * k / 64)
-    spectrum = (cosines @ look.small.astype(np.float64) @ cosines.T).ravel()
+    spectrum = (cosines @ frame.gray64.astype(np.float64) @ cosines.T).ravel()
     return np.where(spectrum > np.median(spectrum), 1.0, -1.0)
 
 
-def gist(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
+def gist(frame: AnalysisFrame, previous: AnalysisFrame | None) -> Float64Array:
     """Energy of gradients in eight directions on a 4×4 grid (after Oliva and Torralba 2001)."""
-    down, across = np.gradient(look.small.astype(np.float64))
+    down, across = np.gradient(frame.gray64.astype(np.float64))
     strength = np.hypot(down, across)
     turned = (np.arctan2(down, across) / np.pi % 1 * 8).astype(int).clip(0, 7)
     found = [np.where(turned == way, strength, 0).reshape(4, 16, 4, 16).mean((1, 3)).ravel()
@@ -82,18 +82,18 @@ def gist(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
     return np.concatenate(found)
 
 
-def colour_layout(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
+def colour_layout(frame: AnalysisFrame, previous: AnalysisFrame | None) -> Float64Array:
     """Means of colour on an 8×8 grid, without the overall mean (after MPEG-7)."""
-    picture = Image.fromarray(look.rgb).convert("YCbCr").resize((8, 8), Image.Resampling.BOX)
+    picture = Image.fromarray(frame.rgb).convert("YCbCr").resize((8, 8), Image.Resampling.BOX)
     values = np.asarray(picture, np.float64).reshape(64, 3)
     return np.asarray((values - values.mean(axis=0)).ravel())
 
 
-def block_motion(look: AnalysisFrame, before: AnalysisFrame | None) -> Floats:
+def block_motion(frame: AnalysisFrame, previous: AnalysisFrame | None) -> Float64Array:
     """How much each cell of an 8×8 grid changes from frame to frame."""
-    if before is None:
+    if previous is None:
         return np.zeros(64)
-    return np.asarray(np.abs(_small(look, 8) - _small(before, 8)).ravel())
+    return np.asarray(np.abs(_small(frame, 8) - _small(previous, 8)).ravel())
 
 
 CLASSICS = (

@@ -14,11 +14,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from curation.errors import ReelmillError
 from curation.scores.frame import AnalysisFrame, Float64Array
 
 Vector = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 """RGB, shape [height, width, 3]."""
+
+
+class QueryError(ReelmillError, ValueError):
+    """A query that the table's encoder cannot encode."""
 
 
 class EmbeddingCollector(Protocol):
@@ -70,7 +75,7 @@ class QueryEncoder(Protocol):
     def encode_text(self, words: str) -> Vector:
         """The words as float32 [dim] of unit length.
 
-        `ValueError` where the model does not encode words, and without words.
+        `QueryError` where the model does not encode words, and without words.
         """
 
     def encode_frames(
@@ -78,7 +83,7 @@ class QueryEncoder(Protocol):
     ) -> Vector:
         """A clip's frames as float32 [dim], of unit length, or zeros where they show nothing.
 
-        `times_s` are the frames' times, `span_s` the clip's start and end. `ValueError` where the
+        `times_s` are the frames' times, `span_s` the clip's start and end. `QueryError` where the
         model does not encode pictures, and without a frame.
         """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from curation.dataset import Dataset
-from curation.embed.base import Embedder, Picture, QueryEncoder, Vector, table_name
+from curation.embed.base import Embedder, Picture, QueryEncoder, QueryError, Vector, table_name
 from curation.embed.clip_embedder import TABLE_PREFIX, OpenClip, mean_pool
 from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import ClipModel
@@ -24,7 +24,7 @@ def query_encoder(table: str, model: str | None = None) -> QueryEncoder:
     """The encoder of queries for a table `embeddings/<name>`.
 
     A table of `OpenClip` needs the model's name as its configuration does; see `recorded_model`.
-    Raises `ValueError` for a table of no known embedder, and where the model's vectors are not
+    Raises `QueryError` for a table of no known embedder, and where the model's vectors are not
     those of the table or its weights are unavailable.
     """
     if table == table_name(FrameDct()):
@@ -33,12 +33,12 @@ def query_encoder(table: str, model: str | None = None) -> QueryEncoder:
         return CaptionQueryEncoder()
     prefix = f"embeddings/{TABLE_PREFIX}"
     if not table.startswith(prefix):
-        raise ValueError(f"{table}: no embedder of this version makes a table of that name")
+        raise QueryError(f"{table}: no embedder of this version makes a table of that name")
     if model is None:
-        raise ValueError(f"{table} was made by a model of open_clip: name it")
+        raise QueryError(f"{table} was made by a model of open_clip: name it")
     encoder = OpenClipQueryEncoder(model)
     if encoder.digest != table.removeprefix(prefix).partition("-")[0]:
-        raise ValueError(
+        raise QueryError(
             f"{table} was made by other weights than those of {model}, whose vectors are in "
             f"{prefix}{encoder.digest}; name the model that made it"
         )
@@ -86,8 +86,8 @@ class PictureQueryEncoder:
         return self.embedder.name
 
     def encode_text(self, words: str) -> Vector:
-        """Always raises `ValueError`."""
-        raise ValueError(
+        """Always raises `QueryError`."""
+        raise QueryError(
             f"{self.embedder.name} knows pictures, not words: search by example, by caption, or "
             "embed with OpenClip (docs/embedders.md)"
         )
@@ -101,7 +101,7 @@ class PictureQueryEncoder:
             collector.add(AnalysisFrame.from_rgb(picture))
             count += 1
         if not count:
-            raise ValueError("an example needs at least one frame")
+            raise QueryError("an example needs at least one frame")
         packed = collector.vector(0, count, np.asarray(times_s, np.float64), span_s)
         return np.frombuffer(packed, "<f2").astype(np.float32)
 
@@ -134,7 +134,7 @@ class OpenClipQueryEncoder:
     def encode_text(self, words: str) -> Vector:
         """See `QueryEncoder`."""
         if not words.strip():
-            raise ValueError("there are no words to look for")
+            raise QueryError("there are no words to look for")
         return np.asarray(self._model.encode_texts([words])[0], np.float32)
 
     def encode_frames(
@@ -143,6 +143,6 @@ class OpenClipQueryEncoder:
         """See `QueryEncoder`; all frames count, whatever `every` is."""
         pictures = [self._model.preprocess(picture) for picture in rgb]
         if not pictures:
-            raise ValueError("an example needs at least one frame")
+            raise QueryError("an example needs at least one frame")
         batches = [pictures[i : i + 32] for i in range(0, len(pictures), 32)]
         return mean_pool(np.concatenate([self._model.encode_images(batch) for batch in batches]))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.dataset import Dataset
-from curation.embed.base import Picture, Vector
+from curation.embed.base import Picture, QueryError, Vector
 from curation.embed.open_clip import Features, ModelError
 from curation.lineage import resolve_table
 from curation.records import Embedding
@@ -104,11 +104,11 @@ class CaptionQueryEncoder:
     def encode_text(self, words: str) -> Vector:
         """See `QueryEncoder`."""
         if not words.strip():
-            raise ValueError("there are no words to look for")
+            raise QueryError("there are no words to look for")
         return np.asarray(encode_sentences([words])[0], np.float32)
 
     def encode_frames(
         self, rgb: Iterable[Picture], times_s: Float64Array, span_s: tuple[float, float]
     ) -> Vector:
-        """Always raises `ValueError`."""
-        raise ValueError("vectors of captions know words, not pictures: search by text")
+        """Always raises `QueryError`."""
+        raise QueryError("vectors of captions know words, not pictures: search by text")
