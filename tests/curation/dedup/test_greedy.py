@@ -70,8 +70,10 @@ def test_a_link_may_be_directed():
 
 def test_clips_of_one_exclude_group_are_no_duplicates_of_each_other():
     links = [(1, 0, 0.99), (2, 1, 0.9), (2, 0, 0.95)]
-    found = greedy_duplicates([0, 1, 2], [graph(3, links, exclude_group=["shot", "shot", "other"])])
-    assert rows(found) == {2: (0, 0.95)}
+    duplicates = greedy_duplicates(
+        [0, 1, 2], [graph(3, links, exclude_group=["shot", "shot", "other"])]
+    )
+    assert rows(duplicates) == {2: (0, 0.95)}
     same = graph(3, links, group=[0, 0, 0], exclude_group=["shot", "shot", "other"])
     assert rows(greedy_duplicates([0, 1, 2], [same])) == {2: (0, 1.0)}
 
@@ -84,4 +86,4 @@ def test_the_first_graph_gives_the_reason(order, expected):
     near = graph(3, [(1, 0, 0.9)])
     semantic = graph(3, [(1, 0, 0.99), (2, 0, 0.95), (2, 1, 0.96)], reason="semantic_duplicate")
     duplicates = greedy_duplicates(order, [near, semantic])
-    assert {row: found.reason for row, found in duplicates.items()} == expected
+    assert {row: kept.reason for row, kept in duplicates.items()} == expected

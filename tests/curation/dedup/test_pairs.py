@@ -86,11 +86,11 @@ def by_cells(vectors: np.ndarray, new: np.ndarray | None = None) -> Pairs:
 
 def test_cells_find_nearly_all_that_an_exact_search_finds(many):
     exact = as_dict(similar_pairs(many, FLOOR))
-    found = as_dict(by_cells(many))
+    by_cell = as_dict(by_cells(many))
     assert len(exact) > 5_000
-    assert found.keys() <= exact.keys()
-    assert len(found) >= 0.999 * len(exact)
-    assert all(found[pair] == exact[pair] for pair in found)
+    assert by_cell.keys() <= exact.keys()
+    assert len(by_cell) >= 0.999 * len(exact)
+    assert all(by_cell[pair] == exact[pair] for pair in by_cell)
 
 
 def test_one_probe_would_lose_pairs_at_the_borders(many, monkeypatch):
@@ -103,9 +103,9 @@ def test_one_probe_would_lose_pairs_at_the_borders(many, monkeypatch):
 def test_cells_find_pairs_of_new_vectors_alone(many):
     new = np.arange(len(many)) % 3 == 0
     exact = as_dict(similar_pairs(many, FLOOR, new))
-    found = as_dict(by_cells(many, new))
-    assert found.keys() <= exact.keys()
-    assert len(found) >= 0.999 * len(exact)
+    by_cell = as_dict(by_cells(many, new))
+    assert by_cell.keys() <= exact.keys()
+    assert len(by_cell) >= 0.999 * len(exact)
 
 
 def test_cells_are_searched_in_small_batches(many, monkeypatch):
@@ -127,8 +127,8 @@ def test_vectors_without_neighbourhoods_are_compared_exactly(monkeypatch):
     )
     cells = pair_search.assign_cells(vectors)
     assert pair_search.calibrate_margin(cells, vectors, 0.55, np.ones(600, bool)) is None
-    found = ivf_pairs(vectors, 0.55, np.ones(600, bool))
-    assert as_dict(concat_sorted(with_similarity(found, vectors, 0.55))) == exact
+    candidates = ivf_pairs(vectors, 0.55, np.ones(600, bool))
+    assert as_dict(concat_sorted(with_similarity(candidates, vectors, 0.55))) == exact
 
 
 def test_many_vectors_are_searched_by_cells(many, monkeypatch):

@@ -80,7 +80,9 @@ def complete(sources: list[list[rows.MeasuredClip]], stored: pa.Table) -> pa.Tab
     return pa.concat_tables([stored, find_neighbours(content, *ids)])
 
 
-def duplicates(sources: list[list[rows.MeasuredClip]], stored: pa.Table) -> dict[str, tuple[str, float]]:
+def duplicates(
+    sources: list[list[rows.MeasuredClip]], stored: pa.Table
+) -> dict[str, tuple[str, float]]:
     """The dropped clips and their representatives."""
     clips = [look.clip for looks in sources for look in looks]
     table = records.to_table(Clip, clips).sort_by("clip_id")
@@ -88,10 +90,10 @@ def duplicates(sources: list[list[rows.MeasuredClip]], stored: pa.Table) -> dict
     sharp = {look.clip.clip_id: look.scores["sharpness"] for looks in sources for look in looks}
     order = sorted(range(len(ids)), key=lambda row: (-sharp[ids[row]], ids[row]))
     graph = graph_of_pairs(DuplicateRule.near_duplicate(0.8), stored, table)
-    found = greedy_duplicates(order, [graph])
-    kept = set(range(len(ids))) - found.keys()
-    assert all(representative.row in kept for representative in found.values())
-    return {ids[row]: (ids[r.row], r.similarity) for row, r in found.items()}
+    dropped = greedy_duplicates(order, [graph])
+    kept = set(range(len(ids))) - dropped.keys()
+    assert all(representative.row in kept for representative in dropped.values())
+    return {ids[row]: (ids[r.row], r.similarity) for row, r in dropped.items()}
 
 
 NONE = records.to_table(Neighbour, [])
@@ -132,9 +134,11 @@ def test_a_grown_output_ends_as_one_made_at_once(tmp_path):
 
 def test_identical_and_blank_clips_make_one_row_each(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    rows.add_source(dataset, "/v/a.mp4", looks("1", *[shows(0.0)] * 12, *[np.zeros(NUM_COARSE)] * 8))
-    found = verdicts(dataset, NEAR_DUPLICATES_ALONE)
-    assert sum(v.verdict == "kept" for v in found.values()) == 2
+    rows.add_source(
+        dataset, "/v/a.mp4", looks("1", *[shows(0.0)] * 12, *[np.zeros(NUM_COARSE)] * 8)
+    )
+    by_clip = verdicts(dataset, NEAR_DUPLICATES_ALONE)
+    assert sum(v.verdict == "kept" for v in by_clip.values()) == 2
     stored = records.from_table(Neighbour, dataset.catalog.read(NEAR_DUPLICATE_PAIRS, Neighbour))
     assert len(stored) == 20
     assert all(row.identical and row.similarity == 1 for row in stored)
@@ -143,8 +147,8 @@ def test_identical_and_blank_clips_make_one_row_each(tmp_path):
 
 def test_windows_of_one_shot_that_show_the_same_are_near_duplicates(tmp_path):
     dataset = Dataset(tmp_path / "out")
-    shot = [rows.MeasuredClip(rows.make_clip("1" * 64, 24 * n, 24 * n + 24, (0, 72)), shows=shows(0.0))
-            for n in range(3)]  # fmt: skip
+    windows = [rows.make_clip("1" * 64, 24 * n, 24 * n + 24, (0, 72)) for n in range(3)]
+    shot = [rows.MeasuredClip(window, shows=shows(0.0)) for window in windows]
     rows.add_source(dataset, "/v/a.mp4", shot)
     assert sorted(v.verdict for v in verdicts(dataset, NEAR_DUPLICATES_ALONE).values()) == [
         "duplicate", "duplicate", "kept",
@@ -159,8 +163,8 @@ def test_a_sharper_piece_does_not_represent_the_whole(tmp_path):
     better = Dataset(tmp_path / "better")
     rows.add_source(better, "/v/long.mp4", looks("1", shows(0.0), sharpness=0.9, seconds=8))
     rows.add_source(better, "/v/piece.mp4", looks("2", shows(0.1), sharpness=0.4, seconds=2))
-    found = verdicts(better, NEAR_DUPLICATES_ALONE)
-    assert [v.source_id[0] for v in found.values() if v.verdict == "duplicate"] == ["2"]
+    by_clip = verdicts(better, NEAR_DUPLICATES_ALONE)
+    assert [v.source_id[0] for v in by_clip.values() if v.verdict == "duplicate"] == ["2"]
 
 
 @pytest.mark.parametrize(("best", "seconds"), [("1", (1.0, 4.0)), ("2", (4.0, 1.0))])
@@ -196,10 +200,10 @@ def test_scenes_alike_in_meaning_are_duplicates_of_another_kind(tmp_path):
     ids = [look.clip.clip_id for look in (*first, *windows)]
     angles = (0.0, 0.3, 1.2, 1.25)
     embed(dataset, "tiny", {c: shows(a)[:8] for c, a in zip(ids, angles, strict=True)})
-    found = verdicts(dataset, SEMANTIC)
-    assert [found[clip].verdict for clip in ids] == ["kept", "duplicate", "kept", "kept"]
-    assert found[ids[1]].reason == "semantic_duplicate"
-    assert found[ids[1]].similarity == pytest.approx(np.cos(0.3), abs=1e-3)
+    by_clip = verdicts(dataset, SEMANTIC)
+    assert [by_clip[clip].verdict for clip in ids] == ["kept", "duplicate", "kept", "kept"]
+    assert by_clip[ids[1]].reason == "semantic_duplicate"
+    assert by_clip[ids[1]].similarity == pytest.approx(np.cos(0.3), abs=1e-3)
     strict = verdicts(dataset, Policy({}, 0.8, Semantic("tiny", 0.99)))
     assert {v.verdict for v in strict.values()} == {"kept"}
 

@@ -36,11 +36,11 @@ def variants_of(*signatures: Signature) -> LetterboxVariants:
 
 
 def test_a_signature_has_a_row_for_each_quarter_of_a_second():
-    made = signature([noise(n) for n in range(6)])
-    assert (made.clip_id, made.source_id, made.frames, made.framings) == ("c", "s", 6, 1)
-    assert len(made.coarse) == 6 * NUM_COARSE
-    assert len(made.fine) == NUM_FINE
-    variants = variants_of(made)
+    row = signature([noise(n) for n in range(6)])
+    assert (row.clip_id, row.source_id, row.frames, row.framings) == ("c", "s", 6, 1)
+    assert len(row.coarse) == 6 * NUM_COARSE
+    assert len(row.fine) == NUM_FINE
+    variants = variants_of(row)
     assert variants.coarse(np.array([0])).shape == (1, 6, NUM_COARSE)
     assert abs(np.linalg.norm(variants.pictures(np.array([0]))) - 1) < 1e-9
 
@@ -94,8 +94,8 @@ def test_clips_of_several_lengths_are_unpacked_each_on_its_own():
     clips = [signature([noise(n) for n in range(count)]) for count in lengths]
     together = variants_of(*clips)
     assert together.frames.tolist() == list(lengths)
-    for at, made in enumerate(clips):
-        alone = variants_of(made)
+    for at, clip in enumerate(clips):
+        alone = variants_of(clip)
         zero, here = np.array([0]), np.array([at])
         assert (together.coarse(here) == alone.coarse(zero)).all()
         assert (together.mean_frames()[at] == alone.mean_frames()[0]).all()

@@ -66,9 +66,9 @@ def test_words_and_example_are_fused_by_rank(shared_search):
     expected = {
         c: sum(1 / (61 + rank.index(c)) for rank in ranks if c in rank) for c in ids(by_vector)
     }
-    found = dict(zip(ids(hits), hits["score"].to_pylist(), strict=True))
-    assert found == pytest.approx(expected, rel=1e-5)
-    assert list(found.values()) == sorted(found.values(), reverse=True)
+    scores = dict(zip(ids(hits), hits["score"].to_pylist(), strict=True))
+    assert scores == pytest.approx(expected, rel=1e-5)
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
 
 
 def test_a_condition_takes_any_column_with_negation(shared_search):
@@ -121,20 +121,20 @@ def test_near_duplicates_are_one_hit_unless_all_are_asked_for(out):
 )
 def test_pages_show_every_hit_once_while_the_index_grows(search, add, question):
     expected = search.query(**question, k=16)
-    found: list[str] = []
+    clip_ids: list[str] = []
     scores: list[float | None] = []
     after = None
     while True:
         page = search.query(**question, k=3, after=after)
-        found += ids(page)
+        clip_ids += ids(page)
         scores += page["score"].to_pylist()
         after = cursor(page)
         if after is None:
             break
-        if len(found) == 6:
+        if len(clip_ids) == 6:
             add(3)
             assert search.update().new_clips == 8
-    assert sorted(found) == sorted(ids(expected))
+    assert sorted(clip_ids) == sorted(ids(expected))
     assert scores == expected["score"].to_pylist()
     assert search.query(**question, k=24).num_rows > expected.num_rows
 

@@ -33,8 +33,8 @@ def vectors(stored, tmp_path_factory) -> VectorIndex:
     flat = [ivf.write_segment(store, r, values[r]) for r in (rows[:4000], second)]
     table = ivf.rebuild_lists(store, VectorTable(DIM, "model", tuple(flat)))
     loose = ivf.write_segment(store, rows[5800:], values[5800:])
-    whole = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
-    return VectorIndex(whole, store.path)
+    extended = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
+    return VectorIndex(extended, store.path)
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +70,18 @@ def test_what_tuning_says_holds_for_other_queries(vectors, stored, queries):
 
 def test_one_segment_and_several_answer_alike(vectors, stored, queries, tmp_path):
     store, rows = IndexStore(tmp_path), np.arange(COUNT)
-    whole = ivf.write_segment(store, rows[:5900], stored[0][:5900])
+    segment = ivf.write_segment(store, rows[:5900], stored[0][:5900])
     loose = ivf.write_segment(store, rows[5900:], stored[0][5900:])
-    table = ivf.rebuild_lists(store, VectorTable(DIM, "model", (whole,)))
+    table = ivf.rebuild_lists(store, VectorTable(DIM, "model", (segment,)))
     table = VectorTable(DIM, "model", (*table.segments, loose), 0, table.lists, table.tuning)
     one = VectorIndex(table, store.path)
     assert recall(one, stored, queries) >= 0.95
     one.probes, vectors.probes, tuned = 10**4, 10**4, vectors.probes
     try:
         for query in queries:
-            mine, theirs = one.search(query, 10), vectors.search(query, 10)
-            assert (mine.rows == theirs.rows).all()
-            assert (mine.scores == theirs.scores).all()
+            single, several = one.search(query, 10), vectors.search(query, 10)
+            assert (single.rows == several.rows).all()
+            assert (single.scores == several.scores).all()
     finally:
         vectors.probes = tuned
 

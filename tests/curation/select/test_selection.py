@@ -49,7 +49,7 @@ SECOND = looks("2", (0.5, vector(0.3)), (0.5, vector(0, 3)), sharpness=0.4)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def output(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("select")
     rows.add_source(Dataset(out), "/v/1.mp4", FIRST)
     rows.add_source(Dataset(out), "/v/2.mp4", SECOND)
@@ -57,8 +57,8 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def dataset(made, tmp_path) -> Dataset:
-    shutil.copytree(made, tmp_path / "out")
+def dataset(output, tmp_path) -> Dataset:
+    shutil.copytree(output, tmp_path / "out")
     return Dataset(tmp_path / "out")
 
 
@@ -67,7 +67,9 @@ def run(dataset: Dataset, policy: Policy) -> Selection:
     selection = select(dataset, policy)
     if selection.is_new:
         started = f"{dataset.runs().num_rows:03}"
-        rows.add_run(dataset, "select", selection.selection_id, json.dumps(selection.funnel), started)
+        rows.add_run(
+            dataset, "select", selection.selection_id, json.dumps(selection.funnel), started
+        )
     return selection
 
 
@@ -78,22 +80,22 @@ def versions(dataset: Dataset) -> dict[str, int]:
 
 
 def verdicts(dataset: Dataset, selection_id: str) -> dict[str, Verdict]:
-    found = records.from_table(Verdict, dataset.selection(selection_id))
-    assert len({v.clip_id for v in found}) == len(found)
-    return {v.clip_id: v for v in found}
+    stored = records.from_table(Verdict, dataset.selection(selection_id))
+    assert len({v.clip_id for v in stored}) == len(stored)
+    return {v.clip_id: v for v in stored}
 
 
 def test_each_clip_gets_one_verdict(dataset):
     selection = run(dataset, POLICY)
     assert selection.funnel == Counter(kept=3, duplicate=1, little_motion=1)
     assert (selection.previous_funnel, selection.is_new) == (None, True)
-    found = verdicts(dataset, selection.selection_id)
-    assert found.keys() == {look.clip.clip_id for look in FIRST + SECOND}
-    duplicate = found[SECOND[0].clip.clip_id]
+    by_clip = verdicts(dataset, selection.selection_id)
+    assert by_clip.keys() == {look.clip.clip_id for look in FIRST + SECOND}
+    duplicate = by_clip[SECOND[0].clip.clip_id]
     assert (duplicate.verdict, duplicate.reason) == ("duplicate", "near_duplicate")
     assert duplicate.duplicate_of == FIRST[0].clip.clip_id
     assert duplicate.similarity == pytest.approx(np.cos(0.3), abs=0.02)
-    still = found[FIRST[1].clip.clip_id]
+    still = by_clip[FIRST[1].clip.clip_id]
     assert (still.verdict, still.reason, still.similarity) == ("filtered", "little_motion", None)
 
 
@@ -128,9 +130,9 @@ def test_without_deduplication_no_neighbour_is_searched(dataset):
 def test_a_filtered_clip_represents_no_near_duplicates(dataset):
     """The better one of the two breaks the policy, so the other one is kept."""
     selection = run(dataset, Policy({"sharpness": Range(max=0.45)}, 0.8))
-    found = verdicts(dataset, selection.selection_id)
-    assert found[FIRST[0].clip.clip_id].reason == "too_sharp"
-    assert found[SECOND[0].clip.clip_id].verdict == "kept"
+    by_clip = verdicts(dataset, selection.selection_id)
+    assert by_clip[FIRST[0].clip.clip_id].reason == "too_sharp"
+    assert by_clip[SECOND[0].clip.clip_id].verdict == "kept"
 
 
 def test_neighbours_are_searched_only_for_clips_that_were_not(dataset, monkeypatch):
@@ -204,7 +206,9 @@ def test_two_runs_at_once_commit_one_set_of_verdicts(dataset, monkeypatch):
 
 
 def test_clips_without_a_signature_are_named(dataset):
-    rows.add_source(dataset, "/v/3.mp4", looks("3", (0.5, vector(1))), tables={"clips": records.Clip})
+    rows.add_source(
+        dataset, "/v/3.mp4", looks("3", (0.5, vector(1))), tables={"clips": records.Clip}
+    )
     with pytest.raises(NotEmbeddedError, match="1 clips have no row in signatures; run `reelmill"):
         select(dataset, POLICY)
     assert select(dataset, Policy({}, None)).funnel == Counter(kept=6)
