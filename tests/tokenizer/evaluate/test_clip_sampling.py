@@ -44,16 +44,21 @@ def names(clips):
     return sorted(clip.uri.rsplit("/", 1)[1] for clip in clips)
 
 
-def test_clips_that_we_encoded_each_once_and_in_order(output):
-    found = rendered_clips(output)
-    assert names(found) == ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4", "s3-0.mp4"]
-    assert [clip.source_id for clip in found] == ["s1", "s1", "s2", "s3"]
-    assert found[0].clip_id < found[1].clip_id
-    assert (found[2].frames, found[2].fps, found[2].width, found[2].height) == (24, 12.5, 96, 64)
-    assert found[2].uri == output.catalog.storage.uri("renders/x/s2-0.mp4")
+def test_encoded_clips_are_listed_once_and_in_order(output):
+    result = rendered_clips(output)
+    assert names(result) == ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4", "s3-0.mp4"]
+    assert [clip.source_id for clip in result] == ["s1", "s1", "s2", "s3"]
+    assert result[0].clip_id < result[1].clip_id
+    assert (result[2].frames, result[2].fps, result[2].width, result[2].height) == (
+        24,
+        12.5,
+        96,
+        64,
+    )
+    assert result[2].uri == output.catalog.storage.uri("renders/x/s2-0.mp4")
 
 
-def test_the_newest_selections_clips_by_the_newest_renders(output, tmp_path):
+def test_clips_of_the_newest_selection_and_the_newest_renders(output, tmp_path):
     shutil.copytree(output.catalog.storage.root, tmp_path / "out")
     dataset = Dataset(tmp_path / "out")
     add_run(dataset, "render", "renders/x", started="1")
@@ -79,11 +84,11 @@ def test_the_newest_selections_clips_by_the_newest_renders(output, tmp_path):
         (["bear", "dog"], "name", ["s1-0.mp4", "s1-1.mp4", "s2-0.mp4"]),
     ],
 )
-def test_groups_choose_clips(output, groups, by, expected):
+def test_groups_filter_clips(output, groups, by, expected):
     assert names(rendered_clips(output, groups, by)) == expected
 
 
-def test_groups_that_are_not_there_are_told_from_those_that_are(output):
+def test_unknown_groups_are_reported_with_the_known_ones(output):
     words = (
         r"held out \(a, b, c, d, e and 2 more\); by dup_group there are animals, s2: give another"
     )
@@ -99,12 +104,12 @@ def test_an_output_without_encoded_clips_says_what_to_run(tmp_path):
 @pytest.mark.parametrize(
     ("count", "expected"), [(1, [5]), (2, [2, 7]), (5, [1, 3, 5, 7, 9]), (10, [*range(10)])]
 )
-def test_clips_are_chosen_at_even_distances(count, expected):
+def test_clips_are_sampled_at_even_distances(count, expected):
     assert sample_evenly([*range(10)], count) == expected
     assert sample_evenly([1, 2], 5) == [1, 2]
 
 
-def test_a_split_names_what_it_holds_out(tmp_path):
+def test_a_split_lists_its_held_out_groups(tmp_path):
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"validation": ["a", 3]}))
     assert read_held_out(path) == ["a", "3"]
@@ -120,7 +125,7 @@ def test_a_split_names_what_it_holds_out(tmp_path):
         ('{"validation": "a"}', "its validation is no list, or is empty"),
     ],
 )
-def test_other_files_are_no_splits(tmp_path, text, words):
+def test_files_that_are_no_split_are_refused(tmp_path, text, words):
     path = tmp_path / "split.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"split\.json {words}|split\.json is no split: {words}"):

@@ -28,7 +28,7 @@ def flat(count, height, width, value):
     return np.full((count, height, width, 3), value, np.uint8)
 
 
-def test_source_reconstruction_and_difference_stand_side_by_side(tmp_path, metrics):
+def test_source_reconstruction_and_difference_are_side_by_side(tmp_path, metrics):
     wide, tall = (flat(n, h, w, 100) for n, h, w in ((3, 72, 128), (2, 72, 36)))
     with comparison_video(tmp_path / "c.mp4", rows=2, short_side=72, fps=12) as show:
         show(metrics(wide, a=wide + 10, b=wide + 40))
@@ -47,7 +47,7 @@ def test_source_reconstruction_and_difference_stand_side_by_side(tmp_path, metri
         assert seen[:, top - LABEL : top - 2, :60].max() > 150  # letters
 
 
-def test_many_rows_make_the_cells_smaller(tmp_path, metrics):
+def test_many_rows_shrink_the_cells(tmp_path, metrics):
     video = flat(1, 256, 455, 200)
     names = {f"t{place}": video for place in range(12)}
     with comparison_video(tmp_path / "c.mp4", rows=12, short_side=256, fps=24) as show:

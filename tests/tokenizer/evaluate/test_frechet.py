@@ -36,7 +36,7 @@ def test_with_axes_of_their_own_it_is_the_closed_form_of_two_dimensions():
     assert expected < 25 + np.square(first - second).sum()
 
 
-def test_fewer_vectors_than_dimensions_are_no_trouble():
+def test_fewer_vectors_than_dimensions_are_accepted():
     vectors = np.random.default_rng(0).normal(size=(5, 40))
     assert frechet_distance(vectors, vectors) == pytest.approx(0, abs=1e-6)
     assert frechet_distance(vectors, vectors + 2) == pytest.approx(40 * 4, rel=1e-6)
@@ -50,7 +50,7 @@ def test_fewer_vectors_than_dimensions_are_no_trouble():
         (np.full((5, 3), np.nan), np.ones((5, 3)), "no finite numbers"),
     ],
 )
-def test_what_has_no_distance_is_refused(some, others, words):
+def test_sets_without_a_distance_are_refused(some, others, words):
     with pytest.raises(ValueError, match=words):
         frechet_distance(some, others)
 
@@ -94,14 +94,14 @@ def saved(tmp_path):
 def test_features_are_those_of_spans_scaled_to_the_network(saved, pattern):
     network, video = Network(), pattern(40)
     features = VideoFeatures(saved(network))
-    found = features(video)
-    assert found.shape == (2, 4)
+    result = features(video)
+    assert result.shape == (2, 4)
     pixels = torch.from_numpy(video[16:32]).movedim(-1, 1).float() / 127.5 - 1
     frames = nn.functional.interpolate(pixels, (224, 224), mode="bilinear", antialias=True)
     with torch.inference_mode():
         expected = network.eval()(frames.movedim(0, 1)[None])[0]
-    assert found[1] == pytest.approx(expected.numpy(), abs=1e-6)
-    assert features(video).tolist() == found.tolist()
+    assert result[1] == pytest.approx(expected.numpy(), abs=1e-6)
+    assert features(video).tolist() == result.tolist()
     assert features(video[:15]).shape == (0, 0)
 
 

@@ -28,16 +28,16 @@ def evaluation():
 
 def test_json_holds_everything(evaluation, tmp_path):
     write_json(tmp_path / "e.json", evaluation, {"short_side": 256})
-    found = json.loads((tmp_path / "e.json").read_text())
-    assert found["settings"] == {"short_side": 256}
-    assert found["skipped"] == [{"clip_id": "bad", "reason": "corrupt", "detail": "noise"}]
-    [line] = found["summaries"]
+    result = json.loads((tmp_path / "e.json").read_text())
+    assert result["settings"] == {"short_side": 256}
+    assert result["skipped"] == [{"clip_id": "bad", "reason": "corrupt", "detail": "noise"}]
+    [line] = result["summaries"]
     assert (line["tokenizer"], line["head"], line["lpips"]) == ("pca", "codes", None)
     assert line["fvd"] == {"value": 7.5, "spans": 3, "dimensions": 400}
     assert line["codebook"]["entropy_bits"] == 3
     assert line["seams"]["gap_db"] == -1
     assert line["seams"]["end_gap_db"] == 0.5
-    first, second = found["clips"]
+    first, second = result["clips"]
     assert (first["seam_number"], first["seam_last"], first["seam_inside"]) == (1, 2, 5)
     assert (second["seam_number"], second["lpips"]) == (None, None)
 

@@ -28,7 +28,7 @@ def test_windows_that_fit_are_not_padded(candidate, pattern):
 
 
 @pytest.mark.parametrize("frames", [1, 4, 9, 12])
-def test_other_lengths_and_sizes_are_padded_and_cut_again(candidate, pattern, frames):
+def test_other_lengths_and_sizes_are_padded_and_cropped_again(candidate, pattern, frames):
     one, video = candidate("pca-8x16x16"), pattern(frames, 50, 70)
     result = start_roundtrip(one, "independent").run([video, pattern(9, 64, 96)])
     whole = pad_video(video, -(frames - 1) % 8, 14, 10)
@@ -91,7 +91,7 @@ def test_slices_of_a_stream_equal_the_whole_stream(candidate, pattern, batch):
     assert sum(result.heads["latents"].bits for result in results) == tokens.latents.size * 16
 
 
-def test_a_tokenizer_without_state_has_no_stream(candidate):
+def test_a_tokenizer_that_is_not_streaming_has_no_stream(candidate):
     with pytest.raises(ValueError, match="pca-8x8x8 cannot continue where a window ended"):
         start_roundtrip(candidate(), "stream")
 

@@ -31,9 +31,9 @@ def flat(*values):
 @pytest.mark.parametrize("name", SCIKIT_IMAGE)
 def test_ssim_agrees_with_scikit_image(pattern, name):
     video = pattern(3)
-    found = ssim(video, distorted(video)[name])
-    assert found.dtype == np.float64
-    assert found == pytest.approx(SCIKIT_IMAGE[name], abs=2e-6)
+    result = ssim(video, distorted(video)[name])
+    assert result.dtype == np.float64
+    assert result == pytest.approx(SCIKIT_IMAGE[name], abs=2e-6)
 
 
 def test_ssim_of_flat_pictures_is_the_term_of_light():

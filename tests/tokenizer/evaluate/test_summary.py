@@ -15,31 +15,31 @@ def row(frames, size, squared_error, lpips=None, seconds=1.0):
 
 def test_means_weigh_frames_and_pools_weigh_pixels(candidate):
     rows = [row(10, (4, 5), 9.0, lpips=0.2), row(30, (8, 5), 2.0, lpips=0.4)]
-    found = summarise(rows, candidate(), None, None)
-    assert (found.clips, found.frames) == (2, 40)
-    assert found.psnr_db == pytest.approx((10 * 10 + 30 * 30) / 40)
-    assert found.ssim == pytest.approx((10 * 0.1 + 30 * 0.3) / 40)
-    assert found.lpips == pytest.approx((10 * 0.2 + 30 * 0.4) / 40)
+    result = summarise(rows, candidate(), None, None)
+    assert (result.clips, result.frames) == (2, 40)
+    assert result.psnr_db == pytest.approx((10 * 10 + 30 * 30) / 40)
+    assert result.ssim == pytest.approx((10 * 0.1 + 30 * 0.3) / 40)
+    assert result.lpips == pytest.approx((10 * 0.2 + 30 * 0.4) / 40)
     error = (10 * 20 * 9 + 30 * 40 * 2) / (10 * 20 + 30 * 40)
-    assert found.pooled_psnr_db == pytest.approx(10 * np.log10(255**2 / error))
+    assert result.pooled_psnr_db == pytest.approx(10 * np.log10(255**2 / error))
     bits = (10 * 20 / 10 + 30 * 40 / 30) / (10 * 20 + 30 * 40)
-    assert found.bits_per_pixel == pytest.approx(bits)
-    assert (found.codebook, found.seams, found.fvd) == (None, None, None)
-    assert (found.device, found.precision) == ("cpu", "fp64")
+    assert result.bits_per_pixel == pytest.approx(bits)
+    assert (result.codebook, result.seams, result.fvd) == (None, None, None)
+    assert (result.device, result.precision) == ("cpu", "fp64")
 
 
 def test_speed_is_the_median_so_that_a_slow_first_clip_does_not_count(candidate):
     rows = [row(10, (4, 4), 1.0, seconds=s) for s in (100.0, 0.5, 0.25)]
-    found = summarise(rows, candidate(), None, None)
-    assert (found.encode_fps, found.decode_fps) == (20, 10)
-    assert found.lpips is None
+    result = summarise(rows, candidate(), None, None)
+    assert (result.encode_fps, result.decode_fps) == (20, 10)
+    assert result.lpips is None
 
 
-def test_a_distance_says_what_stands_behind_it():
+def test_a_distance_has_its_sample_size():
     vectors = np.random.default_rng(0).normal(size=(6, 3))
-    found = FrechetDistance.of(vectors, vectors + np.array([1, 0, 2]))
-    assert found is not None
-    assert (found.value, found.spans, found.dimensions) == (pytest.approx(5), 6, 3)
+    result = FrechetDistance.of(vectors, vectors + np.array([1, 0, 2]))
+    assert result is not None
+    assert (result.value, result.spans, result.dimensions) == (pytest.approx(5), 6, 3)
     assert FrechetDistance.of(vectors[:1], vectors) is None
     assert FrechetDistance.of(np.zeros((0, 0)), np.zeros((0, 0))) is None
 

@@ -52,16 +52,18 @@ def test_the_same_export_has_the_same_bytes(output, tmp_path, form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_there_is_not_written_again(output, tmp_path, form):
+def test_existing_shards_are_not_written_again(output, tmp_path, form):
     export(export_rows(output.place), str(tmp_path), form, SHARD)
     before = digests(tmp_path)
     gone = sorted(path for path in tmp_path.rglob("*") if path.suffix in (".tar", ".parquet"))[1]
     gone.unlink()
-    seen: list[tuple[int, int]] = []
-    found = export(export_rows(output.place), str(tmp_path), form, SHARD, lambda *a: seen.append(a))
-    assert (found.written, found.shards) == (1, len(before) - (1 if form == "webdataset" else 2))
-    assert seen[-1] == (KEPT, KEPT)
-    assert len(seen) == 2
+    progress: list[tuple[int, int]] = []
+    result = export(
+        export_rows(output.place), str(tmp_path), form, SHARD, lambda *a: progress.append(a)
+    )
+    assert (result.written, result.shards) == (1, len(before) - (1 if form == "webdataset" else 2))
+    assert progress[-1] == (KEPT, KEPT)
+    assert len(progress) == 2
     assert digests(tmp_path) == before
 
 
@@ -71,13 +73,13 @@ def test_a_subset_is_exported_by_its_name(tmp_path):
     kept = dataset.clips("kept").slice(0, 2)
     hits = kept.select(["clip_id", "source_id"]).append_column("score", pa.nulls(2, pa.float64()))
     subset_id = subset.export_subset(dataset.catalog, "two", hits, {}, "")
-    found = export_rows(output.place, selection="two")
-    assert found.selection == subset_id
-    assert export(found, str(tmp_path / "shards"), "webdataset", SHARD).clips == 2
-    assert set(found.table["clip_id"].to_pylist()) == set(kept["clip_id"].to_pylist())
+    result = export_rows(output.place, selection="two")
+    assert result.selection == subset_id
+    assert export(result, str(tmp_path / "shards"), "webdataset", SHARD).clips == 2
+    assert set(result.table["clip_id"].to_pylist()) == set(kept["clip_id"].to_pylist())
 
 
-def test_a_killed_export_leaves_whole_shards_and_goes_on(tmp_path):
+def test_a_killed_export_leaves_whole_shards_and_resumes(tmp_path):
     """One render is a pipe that nobody writes to, so that the export waits in its fifth shard."""
     output, place = make_output(tmp_path / "out"), tmp_path / "shards"
     slow = output.media(output.clips[5].clip_id)
@@ -141,7 +143,7 @@ def test_a_place_with_other_files_is_refused(output, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_renders_that_went_away_or_changed_are_named(tmp_path):
+def test_missing_or_changed_renders_are_named(tmp_path):
     output = make_output(tmp_path / "out")
     media = output.media(output.clips[0].clip_id)
     media.write_bytes(content_of(1))
@@ -166,32 +168,32 @@ def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
     with dataset.catalog.writer("render", {"renders/new-1": Render}) as writer:
         done = records.from_table(Render, dataset.catalog.read(RENDERS, Render))[1:]
         writer.append("renders/new-1", records.to_table(Render, [failed, *done]))
-    found = export_rows(tmp_path, clips="new-1", tokens="tokens/other-1")
-    assert found.table["clip_id"].to_pylist() == [half[0], half[2]]
-    assert +found.left_out == {"without render": 1, "without tokens": 4}
-    assert found.versions.keys() == {"renders/new-1", "captions/facts", "tokens/other-1"}
+    result = export_rows(tmp_path, clips="new-1", tokens="tokens/other-1")
+    assert result.table["clip_id"].to_pylist() == [half[0], half[2]]
+    assert +result.left_out == {"without render": 1, "without tokens": 4}
+    assert result.versions.keys() == {"renders/new-1", "captions/facts", "tokens/other-1"}
 
 
-def test_the_selection_may_be_named_by_its_first_digits(tmp_path):
+def test_a_selection_is_found_by_its_first_digits(tmp_path):
     output = make_output(tmp_path)
     other = [Verdict("0ther1", c.clip_id, c.source_id, "kept") for c in output.clips[2:4]]
     Dataset(tmp_path).catalog.append("selection", Verdict, records.to_table(Verdict, other))
     assert export_rows(tmp_path).selection == SELECTION
-    found = export_rows(tmp_path, selection="0th")
-    assert found.selection == "0ther1"
-    assert found.table["clip_id"].to_pylist() == [c.clip_id for c in output.clips[2:4]]
+    result = export_rows(tmp_path, selection="0th")
+    assert result.selection == "0ther1"
+    assert result.table["clip_id"].to_pylist() == [c.clip_id for c in output.clips[2:4]]
     with pytest.raises(ExportError, match="no selection 'ff'; there are 0ther1, 5e1ec7"):
         export_rows(tmp_path, selection="ff")
 
 
-def test_what_is_not_there_is_said(tmp_path):
+def test_missing_tables_are_named(tmp_path):
     with pytest.raises(ExportError, match="has no renders: run `reelmill render` first; name one"):
         export_rows(tmp_path)
     nothing = {"clips": "none", "captions": "none", "tokens": "none"}
     with pytest.raises(ExportError, match="has no selection: run `reelmill select` first"):
         export_rows(tmp_path, **nothing)
     output = make_output(tmp_path / "out")
-    with pytest.raises(ExportError, match=r"there are renders/encode-1; name one with --clips"):
+    with pytest.raises(ExportError, match=r"there are renders/encode-1.*name one with --clips"):
         export_rows(output.place, clips="encode-2")
 
 
@@ -243,7 +245,7 @@ def test_tokens_of_another_file_than_the_render_are_refused(tmp_path, more, word
     assert export_rows(tmp_path, tokens="none").table.num_rows == KEPT
 
 
-def test_tokens_that_do_not_say_their_render_are_compared_by_frames(tmp_path):
+def test_tokens_without_a_render_digest_are_compared_by_frames(tmp_path):
     """As tables are that were filled by a version that did not record it."""
     output = make_output(tmp_path)
     tokenized(output, "tokens/odd-1", frames=109, render_sha256=None, render_profile=None)
@@ -267,12 +269,12 @@ def test_the_newest_renders_are_exported_with_their_own_tokens(tmp_path):
         ExportError, match="tokens/own-1 was made from renders/encode-1, not from r"
     ):
         export_rows(tmp_path, tokens="own-1")
-    found = export_rows(tmp_path, clips="encode-1")
-    assert found.versions.keys() == {RENDERS, "captions/facts", "tokens/own-1"}
+    result = export_rows(tmp_path, clips="encode-1")
+    assert result.versions.keys() == {RENDERS, "captions/facts", "tokens/own-1"}
     without_tokens = export_rows(tmp_path, tokens="none")
     assert without_tokens.versions.keys() == {"renders/encode-2", "captions/facts"}
 
 
-def test_all_clips_are_exported_where_that_is_asked_for(output):
-    found = export_rows(output.place, selection="all")
-    assert (found.selection, found.table.num_rows) == ("all", KEPT + 1)
+def test_all_clips_are_exported_on_request(output):
+    result = export_rows(output.place, selection="all")
+    assert (result.selection, result.table.num_rows) == ("all", KEPT + 1)

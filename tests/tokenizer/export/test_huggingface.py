@@ -60,6 +60,6 @@ def test_datasets_reads_it(folder, tmp_path):
     datasets = pytest.importorskip("datasets")
     cache = str(tmp_path)
     for arguments in (("parquet", None, str(folder)), (str(folder),)):
-        found = datasets.load_dataset(*arguments, split="train", cache_dir=cache)
-        assert found.num_rows == KEPT
-        assert found[1]["caption"] == "clip 1"
+        result = datasets.load_dataset(*arguments, split="train", cache_dir=cache)
+        assert result.num_rows == KEPT
+        assert result[1]["caption"] == "clip 1"

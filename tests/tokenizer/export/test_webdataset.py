@@ -24,31 +24,31 @@ def shards(output, tmp_path_factory) -> Path:
 
 def members(folder: Path) -> dict[str, dict[str, bytes]]:
     """Every clip's files by suffix, as tar files hold them."""
-    found: dict[str, dict[str, bytes]] = defaultdict(dict)
+    result: dict[str, dict[str, bytes]] = defaultdict(dict)
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:
             for info in tar:
                 clip, suffix = info.name.split(".", 1)
                 content = tar.extractfile(info)
                 assert content is not None
-                found[clip][suffix] = content.read()
-    return dict(found)
+                result[clip][suffix] = content.read()
+    return dict(result)
 
 
-def test_a_clip_is_there_with_all_its_parts(output, shards):
-    found = members(shards)
+def test_a_clip_has_all_its_parts(output, shards):
+    result = members(shards)
     kept = [clip.clip_id for n, clip in enumerate(output.clips) if n != 2]
-    assert list(found) == kept
+    assert list(result) == kept
     for n, clip in enumerate(output.clips):
         if n == 2:
             continue
-        files = found[clip.clip_id]
+        files = result[clip.clip_id]
         assert list(files) == ["json", "mp4", "txt", "codes.npy", "latents.npy"]
         assert files["mp4"] == content_of(n)
         assert files["txt"] == f"clip {n}".encode()
 
 
-def test_windows_come_one_after_the_other(output, shards):
+def test_windows_are_concatenated(output, shards):
     files = members(shards)[output.clips[5].clip_id]
     shapes = [(3, 2, 4), (2, 2, 4)]
     codes = [codes_of(5, window, shape) for window, shape in enumerate(shapes)]
@@ -64,9 +64,9 @@ def test_windows_come_one_after_the_other(output, shards):
     assert [w["start_frame"] for w in windows] == [0, 17]
 
 
-def test_the_facts_say_where_a_clip_comes_from(output, shards):
-    found = members(shards)
-    first = json.loads(found[output.clips[1].clip_id]["json"])
+def test_a_row_has_the_source_of_its_clip(output, shards):
+    result = members(shards)
+    first = json.loads(result[output.clips[1].clip_id]["json"])
     assert first["uri"] == "s3://raw/a.mp4"
     assert first["licence"] == "CC-BY-4.0"
     assert first["extra"] == {
@@ -79,7 +79,7 @@ def test_the_facts_say_where_a_clip_comes_from(output, shards):
     assert first["latent_mean"] == [0.5, -1.0, 2.0]
     assert first["levels"] == [8, 8, 8, 5, 5, 5]
     assert "verdict" not in first
-    assert json.loads(found[output.clips[4].clip_id]["json"])["licence"] == "CC0"
+    assert json.loads(result[output.clips[4].clip_id]["json"])["licence"] == "CC0"
 
 
 def test_shards_keep_to_their_size(shards):
@@ -94,11 +94,11 @@ def test_shards_keep_to_their_size(shards):
 
 def test_a_clip_larger_than_a_shard_gets_one_of_its_own(output, tmp_path):
     rows = ExportRows(output.place, None, ExportTables())
-    found = export(rows, str(tmp_path), "webdataset", 1000)
-    assert (found.shards, found.written, found.clips) == (KEPT, KEPT, KEPT)
+    result = export(rows, str(tmp_path), "webdataset", 1000)
+    assert (result.shards, result.written, result.clips) == (KEPT, KEPT, KEPT)
 
 
-def test_tars_say_nothing_of_who_wrote_them_and_when(shards):
+def test_tars_have_no_owner_and_no_time(shards):
     with tarfile.open(shards / "shard-000000.tar") as tar:
         assert {(i.mtime, i.uid, i.gid, i.uname, i.gname, i.mode) for i in tar} == {
             (0, 0, 0, "", "", 0o644)

@@ -9,7 +9,7 @@ def size_bytes(folder) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def test_what_was_put_comes_back(tmp_path):
+def test_cached_bytes_are_returned(tmp_path):
     cache = DiskCache(tmp_path / "c", 1 << 20)
     assert cache.get("shard 0 100") is None
     cache.put("shard 0 100", b"x" * 100)
@@ -18,7 +18,7 @@ def test_what_was_put_comes_back(tmp_path):
     assert DiskCache(tmp_path / "c", 1 << 20).get("shard 0 100").size == 100
 
 
-def test_it_keeps_its_limit_and_what_was_read_last(tmp_path):
+def test_the_least_recently_read_files_are_evicted(tmp_path):
     cache = DiskCache(tmp_path, 16_000)
     for at in range(100):
         cache.put(f"range {at}", b"x" * 1000)
@@ -40,20 +40,20 @@ def test_a_view_outlives_its_file(tmp_path):
     assert view.to_pybytes() == b"a" * 1000
 
 
-def test_a_disk_that_takes_nothing_is_no_error(tmp_path):
+def test_a_failing_disk_is_ignored(tmp_path):
     (tmp_path / "file").write_text("")
     cache = DiskCache(tmp_path / "file", 1000)
     cache.put("a", b"x")
     assert cache.get("a") is None
 
 
-def test_many_may_write_at_once(tmp_path):
+def test_threads_may_write_concurrently(tmp_path):
     def work(worker: int) -> None:
         cache = DiskCache(tmp_path, 50_000)
         for at in range(60):
             cache.put(f"range {at}", bytes([at]) * 1000)
-            found = cache.get(f"range {(at * worker) % 60}")
-            assert found is None or set(found.to_pybytes()) == {(at * worker) % 60}
+            result = cache.get(f"range {(at * worker) % 60}")
+            assert result is None or set(result.to_pybytes()) == {(at * worker) % 60}
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
     for thread in threads:
@@ -64,7 +64,7 @@ def test_many_may_write_at_once(tmp_path):
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 
-def test_it_goes_to_another_process(tmp_path):
+def test_a_cache_can_be_pickled(tmp_path):
     cache = DiskCache(tmp_path, 1000)
     cache.put("a", b"x")
     assert pickle.loads(pickle.dumps(cache)).get("a").to_pybytes() == b"x"

@@ -58,19 +58,19 @@ def shapes(tmp_path_factory):
 
 def sample_keys(batch) -> list[tuple[int, int]]:
     """Clip and window of each sample, after a look at its codes."""
-    found = [(CLIPS[c], int(w)) for c, w in zip(batch["clip_id"], batch["window"], strict=True)]
-    for key, codes in zip(found, batch["codes"], strict=True):
+    result = [(CLIPS[c], int(w)) for c, w in zip(batch["clip_id"], batch["window"], strict=True)]
+    for key, codes in zip(result, batch["codes"], strict=True):
         assert np.array_equal(codes, codes_of(*key, tuple(codes.shape)))
-    return found
+    return result
 
 
 def test_every_sample_comes_once_an_epoch(place):
     feed = TokenFeed(TokenTable(place, columns=NAMES, read_options=SMALL), batch_size=16, epochs=2)
     batches = list(feed)
-    found = [key for batch in batches for key in sample_keys(batch)]
+    result = [key for batch in batches for key in sample_keys(batch)]
     every = [(clip, window) for clip in range(60) for window in range(2)]
-    assert sorted(found[:120]) == sorted(found[120:]) == every
-    assert found[:120] != found[120:]
+    assert sorted(result[:120]) == sorted(result[120:]) == every
+    assert result[:120] != result[120:]
     assert [len(batch["codes"]) for batch in batches] == [*[16] * 7, 8] * 2
     assert batches[0]["codes"].dtype == torch.int64
     assert batches[0]["codes"].shape == (16, *SHAPE)
@@ -83,7 +83,7 @@ def test_a_path_is_enough(place):
     assert sum(len(batch["codes"]) for batch in TokenFeed(place, batch_size=50)) == 120
 
 
-def test_a_seed_makes_an_order_whatever_reads_it(place):
+def test_the_order_depends_on_the_seed_and_not_on_read_options(place):
     def order(seed: int, reading: ReadOptions) -> list[tuple[int, int]]:
         tokens = TokenTable(place, columns=NAMES, read_options=reading)
         return [
@@ -110,7 +110,7 @@ def test_latents_are_normalised_or_not(place):
         assert np.allclose(batch["latents"][at], (stored - mean) / std, atol=1e-6)
 
 
-def test_columns_of_a_row_come_along(place):
+def test_a_batch_has_the_requested_columns(place):
     tokens = TokenTable(place, columns=[*NAMES, "fps", "causal_first", "source_id", "start_s"])
     for batch in TokenFeed(tokens, batch_size=32):
         for at, (clip, window) in enumerate(sample_keys(batch)):
@@ -121,7 +121,7 @@ def test_columns_of_a_row_come_along(place):
         assert batch["fps"].dtype == torch.float64
 
 
-def test_windows_say_where_they_start_and_what_they_need(tmp_path):
+def test_windows_have_their_start_and_their_context(tmp_path):
     slice_of_a_stream = token_row(1, 0, (5, 2, 4), causal_first=False, context_latents=4)
     rows = [token_row(0, 0, (8, 2, 4)), slice_of_a_stream, token_row(2, 0, (2, 2, 4))]
     add_shards(tmp_path, [rows])
@@ -130,7 +130,7 @@ def test_windows_say_where_they_start_and_what_they_need(tmp_path):
         tmp_path, columns=columns, window=SequenceWindow(3, stride=2), normalised=False
     )
     [batch] = TokenFeed(tokens, batch_size=9)
-    found = {}
+    result = {}
     for at, name in enumerate(batch["clip_id"]):
         clip, first = CLIPS[name], int(batch["first_latent"][at])
         shape = (rows[clip].latent_frames, 2, 4)
@@ -138,8 +138,8 @@ def test_windows_say_where_they_start_and_what_they_need(tmp_path):
         assert np.array_equal(batch["codes"][at], codes_of(clip, 0, shape)[window])
         assert np.array_equal(batch["latents"][at], latents_of(clip, 0, shape)[:, window])
         names = ("is_causal_first", "first_frame", "context_latents")
-        found[clip, first] = tuple(batch[n][at].item() for n in names)
-    assert found == {
+        result[clip, first] = tuple(batch[n][at].item() for n in names)
+    assert result == {
         (0, 0): (True, 0, 0), (0, 2): (False, 9, 2), (0, 4): (False, 25, 4),
         (1, 0): (False, 0, 4), (1, 2): (False, 16, 6),
     }  # fmt: skip
@@ -156,7 +156,7 @@ def test_each_batch_has_one_shape(shapes):
     assert turns != sorted(turns)
 
 
-def test_facts_captions_and_embeddings_come_along(tmp_path):
+def test_a_batch_has_captions_embeddings_and_clip_columns(tmp_path):
     from curation import records
     from curation.dataset import Dataset
     from curation.records import Caption, Embedding
@@ -219,7 +219,7 @@ FEW = settings(
 
 def train_runs(tokens: TokenTable, runs, batch_size: int | None = None) -> list[tuple[int, int]]:
     """What runs of several consumers train on, each going on from the last one's state."""
-    state, found = None, []
+    state, result = None, []
     for world, size, steps in [*runs, (1, 16, 10**9)]:
         feeds = [
             TokenFeed(
@@ -237,26 +237,26 @@ def train_runs(tokens: TokenTable, runs, batch_size: int | None = None) -> list[
             assert all(s == states[0] for s in states)
             positions = [p for b in batches for p in b["position"].tolist()]
             keys = [key for b in batches for key in sample_keys(b)]
-            found += [key for _, key in sorted(zip(positions, keys, strict=True))]
+            result += [key for _, key in sorted(zip(positions, keys, strict=True))]
             state = states[0]
-    return found
+    return result
 
 
 @FEW
 @given(RUNS)
-def test_a_life_of_many_kills_reads_what_one_reader_reads(place, runs):
+def test_killed_and_resumed_runs_read_the_same_order(place, runs):
     tokens = TokenTable(place, columns=NAMES, read_options=SMALL)
     assert train_runs(tokens, runs) == train_runs(tokens, [])
 
 
 @FEW
 @given(RUNS)
-def test_so_it_does_with_shapes(shapes, runs):
+def test_killed_and_resumed_runs_read_the_same_order_of_several_shapes(shapes, runs):
     tokens = TokenTable(shapes, columns=NAMES, read_options=SMALL)
     assert train_runs(tokens, runs, batch_size=4) == train_runs(tokens, [], batch_size=4)
 
 
-def test_a_consumer_without_samples_keeps_step(place):
+def test_a_consumer_without_samples_gets_an_empty_batch(place):
     """The last batch of 120 has one sample for 4 consumers; all of them get a step."""
     tokens = TokenTable(place, columns=[*NAMES, "latents"])
     feeds = [TokenFeed(tokens, batch_size=17, consumer=Consumer(r, 4)) for r in range(4)]
@@ -269,7 +269,7 @@ def test_a_consumer_without_samples_keeps_step(place):
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
-def test_consumers_share_the_reading_out(tmp_path, monkeypatch, world):
+def test_consumers_divide_the_reading(tmp_path, monkeypatch, world):
     """Each row group is read by one of them, but for those at the borders of streams."""
     rows = [token_row(clip, 0, SHAPE) for clip in range(200)] * 3
     add_shards(tmp_path, [rows[at : at + 60] for at in range(0, 600, 60)], group_bytes=2000)
@@ -299,18 +299,18 @@ def test_padding_is_marked(place):
     assert sample_keys(last)[20:] == sample_keys(whole[0])[:30]
 
 
-def test_a_mixture_keeps_its_weights_and_each_table_its_own_facts(place, tmp_path):
+def test_a_mixture_keeps_its_weights_and_the_statistics_of_each_table(place, tmp_path):
     rows = [token_row(clip, 0, SHAPE) for clip in range(100, 130)]
     add_shards(tmp_path, [rows])
     first, second = (TokenTable(at, columns=[*NAMES, "latents"]) for at in (place, tmp_path))
     feed = TokenFeed(Mixture([(first, 0.75), (second, 0.25)]), batch_size=16, seed=1)
-    found: list[tuple[int, int]] = []
+    result: list[tuple[int, int]] = []
     for batch, _ in zip(feed, range(20), strict=False):
         keys = sample_keys(batch)
         assert [clip >= 100 for clip, _ in keys] == (batch["source"] == 1).tolist()
         assert int((batch["source"] == 1).sum()) == 4
-        found += keys
-    second_table = [key for key in found if key[0] >= 100]
+        result += keys
+    second_table = [key for key in result if key[0] >= 100]
     assert (
         sorted(second_table[:30])
         == sorted(second_table[30:60])
@@ -328,7 +328,7 @@ def test_a_mixture_keeps_its_weights_and_each_table_its_own_facts(place, tmp_pat
         other.load_state(state)
 
 
-def test_tables_of_other_shapes_mix_by_the_batch(place, shapes):
+def test_tables_of_several_shapes_are_mixed_by_batch(place, shapes):
     tokens = [TokenTable(at, columns=NAMES) for at in (place, shapes)]
     with pytest.raises(ValueError, match="samples of 3 shapes cannot share a batch: choose per='b"):
         Mixture([(tokens[0], 1), (tokens[1], 1)])
@@ -355,14 +355,14 @@ def test_a_state_of_another_feed_is_refused(place):
         )
 
 
-def test_workers_change_nothing(place):
+def test_the_order_is_independent_of_workers(place):
     tokens = TokenTable(place, columns=NAMES, read_options=SMALL)
     feed = TokenFeed(tokens, batch_size=7, epochs=2)
     expected = [(sample_keys(batch), batch["cursor"]) for batch in feed]
     loader = torch.utils.data.DataLoader(feed, batch_size=None, num_workers=3)
-    found = list(loader)
-    assert [(sample_keys(batch), tuple(batch["cursor"])) for batch in found] == expected
-    feed.load_state(feed.state(found[5]))
+    result = list(loader)
+    assert [(sample_keys(batch), tuple(batch["cursor"])) for batch in result] == expected
+    feed.load_state(feed.state(result[5]))
     rest = torch.utils.data.DataLoader(feed, batch_size=None, num_workers=2)
     assert [sample_keys(batch) for batch in rest] == [keys for keys, _ in expected[6:]]
 

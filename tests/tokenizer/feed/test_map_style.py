@@ -33,8 +33,8 @@ def test_every_sample_has_a_number(place):
 def test_numbers_are_read_together_in_any_order(place):
     samples = TokenDataset(TokenTable(place, columns=NAMES))
     asked = [39, 0, 17, 17, 3]
-    found = samples.__getitems__(asked)
-    for number, sample in zip(asked, found, strict=True):
+    result = samples.__getitems__(asked)
+    for number, sample in zip(asked, result, strict=True):
         assert sample["clip_id"] == samples[number]["clip_id"]
         assert int(sample["position"]) >= 0
 
@@ -44,8 +44,8 @@ def test_a_loader_shuffles_and_stacks(place):
     samples[0]
     loader = torch.utils.data.DataLoader(samples, batch_size=8, shuffle=True, num_workers=2)
     batches = [zip(b["clip_id"], b["window"].tolist(), strict=True) for b in loader]
-    found = [key for batch in batches for key in batch]
-    assert len(found) == len(set(found)) == 40
+    result = [key for batch in batches for key in batch]
+    assert len(result) == len(set(result)) == 40
     assert next(iter(loader))["codes"].shape == (8, 3, 2, 4)
 
 
@@ -60,7 +60,7 @@ def test_shapes_follow_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("number", [-1, 40])
-def test_a_number_that_there_is_not_is_an_error(place, number):
+def test_a_number_out_of_range_is_an_error(place, number):
     with pytest.raises(IndexError, match=f"there is no sample {number}; there are 40"):
         TokenDataset(place)[number]
 

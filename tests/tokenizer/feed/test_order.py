@@ -29,9 +29,9 @@ def all_locations(order: Order, samples: int) -> list[tuple[int, int, int]]:
 @given(COUNTS, st.integers(1, 40), st.integers(1, 30), st.integers(0, 2**64 - 1))
 def test_every_sample_has_one_position(counts, streams, block_size, key):
     bucket = bucket_of(counts)
-    found = all_locations(Order(bucket, streams, block_size, key), bucket.samples)
+    result = all_locations(Order(bucket, streams, block_size, key), bucket.samples)
     every = [(g // 5, g % 5, s) for g, count in enumerate(counts) for s in range(count)]
-    assert sorted(found) == every
+    assert sorted(result) == every
 
 
 @settings(deadline=None)
@@ -43,10 +43,10 @@ def test_a_position_is_independent_of_others(counts, streams, block_size, data):
     some = data.draw(st.lists(st.integers(0, bucket.samples - 1), min_size=1, max_size=9))
     order = Order(bucket, streams, block_size, 5)
     for _ in range(2):
-        found = order.locate(np.array(some))
-        assert found.file.tolist() == [whole[p][0] for p in some]
-        assert found.group.tolist() == [whole[p][1] for p in some]
-        assert found.sample.tolist() == [whole[p][2] for p in some]
+        result = order.locate(np.array(some))
+        assert result.file.tolist() == [whole[p][0] for p in some]
+        assert result.group.tolist() == [whole[p][1] for p in some]
+        assert result.sample.tolist() == [whole[p][2] for p in some]
 
 
 def test_the_order_never_changes():
@@ -134,17 +134,17 @@ def test_a_hundred_million_samples_fit_into_64_mb():
 @settings(deadline=None)
 @given(n=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
 def test_a_permutation_has_every_number_once(n, key):
-    found = Permutation(n, key)(np.arange(n))
-    assert np.array_equal(np.sort(found), np.arange(n))
+    result = Permutation(n, key)(np.arange(n))
+    assert np.array_equal(np.sort(result), np.arange(n))
 
 
 @settings(deadline=None)
 @given(n=st.integers(1, 2**40), number=st.integers(0, 2**40), key=st.integers(0, 2**64 - 1))
 def test_large_domains_are_permuted(n, number, key):
     numbers = np.array([number % n, 0, n - 1])
-    found = Permutation(n, key)(numbers)
-    assert ((found >= 0) & (found < n)).all()
-    assert len(set(found.tolist())) == len(set(numbers.tolist()))
+    result = Permutation(n, key)(numbers)
+    assert ((result >= 0) & (result < n)).all()
+    assert len(set(result.tolist())) == len(set(numbers.tolist()))
 
 
 def test_permutations_never_change():
@@ -180,9 +180,9 @@ def test_all_positions_are_equally_likely(n):
 def test_a_permutation_separates_neighbours():
     """In a random permutation two neighbours stay neighbours about twice in all."""
     n = 1 << 16
-    found = Permutation(n, 3)(np.arange(n))
-    assert (np.abs(np.diff(found)) == 1).sum() < 12
-    assert abs(np.corrcoef(np.arange(n), found)[0, 1]) < 0.02
+    result = Permutation(n, 3)(np.arange(n))
+    assert (np.abs(np.diff(result)) == 1).sum() < 12
+    assert abs(np.corrcoef(np.arange(n), result)[0, 1]) < 0.02
 
 
 @settings(deadline=None)
@@ -190,6 +190,6 @@ def test_a_permutation_separates_neighbours():
 def test_runs_are_shuffled_within_themselves(lengths, key):
     runs = np.repeat(np.arange(len(lengths)), lengths)
     numbers = np.arange(len(runs)) + 1000
-    found = shuffle_runs(numbers, runs, key)
+    result = shuffle_runs(numbers, runs, key)
     for run in range(len(lengths)):
-        assert sorted(found[runs == run]) == numbers[runs == run].tolist()
+        assert sorted(result[runs == run]) == numbers[runs == run].tolist()

@@ -67,8 +67,8 @@ def test_workers_read_from_an_object_store(outputs):
     loader = torch.utils.data.DataLoader(
         feed, batch_size=None, num_workers=1, multiprocessing_context=context
     )
-    found = [k for b in loader for k in zip(b["clip_id"], b["window"].tolist(), strict=True)]
-    assert found == order(TokenTable(remote, columns=NAMES))
+    result = [k for b in loader for k in zip(b["clip_id"], b["window"].tolist(), strict=True)]
+    assert result == order(TokenTable(remote, columns=NAMES))
 
 
 def test_only_the_wanted_columns_are_fetched(outputs, monkeypatch):
@@ -84,8 +84,8 @@ def test_only_the_wanted_columns_are_fetched(outputs, monkeypatch):
 
     monkeypatch.setattr(ShardReader, "_fetch", counted)
     monkeypatch.setattr("tokenizer.feed.shard_reader._GAP_BYTES", 0)
-    found = ShardReader(Storage.at(remote), TABLE).read(shard.name, size, 1, names)
-    assert found.equals(ShardReader(Storage.at(local), TABLE).read(shard.name, size, 1, names))
+    result = ShardReader(Storage.at(remote), TABLE).read(shard.name, size, 1, names)
+    assert result.equals(ShardReader(Storage.at(local), TABLE).read(shard.name, size, 1, names))
     group = pq.read_metadata(shard).row_group(1)
     columns = [group.column(at) for at in range(group.num_columns)]
     wanted = [c.total_compressed_size for c in columns if c.path_in_schema in names]

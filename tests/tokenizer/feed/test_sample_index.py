@@ -16,25 +16,25 @@ COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=300).filter(any)
 def test_a_total_falls_into_the_number_that_reaches_it(counts):
     sums = PrefixSums(len(counts), np.array(counts, np.uint8).__getitem__)
     assert sums.total == sum(counts)
-    found, into = sums.find(np.arange(sums.total))
-    assert found.tolist() == [at for at, count in enumerate(counts) for _ in range(count)]
+    result, into = sums.find(np.arange(sums.total))
+    assert result.tolist() == [at for at, count in enumerate(counts) for _ in range(count)]
     assert into.tolist() == [place for count in counts for place in range(count)]
 
 
-def test_totals_may_be_asked_for_in_any_order():
+def test_totals_are_found_in_any_order():
     sums = PrefixSums(200, np.ones(200, np.uint8).__getitem__)
-    found, into = sums.find(np.array([150, 3, 199, 3]))
-    assert found.tolist() == [150, 3, 199, 3]
+    result, into = sums.find(np.array([150, 3, 199, 3]))
+    assert result.tolist() == [150, 3, 199, 3]
     assert into.tolist() == [0, 0, 0, 0]
 
 
-def test_sums_go_beyond_what_a_small_number_holds():
+def test_sums_do_not_overflow():
     sums = PrefixSums(100_000, np.full(100_000, 255, np.uint8).__getitem__)
     assert sums.total == 25_500_000
     assert [int(x[0]) for x in sums.find(np.array([25_499_999]))] == [99_999, 254]
 
 
-def test_a_row_group_is_told_by_file_and_number():
+def test_a_row_group_has_a_file_and_a_number():
     bucket = dataclasses.replace(
         bucket_of([1] * 12, per_file=5), files=np.array([2, 4, 9], np.uint32)
     )
@@ -44,14 +44,14 @@ def test_a_row_group_is_told_by_file_and_number():
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 3), (2, 9), (8, 10), (9, 10), (4, 4)])
-def test_kept_rows_are_found_by_file(start, stop):
+def test_masked_rows_are_found_by_file(start, stop):
     kept = np.array([1, 0, 0, 1, 1, 1, 0, 1, 0, 1], bool)
     bits = np.concatenate([np.packbits(np.ones(11, bool)), np.packbits(kept)])
-    found = RowMask(np.array([0, 2]), bits).rows(1, start, stop)
-    assert found.tolist() == kept[start:stop].tolist()
+    result = RowMask(np.array([0, 2]), bits).rows(1, start, stop)
+    assert result.tolist() == kept[start:stop].tolist()
 
 
-def test_a_digest_tells_indexes_apart():
+def test_digests_of_different_indexes_differ():
     index = index_of(bucket_of([1, 2, 3]))
     assert index.digest() == index_of(bucket_of([1, 2, 3])).digest()
     others = [

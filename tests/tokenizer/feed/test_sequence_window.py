@@ -13,16 +13,16 @@ def rows_of(frames: list[int], causal: list[bool] | None = None) -> RowShapes:
 
 
 def listed(cut: SequenceWindow, rows: RowShapes) -> list[tuple[int, int, tuple[int, int, int]]]:
-    found = cut.samples(rows)
-    shapes = [unpack_shape(shape) for shape in found.shape.tolist()]
-    return list(zip(found.row.tolist(), found.first_latent.tolist(), shapes, strict=True))
+    result = cut.samples(rows)
+    shapes = [unpack_shape(shape) for shape in result.shape.tolist()]
+    return list(zip(result.row.tolist(), result.first_latent.tolist(), shapes, strict=True))
 
 
 def test_whole_rows_keep_their_shapes():
     assert listed(SequenceWindow(), rows_of([7, 3])) == [(0, 0, (7, 2, 4)), (1, 0, (3, 2, 4))]
 
 
-def test_windows_follow_each_other_and_the_rest_is_left():
+def test_windows_are_consecutive_and_the_remainder_is_dropped():
     assert listed(SequenceWindow(3), rows_of([7, 2, 3])) == [
         (0, 0, (3, 2, 4)), (0, 3, (3, 2, 4)), (2, 0, (3, 2, 4))
     ]  # fmt: skip
@@ -33,17 +33,17 @@ def test_windows_may_overlap():
 
 
 def test_causal_windows_start_rows_that_start_with_one_frame():
-    found = listed(SequenceWindow(2, causal_only=True), rows_of([5, 5], [True, False]))
-    assert found == [(0, 0, (2, 2, 4))]
+    result = listed(SequenceWindow(2, causal_only=True), rows_of([5, 5], [True, False]))
+    assert result == [(0, 0, (2, 2, 4))]
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 20), max_size=9), st.integers(1, 8), st.integers(1, 8))
-def test_windows_lie_in_their_rows(frames, latents, stride):
-    found = SequenceWindow(latents, stride).samples(rows_of(frames))
-    assert (found.first_latent + latents <= np.array(frames, int)[found.row]).all()
+def test_windows_are_inside_their_rows(frames, latents, stride):
+    result = SequenceWindow(latents, stride).samples(rows_of(frames))
+    assert (result.first_latent + latents <= np.array(frames, int)[result.row]).all()
     fewer = [len(range(0, n - latents + 1, stride)) for n in frames]
-    assert np.bincount(found.row, minlength=len(frames)).tolist() == fewer
+    assert np.bincount(result.row, minlength=len(frames)).tolist() == fewer
 
 
 @settings(deadline=None)
@@ -60,6 +60,6 @@ def test_shapes_pack_into_one_number(shape):
         ((None, 2), "a stride needs latent_frames, the length of a window, as well"),
     ],
 )
-def test_cuts_that_cannot_be_are_refused(arguments, words):
+def test_invalid_windows_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         SequenceWindow(*arguments)

@@ -41,13 +41,13 @@ def read_all(place: Path, **reading: object) -> list[tuple[str, int]]:
     tokens = TokenTable(
         place, columns=["codes", "clip_id", "window"], read_options=ReadOptions(**reading)
     )
-    found: list[tuple[str, int]] = []
+    result: list[tuple[str, int]] = []
     for batch in TokenFeed(tokens, batch_size=8):
         assert len(batch["codes"]) == len(batch["clip_id"]) == len(batch["position"])
         skipped = int(batch["skipped"]) if "skipped" in batch else 0
         assert len(batch["codes"]) + skipped == 8
-        found += zip(batch["clip_id"], batch["window"].tolist(), strict=True)
-    return found
+        result += zip(batch["clip_id"], batch["window"].tolist(), strict=True)
+    return result
 
 
 def test_a_damaged_row_group_is_named(place):
@@ -63,9 +63,9 @@ def test_a_damaged_row_group_may_be_skipped(place, caplog):
     lost = pq.ParquetFile(shard).read_row_group(2, ["clip_id", "window"]).to_pylist()
     damage(shard, 2)
     with caplog.at_level(logging.WARNING):
-        found = read_all(place, corrupt="skip")
-    assert len(set(found)) == len(found)
-    assert set(whole) - set(found) == {(row["clip_id"], row["window"]) for row in lost}
+        result = read_all(place, corrupt="skip")
+    assert len(set(result)) == len(result)
+    assert set(whole) - set(result) == {(row["clip_id"], row["window"]) for row in lost}
     left = [record.message for record in caplog.records if "left out" in record.message]
     assert sum(int(message.split()[0]) for message in left) == len(lost)
     assert all(f"{shard.name}, row group 2" in message for message in left)
@@ -93,7 +93,7 @@ def test_a_shard_that_was_cut_short_is_named(place):
         list(TokenFeed(tokens, batch_size=8))
 
 
-def test_rows_that_are_not_of_their_shape_are_named(tmp_path):
+def test_rows_of_a_wrong_size_are_named(tmp_path):
     wrong = token_row(3, 0, SHAPE, codes=b"12345678")
     add_shards(tmp_path, [[token_row(2, 0, SHAPE), wrong]])
     with pytest.raises(BadShardError, match=r"row group 0: row 1 has 4 numbers of codes"):
@@ -109,7 +109,7 @@ def test_rows_without_tokens_are_named(tmp_path):
         list(TokenFeed(tmp_path, batch_size=8))
 
 
-def test_storage_that_fails_is_asked_again():
+def test_failed_reads_are_retried():
     failures = [OSError("busy"), OSError("busy")]
 
     def call() -> str:
@@ -120,7 +120,7 @@ def test_storage_that_fails_is_asked_again():
     assert QUICK("shard", call) == "bytes"
 
 
-def test_storage_that_keeps_failing_is_no_fault_of_the_shard():
+def test_failing_storage_is_an_infrastructure_error():
     def call() -> None:
         raise OSError("503 Slow Down")
 
@@ -128,7 +128,7 @@ def test_storage_that_keeps_failing_is_no_fault_of_the_shard():
         QUICK("shard", call)
 
 
-def test_a_disk_that_fails_is_asked_again_with_a_fresh_file(place, monkeypatch):
+def test_a_failed_local_read_is_retried_with_a_new_handle(place, monkeypatch):
     """A handle that went stale does not stay."""
     shard, opened = shard_of(place), []
     source = ShardReader(Storage.at(place), TABLE, QUICK)
@@ -151,7 +151,7 @@ def test_a_disk_that_fails_is_asked_again_with_a_fresh_file(place, monkeypatch):
     assert len(opened) == 3
 
 
-def test_a_file_that_is_gone_is_not_waited_for(place):
+def test_a_missing_file_is_not_retried(place):
     tokens = TokenTable(place)
     shutil.rmtree(place / TABLE)
     with pytest.raises(BadShardError, match="is missing, but the table lists it"):

@@ -18,7 +18,7 @@ def clips(snapshot: Snapshot) -> set[str]:
     return snapshot.values(NAME, Caption, "clip_id")
 
 
-def test_a_table_stays_as_it_was_at_first_sight(tmp_path):
+def test_a_table_keeps_the_version_of_its_first_read(tmp_path):
     add(tmp_path, "a")
     snapshot = Snapshot(Storage.at(tmp_path), {})
     assert clips(snapshot) == {"a"}
@@ -41,7 +41,7 @@ def test_files_and_rows_are_those_of_the_version(tmp_path):
     assert len(new.files(NAME)) == 2
 
 
-def test_what_was_not_there_stays_away(tmp_path):
+def test_a_table_that_was_missing_stays_missing(tmp_path):
     snapshot = Snapshot(Storage.at(tmp_path), {})
     assert clips(snapshot) == set()
     add(tmp_path, "a")
@@ -51,7 +51,7 @@ def test_what_was_not_there_stays_away(tmp_path):
 
 
 @pytest.mark.parametrize("version", [7, -5])
-def test_a_version_that_never_was_is_named(tmp_path, version):
+def test_an_unknown_version_is_named(tmp_path, version):
     add(tmp_path, "a")
     snapshot = Snapshot(Storage.at(tmp_path), {NAME: version})
     with pytest.raises(ValueError, match=f"{NAME} of .* has no version {version}; the newest is 1"):

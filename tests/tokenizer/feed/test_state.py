@@ -9,7 +9,7 @@ FEED = {"table": "tokens/causal-8x8x8-1a2b3c4d", "version": 12, "rows": "0f" * 8
 VERSIONS = {f"scores/some-group-{at}-v2": 1000 + at for at in range(12)}
 
 
-def test_a_state_is_small_and_comes_back():
+def test_a_state_is_small_and_can_be_restored():
     state = make_state(FeedCursor(3, 99_999_999), FEED, VERSIONS)
     text = json.dumps(state)
     assert len(text) <= MAX_BYTES == 1024
@@ -17,7 +17,7 @@ def test_a_state_is_small_and_comes_back():
     assert json.loads(text)["versions"] == VERSIONS
 
 
-def test_another_feed_is_told_what_differs():
+def test_a_state_of_another_feed_is_refused_with_the_differences():
     state = make_state(FeedCursor(0, 1), FEED, {})
     with pytest.raises(
         StateMismatchError,
@@ -37,7 +37,7 @@ def test_another_feed_is_told_what_differs():
         ({"consumed": "5"}, "a state at epoch 0, '5' consumed"),
     ],
 )
-def test_a_state_that_makes_no_sense_is_refused(change, words):
+def test_an_invalid_state_is_refused(change, words):
     with pytest.raises(StateMismatchError, match=words):
         restore_cursor({**make_state(FeedCursor(0, 1), FEED, {}), **change}, FEED)
 

@@ -34,7 +34,7 @@ def test_one_shape_is_read_from_first_to_last():
     ]  # fmt: skip
 
 
-def test_an_incomplete_batch_is_dropped_or_filled_up():
+def test_an_incomplete_batch_is_dropped_or_padded():
     assert listed(TableSteps([7], 3, "drop"))[1:] == [(0, 0, [3, 4, 5], 0)]
     assert listed(TableSteps([7], 3, "pad"))[2:] == [(0, 0, [6, 0, 1], 2)]
     assert listed(TableSteps([2], 5, "pad")) == [(0, 0, [0, 1, 0, 1, 0], 3)]
@@ -43,9 +43,9 @@ def test_an_incomplete_batch_is_dropped_or_filled_up():
 @settings(deadline=None)
 @given(SIZES, st.integers(1, 9), st.integers(0, 5))
 def test_every_position_of_every_shape_comes_once(sizes, batch, seed):
-    found = listed(TableSteps(sizes, batch, seed=seed))
+    result = listed(TableSteps(sizes, batch, seed=seed))
     for bucket, samples in enumerate(sizes):
-        own = [positions for b, _, positions, _ in found if b == bucket]
+        own = [positions for b, _, positions, _ in result if b == bucket]
         assert [p for positions in own for p in positions] == list(range(samples))
         assert all(len(positions) == batch for positions in own[:-1])
 
@@ -76,7 +76,7 @@ def test_padded_and_dropped_batches_are_whole(sizes, batch):
         assert len(dropped) == sum(samples // batch for samples in sizes)
 
 
-def test_shapes_take_turns_anew_in_each_epoch():
+def test_shapes_are_interleaved_differently_in_each_epoch():
     turns = [b for b, _, _, _ in listed(TableSteps([600, 200], 10, epochs=2, seed=1))]
     first, second = turns[:80], turns[80:]
     assert first != second
@@ -85,23 +85,23 @@ def test_shapes_take_turns_anew_in_each_epoch():
     assert all(4 <= n <= 16 for n in halves)
 
 
-def test_turns_are_right_beyond_one_stretch():
+def test_the_schedule_is_right_beyond_one_block():
     """Counts are kept for every 4,096 batches; across such a border nothing is lost."""
     steps = TableSteps([9_000, 1_000], 1, seed=2)
-    found = [steps.batch(0, number) for number in (4095, 4096, 4097, 9999)]
+    result = [steps.batch(0, number) for number in (4095, 4096, 4097, 9999)]
     earlier = [b for b, _, _, _ in listed(steps)]
-    for number, draw in zip((4095, 4096, 4097, 9999), found, strict=True):
+    for number, draw in zip((4095, 4096, 4097, 9999), result, strict=True):
         assert draw.positions.tolist() == [earlier[:number].count(draw.bucket)]
         assert draw.bucket == earlier[number]
 
 
-def test_one_shape_may_go_on_with_another_batch_size():
+def test_one_shape_may_resume_with_another_batch_size():
     half = [step.next_cursor for step in iterate_steps(TableSteps([20], 4), START)][2]
-    found = listed(TableSteps([20], 5), half)
-    assert [p for _, _, positions, _ in found for p in positions] == list(range(12, 20))
+    result = listed(TableSteps([20], 5), half)
+    assert [p for _, _, positions, _ in result for p in positions] == list(range(12, 20))
 
 
-def test_a_cursor_behind_the_last_whole_batch_goes_to_the_next_epoch():
+def test_a_cursor_after_the_last_whole_batch_starts_the_next_epoch():
     assert listed(TableSteps([10], 4, "drop", epochs=2), FeedCursor(0, 8))[0] == (
         0,
         1,
@@ -111,12 +111,12 @@ def test_a_cursor_behind_the_last_whole_batch_goes_to_the_next_epoch():
     assert listed(TableSteps([10], 4, "drop"), FeedCursor(0, 8)) == []
 
 
-def test_without_a_number_of_epochs_there_is_no_end():
+def test_without_epochs_the_steps_are_endless():
     steps = TableSteps([3], 2, epochs=None)
-    found = [
+    result = [
         step for step, _ in zip(iterate_steps(steps, FeedCursor(10**9, 0)), range(4), strict=False)
     ]
-    assert [int(step.draws[0].epoch) for step in found] == [10**9, 10**9, 10**9 + 1, 10**9 + 1]
+    assert [int(step.draws[0].epoch) for step in result] == [10**9, 10**9, 10**9 + 1, 10**9 + 1]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_without_a_number_of_epochs_there_is_no_end():
         (([5, 3], 8, "drop"), "an epoch of 8 samples has no whole batch of 8"),
     ],
 )
-def test_steps_that_cannot_be_are_refused(arguments, words):
+def test_invalid_steps_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         TableSteps(*arguments)
 
@@ -152,7 +152,7 @@ def test_each_source_has_its_share_to_within_one_after_any_turn(weights):
         assert before[source == each].tolist() == list(range(had[-1]))
 
 
-def test_turns_far_away_need_no_others():
+def test_distant_turns_are_computed_directly():
     turns = SourceSchedule([7, 3])
     source, before = turns.at(np.array([10**15, 10**15 + 1]))
     assert before[source == 0][0] == 7 * 10**14
@@ -181,7 +181,7 @@ def test_weights_are_exact(weights, whole):
         ([0.333333333, 0.666666667], "repeat only after 1000000000 turns, more than 100000"),
     ],
 )
-def test_weights_that_cannot_be_are_refused(weights, words):
+def test_invalid_weights_are_refused(weights, words):
     with pytest.raises(ValueError, match=words):
         SourceSchedule(weights)
 
@@ -193,7 +193,7 @@ def steps_of(sizes, weights, batch, per) -> MixtureSteps:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=3), st.integers(1, 40), st.integers(1, 40))
-def test_samples_take_turns_and_each_table_goes_round(sizes, batch, other):
+def test_samples_are_interleaved_and_each_table_has_its_epochs(sizes, batch, other):
     """Whatever the batch: each table's positions come in order, epoch after epoch."""
     weights = [2, 3, 1][: len(sizes)]
     for size in (batch, other):
@@ -203,23 +203,23 @@ def test_samples_take_turns_and_each_table_goes_round(sizes, batch, other):
             assert sum(len(d.positions) for d in step.draws) == size
             for d in step.draws:
                 seen[d.source] += [(d.epoch, p) for p in d.positions.tolist()]
-        for found, n in zip(seen, sizes, strict=True):
-            assert found == [divmod(k, n) for k in range(len(found))]
+        for result, n in zip(seen, sizes, strict=True):
+            assert result == [divmod(k, n) for k in range(len(result))]
 
 
-def test_batches_take_turns_and_each_holds_one_table():
+def test_batches_are_interleaved_and_each_has_one_table():
     steps = steps_of([[10, 4], [9]], [1, 2], 4, "batch")
-    found = [
+    result = [
         step for step, _ in zip(iterate_steps(steps, FeedCursor(0, 0)), range(12), strict=False)
     ]
-    assert [d.source for step in found for d in step.draws].count(0) == 4
-    own = [step.draws[0] for step in found if step.draws[0].source == 0]
+    assert [d.source for step in result for d in step.draws].count(0) == 4
+    own = [step.draws[0] for step in result if step.draws[0].source == 0]
     alone = TableSteps([10, 4], 4, seed=0)
     expected = [step.draws[0] for step in iterate_steps(alone, FeedCursor(0, 0))]
     assert [(d.bucket, d.positions.tolist()) for d in own] == [
         (d.bucket, d.positions.tolist()) for d in expected
     ]
-    second = [step.draws[0] for step in found if step.draws[0].source == 1]
+    second = [step.draws[0] for step in result if step.draws[0].source == 1]
     assert [(d.epoch, len(d.positions)) for d in second] == [
         (0, 4), (0, 4), (0, 1), (1, 4), (1, 4), (1, 1), (2, 4), (2, 4)
     ]  # fmt: skip

@@ -41,7 +41,7 @@ def test_an_index_counts_what_the_shards_hold(tmp_path):
     assert [t.tolist() for t in tokens.statistics] == [[0.5, -1.0, 2.0], [1.0, 2.0, 0.5]]
 
 
-def test_shapes_are_told_apart(tmp_path):
+def test_shapes_have_buckets_of_their_own(tmp_path):
     shapes = [(3, 2, 4), (5, 2, 4), (3, 4, 2)]
     rows = [token_row(clip, 0, shapes[clip % 3]) for clip in range(11)]
     add_shards(tmp_path, [rows[:7], rows[7:]], group_bytes=600)
@@ -64,7 +64,7 @@ def test_uncommitted_windows_are_left_out(tmp_path):
     assert (index.samples, index.excluded_rows, index.rows) == (20, 4, 24)
 
 
-def test_a_selection_chooses(tmp_path):
+def test_a_selection_filters_clips(tmp_path):
     dataset = add_simple_shards(tmp_path, clips=6)
     verdicts = [
         Verdict("s1", clip_id(clip), "s", "kept" if clip % 2 else "filtered") for clip in range(6)
@@ -110,7 +110,7 @@ def test_what_the_newest_selection_keeps_is_fed(tmp_path):
     assert TokenFeed(tmp_path, batch_size=4, selection="1a").tables[0].index.samples == 6
 
 
-def test_a_state_goes_on_under_its_own_selection_alone(tmp_path):
+def test_a_state_resumes_under_its_own_selection_only(tmp_path):
     dataset = add_simple_shards(tmp_path, clips=6)
     add_selection(dataset, "1a", {1, 3, 5})
     feed = TokenFeed(tmp_path, batch_size=2)
@@ -148,7 +148,7 @@ def test_the_tokens_of_the_newest_renders_are_fed_or_none(tmp_path):
     assert TokenTable(tmp_path, "a-1").name == "tokens/a-1"
 
 
-def test_tokens_of_a_render_that_is_another_by_now_are_refused(tmp_path):
+def test_tokens_of_a_changed_render_are_refused(tmp_path):
     origins = {clip_id(n): RenderOrigin("encode-1", "a" * 64, 17, 24.0) for n in range(2)}
     rows = [token_row(clip, 0, SHAPE) for clip in range(2)]
     dataset = add_shards(tmp_path, [rows], made_from=origins)
@@ -162,7 +162,7 @@ def test_tokens_of_a_render_that_is_another_by_now_are_refused(tmp_path):
     assert TokenTable(tmp_path).index.samples == 1
 
 
-def test_captions_of_other_renders_do_not_go_with_the_tokens(tmp_path):
+def test_captions_of_other_renders_are_refused(tmp_path):
     dataset = add_shards(
         tmp_path, [[token_row(0, 0, SHAPE)]], made_from={clip_id(0): RenderOrigin("encode-2")}
     )
@@ -199,7 +199,7 @@ def curated(tmp_path):
     return tmp_path, clips
 
 
-def test_a_condition_on_scores_chooses(curated):
+def test_a_condition_on_scores_filters_clips(curated):
     place, _ = curated
     where = ClipQuery(where="motion >= 0.2 and width = 640 and duration_s = 1 and short_side = 360")
     assert TokenTable(place, clips=where).index.samples == 4
@@ -209,7 +209,7 @@ def test_a_condition_on_scores_chooses(curated):
         TokenTable(place, clips=ClipQuery(where="motion > 9"))
 
 
-def test_clips_without_a_caption_are_an_error_unless_said(curated):
+def test_clips_without_a_caption_are_an_error_by_default(curated):
     place, _ = curated
     with pytest.raises(ValueError, match="1 rows belong to clips that captions/facts does not hav"):
         TokenTable(place, clips=ClipQuery(captions="captions/facts"))
@@ -220,7 +220,7 @@ def test_clips_without_a_caption_are_an_error_unless_said(curated):
         TokenTable(place, clips=ClipQuery(captions="captions/x"))
 
 
-def test_versions_hold_every_table(curated):
+def test_versions_pin_every_table(curated):
     place, clips = curated
     choice = ClipQuery(captions="captions/facts", missing="drop", where="motion >= 0")
     tokens = TokenTable(place, clips=choice)
@@ -278,7 +278,7 @@ def test_a_fingerprint_never_changes(tmp_path):
     assert table.fingerprint()["windows"] == "2/1/False"
 
 
-def test_one_table_has_to_be_named(tmp_path):
+def test_one_of_several_tables_has_to_be_named(tmp_path):
     with pytest.raises(ValueError, match="has no tokens: run `reelmill tokenize` first"):
         TokenTable(tmp_path)
     add_simple_shards(tmp_path, clips=2)
@@ -304,7 +304,7 @@ def test_heads_that_a_tokenizer_lacks_are_refused(tmp_path):
     assert TokenTable(tmp_path).index.samples == 1
 
 
-def test_rows_that_were_committed_without_a_shard_are_read_as_well(tmp_path):
+def test_rows_that_were_committed_without_shard_metadata_are_read(tmp_path):
     """Their files are the Delta library's own, without the tokenizer's facts."""
     from curation.dataset import Dataset
 
@@ -326,7 +326,7 @@ def test_shards_of_two_tokenizers_are_refused(tmp_path):
         TokenTable(tmp_path)
 
 
-def test_a_shard_that_is_gone_is_named(tmp_path):
+def test_a_missing_shard_is_named(tmp_path):
     add_simple_shards(tmp_path, clips=4)
     gone = next(tmp_path.joinpath(TABLE).glob("*.parquet"))
     gone.unlink()

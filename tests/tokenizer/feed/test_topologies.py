@@ -91,14 +91,14 @@ def keys(draws: tuple[Draw, ...]) -> list[Key]:
 
 def locate(planner: Planner, positions: list[Key]) -> dict[Key, Sample]:
     """Where samples lie, looked up together as a chunk's are."""
-    found: dict[Key, Sample] = {}
+    result: dict[Key, Sample] = {}
     for (source, bucket, epoch), some in itertools.groupby(sorted(positions), lambda key: key[:3]):
         group_keys = [*some]
         order = planner.order(source, bucket, epoch)
         places = order.locate(np.array([position for *_, position in group_keys]))
         samples = np.stack([places.file, places.group, places.sample], axis=1).tolist()
-        found |= {key: (source, epoch, *at) for key, at in zip(group_keys, samples, strict=True)}
-    return found
+        result |= {key: (source, epoch, *at) for key, at in zip(group_keys, samples, strict=True)}
+    return result
 
 
 def consumed(
@@ -120,7 +120,7 @@ def consumed(
 
 def train_runs(world: World, runs: list[Run]) -> list[list[Sample]]:
     """The samples of each step that the runs together trained on, by position."""
-    found: list[list[Sample]] = []
+    result: list[list[Sample]] = []
     state = json.dumps(make_state(FeedCursor(0, 0), ASPECTS, {}))
     for run in runs:
         at = restore_cursor(json.loads(state), ASPECTS)
@@ -130,11 +130,11 @@ def train_runs(world: World, runs: list[Run]) -> list[list[Sample]]:
         for number, after in enumerate(ranks[0][1]):
             parts = [(key, rank) for rank, (steps, _) in enumerate(ranks) for key in steps[number]]
             assert len({key for key, _ in parts}) == len(parts)
-            found.append([samples[rank][key] for key, rank in sorted(parts)])
+            result.append([samples[rank][key] for key, rank in sorted(parts)])
             at = after
         state = json.dumps(make_state(at, ASPECTS, {}))
         assert len(state) <= 1024
-    return found
+    return result
 
 
 def one_shape(counts: list[int], shuffle: Shuffle) -> World:
@@ -174,13 +174,13 @@ def test_a_mixture_of_samples(first, second, runs, weights):
         Shuffle(4),
         lambda batch: MixtureSteps(alone, SourceSchedule(weights), batch, "sample"),
     )
-    found = joined(train_runs(world, runs))
-    alike = joined(train_runs(world, [Run(1, 1, 8, len(found) // 8 + 1)]))
-    assert len(set(found)) == len(found)
-    assert {*found} <= {*alike}
+    result = joined(train_runs(world, runs))
+    alike = joined(train_runs(world, [Run(1, 1, 8, len(result) // 8 + 1)]))
+    assert len(set(result)) == len(result)
+    assert {*result} <= {*alike}
     for table, counts in enumerate((first, second)):
-        own = [sample for sample in found if sample[0] == table]
+        own = [sample for sample in result if sample[0] == table]
         assert len(set(own)) == len(own)
         first_epoch = [sample for sample in own if sample[1] == 0]
         assert len(first_epoch) == min(len(own), sum(counts))
-        assert abs(len(own) - weights[table] / sum(weights) * len(found)) < 1
+        assert abs(len(own) - weights[table] / sum(weights) * len(result)) < 1
