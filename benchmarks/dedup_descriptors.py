@@ -38,7 +38,9 @@ class Segments:
         self.seen.append(self.of(frame, self.previous))
         self.previous = frame
 
-    def vector(self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]) -> bytes:
+    def vector(
+        self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]
+    ) -> bytes:
         frames = np.stack(self.seen[first:last])
         parts = [frames] if self.pooled else np.array_split(frames, 8)
         vector = np.concatenate([p.mean(axis=0) if len(p) else 0 * frames[0] for p in parts])
