@@ -1,4 +1,4 @@
-"""Pieces of made-up clips, without files."""
+"""Windows and rows of synthetic clips, without files."""
 
 from __future__ import annotations
 
@@ -14,34 +14,42 @@ from tokenizer.tokenize.shards import TokenWindow
 from tokenizer.tokenize.windows import WindowMode, fit_size, pad_video, split_windows
 
 
-def clip_file(name: str, frames: int, **more: Any) -> RenderedClip:
+def clip_file(name: str, frames: int, **overrides: Any) -> RenderedClip:
     """A clip of 96 × 64 pixels and 24 frames a second that starts at frame 10 of its source."""
-    facts = {"uri": f"clips/{name}.mp4", "width": 96, "height": 64, "fps": 24.0, "start_frame": 10}
-    facts |= {"start_s": 0.5, "start_pts": 1000, "time_base": "1/2400", **more}
-    return RenderedClip(name, "s0", frames=frames, **facts)
+    fields = {"uri": f"clips/{name}.mp4", "width": 96, "height": 64, "fps": 24.0, "start_frame": 10}
+    fields |= {"start_s": 0.5, "start_pts": 1000, "time_base": "1/2400", **overrides}
+    return RenderedClip(name, "s0", frames=frames, **fields)
 
 
-def pieces_of(
-    clip: RenderedClip, video: Video, tokenizer: Tokenizer, max_frames: int, kind: WindowMode = "independent"
+def windows_of(
+    clip: RenderedClip,
+    video: Video,
+    tokenizer: Tokenizer,
+    max_frames: int,
+    mode: WindowMode = "independent",
 ) -> Iterator[ClipWindow]:
-    """The clip's pieces, cut from its frames."""
-    picture = fit_size(video.shape[2], video.shape[1], 256, tokenizer.rate)
-    windows = split_windows(len(video), tokenizer.rate.time, max_frames, kind)
+    """The clip's windows, cut from its frames."""
+    size = fit_size(video.shape[2], video.shape[1], 256, tokenizer.rate)
+    windows = split_windows(len(video), tokenizer.rate.time, max_frames, mode)
     for window in windows:
         real = video[window.start_frame : window.start_frame + window.frames]
-        pixels = pad_video(real, window.pad_frames, picture.pad_bottom, picture.pad_right)
-        since = Fraction(window.start_frame) / Fraction(clip.fps)
-        yield ClipWindow(clip, window, len(windows), picture, pixels, since)
+        pixels = pad_video(real, window.pad_frames, size.pad_bottom, size.pad_right)
+        offset_s = Fraction(window.start_frame) / Fraction(clip.fps)
+        yield ClipWindow(clip, window, len(windows), size, pixels, offset_s)
 
 
 def rows_of(
-    clip: RenderedClip, video: Video, tokenizer: Tokenizer, max_frames: int, kind: WindowMode = "independent"
+    clip: RenderedClip,
+    video: Video,
+    tokenizer: Tokenizer,
+    max_frames: int,
+    mode: WindowMode = "independent",
 ) -> list[TokenWindow]:
     """The clip's rows."""
-    made = SliceEncoder if kind == "stream" else WindowEncoder
-    encoder = made(tokenizer, quality="all")
-    for piece in pieces_of(clip, video, tokenizer, max_frames, kind):
-        encoder.add(piece)
+    encoder_class = SliceEncoder if mode == "stream" else WindowEncoder
+    encoder = encoder_class(tokenizer, quality="all")
+    for clip_window in windows_of(clip, video, tokenizer, max_frames, mode):
+        encoder.add(clip_window)
     encoder.finish()
     assert not encoder.errors
     return encoder.rows[clip.clip_id]

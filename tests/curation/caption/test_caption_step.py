@@ -12,6 +12,7 @@ from curation.dataset import Dataset
 from curation.lineage import LineageError
 from curation.records import Caption, CaptionedClip, Render, Verdict
 from curation.stage import Done, Failed
+from curation.step import open_ledger
 from tests import rows
 
 SOURCE, RENDERS = "1" * 64, "renders/encode-1"
@@ -41,7 +42,7 @@ def dataset(tmp_path) -> Dataset:
 
 def step_of(dataset: Dataset, stage=None, **more) -> CaptionStep:
     stage = stage or ApiCaption(model="tiny", concurrency=1)
-    return CaptionStep(dataset, stage, "s", RENDERS, **more)
+    return CaptionStep(dataset, stage, "s", renders=RENDERS, **more)
 
 
 def done_with_captions(batch, *, outcome="captioned") -> Done:
@@ -58,15 +59,20 @@ def done_with_captions(batch, *, outcome="captioned") -> Done:
 
 
 def commit(step: CaptionStep, *outcomes) -> dict[str, int]:
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         return dict(ledger.commit(list(outcomes)))
+
+
+def replan(step: CaptionStep) -> CaptionStep:
+    """The step as the next run plans it."""
+    return dataclasses.replace(step)
 
 
 def ids(step: CaptionStep) -> list[str]:
     return [clip.clip_id for batch in step.todo() for clip in batch.clips]
 
 
-def test_facts_are_told_of_every_kept_clip(dataset):
+def test_every_kept_clip_gets_a_facts_caption(dataset):
     step = step_of(dataset, FactsCaption())
     (batch,) = step.todo()
     kept = [CLIPS[at].clip_id for at in (0, 2, 3)]
@@ -79,7 +85,7 @@ def test_facts_are_told_of_every_kept_clip(dataset):
     assert {row["clip_id"]: row["text"] for row in found.to_pylist()} == {
         name: facts_caption(rows_of[name]) for name in kept
     }
-    assert step.todo() == []
+    assert replan(step).todo() == []
 
 
 def test_frames_are_read_of_every_rendered_kept_clip(dataset):
@@ -99,11 +105,11 @@ def test_a_batch_holds_as_many_clips_as_the_captioner_says(dataset):
     assert [len(batch.clips) for batch in step_of(dataset, stage).todo()] == [1, 1]
 
 
-def test_what_is_done_is_done_and_says_who_said_it(dataset):
+def test_committed_captions_are_not_repeated_and_name_their_model(dataset):
     step = step_of(dataset)
     (batch,) = step.todo()
     assert commit(step, (batch, done_with_captions(batch))) == {"captioned": 2}
-    assert step.todo() == []
+    assert replan(step).todo() == []
     identity = step.stage.identity()
     for row in records.from_table(Caption, dataset.catalog.read(step.captions, Caption)):
         identity_columns = (row.model, row.model_digest, row.prompt_digest)
@@ -114,7 +120,7 @@ def test_what_is_done_is_done_and_says_who_said_it(dataset):
     assert other.captions != step.captions
 
 
-def test_other_renders_fill_another_table_of_what_looked_at_them(dataset):
+def test_a_captioner_of_frames_has_a_table_per_profile_of_renders(dataset):
     rows_of = [Render(CLIPS[0].clip_id, SOURCE, "rendered", path="0.mp4", mode="encode",
                       sha256="b" * 64, width=96, height=64, frames=10, fps=10.0)]  # fmt: skip
     dataset.catalog.append("renders/encode-2", Render, records.to_table(Render, rows_of))
@@ -133,26 +139,26 @@ def test_other_renders_fill_another_table_of_what_looked_at_them(dataset):
 
 
 @pytest.mark.parametrize("stage", [FactsCaption(), ApiCaption(model="tiny", rewrite="facts-1")])
-def test_what_looks_at_no_render_stays_in_its_table(dataset, stage):
+def test_a_captioner_without_frames_has_one_table(dataset, stage):
     first = step_of(dataset, stage)
     assert dataclasses.replace(first, renders="renders/encode-2").captions == first.captions
 
 
-def test_renders_that_were_never_made_are_told(dataset):
+def test_missing_renders_are_named(dataset):
     step = dataclasses.replace(step_of(dataset), renders="renders/encode-2")
     with pytest.raises(ValueError, match=f"no renders/encode-2, .* it has {RENDERS}: give the set"):
         step.check()
     dataclasses.replace(step, stage=FactsCaption()).check()
 
 
-def test_failures_stay_failed_unless_they_get_another_chance(dataset):
+def test_failures_stay_failed_unless_retried(dataset):
     step = step_of(dataset)
     parts = step.split(step.todo()[0])
     assert commit(step, (parts[0], done_with_captions(parts[0], outcome="no_caption")),
                   (parts[1], Failed(parts[1].key, "internal", "?"))) == {
         "no_caption": 1, "internal": 1,
     }  # fmt: skip
-    assert step.todo() == []
+    assert replan(step).todo() == []
     assert step.spent() == (3, 5)
     again = step_of(dataset, retry=frozenset({"no_caption", "missing"}))
     (batch,) = again.todo()
@@ -164,17 +170,17 @@ def test_failures_stay_failed_unless_they_get_another_chance(dataset):
     }  # fmt: skip
 
 
-def test_clips_that_wait_are_counted_and_not_committed(dataset):
+def test_deferred_clips_are_counted_and_not_committed(dataset):
     step = step_of(dataset)
     (batch,) = step.todo()
     done = done_with_captions(step.split(batch)[0])
     done.value.deferred.append("the server is busy")
     assert commit(step, (batch, done)) == {"captioned": 1, "unavailable": 1}
     assert step.deferred == ["the server is busy"]
-    assert ids(step) == [CLIPS[2].clip_id]
+    assert ids(replan(step)) == [CLIPS[2].clip_id]
 
 
-def test_captions_that_nothing_announces_are_unseen_and_dropped(dataset):
+def test_captions_without_a_commit_marker_are_ignored_and_dropped(dataset):
     step = step_of(dataset)
     first, second = step.split(step.todo()[0])
     commit(step, (first, done_with_captions(first)))

@@ -126,7 +126,10 @@ def test_the_table_is_named_by_the_models_files(llava, tmp_path):
 
 
 def test_needs(llava):
-    assert (stage(llava).resources.gpus, stage(llava, device="cuda", gpus=0.5).resources.gpus) == (0, 0.5)
+    assert (stage(llava).resources.gpus, stage(llava, device="cuda", gpus=0.5).resources.gpus) == (
+        0,
+        0.5,
+    )
     assert stage(llava, memory_mb=99).resources.memory_mb == 99
     for settings, words in (({"device": "abacus"}, "neither cpu nor cuda"), ({"batch": 0}, "0")):
         with pytest.raises(ValueError, match=words):

@@ -130,7 +130,7 @@ def shown(video: Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("frames", [1, 9, 25])
-def test_continuous_latents_are_the_modules_own(continuous, frames):
+def test_continuous_latents_are_those_of_the_module(continuous, frames):
     tokenizer = CosmosJit(continuous)
     [video] = windows((frames, 32, 48))
     [tokens] = tokenizer.encode([video])
@@ -147,7 +147,7 @@ def test_continuous_latents_are_the_modules_own(continuous, frames):
 
 
 @pytest.mark.parametrize("frames", [1, 9, 25])
-def test_discrete_codes_are_the_modules_own(discrete, frames):
+def test_discrete_codes_are_those_of_the_module(discrete, frames):
     tokenizer = CosmosJit(discrete)
     [video] = windows((frames, 32, 48))
     [tokens] = tokenizer.encode([video])
@@ -164,7 +164,7 @@ def test_discrete_codes_are_the_modules_own(discrete, frames):
     assert np.array_equal(decoded, shown(run(discrete / "decoder.jit", indices)))
 
 
-def test_a_code_has_the_digits_of_our_own_codebook(discrete):
+def test_a_code_has_the_digits_of_our_codebook(discrete):
     [video] = windows((17, 32, 32))
     [tokens] = CosmosJit(discrete).encode([video])
     theirs = run(discrete / "encoder.jit", pixels(video))[1][0].movedim(0, -1).numpy()
@@ -175,7 +175,7 @@ def test_a_code_has_the_digits_of_our_own_codebook(discrete):
 
 
 @pytest.mark.parametrize("kind", ["continuous", "discrete"])
-def test_a_window_is_the_same_in_any_company(kind, request):
+def test_tokens_are_independent_of_batch_composition(kind, request):
     tokenizer = CosmosJit(request.getfixturevalue(kind), DeviceConfig(batch=2))
     videos = windows((9, 32, 48), (9, 32, 48), (1, 32, 32), (9, 32, 48))
     together, alone = tokenizer.encode(videos), [tokenizer.encode([v])[0] for v in videos]
@@ -227,7 +227,7 @@ def test_missing_and_damaged_modules_are_named(continuous, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Cosmos-0.1-Tokenizer-DV8x8x8", "Cosmos-0.1-Tokenizer-CV4x8x8"])
-def test_a_folder_that_is_named_otherwise_is_refused(continuous, tmp_path, name):
+def test_a_folder_name_that_contradicts_the_module_is_refused(continuous, tmp_path, name):
     shutil.copytree(continuous, tmp_path / name)
     with pytest.raises(ValueError, match=rf"named {name[-7:]} but encodes as CV8x8x8"):
         CosmosJit(tmp_path / name)

@@ -56,7 +56,7 @@ def window(frames: int, height: int = 32, width: int = 64) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_length_goes_in_and_comes_back(name, tokenizers):
+def test_every_length_survives_a_roundtrip(name, tokenizers):
     tokenizer = tokenizers(name)
     rate = Compression.parse(name.rsplit("-", 1)[1])
     assert (tokenizer.name, tokenizer.rate, tokenizer.channels) == (name, rate, 4)
@@ -79,7 +79,7 @@ def test_normalisation_is_recorded(name, tokenizers):
 
 
 @pytest.mark.parametrize("name", ["wan-4x8x8", "cosmos-vae-8x8x8"])
-def test_latents_and_pixels_are_the_librarys_own(name, folders):
+def test_latents_and_pixels_are_those_of_the_library(name, folders):
     tokenizer, video = DiffusersVae(folders[name]), window(17)
     [tokens] = tokenizer.encode([video])
     [decoded] = tokenizer.decode_latents([tokens.latents])
@@ -94,7 +94,7 @@ def test_latents_and_pixels_are_the_librarys_own(name, folders):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_window_is_the_same_in_any_company(name, tokenizers):
+def test_tokens_are_independent_of_batch_composition(name, tokenizers):
     tokenizer = tokenizers(name)
     video = window(1 + tokenizer.rate.time)
     videos = [video, video[::-1].copy(), window(1), video[:, ::-1].copy()]
@@ -141,7 +141,7 @@ def test_nan_names_the_window(wan):
         DiffusersVae(wan).encode([window(5)])
 
 
-def test_what_float16_cannot_hold_names_the_window(wan):
+def test_values_beyond_float16_name_the_window(wan):
     spoil(wan, "quant_conv.bias", torch.full((8,), 1e5))
     with pytest.raises(ValueError, match=r"window 0: .* beyond float16"):
         DiffusersVae(wan).encode([window(5)])
@@ -187,7 +187,7 @@ def test_other_classes_are_refused_with_a_list(wan):
 
 
 @pytest.mark.parametrize("kind", ["AutoencoderKLHunyuanVideo", "AutoencoderKLCogVideoX"])
-def test_classes_whose_latents_see_later_frames_are_not_taken(tmp_path, monkeypatch, kind):
+def test_classes_whose_latents_depend_on_later_frames_are_refused(tmp_path, monkeypatch, kind):
     config = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 2}
     folder = write(tmp_path / "vae", kind, {**config, "latent_channels": 4})
     monkeypatch.setitem(FAMILIES, kind, "other")

@@ -31,8 +31,8 @@ def videos(pattern):
     }
 
 
-def window_rows(clip, video, tokenizer=PCA, kind="independent") -> list[TokenWindow]:
-    return rows_of(clip_file(clip, len(video), fps=23.976), video, tokenizer, 17, kind)
+def window_rows(clip, video, tokenizer=PCA, mode="independent") -> list[TokenWindow]:
+    return rows_of(clip_file(clip, len(video), fps=23.976), video, tokenizer, 17, mode)
 
 
 def store(place, table, videos, tokenizer=PCA) -> Dataset:
@@ -50,7 +50,7 @@ def output(videos, tmp_path_factory) -> Dataset:
 
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("head", HEADS)
-def test_a_clip_comes_back_as_well_as_was_recorded(output, videos, clip, head):
+def test_a_decoded_clip_has_the_recorded_psnr(output, videos, clip, head):
     video, fps = decode_stored(output, clip, head)
     assert video.shape == videos[clip].shape
     assert fps == 23.976
@@ -59,7 +59,7 @@ def test_a_clip_comes_back_as_well_as_was_recorded(output, videos, clip, head):
     assert min(stored) - 1e-6 <= psnr_db(videos[clip], video) <= max(stored) + 1e-6
 
 
-def test_the_first_digits_of_a_clip_will_do_if_they_name_one(output):
+def test_a_unique_prefix_of_the_clip_id_is_enough(output):
     assert len(decode_stored(output, "bb", "codes")[0]) == 1
     with pytest.raises(TokensNotFoundError, match=r"'aa' is the start of 2 clips in tokens/pca"):
         decode_stored(output, "aa", "codes")
@@ -69,7 +69,7 @@ def test_the_first_digits_of_a_clip_will_do_if_they_name_one(output):
         decode_stored(output, "cc", "codes")
 
 
-def test_several_tables_have_to_be_told_apart(videos, tmp_path):
+def test_one_of_several_tables_can_be_named(videos, tmp_path):
     with pytest.raises(TokensNotFoundError, match="has no tokens: run `reelmill tokenize` first"):
         decode_stored(Dataset(tmp_path), "bb", "codes")
     short = {"bb33": videos["bb33"]}
@@ -205,11 +205,13 @@ def test_a_slice_of_a_stream_decodes_exactly_from_its_context(pattern, head, con
         alone = decode_window(needed, row.window, tokenizer, head=head)
         assert np.array_equal(alone, whole[start : start + row.frames])
         if row.window:
-            with pytest.raises(BadTokensError, match=r"its decoding needs window \d, which is missing"):
+            with pytest.raises(
+                BadTokensError, match=r"its decoding needs window \d, which is missing"
+            ):
                 decode_window(needed[1:], row.window, tokenizer, head=head)
 
 
-def test_too_little_context_would_show(pattern):
+def test_too_little_context_changes_the_result(pattern):
     """What the row says of its context is needed: with less, other pictures come out."""
     rows = window_rows("s", pattern(80, 50, 91), tokenizer := Recursive(), "stream")
     whole = decode_clip(rows, tokenizer, head="codes")[33:49]

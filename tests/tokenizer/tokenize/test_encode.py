@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from curation.errors import InfrastructureError, MediaError
-from tests.tokenizer.clip_windows import clip_file, pieces_of, rows_of
+from tests.tokenizer.clip_windows import clip_file, rows_of, windows_of
 from tests.tokenizer.models.causal.conftest import untrained
 from tests.tokenizer.recursive import Recursive
 from tokenizer.models.inference import DeviceConfig
@@ -40,22 +40,22 @@ def clips(pattern):
     return {name: pattern(*size) for name, size in sizes.items()}
 
 
-def encoded(clips, encoder, tokenizer=PCA, readers=1, kind="independent"):
+def encoded(clips, encoder, tokenizer=PCA, readers=1, mode="independent"):
     def source(name):
         clip = clip_file(name, len(clips[name]))
-        return lambda: pieces_of(clip, clips[name], tokenizer, 17, kind)
+        return lambda: windows_of(clip, clips[name], tokenizer, 17, mode)
 
     return encode_clips({name: source(name) for name in clips}, encoder, readers)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
 @pytest.mark.parametrize("readers", [1, 3])
-def test_rows_are_the_same_in_any_company(clips, batch, readers):
+def test_rows_are_independent_of_batch_composition(clips, batch, readers):
     alone = {name: rows_of(clip_file(name, len(v)), v, PCA, 17) for name, v in clips.items()}
     assert encoded(clips, WindowEncoder(PCA, batch, quality="all"), readers=readers) == alone
 
 
-def test_a_network_gives_the_same_bits_in_any_company(clips):
+def test_a_networks_rows_are_independent_of_batch_composition(clips):
     """Its batches have one shape, filled up where windows are few."""
     network = untrained("8x8x8", DeviceConfig(batch=3))
     alone = {name: rows_of(clip_file(name, len(v)), v, network, 17) for name, v in clips.items()}
@@ -83,9 +83,9 @@ def test_many_shapes_do_not_pile_up(pattern):
 def test_quality_is_that_of_the_real_picture_in_the_real_frames(pattern):
     video = pattern(11, 50, 90)
     (row,) = rows_of(clip_file("a", 11), video, PCA, 17)
-    [piece] = pieces_of(clip_file("a", 11), video, PCA, 17)
-    assert piece.pixels.shape == (17, 56, 96, 3)
-    [tokens] = PCA.encode([piece.pixels])
+    [clip_window] = windows_of(clip_file("a", 11), video, PCA, 17)
+    assert clip_window.pixels.shape == (17, 56, 96, 3)
+    [tokens] = PCA.encode([clip_window.pixels])
     for head, decoded in (
         ("codes", PCA.decode_codes([tokens.codes])[0]),
         ("latents", PCA.decode_latents([tokens.latents])[0]),
@@ -104,14 +104,14 @@ def test_quality_is_measured_only_when_asked_for(clips):
     assert all(row.psnr_latents_db > 10 for rows in one_head.values() for row in rows)
 
 
-@pytest.mark.parametrize("kind", ["independent", "stream"])
-def test_latents_that_are_no_numbers_fail_their_clip_and_name_the_window(clips, kind):
-    clips["a"][17 if kind == "independent" else 33, 0, 0, 0] = 251
+@pytest.mark.parametrize("mode", ["independent", "stream"])
+def test_latents_that_are_no_numbers_fail_their_clip_and_name_the_window(clips, mode):
+    clips["a"][17 if mode == "independent" else 33, 0, 0, 0] = 251
     tokenizer = Recursive(broken_at=251)
-    made = SliceEncoder if kind == "stream" else WindowEncoder
-    found = encoded(clips, made(tokenizer, quality="all"), tokenizer, kind=kind)
+    made = SliceEncoder if mode == "stream" else WindowEncoder
+    found = encoded(clips, made(tokenizer, quality="all"), tokenizer, mode=mode)
     assert isinstance(found["a"], MediaError)
-    number = 1 if kind == "independent" else 2
+    number = 1 if mode == "independent" else 2
     assert (
         str(found["a"]) == f"no_tokens: window {number}: the network gave NaN or infinite latents"
     )
@@ -156,10 +156,10 @@ def test_a_device_that_fails_is_no_verdict_on_a_clip(clips, name):
 
 def test_reading_that_breaks_off_fails_its_clip(clips):
     def broken():
-        yield from list(pieces_of(clip_file("a", 60), clips["a"], PCA, 17))[:2]
+        yield from list(windows_of(clip_file("a", 60), clips["a"], PCA, 17))[:2]
         raise MediaError("corrupt", "no more")
 
-    good = pieces_of(clip_file("b", 17), clips["b"], PCA, 17)
+    good = windows_of(clip_file("b", 17), clips["b"], PCA, 17)
     encoder = WindowEncoder(PCA, quality="all")
     found = encode_clips({"a": broken, "b": lambda: good}, encoder, 1)
     assert str(found["a"]) == "corrupt: no more"

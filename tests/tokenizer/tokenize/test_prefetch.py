@@ -24,13 +24,13 @@ def counting(log, name, things, error=None):
 
 @pytest.mark.parametrize("threads", [1, 3, 20])
 @pytest.mark.parametrize("depth", [1, 4])
-def test_things_come_source_by_source_in_order(threads, depth):
+def test_items_come_source_by_source_in_order(threads, depth):
     sources = [counting([], name, things) for name, things in enumerate((3, 0, 5, 1, 2))]
     found = [list(things) for things in prefetch(sources, threads, depth)]
     assert found == [[(n, i) for i in range(k)] for n, k in enumerate((3, 0, 5, 1, 2))]
 
 
-def test_an_error_comes_out_where_it_was_raised_and_the_others_go_on():
+def test_an_error_is_raised_in_its_source_and_the_others_go_on():
     sources = [counting([], "a", 2, KeyError("a")), counting([], "b", 1), counting([], "c", 0)]
     found, errors = [], []
     for things in prefetch(sources, 2):
@@ -51,7 +51,7 @@ def settled(log) -> list:
     return list(log)
 
 
-def test_no_more_is_read_ahead_than_was_said():
+def test_reading_ahead_is_bounded():
     log = []
     sources = [counting(log, name, 50) for name in range(10)]
     reading = prefetch(sources, threads=2, depth=3)
@@ -77,7 +77,7 @@ def test_leaving_early_ends_the_reading():
     assert len(log) < 20
 
 
-def test_a_source_may_be_left_for_the_next():
+def test_a_source_may_be_abandoned_for_the_next():
     log = []
     sources = [counting(log, name, 1000) for name in range(3)]
     assert [next(things) for things in prefetch(sources, threads=1)] == [(0, 0), (1, 0), (2, 0)]

@@ -90,7 +90,7 @@ def test_the_schema_carries_the_statistics_of_the_latents(row, tmp_path):
     assert facts[b"rate"] == b"8x8x8"
 
 
-def test_the_schema_says_who_made_the_tokens_and_how(row, tmp_path):
+def test_the_schema_records_the_tokenizer_and_its_settings(row, tmp_path):
     shard = write_shard(
         [row], Storage.at(tmp_path), "t", shard_metadata(TOKENIZER, "bf16", "stream")
     )

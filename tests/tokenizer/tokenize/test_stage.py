@@ -16,7 +16,7 @@ from curation.records import TokenizedClip, arrow_schema, from_table
 from curation.render.rendered_clip import RenderedClip
 from curation.storage import Storage
 from tests.rows import make_clip, make_source
-from tests.tokenizer import clip_windows as pieces
+from tests.tokenizer.clip_windows import clip_file
 from tests.tokenizer.models.causal.conftest import untrained
 from tests.tokenizer.recursive import Recursive
 from tokenizer.models.load import load
@@ -45,7 +45,7 @@ def batch(clips, tmp_path):
 
     def make(*names: str | RenderedClip) -> ClipBatch:
         files = [
-            pieces.clip_file(name, FRAMES.get(name, 9)) if isinstance(name, str) else name
+            clip_file(name, FRAMES.get(name, 9)) if isinstance(name, str) else name
             for name in names
         ]
         placed = tuple(dataclasses.replace(file, uri=clips.uri(file.uri)) for file in files)
@@ -84,13 +84,13 @@ def test_a_batch_becomes_one_shard(batch, rows_of):
 @pytest.mark.parametrize(
     "settings", [{"batch": 3}, {"batch": 100}, {"readers": 3}, {"compile": True, "batch": 2}]
 )
-def test_a_shard_has_the_same_bytes_however_it_is_made(batch, settings):
+def test_a_shard_has_the_same_bytes_for_any_batching(batch, settings):
     """Its name is the digest of its bytes."""
     item = batch("a", "b", "c")
     assert with_pca(**settings).setup()(item) == with_pca().setup()(item)
 
 
-def test_a_window_is_the_same_alone_and_among_others(batch, rows_of):
+def test_a_window_is_independent_of_batch_composition(batch, rows_of):
     work = with_pca().setup()
     alone = rows_of(work(batch("b")))
     assert alone == rows_of(work(batch("a", "b")))[2:]
@@ -120,7 +120,7 @@ def odd_size(request, clips, pattern, write_clip):
     height, width = request.param
     video, name = pattern(9, height, width), f"{width}x{height}"
     write_clip(clips.uri(f"clips/{name}.mp4"), video)
-    return pieces.clip_file(name, 9, width=width, height=height), video
+    return clip_file(name, 9, width=width, height=height), video
 
 
 def test_any_size_is_padded_and_comes_back(batch, rows_of, odd_size):
@@ -134,7 +134,7 @@ def test_any_size_is_padded_and_comes_back(batch, rows_of, odd_size):
 
 
 def test_a_bad_clip_fails_alone(batch, rows_of):
-    long = pieces.clip_file("a", 61)
+    long = clip_file("a", 61)
     done = with_pca().setup()(batch("gone", long, "b"))
     assert [(c.outcome, c.reason) for c in done.clips] == [
         ("failed", "missing"),
@@ -173,7 +173,7 @@ class Flaky(Recursive):
 calls: list[list[int]] = []
 
 
-def test_what_fails_in_company_is_tried_once_more_alone(batch, rows_of, through):
+def test_a_clip_that_fails_in_a_batch_is_retried_alone(batch, rows_of, through):
     calls.clear()
     through(Flaky())
     done = with_pca(batch=10).setup()(batch("b", "c", "a"))
@@ -187,7 +187,7 @@ def test_what_fails_in_company_is_tried_once_more_alone(batch, rows_of, through)
     assert [row.clip_id for row in rows_of(done)] == ["b", "a", "a"]
 
 
-def test_latents_that_are_no_numbers_fail_their_clip(batch, through):
+def test_latents_that_are_nan_fail_their_clip(batch, through):
     through(Broken())
     done = with_pca().setup()(batch("a", "b"))
     assert [(c.outcome, c.reason, c.detail) for c in done.clips] == [
@@ -207,7 +207,7 @@ class Broken(Recursive):
         return found
 
 
-def test_a_full_disk_is_no_verdict(batch, through):
+def test_a_full_disk_is_not_the_clips_fault(batch, through):
     class Full(Recursive):
         def encode(self, videos):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -217,15 +217,15 @@ def test_a_full_disk_is_no_verdict(batch, through):
         with_pca().setup()(batch("b"))
 
 
-def test_a_source_that_is_away_is_left_for_another_run(batch, clips):
+def test_an_unavailable_source_is_left_for_another_run(batch, clips):
     clip = make_clip("1" * 64, 0, 9)
     source = make_source(clips.uri("gone.mp4"), "1" * 64, [clip])
-    span = pieces.clip_file("s", 9, source=source, span=Span.of(clip, source))
+    span = clip_file("s", 9, source=source, span=Span.of(clip, source))
     with pytest.raises(UnavailableError, match=r"gone\.mp4"):
         with_pca().setup()(batch(span))
 
 
-def test_the_stage_travels(batch, rows_of):
+def test_the_stage_can_be_pickled(batch, rows_of):
     stage = with_pca(short_side=40, batch=4)
     assert pickle.loads(pickle.dumps(stage)) == stage
     item = pickle.loads(pickle.dumps(batch("b")))
@@ -233,7 +233,7 @@ def test_the_stage_travels(batch, rows_of):
     assert (row.pixel_width, row.pixel_height) == (60, 40)
 
 
-def test_settings_that_cannot_be_are_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(ValueError, match="the nearest is 49"):
         with_pca(max_frames=50).setup()
     with pytest.raises(ValueError, match="pca-8x8x8 cannot carry its state from slice to slice"):
@@ -244,7 +244,7 @@ def test_settings_that_cannot_be_are_refused():
         with_pca(batch=0)
 
 
-def test_a_device_that_is_not_there_is_refused_even_by_pca():
+def test_an_unavailable_device_is_refused_even_by_pca():
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("the device is there")
@@ -252,7 +252,7 @@ def test_a_device_that_is_not_there_is_refused_even_by_pca():
         with_pca(device="cuda").setup()
 
 
-def test_a_worker_reserves_what_it_uses():
+def test_needs():
     assert (with_pca().resources.cpus, with_pca().resources.gpus) == (1, 0)
     on_gpu = with_pca(device="cuda:1", readers=6, batch=16).resources
     assert (on_gpu.cpus, on_gpu.gpus) == (6, 1)
@@ -275,7 +275,7 @@ def test_a_table_is_named_by_what_decides_its_tokens():
     assert (len(same), len(others), len(same | others)) == (1, 6, 7)
 
 
-def test_one_head_or_no_measuring_leaves_nulls(batch, through, rows_of):
+def test_a_missing_head_or_measurement_is_null(batch, through, rows_of):
     through(Recursive(("codes",)))
     done = with_pca().setup()(batch("b"))
     (row,) = rows_of(done)
@@ -300,9 +300,7 @@ def streaming(request, tmp_path_factory):
     return load(str(path)), 1
 
 
-def test_a_stream_is_kept_in_slices_that_decode_together_and_apart(
-    streaming, batch, rows_of, through
-):
+def test_slices_of_a_stream_decode_together_and_apart(streaming, batch, rows_of, through):
     tokenizer, off = streaming
     through(tokenizer)
     stage = with_pca(max_frames=9, windows="stream")
@@ -324,7 +322,7 @@ def test_a_stream_is_kept_in_slices_that_decode_together_and_apart(
             assert np.abs(alone - whole[start : start + row.frames]).max() <= off
 
 
-def test_a_stream_that_fails_is_tried_once_more_from_its_start(batch, through, rows_of):
+def test_a_stream_that_fails_is_retried_from_its_start(batch, through, rows_of):
     class Tired(Recursive):
         def stream_encoder(self):
             begun.append(1)

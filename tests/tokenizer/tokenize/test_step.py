@@ -12,6 +12,7 @@ from curation.lineage import LineageError
 from curation.media.cut import Span
 from curation.records import Render, TokenizedClip, Verdict
 from curation.stage import Done, Failed
+from curation.step import open_ledger
 from tests import rows
 from tokenizer.tokenize import step as module
 from tokenizer.tokenize.decode import decode_stored
@@ -34,7 +35,7 @@ def commit_renders(dataset: Dataset, *renders: Render) -> None:
 
 
 def step_on(dataset: Dataset) -> TokenizeStep:
-    return TokenizeStep(dataset, Tokenize("pca-8x8x8", max_frames=9), "s", RENDERS)
+    return TokenizeStep(dataset, Tokenize("pca-8x8x8", max_frames=9), "s", renders=RENDERS)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,11 @@ def step(all_rendered, tmp_path) -> TokenizeStep:
     return step_on(Dataset(tmp_path / "out"))
 
 
+def replan(step: TokenizeStep) -> TokenizeStep:
+    """The step as the next run plans it."""
+    return dataclasses.replace(step)
+
+
 def work(step: TokenizeStep, batch) -> Done:
     return Done(batch.key, step.stage.setup()(batch), 0.0)
 
@@ -91,15 +97,15 @@ def test_kept_and_rendered_clips_are_tokenized_once_in_the_order_of_time(step):
     todo = step.todo()
     assert [c.clip_id for batch in todo for c in batch.clips] == [c.clip_id for c in CLIPS[:2]]
     assert all(batch.directory == step.tokens for batch in todo)
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         results = [(batch, work(step, batch)) for batch in todo]
         assert ledger.commit(results) == {"tokenized": 2}
-    assert step.todo() == []
+    assert replan(step).todo() == []
     assert windows(step) == sorted(c.clip_id for c in CLIPS[:2])
     assert {c.windows for c in tokenized(step).values()} == {1}
 
 
-def test_clips_whose_render_failed_are_not_to_do(dataset):
+def test_clips_whose_render_failed_are_not_on_the_work_list(dataset):
     failed = Render(CLIPS[0].clip_id, SOURCE, "failed", "corrupt", "bad")
     commit_renders(dataset, failed)
     assert step_on(dataset).todo() == []
@@ -126,45 +132,46 @@ def test_many_clips_make_batches_of_a_bounded_size(step, monkeypatch):
     assert [step.weight(batch) for batch in step.todo()] == [1, 1]
 
 
-def test_what_killed_its_worker_fails_and_is_not_tried_again(step, monkeypatch):
+def test_a_batch_that_killed_its_worker_fails_and_is_not_retried(step, monkeypatch):
     monkeypatch.setattr(module, "_BATCHES", 1)
     (batch,) = step.todo()
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         assert ledger.commit([(batch, Failed(batch.key, "internal", "died"))]) == {"internal": 2}
     assert {(c.outcome, c.reason, c.detail, c.windows) for c in tokenized(step).values()} == {
         ("failed", "internal", "died", None)
     }
-    assert step.todo() == []
+    assert replan(step).todo() == []
     assert windows(step) == []
 
 
 def test_a_batch_without_a_good_clip_has_outcomes_and_no_shard(step):
     batch = step.todo()[0]
     failed = TokenizedClip(batch.clips[0].clip_id, SOURCE, "failed", "truncated", "8 of 9")
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         outcome = Done(batch.key, TokenizedBatch(None, [failed]), 0.0)
         assert ledger.commit([(batch, outcome)]) == {"truncated": 1}
     assert windows(step) == []
 
 
-def test_windows_that_a_crash_left_unannounced_are_dropped_and_made_again(step):
+def test_windows_without_a_commit_marker_are_dropped_and_encoded_again(step):
     first, second = step.todo()
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         ledger.commit([(first, work(step, first))])
         shard = work(step, second).value.shard
         ledger._writer.add_files(step.tokens, [module._new_file(shard)])
     assert len(windows(step)) == 2
+    step = replan(step)
     assert [batch.key for batch in step.todo()] == [second.key]
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         assert windows(step) == [first.clips[0].clip_id]
         ledger.commit([(second, work(step, second))])
     assert windows(step) == sorted(c.clip_id for c in CLIPS[:2])
-    assert step.todo() == []
+    assert replan(step).todo() == []
 
 
-def test_tokens_decode_in_an_output_that_has_nothing_else_left(step, pattern):
+def test_tokens_decode_without_clips_and_sources(step, pattern):
     clip = CLIPS[0]
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         ledger.commit([(batch, work(step, batch)) for batch in step.todo()])
     root = Path(step.catalog.storage.root)
     for path in root.iterdir():
@@ -183,9 +190,9 @@ def test_a_clip_knows_where_it_starts_in_its_source(step):
     ]
 
 
-def test_other_renders_fill_another_table_and_rows_say_which(step):
+def test_other_renders_fill_another_table_and_rows_name_them(step):
     """As after blurring faces or changing the rate: nothing of the first tokens is taken over."""
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         ledger.commit([(batch, work(step, batch)) for batch in step.todo()])
     root = Path(step.catalog.storage.root)
     shutil.copy(root / "0.mp4", root / "blurred.mp4")
@@ -195,8 +202,8 @@ def test_other_renders_fill_another_table_and_rows_say_which(step):
     assert (other.tokens == step.tokens, other.result == step.result) == (False, False)
     (batch,) = other.todo()
     assert [file.uri for file in batch.clips] == [str(root / "blurred.mp4")]
-    assert [part.made_from for part in other.split(batch)] == [batch.made_from]
-    with other.ledger() as ledger:
+    assert [part.origins for part in other.split(batch)] == [batch.origins]
+    with open_ledger(other) as ledger:
         ledger.commit([(batch, work(other, batch))])
     (done,) = tokenized(other).values()
     told = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
@@ -209,12 +216,12 @@ def test_other_renders_fill_another_table_and_rows_say_which(step):
 
 def test_a_clip_that_fails_says_of_which_render(step):
     batch = step.todo()[0]
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         ledger.commit([(batch, Failed(batch.key, "internal", "died"))])
     assert {c.render_profile for c in tokenized(step).values()} == {"encode-1"}
 
 
-def test_renders_that_were_never_made_are_told(step, dataset):
+def test_missing_renders_are_named(step, dataset):
     other = dataclasses.replace(step, renders="renders/encode-2")
     with pytest.raises(LineageError, match=f"no renders/encode-2, .* it has {RENDERS}: give the"):
         other.check()
@@ -223,6 +230,6 @@ def test_renders_that_were_never_made_are_told(step, dataset):
 
 
 def test_other_settings_fill_another_table(step):
-    other = TokenizeStep(step.dataset, Tokenize("pca-8x8x8", max_frames=17), "s", RENDERS)
+    other = TokenizeStep(step.dataset, Tokenize("pca-8x8x8", max_frames=17), "s", renders=RENDERS)
     assert other.result != step.result
     assert other.tokens.split("/")[1] == other.result.split("/")[1]

@@ -22,7 +22,7 @@ def test_every_frame_is_in_exactly_one_window(frames, time, k):
 
 
 @given(st.integers(1, 200), st.sampled_from([4, 8]), st.integers(1, 8))
-def test_slices_of_a_stream_hold_every_frame_and_know_how_many_latents_went_before(frames, time, k):
+def test_slices_of_a_stream_hold_every_frame_and_count_the_latents_before(frames, time, k):
     slices = split_windows(frames, time, 1 + time * k, "stream")
     seen = [f for s in slices for f in range(s.start_frame, s.start_frame + s.frames)]
     assert seen == list(range(frames))
@@ -36,7 +36,7 @@ def test_slices_of_a_stream_hold_every_frame_and_know_how_many_latents_went_befo
     assert all(s.pad_frames == 0 for s in slices[:-1])
 
 
-def test_the_tail_takes_the_shortest_length_that_holds_it():
+def test_the_last_window_has_the_shortest_valid_length():
     assert split_windows(109, 8) == [
         Window(0, 0, 49, 0),
         Window(1, 49, 49, 0),
@@ -82,14 +82,14 @@ def test_padding_repeats_the_last_frame_row_and_column():
         ((2, 3000), Compression(8, 8), PaddedSize(2, 3000, 6, 0)),
     ],
 )
-def test_pictures_shrink_to_the_pixel_and_are_padded(size, rate, picture):
+def test_frames_shrink_to_the_pixel_and_are_padded(size, rate, picture):
     assert fit_size(*size, 256, rate) == picture
 
 
 @given(
     st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 512), st.sampled_from([8, 16])
 )  # fmt: skip
-def test_a_picture_keeps_its_shape_and_is_never_enlarged(width, height, short_side, space):
+def test_frames_keep_their_aspect_ratio_and_are_never_enlarged(width, height, short_side, space):
     found = fit_size(width, height, short_side, Compression(8, space))
     assert min(found.width, found.height) == min(width, height, short_side)
     scale = min(found.width, found.height) / min(width, height)

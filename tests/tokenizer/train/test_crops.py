@@ -6,7 +6,7 @@ from tests.tokenizer.conftest import moving_pattern
 from tokenizer.train.crops import CropsMetadata, compress_crop, decompress_crop, read_crops
 
 
-def test_a_crop_comes_back_exactly_and_takes_less_room(pattern):
+def test_compression_is_lossless_and_smaller(pattern):
     crop = pattern(17, 96, 96)
     crop[3] = 255
     crop[4] = 0
@@ -15,7 +15,7 @@ def test_a_crop_comes_back_exactly_and_takes_less_room(pattern):
     assert len(stored) < crop.nbytes / 2
 
 
-def test_a_packed_file_gives_each_part_and_its_facts(packed):
+def test_a_packed_file_has_each_part_and_its_metadata(packed):
     train, facts = read_crops(packed, "train")
     validation, _ = read_crops(packed, "validation")
     assert train.shape == (9, 17, 48, 48, 3)

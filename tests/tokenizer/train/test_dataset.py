@@ -50,7 +50,7 @@ def test_the_same_draws_give_the_same_file(rendered, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_split_is_made_once_and_then_kept(rendered, tmp_path):
+def test_a_split_is_created_once_and_then_read(rendered, tmp_path):
     split = tmp_path / "split.json"
     facts = pack_crops(rendered, tmp_path / "crops", split, SMALL)
     made = json.loads(split.read_text())
@@ -81,7 +81,7 @@ def test_adding_groups_moves_none_to_the_other_side():
         ),
     ],
 )
-def test_a_split_that_cannot_be_used_is_an_error(rendered, tmp_path, content, message):
+def test_an_invalid_split_is_an_error(rendered, tmp_path, content, message):
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         pack_crops(rendered, tmp_path / "crops", tmp_path / "split.json", SMALL)

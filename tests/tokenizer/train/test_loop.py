@@ -21,7 +21,7 @@ def trained(packed, folder, until=None, recipe=RECIPE) -> tuple[Trainer, list[di
     return trainer, rows
 
 
-def test_training_improves_on_its_start_and_writes_down_how(packed, tmp_path):
+def test_training_improves_on_its_start_and_logs_it(packed, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=200, every=100, learning_rate=0.01)
     _, rows = trained(packed, tmp_path / "run", recipe=recipe)
     assert [row["step"] for row in rows] == [0, 100, 200]
@@ -34,7 +34,7 @@ def test_training_improves_on_its_start_and_writes_down_how(packed, tmp_path):
     ]
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(packed, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_result(packed, tmp_path):
     whole, _ = trained(packed, tmp_path / "whole")
     trained(packed, tmp_path / "torn", until=20)
     resumed, rows = trained(packed, tmp_path / "torn")

@@ -21,7 +21,7 @@ def test_digits_are_rounded_to_the_levels_of_the_codebook():
     ]
 
 
-def test_no_latent_sees_a_later_frame(rate):
+def test_no_latent_depends_on_a_later_frame(rate):
     tokenizer = untrained(rate)
     video = noise(25)
     changed = video.copy()
@@ -35,7 +35,7 @@ def test_no_latent_sees_a_later_frame(rate):
     assert (decoded[first_changed:] != redecoded[first_changed:]).mean() > 0.5
 
 
-def test_every_weight_is_at_work(rate):
+def test_every_weight_affects_the_output(rate):
     network = untrained(rate).codec.network.requires_grad_(True)
     video = torch.from_numpy(noise(17))[None].float() / 127.5 - 1
     heads = network.encoder(video, True, None)

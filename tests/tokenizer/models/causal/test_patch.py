@@ -23,7 +23,7 @@ def test_haar_takes_powers_of_two(size):
         haar(size)
 
 
-def test_the_transform_loses_nothing_and_gathers_what_is_flat():
+def test_the_transform_is_orthonormal_and_concentrates_flat_patches():
     matrix = haar3d(4, 8).double()
     assert torch.allclose(matrix @ matrix.T, torch.eye(768).double(), atol=1e-6)
     flat = matrix @ torch.ones(768).double()
@@ -31,7 +31,7 @@ def test_the_transform_loses_nothing_and_gathers_what_is_flat():
     assert torch.allclose(flat[:3], torch.full((3,), 16.0).double())
 
 
-def test_patches_are_those_of_the_baseline_and_come_back():
+def test_patches_are_those_of_the_baseline_and_invert():
     video = torch.randint(0, 256, (2, 8, 16, 24, 3), dtype=torch.uint8)
     patches = to_patches(video, 4, 8)
     assert patches.shape == (2, 2, 2, 3, 768)

@@ -12,7 +12,7 @@ def pieces(tokens: Tokens, ends: list[int]) -> list[Tokens]:
     ]
 
 
-def test_encoding_in_pieces_is_encoding_whole(rate):
+def test_encoding_in_chunks_equals_encoding_whole(rate):
     tokenizer = untrained(rate)
     assert isinstance(tokenizer, StreamingTokenizer)
     video = noise(49)
@@ -26,7 +26,7 @@ def test_encoding_in_pieces_is_encoding_whole(rate):
 
 
 @pytest.mark.parametrize("head", ["codes", "latents"])
-def test_decoding_in_pieces_is_decoding_whole(rate, head):
+def test_decoding_in_chunks_equals_decoding_whole(rate, head):
     tokenizer = untrained(rate)
     [tokens] = tokenizer.encode([noise(49)])
     count = tokens.codes.shape[0]
@@ -54,7 +54,7 @@ def test_a_slice_decodes_from_its_context_alone(rate, head):
     assert np.abs(decoded[:time].astype(int) - whole[1 + 2 * time :][:time]).max() > 1
 
 
-def test_a_piece_of_the_wrong_length_is_refused():
+def test_a_chunk_of_the_wrong_length_is_refused():
     encoder = untrained("8x8x8").stream_encoder()
     with pytest.raises(ValueError, match="nearest valid shape"):
         encoder.push(noise(8))
@@ -65,7 +65,7 @@ def test_a_piece_of_the_wrong_length_is_refused():
         encoder.push(noise(8, height=30))
 
 
-def test_a_head_that_is_not_there_is_an_error():
+def test_a_missing_head_is_an_error():
     decoder = untrained("8x8x8").stream_decoder("latents")
     with pytest.raises(ValueError, match="no latents"):
         decoder.push(Tokens(np.zeros((1, 2, 2), np.uint16), None))

@@ -33,7 +33,7 @@ def test_shapes_and_types_follow_the_rate(rate):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_tokens_are_the_same_in_any_company(rate, batch):
+def test_tokens_are_independent_of_batch_composition(rate, batch):
     tokenizer = untrained(rate, DeviceConfig(batch=batch))
     shapes = [(17, 32, 48), (9, 32, 48), (17, 32, 48), (17, 16, 16), (17, 32, 48), (17, 32, 48)]
     videos = [noise(*shape, seed=place) for place, shape in enumerate(shapes)]
@@ -95,7 +95,7 @@ def altered(path, change) -> None:
         (lambda t, m: m.update(kind="other"), "holds no PCA tokenizer"),
     ],
 )
-def test_weights_that_cannot_be_right_are_refused(tmp_path, change, message):
+def test_invalid_weights_are_refused(tmp_path, change, message):
     path = tmp_path / "mine.safetensors"
     untrained("8x8x8").save(path)
     altered(path, change)
@@ -119,7 +119,7 @@ def test_bf16_is_near_fp32():
     assert 0 < error < 0.02 * np.square(exact.latents.astype(np.float32)).mean() ** 0.5
 
 
-def test_a_device_that_is_not_there_is_an_error():
+def test_an_unavailable_device_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(ValueError, match="sees no CUDA device"):
