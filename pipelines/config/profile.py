@@ -15,6 +15,7 @@ from curation.render.stage import RenderClips
 from curation.scan.stage import Scan
 from curation.scores import SCORES
 from curation.select.policy import Policy
+from curation.steps import STEPS, load_object
 from pipelines.config.merge import (
     apply_override,
     merge,
@@ -39,6 +40,8 @@ class Profile:
     caption: Captioner = field(default_factory=FactsCaption)
     tokenize: Tokenize = field(default_factory=Tokenize)
     execution: Execution = field(default_factory=Execution)
+    others: dict[str, Any] = field(default_factory=dict)
+    """Settings of the sections of other steps, by section: instances of `StepInfo.settings`."""
     resolved: dict[str, Any] = field(default_factory=dict)
     """The same as plain data, as it is recorded with each run."""
 
@@ -55,7 +58,8 @@ def load(
     An override of a section that the `command` does not read is refused. `tokenizers` loads a
     tokenizer by name; a server that reads many profiles caches them. Raises `ConfigError`.
     """
-    data = read_profile(profiles_folder() / "default.yaml")
+    data: dict[str, Any] = {section: {} for section in SECTIONS}
+    data |= read_profile(profiles_folder() / "default.yaml")
     if config is not None:
         data = merge(data, read_profile(profile_path(config)))
     _check_all_keys(data)
@@ -89,6 +93,11 @@ def _build(data: dict[str, Any], tokenizers: Callable[[str], Any] | None) -> Pro
         caption=_choice(data, "caption.captioner"),
         tokenize=_tokenize(data["tokenize"], sandbox, tokenizers),
         execution=validate(Execution, data["execution"], "execution"),
+        others={
+            step.section: validate(load_object(step.settings), data[step.section], step.section)
+            for step in STEPS.values()
+            if step.settings
+        },
         resolved=data,
     )
 

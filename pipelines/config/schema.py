@@ -15,6 +15,7 @@ from curation.media.sandbox import Limits
 from curation.render.face_blur import BlurFaces
 from curation.scan.shots import SHOT_DETECTORS
 from curation.select.policy import LIMITS, TAGS, CategoryRule, LabelRules, Semantic
+from curation.steps import STEPS, load_object
 from tokenizer.tokenize.stage import Tokenize
 
 
@@ -63,14 +64,14 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "execution": typing.get_type_hints(Execution),
 }
 """The type of each key; None where `pipelines.config` builds the value itself."""
-_WORKERS = ("sandbox", "execution")
+SECTIONS |= {
+    step.section: {field.name: None for field in dataclasses.fields(load_object(step.settings))}
+    for step in STEPS.values()
+    if step.settings
+}
 READ_BY: dict[str, tuple[str, ...]] = {
     "curate": tuple(SECTIONS),
-    "scan": ("scan", *_WORKERS),
-    "select": ("policy", "execution"),
-    "render": ("render", *_WORKERS),
-    "caption": ("render", "caption", *_WORKERS),
-    "tokenize": ("render", "tokenize", *_WORKERS),
+    **{step.name: (step.section, *step.reads, "execution") for step in STEPS.values()},
 }
 """Which sections each command reads; `caption` and `tokenize` find renders by their settings."""
 
