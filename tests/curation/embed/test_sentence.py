@@ -34,7 +34,9 @@ def add_captions(dataset, captions, table="captions/facts-1"):
 def dataset(tmp_path):
     dataset = Dataset(tmp_path / "out")
     add_source(
-        dataset, "a.mp4", [MeasuredClip(make_clip("a" * 64, at * 24, at * 24 + 24)) for at in CAPTIONS]
+        dataset,
+        "a.mp4",
+        [MeasuredClip(make_clip("a" * 64, at * 24, at * 24 + 24)) for at in CAPTIONS],
     )
     return dataset
 
