@@ -10,12 +10,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation.records import CaptionedClip, Render, Source, TokenizedClip, Verdict
-
-if TYPE_CHECKING:
-    from curation.step import Step, StepRequest
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,10 @@ class StepInfo:
         """What its tables hold: `renders`, `captions`, `tokens`."""
         return self.content or self.outcomes
 
-    def load_plan(self) -> Callable[[StepRequest], Step]:
-        """The function that makes the step."""
-        return load_object(self.plan)  # type: ignore[no-any-return]
+    def load_plan(self) -> Callable[[Any], Any]:
+        """The function from a `curation.step.StepRequest` to the `Step`."""
+        function: Callable[[Any], Any] = load_object(self.plan)
+        return function
 
 
 def load_object(name: str) -> Any:

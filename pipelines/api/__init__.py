@@ -20,15 +20,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from curation.errors import ReelmillError
-from .output import Output, open
+from pipelines.api.output import Output, open, pipeline_for
 
 if TYPE_CHECKING:
     from curation.select.selection import Selection
+    from pipelines.api.tokenizers import FrameTokenizer, load_tokenizer
     from pipelines.run.pipeline import Pipeline
     from pipelines.run.step_runner import Progress
     from tokenizer.feed import TokenFeed
-
-    from .tokenizers import FrameTokenizer, load_tokenizer
 
 __all__ = [
     "FrameTokenizer", "Output", "ReelmillError", "TokenFeed", "caption", "curate", "load_tokenizer",
@@ -103,9 +102,7 @@ def select(
 
         reelmill.select("out", settings={"motion.min": 0.3}).funnel["kept"]
     """
-    selections: list[Selection] = []
-    _run("select", out, profile, settings, lambda pipeline: selections.append(pipeline.select()))
-    return selections[0]
+    return Output(out).select(profile=profile, settings=settings)
 
 
 def render(out: str | os.PathLike[str], **options: Any) -> Output:
@@ -154,14 +151,7 @@ def _run(  # noqa: PLR0917  what the functions above are given
     *,
     give_up: bool = False,
 ) -> Output:
-    import json
-
-    from pipelines import config
-    from pipelines.run.pipeline import open_pipeline
-
-    changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
-    resolved = config.load(profile, changes, command=command)
-    with open_pipeline(os.fspath(out), resolved, selection, give_up=give_up) as pipeline:
+    with pipeline_for(command, out, profile, settings, selection, give_up=give_up) as pipeline:
         work(pipeline)
         pipeline.check_available()
     return Output(out)
@@ -189,7 +179,7 @@ def __getattr__(name: str) -> Any:
 
         return TokenFeed
     if name in ("FrameTokenizer", "load_tokenizer"):
-        from . import tokenizers
+        from pipelines.api import tokenizers
 
         return getattr(tokenizers, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +17,14 @@ if TYPE_CHECKING:
 
     from curation.search import Search
     from curation.select.selection import Selection
+    from pipelines.run.pipeline import Pipeline
 
 
 class Output(Dataset):
     """The tables of one output.
 
-    `sources()`, `clips(verdict)`, `captions()`, `selection(id)` and `runs()` give Arrow tables; their
-    columns are those of docs/tables.md.
+    `sources()`, `clips(verdict)`, `captions()`, `selection(id)` and `runs()` give Arrow tables;
+    docs/tables.md has their columns.
     """
 
     def search(self, text: str | None = None, **query: Any) -> pa.Table:
@@ -36,17 +40,38 @@ class Output(Dataset):
         self._search.update()
         return self._search.query(text, **query)
 
-    def select(self, **options: Any) -> Selection:
-        """Applies a policy to the stored scores. Options as `reelmill.select`."""
-        from . import select
-
-        return select(self.catalog.storage.root, **options)
+    def select(
+        self, *, profile: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Selection:
+        """Applies a policy to the stored scores. Parameters and result as `reelmill.select`."""
+        with pipeline_for("select", self.catalog.storage.root, profile, settings) as pipeline:
+            return pipeline.select()
 
     @cached_property
     def _search(self) -> Search:
         from curation.search import Search
 
         return Search(self.catalog.storage.root)
+
+
+@contextlib.contextmanager
+def pipeline_for(
+    command: str,
+    out: str | os.PathLike[str],
+    profile: str | None,
+    settings: Mapping[str, Any] | None,
+    selection: str | None = None,
+    *,
+    give_up: bool = False,
+) -> Iterator[Pipeline]:
+    """A pipeline over an output with resolved settings."""
+    from pipelines import config
+    from pipelines.run.pipeline import open_pipeline
+
+    changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    resolved = config.load(profile, changes, command=command)
+    with open_pipeline(os.fspath(out), resolved, selection, give_up=give_up) as pipeline:
+        yield pipeline
 
 
 def open(out: str | os.PathLike[str]) -> Output:

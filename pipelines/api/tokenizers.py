@@ -31,7 +31,8 @@ class FrameTokenizer:
         """
         rate = self.tokenizer.rate
         count, height, width, _ = frames.shape
-        video = pad_video(frames, -(count - 1) % rate.time, -height % rate.space, -width % rate.space)
+        bottom, right = -height % rate.space, -width % rate.space
+        video = pad_video(frames, -(count - 1) % rate.time, bottom, right)
         return self.tokenizer.encode([video])[0]
 
     def decode(

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("curation", "tokenizer", "pipelines")
-OUTER = {"ray", "yaml", "typer", "fastapi", "uvicorn", "rich", "pydantic"}
+OUTER = {"ray", "typer", "fastapi", "uvicorn", "rich"}
 MEDIA = {"av", "decord", "ffmpeg", "imageio_ffmpeg"}
 
 
