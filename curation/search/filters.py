@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,42 +15,15 @@ from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.records import Clip, Embedding
 from curation.search.incremental import NewFiles
+from curation.search.index import Index
 from curation.search.manifest import ReadFiles
+from curation.search.mask import Bools, Ints, Mask
 from curation.search.query import SearchError
 from curation.sql_filter import filter_clips
-
-if TYPE_CHECKING:
-    from curation.search.index import Index
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 _MAX_MASKS = 16
 _MTIME_RESOLUTION_S = 0.1
 """A log that changed less than this ago may change again without its time saying so."""
-
-
-@dataclass(frozen=True, eq=False)
-class Mask:
-    """One bool for each row."""
-
-    allowed: Bools
-    cache: dict[Any, Any] = field(default_factory=dict)
-    """What is derived from the mask, so that the next query need not."""
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows are allowed."""
-        return int(np.count_nonzero(self.allowed))
-
-    @cached_property
-    def rows(self) -> Ints:
-        """The allowed rows."""
-        return np.flatnonzero(self.allowed)
-
-    def __and__(self, other: Mask | None) -> Mask:
-        """Rows that both allow."""
-        return self if other is None else Mask(self.allowed & other.allowed)
 
 
 class RowFilters:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.search.filters import Ints
 from curation.search.manifest import File, Manifest
+from curation.search.mask import Ints
 from curation.search.metadata import VERDICT_COLUMNS, read_mapped
 from curation.search.store import DamagedIndexError, IndexStore
 from curation.search.text_index import TextIndex

@@ -16,8 +16,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-from curation.search.filters import Ints
 from curation.search.manifest import File, Tuning, VectorSegment, VectorTable
+from curation.search.mask import Ints
 from curation.search.segment import Floats, Halves, Segment
 from curation.search.store import IndexStore
 from curation.search.vector_index import VectorIndex

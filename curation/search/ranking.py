@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.search.filters import Bools, Ints
+from curation.search.mask import Bools, Ints
 from curation.search.query import Cursor, Query
 from curation.search.segment import Floats
 from curation.search.vector_index import Hits

@@ -15,8 +15,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from curation.search.filters import Bools, Ints, Mask
 from curation.search.manifest import File, VectorSegment
+from curation.search.mask import Bools, Ints, Mask
 
 Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]

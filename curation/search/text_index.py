@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import tantivy
 
-from curation.search.filters import Mask
 from curation.search.manifest import File, TextIndexFiles
+from curation.search.mask import Mask
 from curation.search.store import IndexStore
 from curation.search.vector_index import Hits
 from curation.storage import file_sha256

@@ -21,8 +21,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-from curation.search.filters import Ints, Mask
 from curation.search.manifest import File, VectorTable
+from curation.search.mask import Ints, Mask
 from curation.search.segment import Floats, Segment
 
 _EXACT_SHARE = 0.1

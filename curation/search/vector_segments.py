@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from curation.search import ivf
-from curation.search.filters import Bools, Ints
 from curation.search.incremental import NewFiles
 from curation.search.index import Index
 from curation.search.manifest import VectorTable
+from curation.search.mask import Bools, Ints
 from curation.search.segment import Halves
 
 _SIGN_MASK = np.uint16(0x7FFF)

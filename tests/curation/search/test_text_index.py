@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from curation.search.filters import Mask
+from curation.search.mask import Mask
 from curation.search.store import IndexStore
 from curation.search.text_index import TextIndex, terms, write_version
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from curation.search import ivf
-from curation.search.filters import Mask
 from curation.search.manifest import VectorTable
+from curation.search.mask import Mask
 from curation.search.store import IndexStore
 from curation.search.vector_index import VectorIndex
 
