@@ -30,6 +30,7 @@ from curation.scan.step import ScanStep
 from curation.select.policy import Policy
 from curation.select.selection import select
 from curation.stage import Done
+from curation.step import open_ledger
 from dedup_descriptors import CLASSICS, compared
 from dedup_truth import MUST, TRANSFORMS, Made
 
@@ -59,7 +60,7 @@ def scanned(place: Path, made: Sequence[Made], workers: int) -> Dataset:
     step = ScanStep(dataset.catalog, _STAGE, ())
     with multiprocessing.get_context("spawn").Pool(workers, _load) as pool:
         results = pool.map(_scan, [str(each.path) for each in made], chunksize=4)
-    with step.ledger() as ledger:
+    with open_ledger(step) as ledger:
         ledger.commit([(item, Done(item.key, result, {})) for item, result in results])
     return dataset
 

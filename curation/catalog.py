@@ -1,9 +1,9 @@
 """The tables of one output folder: the only code that commits.
 
-Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer acquires each
-table that it writes to: it raises the table's transaction number under its own application id. A
-commit goes through only if nobody has acquired the table since, so that of two drivers the stale one
-loses; one that starts while the other lives is refused before that (`curation.lease`). Where one
+Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer acquires
+each table that it writes to: it raises the table's transaction number under its own application id.
+A commit succeeds only if no other writer has acquired the table since, so of two drivers the stale
+one loses; one that starts while the other lives is refused earlier (`curation.lease`). Where one
 result spans several tables, the table whose rows are the commit marker is written last; rows of the
 others without such a marker are invisible, and dropped when the next writer starts.
 """
@@ -26,7 +26,7 @@ from pyarrow import fs
 from curation import records
 from curation.errors import InfrastructureError
 from curation.lease import hold_lease
-from curation.output_location import check_free_space, check_address
+from curation.output_location import check_address, check_free_space
 from curation.storage import Storage, one_line
 
 NOT_FOUND = fs.FileType.NotFound
@@ -161,21 +161,28 @@ class Catalog:
     ) -> DeltaTable:
         """The table: created, empty, if it does not exist; with the columns that it lacked.
 
-        The properties go with the commit that creates it.
+        The properties go with the commit that creates it; with them, raises `StaleWriterError`
+        where another run creates it first.
         """
         form = records.arrow_schema(record)
         check_free_space(self.storage)
         table = self.open(name)
         with _storage_faults(name):
             if table is None:
-                table = DeltaTable.create(
-                    self.storage.table_uri(name),
-                    form,
-                    mode="ignore" if properties is None else "error",
-                    storage_options=self.storage.delta_options,
-                    raise_if_key_not_exists=False,
-                    commit_properties=properties,
-                )
+                try:
+                    table = DeltaTable.create(
+                        self.storage.table_uri(name),
+                        form,
+                        mode="ignore" if properties is None else "error",
+                        storage_options=self.storage.delta_options,
+                        raise_if_key_not_exists=False,
+                        commit_properties=properties,
+                    )
+                except DeltaError as error:
+                    is_race = isinstance(error, CommitFailedError) or "already exists" in str(error)
+                    if properties is None or not is_race:
+                        raise
+                    raise StaleWriterError(f"another run created {name} first") from error
                 if self._snapshot is not None:
                     self._snapshot[name] = table
             columns = {field.name for field in table.schema().fields}
@@ -206,8 +213,8 @@ def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
     The Delta library's default is one in Python, whose calls from Arrow's threads abort the
     interpreter now and then while it ends.
     """
-    place = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
-    return table.to_pyarrow_dataset(filesystem=place)
+    folder = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
+    return table.to_pyarrow_dataset(filesystem=folder)
 
 
 class Writer:

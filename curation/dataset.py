@@ -1,9 +1,10 @@
 """Opening an output: what others import to read its tables.
 
     from curation.dataset import Dataset
-    kept = Dataset("out").clips(verdict="kept")     # an Arrow table, one row a clip
+    kept = Dataset("out").clips(verdict="kept")     # an Arrow table, one row per clip
 
-Readers see a source wholly or not at all: a source's rows count once its row in `sources` is there.
+A source is visible as a whole or not at all: its row in `sources` is the commit marker of its rows
+in the other tables.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import caption_tables, records, scores, subset
+from curation import caption_tables, lineage, records, scores, subset
 from curation.catalog import Catalog
 from curation.errors import PrerequisiteError, UnknownSelectionError
 from curation.records import Clip, Run, Source, Verdict
@@ -25,7 +26,7 @@ from curation.storage import Storage
 
 VERDICTS = ("kept", "filtered", "duplicate")
 ALL, LATEST = subset.RESERVED
-"""Stand for every clip, and for the selection that was asked for last."""
+"""Mean every clip, and the selection that was asked for last."""
 
 
 class Dataset:
@@ -45,19 +46,21 @@ class Dataset:
         return self.catalog.read("sources", Source)
 
     def remarked_sources(self) -> int:
-        """How many scanned sources have something unusual, which their `remarks` say."""
+        """How many scanned sources have `remarks`: something unusual."""
         valid = pc.is_valid(pc.field("remarks"))
         return int(self.catalog.read("sources", Source, ["remarks"], where=valid).num_rows)
 
     def all_clips(self) -> pa.Table:
-        """The clips of every source that was scanned, sorted by id."""
+        """The clips of every scanned source, sorted by id."""
         return self.side_table("clips", Clip).sort_by("clip_id")
 
     def side_table(self, name: str, record: type) -> pa.Table:
-        """A table with a row for a clip: the rows of every source that was scanned."""
-        done = self.catalog.read("sources", Source, ["source_id"], pc.field("outcome") == "scanned")
+        """The rows of every scanned source, in a table that scan fills."""
+        scanned = self.catalog.read(
+            "sources", Source, ["source_id"], pc.field("outcome") == "scanned"
+        )
         rows = self.catalog.read(name, record)
-        return rows.filter(pc.is_in(rows["source_id"], pc.unique(done["source_id"])))
+        return rows.filter(pc.is_in(rows["source_id"], pc.unique(scanned["source_id"])))
 
     def runs(self) -> pa.Table:
         """Runs that did work, oldest first."""
@@ -68,11 +71,11 @@ class Dataset:
         return latest_selection(self.catalog)
 
     def resolve_selection(self, requested: str | None = None) -> str | None:
-        """Id of the selection or subset that is meant; None where every clip is.
+        """Id of the requested selection or subset; None for every clip.
 
         None and `latest` mean the newest selection, or every clip while there is none; `all` means
-        every clip. Others go by id, first digits, a subset's name or file; `ValueError` for one
-        that is not there.
+        every clip. Otherwise an id, its first digits, or a subset's name or file. Raises
+        `UnknownSelectionError`.
         """
         if requested == ALL:
             return None
@@ -81,13 +84,17 @@ class Dataset:
         rows = subset.read_subset(self.catalog, str(requested))
         if rows.num_rows:
             subset_id = str(rows["subset_id"][0])
-            return subset_id if subset.read_subset(self.catalog, subset_id).num_rows else str(requested)
+            return (
+                subset_id
+                if subset.read_subset(self.catalog, subset_id).num_rows
+                else str(requested)
+            )
         selection_ids = sorted(self.catalog.values("selection", Verdict, "selection_id"))
         matches = [name for name in selection_ids if name.startswith(str(requested))]
         if len(matches) != 1:
-            some = ", ".join(selection_ids) or "none: run `reelmill select` first"
+            existing = ", ".join(selection_ids) or "none: run `reelmill select` first"
             raise UnknownSelectionError(
-                f"there is no selection {requested!r}; there are {some}, and no such subset"
+                f"there is no selection {requested!r}; there are {existing}, and no such subset"
             )
         return str(matches[0])
 
@@ -103,70 +110,70 @@ class Dataset:
         return rows if rows.num_rows else subset.subset_verdicts(self.catalog, selection_id)
 
     def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
-        """Clips with their scores and source facts; of the newest selection where there is one.
+        """Clips with scores, metadata of their source, and verdicts of a selection.
 
-        `verdict` keeps only those that are `kept`, `filtered` or `duplicate`; `ValueError` for any
-        other word, and where there is no selection yet. A clip that came after the selection has
-        no verdict. `group_id` is the same for a kept clip and all its duplicates: the kept one's
-        id; a filtered clip has its own.
+        Of the newest selection unless one is named. `verdict` selects clips that are `kept`,
+        `filtered` or `duplicate`; raises `ValueError` for any other, and `PrerequisiteError`
+        without a selection. A clip that is newer than the selection has no verdict. `group_id` is
+        the kept clip's id for it and its duplicates; a filtered clip has its own.
         """
         if verdict not in (None, *VERDICTS):
             raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
-        chosen = selection_id or self.latest_selection()
-        if chosen is None and verdict is not None:
+        selection_id = selection_id or self.latest_selection()
+        if selection_id is None and verdict is not None:
             raise PrerequisiteError(f"no clip is {verdict} yet: run `reelmill select` first")
         table = self._joined(self.all_clips())
-        if chosen is None:
+        if selection_id is None:
             return table
-        verdicts = self.selection(chosen).drop_columns(["source_id", "selection_id"])
+        verdicts = self.selection(selection_id).drop_columns(["source_id", "selection_id"])
         groups = pc.coalesce(verdicts["duplicate_of"], verdicts["clip_id"])
         verdicts = verdicts.append_column("group_id", groups)
         table = table.join(verdicts, "clip_id").sort_by("clip_id")
         return table if verdict is None else table.filter(pc.field("verdict") == verdict)
 
     def caption_tables(self) -> list[str]:
-        """Tables of captions, the one that was filled last first; those of other renders last."""
+        """Tables of captions, the one last asked for first; those of other renders at the end."""
         return caption_tables.list_tables(self.catalog)
 
     def captions(self, name: str | None = None) -> pa.Table:
-        """One row a clip: `clip_id`, `source_id`, `text`, `windows`; see `curation.caption_tables`.
+        """One row per clip: `clip_id`, `source_id`, `text` and number of `windows`.
 
-        Of the table that was filled last unless one is named, such as `facts-1a2b3c4d`; of those
-        that a model wrote, only where it looked at the newest renders. Raises `NoCaptionsError`.
+        Of the current table unless one is named, such as `facts-1a2b3c4d`. Raises `LineageError`.
         """
-        return caption_tables.read_captions(self.catalog, name)
+        table = lineage.resolve_table(self.catalog, "captions", name, self.latest_selection())
+        return caption_tables.read_captions(self.catalog, table)
 
     def answers(
         self, name: str | None = None, thresholds: Mapping[str, float] | None = None
     ) -> pa.Table:
-        """One row a clip: how sure a captioner is of each question's yes, or whether enough."""
-        return caption_tables.read_answers(self.catalog, name, thresholds)
+        """One row per clip: the confidence in each question's yes, or whether it is high enough."""
+        table = lineage.resolve_table(self.catalog, "captions", name, self.latest_selection())
+        return caption_tables.read_answers(self.catalog, table, thresholds)
 
     def _joined(self, clips: pa.Table) -> pa.Table:
         for score in SCORES.values():
             rows = self.catalog.read(scores.table_name(score), score.record)
             clips = clips.join(rows.drop_columns(["source_id"]), "clip_id", join_type="left outer")
-        facts = ["source_id", "uri", "width", "height", "fps", "outcome"]
-        sources = self.catalog.read("sources", Source, facts)
-        sources = sources.filter(pc.field("outcome") == "scanned").drop_columns(["outcome"])
-        first = sources.sort_by("uri").group_by("source_id", use_threads=False)
-        named = [(c, "first") for c in ("uri", "width", "height", "fps")]
-        sources = first.aggregate(named)
-        sources = sources.rename_columns(["source_id", "uri", "width", "height", "fps"])
+        columns = ["source_id", "uri", "width", "height", "fps"]
+        scanned = pc.field("outcome") == "scanned"
+        sources = self.catalog.read("sources", Source, columns, scanned).sort_by("uri")
+        groups = sources.group_by("source_id", use_threads=False)
+        sources = groups.aggregate([(name, "first") for name in columns[1:]])
+        sources = sources.rename_columns(columns)
         return with_sizes(clips.join(sources, "source_id").sort_by("clip_id"))
 
 
 def with_sizes(clips: pa.Table) -> pa.Table:
-    """The same with `duration_s` and `short_side`, which follow from spans and pictures."""
+    """The clips with `duration_s` and `short_side` in pixels."""
     sides = pc.min_element_wise(clips["width"], clips["height"], skip_nulls=False)
-    lasts = pc.subtract(clips["end_s"], clips["start_s"])
-    return clips.append_column("duration_s", lasts).append_column("short_side", sides)
+    durations = pc.subtract(clips["end_s"], clips["start_s"])
+    return clips.append_column("duration_s", durations).append_column("short_side", sides)
 
 
 def sources_by_id(catalog: Catalog) -> dict[str, Source]:
-    """The scanned source of each id; of several copies of the same bytes, the first by address."""
+    """Scanned sources by id; of several copies of the same bytes, the first by address."""
     rows = catalog.read("sources", Source, where=pc.field("outcome") == "scanned")
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for source in sorted(records.from_table(Source, rows), key=lambda s: s.uri):
-        found.setdefault(source.source_id, source)
-    return found
+        sources.setdefault(source.source_id, source)
+    return sources

@@ -10,7 +10,7 @@ class ReelmillError(Exception):
 
 
 class MediaError(ReelmillError):
-    """This input is bad. `reason` is a key of `INPUT_REASONS`; `detail` says what was seen."""
+    """This input is bad. `reason` is a key of `INPUT_REASONS`; `detail` is a message."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         if reason not in INPUT_REASONS:

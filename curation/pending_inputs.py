@@ -1,15 +1,14 @@
-"""What was listed, and what of it has no outcome yet: the tables `listed` and `passed_over`.
+"""The inputs that were listed, and which have no outcome yet: tables `listed` and `passed_over`.
 
-A listing is stored before anything is watched, so that a run that is stopped leaves word of what
-it never came to. Only what changed is appended. Of several rows of one address the newest counts,
-so that an input that changed is waited for as it is now. One that waits and is not there when its
-place is listed again is withdrawn.
+A listing is stored before any scan, so that an interrupted run leaves a record of what it did not
+reach. Only changes are appended. The newest row of an address is the current one, so that a changed
+input is pending as it is now. A pending input that is missing when its root is listed again is
+withdrawn.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 
 import pyarrow as pa
@@ -18,71 +17,72 @@ import pyarrow.compute as pc
 from curation import records
 from curation.catalog import Catalog
 from curation.listing import Listing
-from curation.records import Listed, PassedOver, Source
+from curation.records import ListedInput, SkippedFiles, Source
 
-LISTED, PASSED_OVER = "listed", "passed_over"
+LISTED, SKIPPED = "listed", "passed_over"
 _KEY = ["uri", "size_bytes", "modified"]
 
 
-def record(catalog: Catalog, listing: Listing) -> None:
-    """Stores a listing; the same again writes nothing."""
+def record_listing(catalog: Catalog, listing: Listing) -> None:
+    """Stores a listing; an unchanged one writes nothing."""
     now = _now()
-    known, waiting = _newest(catalog), pending(catalog)
-    entries = _rows(listing, now)
-    new = _without(entries, known, _KEY)
-    under = waiting.filter(_covered(waiting, listing.passed_over))
-    gone = _without(under, entries, ["uri"])
-    rows = pa.concat_tables([new, _withdrawn(gone, now)])
+    current, pending = _current_rows(catalog), pending_inputs(catalog)
+    entries = pa.table(
+        {
+            **{name: [getattr(entry, name) for entry in listing.entries] for name in _KEY},
+            "place": [entry.root for entry in listing.entries],
+            "listed": [now] * len(listing.entries),
+            "withdrawn": [False] * len(listing.entries),
+        },
+        schema=records.arrow_schema(ListedInput),
+    )
+    added = _anti_join(entries, current, _KEY)
+    relisted = pending.filter(_is_relisted(pending, list(listing.skipped)))
+    missing = _anti_join(relisted, entries, ["uri"])
+    rows = pa.concat_tables([added, _as_withdrawn(missing, now)])
     if rows.num_rows:
-        catalog.append(LISTED, Listed, rows)
-    _record_passed_over(catalog, listing.passed_over, now)
+        catalog.append(LISTED, ListedInput, rows)
+    _record_skipped(catalog, listing, now)
 
 
-def pending(catalog: Catalog) -> pa.Table:
-    """Inputs that were listed and have no outcome, sorted by address: rows of `Listed`."""
+def pending_inputs(catalog: Catalog) -> pa.Table:
+    """Inputs that were listed and have no outcome, sorted by address: rows of `ListedInput`."""
     done = catalog.read("sources", Source, _KEY)
-    return _without(_newest(catalog), done, _KEY).sort_by("uri")
+    return _anti_join(_current_rows(catalog), done, _KEY).sort_by("uri")
 
 
 def withdraw(catalog: Catalog, rows: pa.Table) -> None:
-    """Takes inputs that wait off the list: rows of `pending`."""
+    """Withdraws pending inputs: rows of `pending_inputs`."""
     if rows.num_rows:
-        catalog.append(LISTED, Listed, _withdrawn(rows, _now()))
+        catalog.append(LISTED, ListedInput, _as_withdrawn(rows, _now()))
 
 
-def passed_over(catalog: Catalog) -> dict[str, Counter[str]]:
-    """For each place that was listed, what was passed over there the last time."""
-    rows = catalog.read(PASSED_OVER, PassedOver).sort_by("listed")
-    found: dict[str, tuple[str, Counter[str]]] = {}
-    for row in records.records(PassedOver, rows):
-        listed, counts = found.get(row.place, ("", Counter()))
-        if listed != row.listed:
+def skipped_counts(catalog: Catalog) -> dict[str, Counter[str]]:
+    """By root, the files that its newest listing skipped, by kind."""
+    rows = catalog.read(SKIPPED, SkippedFiles).sort_by("listed")
+    newest: dict[str, tuple[str, Counter[str]]] = {}
+    for row in records.from_table(SkippedFiles, rows):
+        time, counts = newest.get(row.place, ("", Counter()))
+        if time != row.listed:
             counts = Counter()
-        found[row.place] = (row.listed, counts + Counter({row.kind: row.count}))
-    return {place: counts for place, (_, counts) in found.items()}
+        newest[row.place] = (row.listed, counts + Counter({row.kind: row.count}))
+    return {root: counts for root, (_, counts) in newest.items()}
 
 
-def _record_passed_over(catalog: Catalog, over: Mapping[str, Counter[str]], now: str) -> None:
-    before = passed_over(catalog)
+def _record_skipped(catalog: Catalog, listing: Listing, now: str) -> None:
+    stored = skipped_counts(catalog)
     rows = []
-    for place, counts in over.items():
-        if counts != before.get(place, Counter()):
-            rows += [PassedOver(place, kind, n, now) for kind, n in counts.most_common()]
-            rows += [] if counts else [PassedOver(place, "", 0, now)]
+    for root, counts in listing.skipped.items():
+        if counts != stored.get(root, Counter()):
+            kinds = counts.most_common() or [("", 0)]
+            rows += [SkippedFiles(root, kind, count, now) for kind, count in kinds]
     if rows:
-        catalog.append(PASSED_OVER, PassedOver, records.table(PassedOver, rows))
+        catalog.append(SKIPPED, SkippedFiles, records.to_table(SkippedFiles, rows))
 
 
-def _rows(listing: Listing, now: str) -> pa.Table:
-    entries = listing.entries
-    columns = {name: [getattr(entry, name) for entry in entries] for name in (*_KEY, "place")}
-    more = {"listed": [now] * len(entries), "withdrawn": [False] * len(entries)}
-    return pa.table({**columns, **more}, schema=records.schema(Listed))
-
-
-def _newest(catalog: Catalog) -> pa.Table:
-    """Of each address the newest row, but for those that were withdrawn."""
-    rows = catalog.read(LISTED, Listed)
+def _current_rows(catalog: Catalog) -> pa.Table:
+    """The newest row of each address, without withdrawn ones."""
+    rows = catalog.read(LISTED, ListedInput)
     names = rows.column_names[1:]
     newest = rows.sort_by("listed").group_by("uri", use_threads=False)
     newest = newest.aggregate([(name, "last") for name in names])
@@ -91,33 +91,32 @@ def _newest(catalog: Catalog) -> pa.Table:
     return newest.filter(pc.invert(newest["withdrawn"]))
 
 
-def _without(rows: pa.Table, others: pa.Table, key: list[str]) -> pa.Table:
-    """Rows whose key no other row has."""
-    left = rows.join(others.select(key), key, join_type="left anti")
-    return left.select(rows.column_names).cast(rows.schema)
+def _anti_join(rows: pa.Table, other: pa.Table, key: list[str]) -> pa.Table:
+    """Rows whose key the other table lacks."""
+    unmatched = rows.join(other.select(key), key, join_type="left anti")
+    return unmatched.select(rows.column_names).cast(rows.schema)
 
 
-def _covered(rows: pa.Table, places: Iterable[str]) -> pa.Array:
-    """Whether a new listing of these places would have found a row's input, were it there.
+def _is_relisted(rows: pa.Table, roots: list[str]) -> pa.Array:
+    """Whether a new listing of these roots would list a row's input, if it still existed.
 
-    It would if one of them is where it was found, or a folder around it, if that was found in a
-    folder: one that a list named, or that was pointed at, may have any name.
+    It would if one of them is the root that the input came from, or a folder around the input
+    where that root is a folder: an input that was named, or that a list names, may have any name.
     """
-    again, folders = set(places), tuple(f"{place}/" for place in places)
+    folders = tuple(f"{root}/" for root in roots)
     columns = (rows[name].to_pylist() for name in ("uri", "place"))
-    covered = [
-        place in again or (uri.startswith(folders) and uri.startswith(f"{place}/"))
-        for uri, place in zip(*columns, strict=True)
+    relisted = [
+        root in roots or (uri.startswith(folders) and uri.startswith(f"{root}/"))
+        for uri, root in zip(*columns, strict=True)
     ]
-    return pa.array(covered, pa.bool_())
+    return pa.array(relisted, pa.bool_())
 
 
-def _withdrawn(rows: pa.Table, now: str) -> pa.Table:
-    count = rows.num_rows
-    rows = rows.drop_columns(["listed", "withdrawn"])
-    rows = rows.append_column("listed", pa.array([now] * count, pa.string()))
-    rows = rows.append_column("withdrawn", pa.array([True] * count, pa.bool_()))
-    return rows.cast(records.schema(Listed))
+def _as_withdrawn(rows: pa.Table, now: str) -> pa.Table:
+    marks = {"listed": pa.repeat(now, len(rows)), "withdrawn": pa.repeat(True, len(rows))}
+    for name, values in marks.items():
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows.cast(records.arrow_schema(ListedInput))
 
 
 def _now() -> str:

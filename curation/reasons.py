@@ -1,7 +1,7 @@
-"""Why an input failed or a clip was left out: the closed lists, and what each word means.
+"""The reasons of failed inputs and of clips that are not kept: closed lists with their meanings.
 
-A reason is one word that programs can group by; the sentence beside it is what people read in the
-report. Filter reasons that belong to a score are declared by that score (`curation.scores`).
+A reason is a word that programs can group by; its sentence is what people read in the report.
+Filter reasons of a score are declared by that score (`curation.scores`).
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ INPUT_REASONS: dict[str, str] = {
     "decoder_died": "The decoder process was killed or crashed, twice.",
     "changed": "The file's bytes are no longer those that were scanned.",
     "no_tokens": "The tokenizer refuses a window, or its network gives NaN or infinity.",
-    "no_caption": "The captioner gave no words, or answers that cannot be read, each time.",
-    "refused": "The captioner refuses this clip, though it takes others.",
-    "internal": "A stage failed on this input for a reason of its own; the detail says where.",
+    "no_caption": "The captioner gave no text, or answers that cannot be parsed, each time.",
+    "refused": "The captioner refuses this clip but accepts others.",
+    "internal": "An unexpected error of a stage on this input; the detail says where.",
 }
-"""Reasons of a failed input or of a clip whose render, captions or tokens failed."""
+"""Reasons of a failed input, or of a clip whose render, captions or tokens failed."""
 
 CLIP_REASONS: dict[str, str] = {
-    "too_short": "The clip is shorter than the policy's shortest.",
-    "too_long": "The clip is longer than the policy's longest.",
-    "too_small": "The picture's short side has fewer pixels than the policy asks for.",
+    "too_short": "The clip is shorter than the policy allows.",
+    "too_long": "The clip is longer than the policy allows.",
+    "too_small": "The picture's short side has fewer pixels than the policy allows.",
     "too_large": "The picture's short side has more pixels than the policy allows.",
-    "low_rate": "Fewer frames a second than the policy asks for.",
-    "high_rate": "More frames a second than the policy allows.",
-    "excluded": "The clip is on the policy's list of clips to leave out.",
-    "unwanted_label": "A label that is not wanted holds, or none of those that are asked for.",
+    "low_rate": "Fewer frames per second than the policy allows.",
+    "high_rate": "More frames per second than the policy allows.",
+    "excluded": "The clip is on the policy's list of excluded clips.",
+    "unwanted_label": "The clip has an unwanted label, or none of the required ones.",
     "near_duplicate": "A better clip of the same footage is kept.",
     "semantic_duplicate": "A better clip of the same kind of scene is kept.",
 }
-"""Reasons that come from the clip itself rather than from a score."""
+"""Reasons that depend on the clip itself rather than on a score."""
 
 EXCLUDED = "excluded"
 UNWANTED_LABEL = "unwanted_label"
 DUPLICATE_REASONS = ("near_duplicate", "semantic_duplicate")
-"""Those of duplicates; the others are for what is filtered."""
+"""Reasons of duplicates; the others are of filtered clips."""

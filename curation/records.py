@@ -68,8 +68,8 @@ class Source:
     duration_s: float | None = None
     """Seconds from the first frame's start to the last frame's end, without gaps."""
     timestamps: str | None = None
-    """`exact` if each frame has the container's timestamp, `repaired` if the container has timestamps
-    for some only or out of order, `none` if it has none and the header's rate is used."""
+    """`exact` if each frame has the container's timestamp, `repaired` if only some have one or they
+    are out of order, `none` if there are none and the header's rate is used."""
     begin_s: float | None = None
     """The container's time of the first frame, in seconds; null without timestamps."""
     segments: str | None = None
@@ -251,7 +251,7 @@ class Neighbour:
     overlap_s: float | None = None
     """For near-duplicates: seconds that they share; null for identical ones."""
     identical: bool = False
-    """Whether both are bit-identical; every clip whose neighbours were searched has one such row."""
+    """Whether both are bit-identical; each clip whose neighbours were searched has one such row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,8 +410,8 @@ class TokenizedClip(DerivedOutcome):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that did work, or requested a finished table again. Besides `listed` and `passed_over`
-    the only table with clock times."""
+    """One run that did work, or that requested a finished table again. The only table with clock
+    times besides `listed` and `passed_over`."""
 
     run_id: str
     """Random."""

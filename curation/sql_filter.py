@@ -1,7 +1,7 @@
-"""Clips for which an SQL condition holds.
+"""Selects the clips for which an SQL condition is true.
 
-The condition is one expression over columns, read by DuckDB in a database of its own that reaches
-no file, no network and no variable of this program.
+The condition is one expression over columns, evaluated by DuckDB in a database of its own without
+access to files, network or variables of this program.
 """
 
 from __future__ import annotations
@@ -13,34 +13,39 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
+from curation.errors import ReelmillError
+
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "python_enable_replacements": False,
     "lock_configuration": True,
 }
-_UNKNOWN = re.compile(r'Referenced column "([^"]*)" (?:was )?not found')
+_UNKNOWN_COLUMN = re.compile(r'Referenced column "([^"]*)" (?:was )?not found')
 
 
-def matching(table: pa.Table, where: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows for which the condition holds, of these columns or all, in no fixed order.
+class ConditionError(ReelmillError, ValueError):
+    """A condition that is no SQL expression over the columns; the message says why."""
 
-    `ValueError` for a condition that cannot be read and for unknown columns.
+
+def filter_clips(table: pa.Table, condition: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows for which the condition is true, with these columns or all, in no fixed order.
+
+    Raises `ConditionError` for a condition that is no SQL, and for unknown columns.
     """
     with duckdb.connect(config=_SETTINGS) as connection:
         try:
-            condition = duckdb.SQLExpression(where)
-            found = connection.from_arrow(table).filter(condition)
+            rows = connection.from_arrow(table).filter(duckdb.SQLExpression(condition))
             names = [duckdb.ColumnExpression(name) for name in columns or table.column_names]
-            return found.select(*names).to_arrow_table()
+            return rows.select(*names).to_arrow_table()
         except duckdb.Error as error:
-            raise ValueError(_said(where, str(error), table.column_names)) from error
+            message = _explain(str(error), table.column_names)
+            raise ConditionError(f"where {condition!r}: {message}") from error
 
 
-def _said(where: str, words: str, columns: Sequence[str]) -> str:
-    unknown = _UNKNOWN.search(words)
+def _explain(message: str, columns: Sequence[str]) -> str:
+    unknown = _UNKNOWN_COLUMN.search(message)
     if unknown is None:
-        return f"where {where!r}: {words.splitlines()[0].strip()}"
-    name = unknown[1]
-    near = difflib.get_close_matches(name, columns, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"where {where!r}: there is no column {name!r}{hint}; there are {', '.join(columns)}"
+        return message.splitlines()[0].strip()
+    similar = difflib.get_close_matches(unknown[1], columns, 1)
+    hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    return f"there is no column {unknown[1]!r}{hint}; there are {', '.join(columns)}"

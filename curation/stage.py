@@ -1,11 +1,11 @@
-"""The Stage contract: what a worker does with one item, told apart from where it runs.
+"""The stage: the work on one item, apart from where it runs.
 
-A stage is a frozen dataclass whose fields are its configuration. `setup` runs once in the worker,
-loads models and returns the function that turns one item into one result. That function is pure:
-no clock, no unseeded randomness, no writes to tables. It may raise `MediaError` (this input is
-bad), `OutOfReachError` (this input is away: leave it for another run) or `EnvironmentFaultError`
-(the surroundings failed: stop, nothing is decided). Anything else is a bug, or a fluke: it is tried
-once more, then this input fails with reason `internal` and everything else goes on.
+A stage is a frozen dataclass whose fields are its configuration. `setup` runs once in each worker,
+loads models and returns the function from one item to one result. That function is pure: no clock,
+no unseeded randomness, no writes to tables. It may raise `MediaError` (this input is bad),
+`UnavailableError` (this input is unavailable: leave it for another run) or `InfrastructureError`
+(not the input's fault: stop the run). Any other exception is a bug or a transient failure: the item
+is retried once, then fails with reason `internal`, and the others go on.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any, ClassVar, Protocol
 from curation.errors import InfrastructureError, MediaError, UnavailableError
 from curation.media import sandbox
 
-_ENVIRONMENT_ERRNOS = {
+_INFRASTRUCTURE_ERRNOS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EIO,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Needs:
+class Resources:
     """What one worker of a stage reserves; only executors read it."""
 
     cpus: float = 1.0
@@ -35,25 +35,25 @@ class Needs:
 
 
 class Item(Protocol):
-    """What goes into a stage: anything picklable with a name of its own."""
+    """The input of a stage: anything picklable with a key."""
 
     @property
     def key(self) -> str:
-        """Names the item among all items of this step, for resuming and for messages."""
+        """Unique among the items of a step, for resuming and for messages."""
 
 
 class Stage(Protocol):
     """One kind of work on one item."""
 
     version: ClassVar[int]
-    """Part of the digest: raised when the output changes."""
+    """Part of the digest: incremented when the output changes."""
 
     @property
-    def needs(self) -> Needs:
+    def resources(self) -> Resources:
         """What one worker reserves."""
 
     def setup(self) -> Callable[[Any], Any]:
-        """Loads what the work needs, once in each worker, and returns the work."""
+        """Loads models, once in each worker, and returns the function of one item."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Done:
     key: str
     value: Any
     cpu_seconds: float
-    """Of this process and the children it ended."""
+    """Of this process and of children that have ended."""
 
 
 @dataclass(frozen=True)
@@ -77,49 +77,49 @@ class Failed:
 
 @dataclass(frozen=True)
 class Fault:
-    """The surroundings failed: nothing is decided about the item, and the run has to stop."""
+    """An infrastructure error: the item has no outcome, and the run has to stop."""
 
     key: str
     detail: str
 
 
 @dataclass(frozen=True)
-class Away:
-    """The item is out of reach: nothing is decided about it, and the others go on."""
+class Unavailable:
+    """The item is unavailable: it has no outcome, and the others go on."""
 
     key: str
     detail: str
 
 
-Outcome = Done | Failed | Away | Fault
+Outcome = Done | Failed | Unavailable | Fault
 
 
 def attempt(work: Callable[[Any], Any], item: Item) -> Outcome:  # noqa: PLR0911  one an outcome
-    """Runs the work on one item and says how it went; never raises an `Exception`."""
+    """Runs the work on one item and returns its outcome; never raises an `Exception`."""
     start = time.process_time() + sandbox.cpu_seconds()
-    for last in (False, True):
+    for is_retry in (False, True):
         try:
             value = work(item)
             return Done(item.key, value, time.process_time() + sandbox.cpu_seconds() - start)
         except MediaError as error:
             return Failed(item.key, error.reason, error.detail)
         except UnavailableError as error:
-            return Away(item.key, str(error))
+            return Unavailable(item.key, str(error))
         except InfrastructureError as error:
             return Fault(item.key, str(error))
         except sandbox.ChildKilledError as error:
-            if last:
+            if is_retry:
                 return Failed(item.key, "decoder_died", str(error))
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRNOS:
+            if isinstance(error, OSError) and error.errno in _INFRASTRUCTURE_ERRNOS:
                 return Fault(item.key, str(error))
-            if last:
-                return Failed(item.key, "internal", _where(error))
+            if is_retry:
+                return Failed(item.key, "internal", _describe(error))
     raise AssertionError("unreachable")
 
 
-def _where(error: Exception) -> str:
-    """The error's words and the innermost line of ours that it passed."""
+def _describe(error: Exception) -> str:
+    """The error's message and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"[:500]
+    location = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{location}"[:500]

@@ -1,6 +1,6 @@
-"""Where bytes lie: a local folder or an `s3://` prefix, behind one small face.
+"""File storage: a local folder or an `s3://` prefix behind one interface.
 
-S3 takes its credentials, region and endpoint from the usual `AWS_*` variables.
+S3 credentials, region and endpoint come from the usual `AWS_*` variables.
 """
 
 from __future__ import annotations
@@ -28,35 +28,38 @@ _CHUNK = 1 << 20
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-class PlaceError(ReelmillError, ValueError):
-    """A place that cannot be used; the message says why, and what can."""
+class AddressError(ReelmillError, ValueError):
+    """An address that cannot be used; the message says why, and what can."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder that holds tables and media. Small and picklable: workers make their own handles."""
+    """A folder of tables and media. Small and picklable: workers open their own connections."""
 
     root: str
     """Absolute local path, or `s3://bucket/prefix`; no slash at the end."""
 
     @classmethod
-    def at(cls, place: str | os.PathLike[str]) -> Storage:
+    def at(cls, address: str | os.PathLike[str]) -> Storage:
         """The storage at a path (made absolute), a `file://` or an `s3://` address.
 
-        Raises `PlaceError` for any other scheme, which would otherwise become a folder of that
-        name, and for an empty place, which would be the working folder.
+        Raises `AddressError` for any other scheme, which would become a folder of that name, and
+        for an empty address, which would be the working folder.
         """
-        text = os.fspath(place)
+        text = os.fspath(address)
         if not text or "\0" in text:
-            raise PlaceError("an empty place" if not text else f"{text!r} holds a zero byte")
+            raise AddressError("an empty address" if not text else f"{text!r} holds a zero byte")
         if text.startswith("s3://"):
             if not text[len("s3://") :].partition("/")[0]:
-                raise PlaceError(f"{text}: names no bucket; write it as s3://BUCKET/PREFIX")
+                raise AddressError(f"{text}: names no bucket; write it as s3://BUCKET/PREFIX")
             return cls(text.rstrip("/"))
         if text.startswith("file://"):
-            return cls(os.path.abspath(_file_url(text)))
+            host, slash, path = text[len("file://") :].partition("/")
+            if host not in ("", "localhost") or not slash:
+                raise AddressError(f"{text}: write it as file:///PATH, with three slashes")
+            return cls(os.path.abspath(os.fsdecode(unquote_to_bytes(slash + path))))
         if _SCHEME.match(text):
-            raise PlaceError(f"{text}: only local paths and s3:// addresses can be used")
+            raise AddressError(f"{text}: only local paths and s3:// addresses can be used")
         return cls(os.path.abspath(os.path.expanduser(text)))
 
     @property
@@ -66,12 +69,16 @@ class Storage:
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """The Arrow filesystem that reaches it."""
-        return _s3() if self.is_s3 else fs.LocalFileSystem()
+        """The Arrow filesystem to read and write it with."""
+        if not self.is_s3:
+            return fs.LocalFileSystem()
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")
+        return _s3_client(region, *(os.environ.get(name, "") for name in names))
 
     @property
     def delta_options(self) -> dict[str, str] | None:
-        """What the Delta library needs to reach it."""
+        """Storage options of the Delta library."""
         if not self.is_s3:
             return None
         options = {"aws_conditional_put": "etag"}
@@ -84,11 +91,11 @@ class Storage:
         return f"{self.root}/{relative}" if relative else self.root
 
     def path(self, relative: str) -> str:
-        """The same as the Arrow filesystem wants it."""
+        """The same, as the Arrow filesystem expects it."""
         return self.uri(relative).removeprefix("s3://")
 
     def table_uri(self, relative: str) -> str:
-        """The same as the Delta library wants it, which reads an S3 address as a URL."""
+        """The same, as the Delta library expects it: an S3 address is a URL."""
         if not self.is_s3:
             return self.uri(relative)
         bucket, _, key = self.path(relative).partition("/")
@@ -100,25 +107,23 @@ class Storage:
             info = self.filesystem.get_file_info(self.path(relative))
         return int(info.size) if info.type == fs.FileType.File else None
 
-    def drop_partial(self, relative: str) -> None:
-        """Removes what writes that were cut short left below a folder of local storage."""
+    def remove_partial_files(self, relative: str) -> None:
+        """Removes what interrupted writes left below a folder of local storage."""
         if not self.is_s3:
             for path in Path(self.uri(relative)).rglob(".????????-*"):
                 path.unlink(missing_ok=True)
 
     def sha256(self, relative: str) -> str:
-        """Digest of a file."""
-        with (
-            storage_faults(),
-            self.filesystem.open_input_stream(self.path(relative)) as stream,
-        ):
-            return digest(stream)
+        """SHA-256 of a file, as hex."""
+        path = self.path(relative)
+        with storage_faults(), self.filesystem.open_input_stream(path) as stream:
+            return stream_sha256(stream)
 
     @contextlib.contextmanager
-    def local(self, relative: str = "") -> Iterator[str]:
-        """A local path under which a file can be read; a temporary copy if it lies on S3.
+    def local_path(self, relative: str = "") -> Iterator[str]:
+        """A local path to read a file from; a temporary copy if it is on S3.
 
-        Raises `FileNotFoundError`, also for a key that no client can ask for.
+        Raises `FileNotFoundError`, also for a key that no client can request.
         """
         if not self.is_s3:
             yield self.uri(relative)
@@ -136,8 +141,8 @@ class Storage:
             yield target
 
     @contextlib.contextmanager
-    def writing(self, relative: str) -> Iterator[str]:
-        """A temporary local path that becomes the file, whole, when the block ends well."""
+    def atomic_write(self, relative: str) -> Iterator[str]:
+        """A temporary local path that becomes the file when the block succeeds: all or nothing."""
         if self.is_s3:
             with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
                 temporary = os.path.join(folder, Path(relative).name)
@@ -149,7 +154,7 @@ class Storage:
         temporary = str(target.with_name(f".{secrets.token_hex(4)}-{target.name}"))
         with storage_faults():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "xb"):  # a place that refuses files is no fault of what writes one
+            with open(temporary, "xb"):  # an unwritable folder is not the writer's fault
                 pass
             os.unlink(temporary)
         try:
@@ -162,30 +167,22 @@ class Storage:
                 os.unlink(temporary)
 
     def _upload(self, temporary: str, relative: str) -> None:
-        """An upload that is cut short would leave what it has got to as the file: remove that."""
-        whole = False
+        """Uploads a file; the truncated object that an interrupted upload leaves is removed."""
         try:
             with (
                 open(temporary, "rb") as source,
                 self.filesystem.open_output_stream(self.path(relative)) as sink,
             ):
                 shutil.copyfileobj(source, sink, _CHUNK)
-                whole = True
-        finally:
-            if not whole:
-                with contextlib.suppress(OSError):
-                    self.filesystem.delete_file(self.path(relative))
-
-
-def _s3() -> fs.FileSystem:
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")
-    return _s3_client(region, *(os.environ.get(name, "") for name in names))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.filesystem.delete_file(self.path(relative))
+            raise
 
 
 @cache
 def _s3_client(region: str, endpoint: str, _identity: str) -> fs.FileSystem:
-    """One client a process for each place and user."""
+    """One client per process, endpoint and user."""
     settings: dict[str, Any] = {"region": region} if region else {}
     if endpoint:
         scheme, _, host = endpoint.partition("://")
@@ -193,35 +190,27 @@ def _s3_client(region: str, endpoint: str, _identity: str) -> fs.FileSystem:
     return fs.S3FileSystem(**settings)
 
 
-def _file_url(text: str) -> str:
-    """The path of a `file://` address."""
-    host, slash, path = text[len("file://") :].partition("/")
-    if host not in ("", "localhost") or not slash:
-        raise PlaceError(f"{text}: write it as file:///PATH, with three slashes")
-    return os.fsdecode(unquote_to_bytes(slash + path))
-
-
 @contextlib.contextmanager
 def storage_faults(what: str = "storage") -> Iterator[None]:
-    """Turns what a disk or an object store raises into a fault of the surroundings."""
+    """Turns errors of a disk or an object store into `InfrastructureError`."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise InfrastructureError(f"{what}: {plain(error)}") from error
+        raise InfrastructureError(f"{what}: {one_line(error)}") from error
 
 
-_ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s*\d+: [^\n]*|\n\s*start_thread")
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s*\d+: [^\n]*|\n\s*start_thread")
 
 
-def plain(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """A library's error in one line, without colours and backtrace."""
-    return " ".join(_ORNAMENT.sub("", str(error)).split())
+    return " ".join(_DECORATION.sub("", str(error)).split())
 
 
-def address(path: str) -> str:
-    """A path as text that can be stored: one whose name is no UTF-8 as an escaped `file://`."""
+def utf8_path(path: str) -> str:
+    """A path as UTF-8 text: one that is not valid UTF-8 as an escaped `file://` address."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -229,8 +218,8 @@ def address(path: str) -> str:
     return path
 
 
-def digest(stream: Any) -> str:
-    """sha256 of a readable stream, as hex."""
+def stream_sha256(stream: Any) -> str:
+    """SHA-256 of a readable stream, as hex."""
     state = hashlib.sha256()
     while chunk := stream.read(_CHUNK):
         state.update(chunk)
@@ -238,6 +227,6 @@ def digest(stream: Any) -> str:
 
 
 def file_sha256(path: str) -> str:
-    """sha256 of a local file, as hex."""
+    """SHA-256 of a local file, as hex."""
     with open(path, "rb") as file:
-        return digest(file)
+        return stream_sha256(file)

@@ -1,8 +1,7 @@
-"""Subsets: clips that somebody found and named, read like a selection that keeps them alone.
+"""Subsets: clips found by a search and stored under a name, read like a selection that keeps them.
 
-A subset is a snapshot: the ids of its clips, the question that found them and the version of the
-index that was asked. The same name may be given again; it then stands for the newer subset, and the
-older one keeps its id.
+A subset is a snapshot: the ids of its clips, the query that found them and the version of the
+index. A name may be given again: it then means the newer subset, and the older one keeps its id.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,92 +23,98 @@ import pyarrow.parquet as pq
 
 from curation import records
 from curation.catalog import Catalog
-from curation.records import Run, Subset, Verdict
-from curation.run_history import results
+from curation.errors import ReelmillError
+from curation.records import Run, SubsetClip, Verdict
+from curation.run_history import run_results
 from curation.storage import Storage
 
-TABLE = "subsets"
+SUBSETS = "subsets"
 STEP = "search"
 RESERVED = ("all", "latest")
-"""Names that stand for no subset wherever a selection is asked for."""
+"""Names of selections, which no subset can have."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PACKAGES = ("reelmill", "faiss-cpu", "tantivy")
 
 
-def export(
-    catalog: Catalog, name: str, hits: pa.Table, question: Mapping[str, Any], index: str
-) -> str:
-    """Stores hits under a name, or in a file too if the name ends in `.parquet`; returns their id.
+class SubsetError(ReelmillError, ValueError):
+    """A subset that cannot be stored or read; the message says why."""
 
-    `hits` has clip_id, source_id and score; `question` says how they were found, `index` in which
-    version of the index. Raises `ValueError`.
+
+def export_subset(
+    catalog: Catalog, name: str, hits: pa.Table, query: Mapping[str, Any], index: str
+) -> str:
+    """Stores hits under a name, also in a file if the name ends in `.parquet`; returns their id.
+
+    `hits` has clip_id, source_id and score; `query` is what found them, `index` the version of the
+    index. Raises `SubsetError`.
     """
     file = Path(name) if name.endswith(".parquet") else None
     if file is not None and Storage.at(name).is_s3:
-        raise ValueError(f"{name}: a subset's file has to be local")
+        raise SubsetError(f"{name}: a subset's file has to be local")
     label = file.stem if file else name
     if not _NAME.fullmatch(label):
-        raise ValueError(f"a subset's name is of letters, digits, dots and dashes, not {label!r}")
+        raise SubsetError(f"a subset's name is of letters, digits, dots and dashes, not {label!r}")
     if label in RESERVED:
-        raise ValueError(f"a subset cannot be called {label}: that stands for a selection")
+        raise SubsetError(f"a subset cannot be called {label}: that stands for a selection")
     if not hits.num_rows:
-        raise ValueError("nothing was found, so there is nothing to export")
+        raise SubsetError("nothing was found, so there is nothing to export")
     started = time.monotonic()
-    said = {"name": label, "question": question, "index": index}
-    subset_id = _id(said, hits["clip_id"].to_pylist())
-    rows = _rows(subset_id, label, hits)
-    if not read(catalog, subset_id).num_rows:
-        catalog.append(TABLE, Subset, rows)
-    catalog.append("runs", Run, records.table(Run, [_run(said, subset_id, rows, started)]))
+    origin = {"name": label, "question": query, "index": index}
+    content = json.dumps([origin, hits["clip_id"].to_pylist()], sort_keys=True)
+    subset_id = hashlib.sha256(content.encode()).hexdigest()[:16]
+    columns = zip(*(hits[c].to_pylist() for c in ("clip_id", "source_id", "score")), strict=True)
+    rows = records.to_table(
+        SubsetClip,
+        [SubsetClip(subset_id, label, clip, source, rank, score)
+         for rank, (clip, source, score) in enumerate(columns)],
+    )  # fmt: skip
+    if not read_subset(catalog, subset_id).num_rows:
+        catalog.append(SUBSETS, SubsetClip, rows)
+    catalog.append("runs", Run, records.to_table(Run, [_run(origin, subset_id, rows, started)]))
     if file is not None:
-        _write(file, rows, {**said, "subset_id": subset_id})
+        metadata = {"reelmill": json.dumps({**origin, "subset_id": subset_id}, sort_keys=True)}
+        path = file.expanduser().absolute()
+        with Storage.at(path.parent).atomic_write(path.name) as temporary:
+            pq.write_table(rows.replace_schema_metadata(metadata), temporary)
     return subset_id
 
 
-def read(catalog: Catalog, name: str) -> pa.Table:
+def read_subset(catalog: Catalog, name: str) -> pa.Table:
     """A subset by its id, its name (the newest of it) or its file; empty if there is none."""
     if name.endswith(".parquet"):
-        return _read(name)
-    wanted = (pc.field("subset_id") == name) | (pc.field("name") == name)
-    rows = catalog.read(TABLE, Subset, where=wanted)
+        return _read_file(name)
+    where = (pc.field("subset_id") == name) | (pc.field("name") == name)
+    rows = catalog.read(SUBSETS, SubsetClip, where=where)
     ids = pc.unique(rows["subset_id"]).to_pylist()
     if len(ids) > 1:
-        order = results(catalog, STEP)
-        ids.sort(key=lambda each: max((n for n, r in enumerate(order) if r == each), default=-1))
+        ages = {result: age for age, result in enumerate(run_results(catalog, STEP))}
+        ids.sort(key=lambda subset_id: ages.get(subset_id, -1))
         rows = rows.filter(pc.field("subset_id") == (name if name in ids else ids[-1]))
     return rows
 
 
-def verdicts(catalog: Catalog, name: str) -> pa.Table:
+def subset_verdicts(catalog: Catalog, name: str) -> pa.Table:
     """A subset as the rows of a selection that keeps its clips, sorted by clip; may be empty."""
-    rows = read(catalog, name).sort_by("clip_id")
-    kept = pa.array(["kept"] * len(rows), pa.string())
-    known = {"selection_id": rows["subset_id"], "verdict": kept}
-    known |= {column: rows[column] for column in ("clip_id", "source_id")}
-    form = records.schema(Verdict)
-    columns = [known.get(f.name, pa.nulls(len(rows), f.type)) for f in form]
-    return pa.table(columns, schema=form)
+    rows = read_subset(catalog, name).sort_by("clip_id")
+    values = {
+        "selection_id": rows["subset_id"],
+        "verdict": pa.repeat("kept", len(rows)),
+        "clip_id": rows["clip_id"],
+        "source_id": rows["source_id"],
+    }
+    schema = records.arrow_schema(Verdict)
+    columns = [values.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+    return pa.table(columns, schema=schema)
 
 
-def _id(said: Mapping[str, Any], clips: Sequence[str]) -> str:
-    text = json.dumps([said, clips], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _rows(subset_id: str, name: str, hits: pa.Table) -> pa.Table:
-    columns = zip(*(hits[c].to_pylist() for c in ("clip_id", "source_id", "score")), strict=True)
-    rows = [Subset(subset_id, name, c, s, n, score) for n, (c, s, score) in enumerate(columns)]
-    return records.table(Subset, rows)
-
-
-def _run(said: Mapping[str, Any], subset_id: str, rows: pa.Table, started: float) -> Run:
+def _run(origin: Mapping[str, Any], subset_id: str, rows: pa.Table, started: float) -> Run:
     versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     return Run(
         run_id=secrets.token_hex(8),
         step=STEP,
         started=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - started, 3),
-        config=json.dumps({"search": said}, sort_keys=True),
+        config=json.dumps({"search": origin}, sort_keys=True),
         versions=json.dumps(versions, sort_keys=True),
         counts=json.dumps({"exported": len(rows)}),
         cpu_seconds="{}",
@@ -117,19 +122,12 @@ def _run(said: Mapping[str, Any], subset_id: str, rows: pa.Table, started: float
     )
 
 
-def _write(file: Path, rows: pa.Table, said: Mapping[str, Any]) -> None:
-    noted = rows.replace_schema_metadata({"reelmill": json.dumps(said, sort_keys=True)})
-    place = file.expanduser().absolute()
-    with Storage.at(place.parent).writing(place.name) as temporary:
-        pq.write_table(noted, temporary)
-
-
-def _read(name: str) -> pa.Table:
-    form = records.schema(Subset)
+def _read_file(name: str) -> pa.Table:
+    schema = records.arrow_schema(SubsetClip)
     path = Path(name).expanduser()
     if not path.is_file():
-        return form.empty_table()
+        return schema.empty_table()
     try:
-        return pq.read_table(path, columns=form.names).cast(form)
+        return pq.read_table(path, columns=schema.names).cast(schema)
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is no exported subset: {error}") from error
+        raise SubsetError(f"{path} is no exported subset: {error}") from error

@@ -1,23 +1,21 @@
-"""With which settings the steps of an output last ran, and what another run changes of that.
+"""The settings that the steps of an output last ran with, and what the next run changes.
 
-An output has no settings of its own: each run records those that it was given in `runs`. A
-threshold that was given once is not remembered; a run with another one prints the change.
+An output has no settings of its own: `runs` records those of each run. Settings are not carried
+over from run to run; a run with others prints the changes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.compute as pc
-
 from curation.catalog import Catalog
 from curation.records import Run
 from curation.steps import STEPS
 from pipelines.config.schema import REGISTRIES
-
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class AppliedSettings:
 
 @dataclass(frozen=True)
 class SettingChange:
-    """One value of a section that differs."""
+    """A value of a section that differs."""
 
     key: str
     """Without the section."""
@@ -42,57 +40,53 @@ class SettingChange:
 
 
 def applied_settings(catalog: Catalog) -> dict[str, AppliedSettings]:
-    """By step, in their order; a step that has not run, or whose settings are not known, is not."""
-    by_step: dict[str, AppliedSettings] = {}
+    """By step, in their order, for steps that have run with settings that can be read."""
+    runs = catalog.read("runs", Run, ["step", "started", "config"]).sort_by("started")
+    newest = {run["step"]: run for run in runs.to_pylist()}
+    applied: dict[str, AppliedSettings] = {}
     for step, info in STEPS.items():
-        rows = catalog.read("runs", Run, ["started", "config"], pc.field("step") == step)
-        if rows.num_rows:
-            row = rows.sort_by("started").slice(rows.num_rows - 1).to_pylist()[0]
-            settings = _parse(row["config"]).get(info.section)
-            if isinstance(settings, Mapping):
-                by_step[step] = AppliedSettings(row["started"], settings)
-    return by_step
+        if run := newest.get(step):
+            with contextlib.suppress(ValueError, AttributeError):
+                settings = json.loads(run["config"]).get(info.section)
+                if isinstance(settings, Mapping):
+                    applied[step] = AppliedSettings(run["started"], settings)
+    return applied
 
 
-def setting_changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[SettingChange]:
-    """What differs between two sections of a step, sorted by key."""
-    old, new = (dict(_values(STEPS[step].section, section)) for section in (before, after))
-    different = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+def setting_changes(
+    step: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[SettingChange]:
+    """The differences between two sections of a step, sorted by key."""
+    section = STEPS[step].section
+    old, new = dict(_flatten_section(section, old)), dict(_flatten_section(section, new))
+    changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return [
         SettingChange(key, _text(old.get(key)), _text(new.get(key)))
-        for key in different
-        if key.partition(".")[0] == key or key.partition(".")[0] not in different
+        for key in changed
+        if "." not in key or key.partition(".")[0] not in changed
     ]
 
 
-def _values(section: str, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every value by its key; of a choice among classes the name, and below it the settings."""
-    for key, value in data.items():
+def _flatten_section(section: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every value by its dotted key; a choice of classes as their names, then their settings."""
+    for key, value in settings.items():
         if f"{section}.{key}" in REGISTRIES and isinstance(value, Mapping):
             yield key, ", ".join(value)
-            for inner in value.values():
-                yield from _leaves(inner, key)
+            for class_settings in value.values():
+                yield from _flatten(class_settings, key)
         else:
-            yield from _leaves(value, "" if key in ("limits", "tags") else key)
+            yield from _flatten(value, "" if key in ("limits", "tags") else key)
 
 
-def _leaves(value: Any, at: str) -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _leaves(inner, f"{at}.{key}" if at else str(key))
-    elif at:
-        yield at, value
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield prefix, value
 
 
 def _text(value: Any) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

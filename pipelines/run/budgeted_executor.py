@@ -1,8 +1,8 @@
-"""Keeping to a budget: no more items are begun than what is left of it will pay for.
+"""An executor with a budget: it starts no more items than the rest of the budget pays for.
 
-What an item costs is known only afterwards. So one is run first, then again as many as before, but
-no more than what is left pays for at the mean price so far, until less is left than one costs. A
-run that stops this way has committed all that it paid for, and goes on once the budget is raised.
+The cost of an item is known only afterwards. So one is run first, then as many again as have been
+run, but no more than the rest pays for at the mean cost so far, until it does not pay for one. A
+run that stops this way has committed everything that it paid for, and goes on with a larger budget.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class BudgetedExecutor:
     executor: Executor
     budget: Budget
     spent: tuple[int, int]
-    """Requests and tokens of the runs before."""
+    """Requests and tokens of earlier runs."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """See `Executor`; ends with a `Fault` where items are left that nothing is left for."""
-        requests, tokens = before = self.spent
+        """See `Executor`; ends with a `Fault` where the budget does not pay for the other items."""
+        requests, tokens = self.spent
         remaining = list(items)
         done = 0
         while remaining:
-            price = (requests - before[0], tokens - before[1])
-            count = min(max(1, done), self.budget.affordable((requests, tokens), price, done))
+            cost = (requests - self.spent[0], tokens - self.spent[1])
+            count = min(max(1, done), self.budget.affordable((requests, tokens), cost, done))
             if count < 1:
                 yield Fault(remaining[0].key, self._message(requests, tokens))
                 return

@@ -1,4 +1,4 @@
-"""Running a stage over items: in this process, or on Ray. Both give the same outcomes."""
+"""Executors: they run a stage over items, in this process or on Ray, with the same outcomes."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from curation.stage import Item, Outcome, Stage, attempt
 
 
 class ExecutorLostError(ReelmillError):
-    """Workers died for good and the stream of outcomes broke off.
+    """Workers died for good, and the stream of outcomes broke off.
 
-    `in_flight`, one or more, is how many items may have been at work then: the first of those
-    without an outcome. The one that kills is looked for among them; the others go on together.
+    `in_flight`, one or more, is how many items may have been at work then: the first ones without
+    an outcome. The deadly one is searched among them; the others go on together.
     """
 
-    def __init__(self, words: str, in_flight: int) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, in_flight: int) -> None:
+        super().__init__(message)
         self.in_flight = in_flight
 
 
 class ClusterError(ReelmillError, ValueError):
-    """The cluster cannot be joined, or cannot run what was asked for."""
+    """The cluster cannot be joined, or cannot run the stage."""
 
 
 class Executor(Protocol):
     """Runs a stage."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """One outcome an item, as they come, in any order.
+        """One outcome per item, as they come, in any order.
 
-        Raises `ExecutorLostError` when workers died for good; some outcomes are missing then.
+        Raises `ExecutorLostError` when workers died for good; some outcomes are then missing.
         """
 
 
 @dataclass(frozen=True)
 class InProcessExecutor:
-    """One worker, here: for tests, debugging and the smallest jobs."""
+    """One worker, in this process: for tests, debugging and the smallest jobs."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         """Runs the items in order."""
@@ -55,7 +55,7 @@ class InProcessExecutor:
 
 @dataclass
 class LazyExecutor:
-    """An executor that is started when it first runs a stage."""
+    """An executor that starts when it first runs a stage."""
 
     start: Callable[[], Executor]
     _executor: Executor | None = None
@@ -68,25 +68,25 @@ class LazyExecutor:
 
 
 def set_up_stage(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:
-    """The stage's work; if it cannot be set up, work that says so of the surroundings.
+    """The stage's work; if it cannot be set up, work that raises `InfrastructureError`.
 
-    `check` is called first, and raises where the stage should not even be set up.
+    `check` is called first, and raises where the stage should not be set up.
     """
     try:
         if check is not None:
             check()
         return stage.setup()
     except Exception as error:
-        words = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"
+        message = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"
 
-        def refuse(item: Any) -> Any:
-            raise InfrastructureError(words)
+        def fail(item: Any) -> Any:
+            raise InfrastructureError(message)
 
-        return refuse
+        return fail
 
 
 def limit_threads() -> None:
-    """Numeric libraries take one thread a worker: results then do not depend on the machine."""
+    """One thread per worker for numeric libraries: results then do not depend on the machine."""
     os.environ["OMP_NUM_THREADS"] = "1"
     threadpool_limits(1)
     if torch := sys.modules.get("torch"):

@@ -1,4 +1,4 @@
-"""Running a stage on Ray Data: a pool of actors, each with the stage's models loaded once.
+"""An executor on Ray Data: a pool of actors, each with the stage's models loaded once.
 
 The address is always explicit: `local` starts a private Ray on this machine and stops it at the
 end; anything else is a cluster to join. A bare `ray.init()` could join somebody else's.
@@ -25,42 +25,52 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import InfrastructureError
-from curation.stage import Item, Outcome, Stage, attempt
+from curation.stage import Item, Outcome, Resources, Stage, attempt
 from pipelines.run.executor import ClusterError, ExecutorLostError, limit_threads, set_up_stage
 from pipelines.run.storage_check import StorageMark
+
+_SLICE = 2000
+"""Items that are in Ray at a time."""
+
+_QUEUED = 2
+"""Items queued at an actor, including the one at work."""
+
+_SPARE_CPUS = 0.5
+"""Reserved for Ray Data's own tasks: nothing streams if actors hold every CPU."""
+
+_CONNECT_S = 5.0
 
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Actor pools on a Ray cluster that has been joined."""
+    """Pools of actors on a Ray cluster that has been joined."""
 
     workers: int = 0
-    """Actors of a stage; 0 takes as many as the cluster has room for."""
+    """Actors per stage; 0 for as many as fit into the cluster."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """Streams the items through a pool, one at a time each; a new pool for each slice.
+        """Streams items through a pool of actors, a new pool for each slice.
 
         Every item of a slice is an object in Ray before the first one starts.
         """
-        for at in range(0, len(items), _SLICE):
-            yield from self._stream(stage, items[at : at + _SLICE])
+        for start in range(0, len(items), _SLICE):
+            yield from self._stream(stage, items[start : start + _SLICE])
 
     def _stream(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         import ray
 
-        workers = min(self._fitting(stage), len(items))
-        needs = stage.needs
-        packed, mark = pickle.dumps(stage), StorageMark.from_environment()
+        workers = min(self._count_workers(stage.resources), len(items))
+        pickled_stage, mark = pickle.dumps(stage), StorageMark.from_environment()
 
         class Worker(_Worker):
             def __init__(self) -> None:
-                super().__init__(packed, mark)
+                super().__init__(pickled_stage, mark)
 
         try:
             rows = ray.data.from_items(
                 [{"item": pickle.dumps(item)} for item in items], override_num_blocks=len(items)
             )
-            with warnings.catch_warnings():  # the finite retries have no other way in yet
+            with warnings.catch_warnings():  # there is no other way yet to limit retries
                 warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
                 stream = rows.map_batches(
                     Worker,
@@ -68,9 +78,9 @@ class RayExecutor:
                     compute=ray.data.ActorPoolStrategy(
                         size=workers, max_tasks_in_flight_per_actor=_QUEUED
                     ),
-                    num_cpus=needs.cpus,
-                    num_gpus=needs.gpus or None,
-                    memory=needs.memory_mb << 20,
+                    num_cpus=stage.resources.cpus,
+                    num_gpus=stage.resources.gpus or None,
+                    memory=stage.resources.memory_mb << 20,
                     max_restarts=2,
                     max_task_retries=2,
                 )
@@ -80,48 +90,37 @@ class RayExecutor:
         except (ray.exceptions.RayError, RuntimeError) as error:
             raise ExecutorLostError(str(error), workers * (_QUEUED + 1)) from error
 
-    def _fitting(self, stage: Stage) -> int:
-        """How many actors; raises `ClusterError` if the cluster has no room for what is asked."""
+    def _count_workers(self, resources: Resources) -> int:
+        """How many actors; raises `ClusterError` if the cluster has too few resources for them."""
         import ray
 
         try:
             total = ray.cluster_resources()
         except Exception as error:
             raise InfrastructureError(f"the Ray cluster was lost: {error}") from error
-        needs = stage.needs
-        spare_cpus = total.get("CPU", 0) - _SPARE_CPUS
+        cpus = total.get("CPU", 0) - _SPARE_CPUS
         memory_mb = total.get("memory", 0) / (1 << 20)
-        room, short, has, each = min(
-            (math.floor(has / each + 1e-6), name, has, each)
-            for name, has, each in (
-                (f"CPUs beside the {_SPARE_CPUS:g} for Ray Data", spare_cpus, needs.cpus),
-                ("GPUs", total.get("GPU", 0), needs.gpus),
-                ("MB of memory", memory_mb, needs.memory_mb),
+        capacity, name, available, share = min(
+            (math.floor(available / share + 1e-6), name, available, share)
+            for name, available, share in (
+                (f"CPUs beside the {_SPARE_CPUS:g} for Ray Data", cpus, resources.cpus),
+                ("GPUs", total.get("GPU", 0), resources.gpus),
+                ("MB of memory", memory_mb, resources.memory_mb),
             )
-            if each
+            if share
         )
-        wanted = self.workers or max(room, 1)
-        if wanted > room:
-            asked = f"{wanted} workers that take {each:.10g} each"
+        workers = self.workers or max(capacity, 1)
+        if workers > capacity:
             raise ClusterError(
-                f"the cluster has {max(round(has, 1), 0):.10g} {short}: too few for {asked}, "
-                f"enough for {max(room, 0)}; set execution.workers"
+                f"the cluster has {max(round(available, 1), 0):.10g} {name}: too few for"
+                f" {workers} workers that take {share:.10g} each, enough for {max(capacity, 0)};"
+                " set execution.workers"
             )
-        return wanted
-
-
-_SLICE = 2000
-"""Items that are in Ray at a time."""
-
-_QUEUED = 2
-"""Items that wait at an actor, the one at work included."""
-
-_SPARE_CPUS = 0.5
-"""Left over for Ray Data's own tasks: with every CPU held by actors nothing streams."""
+        return workers
 
 
 class _Worker:
-    """An actor: sets the stage up once, then turns items into outcomes and never raises."""
+    """An actor: sets the stage up once, then returns outcomes of items and never raises."""
 
     def __init__(self, stage: bytes, mark: StorageMark | None) -> None:
         limit_threads()
@@ -136,15 +135,18 @@ class _Worker:
 def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512) -> Iterator[None]:
     """Joins the cluster at an address, or starts one here for as long as the block lasts.
 
-    `cpus` (0: all cores) counts only for `local`. Token authentication is on: a private Ray makes a
-    token of its own; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
+    `cpus` (0: all cores) is for `local` only. Token authentication is on: a private Ray makes its
+    own token; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
 
-    Raises `ClusterError` if that fails: within seconds where nobody listens; Ray takes some 20 s to
-    give up over a wrong token, and can take minutes where something other than Ray listens. Where
-    the head of a joined cluster dies, Ray's native code ends this process about a minute later.
+    Raises `ClusterError` if that fails: within seconds where nothing listens, after some 20 s for a
+    wrong token, and possibly after minutes where something other than Ray listens. If the head of a
+    joined cluster dies, Ray's native code ends this process about a minute later.
     """
     _check_reachable(address)
-    _authenticate(address)
+    os.environ["RAY_AUTH_MODE"] = "token"  # Ray reads these once, when it is imported
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
     from ray.data import DataContext
 
@@ -155,14 +157,14 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
                 "num_cpus": (cpus or os.cpu_count() or 1) + 1,
                 "include_dashboard": False,
                 "object_store_memory": object_store_mb << 20,
-                "_temp_dir": stack.enter_context(_reaped_folder()),
+                "_temp_dir": stack.enter_context(reaped_folder()),
             }
         stack.callback(ray.shutdown)
         try:
-            with _quiet_stderr(), _kept_signals():
+            with _quiet_stderr(), _restored_signals():
                 ray.init(**settings, configure_logging=False)
         except Exception as error:
-            raise _not_joined(address, error) from error
+            raise _connection_error(address, error) from error
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -171,9 +173,12 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
 
 
 @contextlib.contextmanager
-def _reaped_folder() -> Iterator[str]:
-    """A folder for a private Ray; it and what runs in it go, even if this process is killed."""
-    folder = tempfile.mkdtemp(prefix="reelmill-ray-", dir=_short_temp())
+def reaped_folder() -> Iterator[str]:
+    """A folder for a private Ray; it and its processes end even if this process is killed."""
+    parent = tempfile.gettempdir()
+    if len(parent) >= 40:  # Ray's socket paths must stay under 107 bytes
+        parent = "/tmp"
+    folder = tempfile.mkdtemp(prefix="reelmill-ray-", dir=parent)
     command = [sys.executable, "-I", str(Path(__file__).with_name("reaper.py")), folder]
     reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
@@ -183,8 +188,8 @@ def _reaped_folder() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _kept_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself; whoever handled it before goes on doing so."""
+def _restored_signals() -> Iterator[None]:
+    """Restores the signal handlers that Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -198,48 +203,31 @@ def _kept_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Ray's native code announces its log level here; what goes wrong it raises."""
-    kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 2)
+    """Silences Ray's native code, which prints its log level; errors are raised anyway."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silent)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself knocks at a dead `host:port` for minutes."""
+    """Fails fast for a dead `host:port`, which Ray itself tries for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
         except (OSError, OverflowError, UnicodeError) as error:
-            raise _not_joined(address, error) from error
+            raise _connection_error(address, error) from error
 
 
-_CONNECT_SECONDS = 5.0
-
-
-def _not_joined(address: str, error: Exception) -> ClusterError:
+def _connection_error(address: str, error: Exception) -> ClusterError:
     if address == "local":
         return ClusterError(f"a private Ray cannot be started here: {error}")
     return ClusterError(
         f"cannot join the Ray cluster at {address}: {error}; check that it runs, that "
         "execution.address is its host:port, and that RAY_AUTH_TOKEN is its token"
     )
-
-
-def _authenticate(address: str) -> None:
-    """Token authentication, on both sides; Ray reads this once, when it is imported."""
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-
-
-def _short_temp() -> str:
-    """Ray's socket paths must stay under 107 bytes, so a long TMPDIR will not do."""
-    place = tempfile.gettempdir()
-    return place if len(place) < 40 else "/tmp"

@@ -1,4 +1,4 @@
-"""Tables on disk and on S3: appending, fencing, races, files written apart, dropping."""
+"""Tables on disk and on S3: appending, fencing, races, files of workers, dropping."""
 
 import subprocess
 import sys
@@ -19,6 +19,7 @@ from curation.scan.collector import EMBEDDINGS
 from curation.scan.shots import ContentChange
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
+from curation.step import open_ledger
 from curation.storage import Storage
 from tests import rows, s3
 from tests.outputs import ROOT, environment
@@ -28,12 +29,12 @@ TABLES = {"captions/facts": Caption}
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
 def catalog(request, tmp_path, monkeypatch) -> Catalog:
-    place = str(tmp_path) if request.param == "disk" else s3.bucket(monkeypatch)
-    return Catalog(Storage.at(f"{place}/out"))
+    root = str(tmp_path) if request.param == "disk" else s3.bucket(monkeypatch)
+    return Catalog(Storage.at(f"{root}/out"))
 
 
 def captions(*names: str) -> pa.Table:
-    return records.table(Caption, [Caption(name, "s", f"text {name}") for name in names])
+    return records.to_table(Caption, [Caption(name, "s", f"text {name}") for name in names])
 
 
 def ids(catalog: Catalog, table: str = "captions/facts") -> list[str]:
@@ -43,7 +44,7 @@ def ids(catalog: Catalog, table: str = "captions/facts") -> list[str]:
 def test_missing_tables_are_empty(catalog):
     assert catalog.open("clips") is None
     assert catalog.version("clips") == -1
-    assert catalog.read("clips", Clip) == records.table(Clip, [])
+    assert catalog.read("clips", Clip) == records.to_table(Clip, [])
     assert catalog.read("clips", Clip, ["clip_id"]).column_names == ["clip_id"]
     assert catalog.values("clips", Clip, "clip_id") == set()
     assert catalog.names("scores") == []
@@ -53,9 +54,9 @@ def test_rows_are_appended_and_read_back(catalog):
     catalog.append("captions/facts", Caption, captions("b"))
     catalog.append("captions/facts", Caption, captions("a", "c"))
     assert ids(catalog) == ["a", "b", "c"]
-    assert catalog.read("captions/facts", Caption).schema == records.schema(Caption)
-    found = catalog.read("captions/facts", Caption, ["text"], pc.field("clip_id") == "c")
-    assert found.to_pylist() == [{"text": "text c"}]
+    assert catalog.read("captions/facts", Caption).schema == records.arrow_schema(Caption)
+    rows_of_c = catalog.read("captions/facts", Caption, ["text"], pc.field("clip_id") == "c")
+    assert rows_of_c.to_pylist() == [{"text": "text c"}]
     assert catalog.values("captions/facts", Caption, "source_id") == {"s"}
     assert catalog.names("captions") == ["captions/facts"]
 
@@ -63,38 +64,38 @@ def test_rows_are_appended_and_read_back(catalog):
 def test_a_writer_appends_all_or_none(catalog):
     with catalog.writer("render", TABLES) as writer:
         writer.append("captions/facts", captions("a"))
-        before = catalog.version("captions/facts")
+        version = catalog.version("captions/facts")
         writer.append("captions/facts", captions())
-        assert catalog.version("captions/facts") == before
+        assert catalog.version("captions/facts") == version
     assert ids(catalog) == ["a"]
 
 
-def unheld(catalog: Catalog) -> None:
-    """As if the lease of whoever is at work had ended, though it lives."""
+def drop_leases(catalog: Catalog) -> None:
+    """As if the lease of a live run had expired."""
     catalog.storage.filesystem.delete_dir_contents(catalog.storage.path(lease.FOLDER))
 
 
 def test_a_stale_writer_loses(catalog):
     with catalog.writer("render", TABLES) as old:
         old.append("captions/facts", captions("old"))
-        unheld(catalog)
+        drop_leases(catalog)
         with catalog.writer("render", TABLES) as new:
             for stale in (
                 lambda: old.append("captions/facts", captions("late")),
                 lambda: old.drop("captions/facts", "clip_id", {"old"}),
                 lambda: old.add_files("captions/facts", [NewFile("x.parquet", 1, 1)]),
             ):
-                with pytest.raises(StaleWriterError, match=r"taken over .*captions/facts"):
+                with pytest.raises(StaleWriterError, match=r"acquired .*captions/facts"):
                     stale()
             new.append("captions/facts", captions("new"))
     assert ids(catalog) == ["new", "old"]
 
 
-def test_a_writer_that_read_before_another_committed_loses(catalog, monkeypatch):
+def test_a_writer_that_read_the_table_before_another_commit_loses(catalog, monkeypatch):
     """The window between looking at the table and committing to it."""
     with catalog.writer("render", TABLES) as old:
         table = old._checked("captions/facts")
-        unheld(catalog)
+        drop_leases(catalog)
         with catalog.writer("render", TABLES) as new:
             monkeypatch.setattr(old, "_checked", lambda _: table)
             with pytest.raises(StaleWriterError, match="committed to captions/facts first"):
@@ -109,22 +110,22 @@ from dataclasses import make_dataclass
 from pathlib import Path
 from curation import records
 from curation.catalog import Catalog, StaleWriterError
-from curation.lease import HeldError
+from curation.lease import LeaseHeldError
 from curation.records import Caption
 from curation.storage import Storage
 
-place, name, flags = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+root, name, flags = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 for n in range(int(sys.argv[4])):
     outcome = "stale"
     try:
-        with Catalog(Storage.at(place)).writer("render", {f"captions/{n}": Caption}) as writer:
+        with Catalog(Storage.at(root)).writer("render", {f"captions/{n}": Caption}) as writer:
             (flags / f"{n}-{name}").touch()
             while len(list(flags.glob(f"{n}-*"))) < 2:
                 time.sleep(0.001)
             row = Caption(name, "s", "text")
-            writer.append(f"captions/{n}", records.table(Caption, [row]))
+            writer.append(f"captions/{n}", records.to_table(Caption, [row]))
             outcome = "won"
-    except (StaleWriterError, HeldError):
+    except (StaleWriterError, LeaseHeldError):
         (flags / f"{n}-{name}").touch()
     (flags / f"done-{n}-{name}").touch()
     while len(list(flags.glob(f"done-{n}-*"))) < 2:
@@ -151,9 +152,9 @@ def test_of_two_processes_on_one_table_exactly_one_wins(catalog, tmp_path):
         assert ids(catalog, f"captions/{n}") == [("left", "right")[outcomes.index("won")]]
 
 
-def test_files_written_apart_become_rows_when_committed(catalog, tmp_path):
+def test_files_of_workers_become_rows_when_committed(catalog, tmp_path):
     with catalog.writer("render", TABLES) as writer:
-        with catalog.storage.writing("captions/facts/apart.parquet") as path:
+        with catalog.storage.atomic_write("captions/facts/apart.parquet") as path:
             pq.write_table(captions("a", "b"), path)
         assert ids(catalog) == []
         size = catalog.storage.size("captions/facts/apart.parquet")
@@ -164,33 +165,33 @@ def test_files_written_apart_become_rows_when_committed(catalog, tmp_path):
     assert ids(catalog) == ["a"]
 
 
-def test_dropping_takes_any_value(catalog):
+def test_rows_with_any_value_are_dropped(catalog):
     odd = ["it's", 'say "x"', "50%"]
     with catalog.writer("render", TABLES) as writer:
         writer.append("captions/facts", captions(*odd, "plain"))
-        before = catalog.version("captions/facts")
+        version = catalog.version("captions/facts")
         writer.drop("captions/facts", "clip_id", set())
-        assert catalog.version("captions/facts") == before
+        assert catalog.version("captions/facts") == version
         writer.drop("captions/facts", "clip_id", set(odd))
     assert ids(catalog) == ["plain"]
 
 
-def test_what_a_crash_left_unannounced_is_dropped_by_the_next_writer(catalog):
+def test_rows_without_commit_marker_are_dropped_by_the_next_writer(catalog):
     dataset = Dataset(catalog.storage.root)
-    whole = [rows.Looks(rows.clip_of("1" * 64, 0, 48)), rows.Looks(rows.clip_of("1" * 64, 48, 96))]
-    half = [rows.Looks(rows.clip_of("2" * 64, 0, 24))]
+    complete = [rows.MeasuredClip(rows.make_clip("1" * 64, start, start + 48)) for start in (0, 48)]
+    partial = [rows.MeasuredClip(rows.make_clip("2" * 64, 0, 24))]
     tables = {name: rows.SCAN[name] for name in ("clips", EMBEDDINGS)}
-    rows.scanned(dataset, "/v/whole.mp4", whole, tables=tables)
-    rows.scanned(dataset, "/v/half.mp4", half, tables=tables, announce=False)
+    rows.add_source(dataset, "/v/complete.mp4", complete, tables=tables)
+    rows.add_source(dataset, "/v/partial.mp4", partial, tables=tables, commit=False)
     assert catalog.read("clips", Clip).num_rows == 3
-    with ScanStep(catalog, Scan(shots=ContentChange(), scores=()), []).ledger():
+    with open_ledger(ScanStep(catalog, Scan(shots=ContentChange(), scores=()), [])):
         pass
     for name, record in tables.items():
         assert catalog.values(name, record, "source_id") == {"1" * 64}, name
         assert catalog.read(name, record).num_rows == 2, name
 
 
-def test_a_table_with_a_missing_file_is_a_fault_in_one_line(tmp_path):
+def test_a_missing_file_of_a_table_is_an_infrastructure_error_in_one_line(tmp_path):
     catalog = Catalog(Storage.at(tmp_path))
     catalog.append("captions/facts", Caption, captions("a"))
     (file,) = Path(tmp_path).glob("captions/facts/*.parquet")
@@ -200,25 +201,25 @@ def test_a_table_with_a_missing_file_is_a_fault_in_one_line(tmp_path):
 
 
 @pytest.mark.s3
-def test_a_bucket_that_is_not_there_is_a_fault_in_one_line(monkeypatch):
-    place = s3.bucket(monkeypatch) + "-gone/out"
+def test_a_missing_bucket_is_an_infrastructure_error_in_one_line(monkeypatch):
+    root = s3.bucket(monkeypatch) + "-gone/out"
     with pytest.raises(InfrastructureError, match=r"^clips: [^\n\x1b]*$"):
-        Catalog(Storage.at(place)).open("clips")
+        Catalog(Storage.at(root)).open("clips")
 
 
-def test_columns_that_a_record_got_later_are_null_and_then_added(tmp_path):
+def test_new_columns_of_a_record_are_null_and_added_by_the_next_writer(tmp_path):
     earlier = make_dataclass("Earlier", [("clip_id", str), ("value", "float | None")])
     later = make_dataclass(
         "Later", [("clip_id", str), ("value", "float | None"), ("word", "str | None")]
     )
     catalog = Catalog(Storage.at(tmp_path))
     with catalog.writer("t", {"things": earlier}) as writer:
-        writer.append("things", records.table(earlier, [earlier("a", 1.0)]))
+        writer.append("things", records.to_table(earlier, [earlier("a", 1.0)]))
     old = {"clip_id": "a", "value": 1.0, "word": None}
     assert catalog.read("things", later).to_pylist() == [old]
     assert catalog.read("things", later, ["word"]).to_pylist() == [{"word": None}]
     with catalog.writer("t", {"things": later}) as writer:
-        writer.append("things", records.table(later, [later("b", None, "new")]))
+        writer.append("things", records.to_table(later, [later("b", None, "new")]))
     assert catalog.read("things", later).sort_by("clip_id").to_pylist() == [
         old, {"clip_id": "b", "value": None, "word": "new"},
     ]  # fmt: skip

@@ -8,9 +8,9 @@ from deltalake import write_deltalake
 
 from curation import lineage, records
 from curation.dataset import Dataset
-from curation.lineage import LineageError, MadeFrom
+from curation.lineage import LineageError, RenderOrigin
 from curation.records import Caption, CaptionedClip, Render
-from tests.rows import ran
+from tests.rows import add_run
 
 PLAIN, BLURRED = "renders/encode-1", "renders/encode-2"
 
@@ -25,11 +25,11 @@ def render_of(clip: str, frames: int = 24, fps: float = 24.0, sha256: str = "a" 
 
 
 def rendered(dataset: Dataset, table: str, *renders: Render, at: str = "", of=None) -> None:
-    dataset.catalog.append(table, Render, records.table(Render, renders or [render_of("c")]))
-    ran(dataset, "render", table, started=at, selection=of)
+    dataset.catalog.append(table, Render, records.to_table(Render, renders or [render_of("c")]))
+    add_run(dataset, "render", table, started=at, selection=of)
 
 
-def captioned(dataset: Dataset, name: str, made_from: MadeFrom, at: str = "", clip="c") -> None:
+def captioned(dataset: Dataset, name: str, made_from: RenderOrigin, at: str = "", clip="c") -> None:
     """A table of one caption, as a captioner that looks at renders leaves it."""
     rows = {
         f"captions/{name}": (Caption, Caption(clip, "s", name)),
@@ -37,62 +37,64 @@ def captioned(dataset: Dataset, name: str, made_from: MadeFrom, at: str = "", cl
                                                            **asdict(made_from))),
     }  # fmt: skip
     for table, (record, row) in rows.items():
-        dataset.catalog.append(table, record, records.table(record, [row]))
-    ran(dataset, "caption", f"captioned/{name}", started=at)
+        dataset.catalog.append(table, record, records.to_table(record, [row]))
+    add_run(dataset, "caption", f"captioned/{name}", started=at)
 
 
 def test_other_renders_give_another_name():
-    names = {lineage.named_by("pca-8x8x8-1a2b3c4d", each) for each in (PLAIN, BLURRED)}
+    names = {lineage.name_with_profile("pca-8x8x8-1a2b3c4d", each) for each in (PLAIN, BLURRED)}
     assert len(names) == 2
     assert all(name.startswith("pca-8x8x8-") and len(name) == 18 for name in names)
-    assert lineage.named_by("pca-8x8x8-1a2b3c4d", "encode-1") in names
+    assert lineage.name_with_profile("pca-8x8x8-1a2b3c4d", "encode-1") in names
 
 
 def test_the_renders_that_count_are_those_last_asked_for(dataset):
-    assert lineage.renders(dataset.catalog, None) is None
-    dataset.catalog.append(PLAIN, Render, records.table(Render, [render_of("c")]))
-    assert lineage.renders(dataset.catalog, "s1") == PLAIN
+    assert lineage.current_renders(dataset.catalog, None) is None
+    dataset.catalog.append(PLAIN, Render, records.to_table(Render, [render_of("c")]))
+    assert lineage.current_renders(dataset.catalog, "s1") == PLAIN
     rendered(dataset, BLURRED, at="1", of="s1")
     rendered(dataset, PLAIN, at="2", of="a-subset")
-    assert lineage.renders(dataset.catalog, "s1") == BLURRED
-    assert lineage.renders(dataset.catalog, "a-subset") == PLAIN
-    ran(dataset, "select", "s1", started="3")
-    ran(dataset, "select", "s2", started="4")
+    assert lineage.current_renders(dataset.catalog, "s1") == BLURRED
+    assert lineage.current_renders(dataset.catalog, "a-subset") == PLAIN
+    add_run(dataset, "select", "s1", started="3")
+    add_run(dataset, "select", "s2", started="4")
     rendered(dataset, PLAIN, at="5", of="s2")
-    assert lineage.renders(dataset.catalog, "s1") == PLAIN
+    assert lineage.current_renders(dataset.catalog, "s1") == PLAIN
     rendered(dataset, BLURRED, at="6", of="s1")
     assert lineage.newest_first(dataset.catalog, "renders", "s1") == [BLURRED, PLAIN]
 
 
 def test_what_was_rendered_for_a_subset_counts_for_that_alone(dataset):
-    ran(dataset, "select", "s1", started="0")
+    add_run(dataset, "select", "s1", started="0")
     rendered(dataset, BLURRED, at="1", of="s1")
     rendered(dataset, PLAIN, at="2", of="a-subset")
-    ran(dataset, "select", "s2", started="3")
-    assert lineage.renders(dataset.catalog, "a-subset") == PLAIN
+    add_run(dataset, "select", "s2", started="3")
+    assert lineage.current_renders(dataset.catalog, "a-subset") == PLAIN
     for selection in ("s1", "s2", None):
-        assert lineage.renders(dataset.catalog, selection) == BLURRED
+        assert lineage.current_renders(dataset.catalog, selection) == BLURRED
 
 
 def test_without_runs_several_tables_of_renders_are_no_telling(dataset):
     for table in (PLAIN, BLURRED):
-        dataset.catalog.append(table, Render, records.table(Render, [render_of("c")]))
-    assert lineage.renders(dataset.catalog, None) is None
+        dataset.catalog.append(table, Render, records.to_table(Render, [render_of("c")]))
+    assert lineage.current_renders(dataset.catalog, None) is None
 
 
 def test_the_default_is_made_from_the_newest_renders_or_from_none(dataset):
     rendered(dataset, PLAIN, at="1")
-    captioned(dataset, "vlm-1", MadeFrom.of(PLAIN, render_of("c")), at="2")
-    assert lineage.default(dataset.catalog, "captions", None) == "captions/vlm-1"
+    captioned(dataset, "vlm-1", RenderOrigin.of(PLAIN, render_of("c")), at="2")
+    assert lineage.resolve_table(dataset.catalog, "captions", None, None) == "captions/vlm-1"
     rendered(dataset, BLURRED, at="3")
     words = f"no captions of {BLURRED}, its newest renders, only captions/vlm-1 of encode-1: run"
     with pytest.raises(LineageError, match=words):
-        lineage.default(dataset.catalog, "captions", None)
-    captioned(dataset, "facts-1", MadeFrom(), at="1")
-    assert lineage.default(dataset.catalog, "captions", None) == "captions/facts-1"
-    assert lineage.default(dataset.catalog, "captions", None, of=PLAIN) == "captions/vlm-1"
-    captioned(dataset, "vlm-2", MadeFrom.of(BLURRED, render_of("c")), at="4")
-    assert lineage.default(dataset.catalog, "captions", None) == "captions/vlm-2"
+        lineage.resolve_table(dataset.catalog, "captions", None, None)
+    captioned(dataset, "facts-1", RenderOrigin(), at="1")
+    assert lineage.resolve_table(dataset.catalog, "captions", None, None) == "captions/facts-1"
+    assert (
+        lineage.resolve_table(dataset.catalog, "captions", None, None, of=PLAIN) == "captions/vlm-1"
+    )
+    captioned(dataset, "vlm-2", RenderOrigin.of(BLURRED, render_of("c")), at="4")
+    assert lineage.resolve_table(dataset.catalog, "captions", None, None) == "captions/vlm-2"
     assert dataset.caption_tables() == ["captions/vlm-2", "captions/facts-1", "captions/vlm-1"]
     assert dataset.captions()["text"].to_pylist() == ["vlm-2"]
 
@@ -106,34 +108,34 @@ def test_the_default_is_made_from_the_newest_renders_or_from_none(dataset):
     ],
 )
 def test_renders_that_are_others_by_now_are_told(dataset, now, words):
-    captioned(dataset, "vlm-1", MadeFrom.of(PLAIN, render_of("c")))
-    lineage.check(dataset.catalog, "captions/vlm-1")
+    captioned(dataset, "vlm-1", RenderOrigin.of(PLAIN, render_of("c")))
+    lineage.check_fresh(dataset.catalog, "captions/vlm-1")
     rendered(dataset, PLAIN, now)
     with pytest.raises(LineageError, match=words):
-        lineage.check(dataset.catalog, "captions/vlm-1")
+        lineage.check_fresh(dataset.catalog, "captions/vlm-1")
 
 
 def test_what_is_not_known_does_not_differ(dataset):
     rendered(dataset, PLAIN, render_of("c", frames=36))
-    captioned(dataset, "facts-1", MadeFrom())
-    lineage.check(dataset.catalog, "captions/facts-1")
-    captioned(dataset, "vlm-1", MadeFrom("encode-1"))
-    lineage.check(dataset.catalog, "captions/vlm-1")
+    captioned(dataset, "facts-1", RenderOrigin())
+    lineage.check_fresh(dataset.catalog, "captions/facts-1")
+    captioned(dataset, "vlm-1", RenderOrigin("encode-1"))
+    lineage.check_fresh(dataset.catalog, "captions/vlm-1")
 
 
 def test_a_table_from_before_these_columns_is_of_unknown_renders(dataset):
     rendered(dataset, PLAIN)
-    captioned(dataset, "old-1", MadeFrom())
-    old = records.table(CaptionedClip, [CaptionedClip("c", "s", "captioned", windows=1)])
+    captioned(dataset, "old-1", RenderOrigin())
+    old = records.to_table(CaptionedClip, [CaptionedClip("c", "s", "captioned", windows=1)])
     columns = [name for name in old.column_names if not name.startswith("render_")]
     place = dataset.catalog.storage.uri("captioned/old-2")
     write_deltalake(place, old.select(columns))
-    assert lineage.profile(dataset.catalog, "captions/old-2") is None
-    lineage.check(dataset.catalog, "captions/old-2")
+    assert lineage.render_profile(dataset.catalog, "captions/old-2") is None
+    lineage.check_fresh(dataset.catalog, "captions/old-2")
 
 
 def test_clips_without_such_renders_are_told_what_to_run(dataset):
-    kept = records.table(Render, [render_of("c")])["clip_id"]
+    kept = records.to_table(Render, [render_of("c")])["clip_id"]
     lineage.check_rendered(dataset.catalog, PLAIN, kept.slice(1))
     with pytest.raises(LineageError, match=f"no {PLAIN}, which the settings ask for: run `reelmil"):
         lineage.check_rendered(dataset.catalog, PLAIN, kept)
@@ -147,7 +149,7 @@ def test_tokens_of_unknown_renders_count_while_no_table_says_of_which(dataset):
     ids = {"clip_id": pa.array(["c"]), "outcome": pa.array(["tokenized"])}
     for name in ("tokens/old-1", "tokenized/old-1"):
         write_deltalake(dataset.catalog.storage.uri(name), pa.table(ids))
-    assert lineage.default(dataset.catalog, "tokens", None) == "tokens/old-1"
+    assert lineage.resolve_table(dataset.catalog, "tokens", None, None) == "tokens/old-1"
     told = pa.table({**ids, "render_profile": pa.array(["encode-1"])})
     for name in ("tokens/new-1", "tokenized/new-1"):
         write_deltalake(dataset.catalog.storage.uri(name), told)
@@ -155,5 +157,5 @@ def test_tokens_of_unknown_renders_count_while_no_table_says_of_which(dataset):
         f"no tokens of {BLURRED}, its newest renders, only tokens/new-1 of encode-1, tokens/old-1"
     )
     with pytest.raises(LineageError, match=words):
-        lineage.default(dataset.catalog, "tokens", None)
-    assert lineage.default(dataset.catalog, "tokens", None, of=PLAIN) == "tokens/new-1"
+        lineage.resolve_table(dataset.catalog, "tokens", None, None)
+    assert lineage.resolve_table(dataset.catalog, "tokens", None, None, of=PLAIN) == "tokens/new-1"

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.catalog import Catalog
-from curation.listing import Entry, ListingError, entry_at, list_inputs, listing
+from curation.listing import Entry, ListingError, entry_at, list_videos
 from curation.media.allowlist import CONTAINERS, VIDEO_SUFFIXES
 from curation.records import Source
 from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.storage import Storage
-from pipelines.run.executor import InProcess
-from pipelines.run.step_runner import Tally, drive
+from pipelines.run.executor import InProcessExecutor
+from pipelines.run.step_runner import Progress, run_step
 from tests import s3
 
 ODD_NAMES = [
@@ -34,8 +34,8 @@ def touch(folder: Path, *names: str) -> list[str]:
     return [str(folder / name) for name in names]
 
 
-def uris(*places: object) -> list[str]:
-    return [entry.uri for entry in list_inputs(map(str, places))]
+def uris(*paths: object) -> list[str]:
+    return [entry.uri for entry in list_videos(map(str, paths)).entries]
 
 
 def test_a_folder_gives_its_videos_at_any_depth(tmp_path):
@@ -45,16 +45,16 @@ def test_a_folder_gives_its_videos_at_any_depth(tmp_path):
     assert uris(f"{tmp_path}/") == sorted(videos)
 
 
-def test_an_entry_has_what_a_rerun_compares(tmp_path):
+def test_the_key_of_an_entry_changes_with_its_file(tmp_path):
     (path,) = touch(tmp_path, "a.mp4")
-    (entry,) = list_inputs([path])
+    (entry,) = list_videos([path]).entries
     assert entry == Entry(path, 5, str(os.stat(path).st_mtime_ns))
     os.utime(path, ns=(1, 1))
-    (touched,) = list_inputs([path])
+    (touched,) = list_videos([path]).entries
     assert touched.key != entry.key
 
 
-def test_a_file_that_is_named_is_an_input_whatever_its_ending(tmp_path):
+def test_a_named_file_is_an_input_whatever_its_ending(tmp_path):
     assert uris(*touch(tmp_path, "clip.bin", "none")) == [
         f"{tmp_path}/clip.bin",
         f"{tmp_path}/none",
@@ -69,7 +69,7 @@ def test_odd_names_are_listed_as_they_are(tmp_path):
 
 
 def test_a_folder_named_like_a_video_and_dead_links_are_inputs_too(tmp_path):
-    """They fail by name; to leave them out would lose them without a word."""
+    """They fail by name; leaving them out would lose them silently."""
     touch(tmp_path, "x.mp4/inner.mp4")
     (tmp_path / "dead.mp4").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe.mp4")
@@ -86,10 +86,10 @@ def test_an_input_is_listed_once_however_often_it_is_named(tmp_path, monkeypatch
     assert uris(".", "a.mp4", "list.txt", tmp_path) == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4"]
 
 
-def test_the_output_folder_is_no_input(tmp_path):
+def test_the_excluded_folder_is_no_input(tmp_path):
     touch(tmp_path, "a.mp4", "out/renders/b.mp4", "outer/c.mp4")
-    found = list_inputs([str(tmp_path)], outside=f"{tmp_path}/out/")
-    assert [entry.uri for entry in found] == [f"{tmp_path}/a.mp4", f"{tmp_path}/outer/c.mp4"]
+    entries = list_videos([str(tmp_path)], exclude=f"{tmp_path}/out/").entries
+    assert [entry.uri for entry in entries] == [f"{tmp_path}/a.mp4", f"{tmp_path}/outer/c.mp4"]
 
 
 def test_a_text_list_gives_a_path_a_line(tmp_path):
@@ -108,7 +108,7 @@ def test_a_text_list_gives_a_path_a_line(tmp_path):
 def test_a_csv_list_carries_its_other_columns(tmp_path):
     listing = tmp_path / "list.csv"
     listing.write_text('licence,path,camera\nCC0,a.mp4,"left, front"\n,sub/b.mp4,\n')
-    first, second = list_inputs([str(listing)])
+    first, second = list_videos([str(listing)]).entries
     assert (first.uri, first.extra) == (
         f"{tmp_path}/a.mp4",
         {"licence": "CC0", "camera": "left, front"},
@@ -124,19 +124,19 @@ def test_a_parquet_list_carries_its_other_columns_as_text(tmp_path):
         "who": ["", "x"],
     }
     pq.write_table(pa.table(columns), tmp_path / "list.parquet")
-    first, second = list_inputs([str(tmp_path / "list.parquet")])
+    first, second = list_videos([str(tmp_path / "list.parquet")]).entries
     assert first.extra == {"take": "0", "night": "False"}
     assert second.extra == {"take": "7", "who": "x"}
 
 
 def test_uri_comes_before_the_other_names_of_the_path_column(tmp_path):
     (tmp_path / "list.csv").write_text("url,file,uri\nx,y,a.mp4\n")
-    (entry,) = list_inputs([str(tmp_path / "list.csv")])
+    (entry,) = list_videos([str(tmp_path / "list.csv")]).entries
     assert (entry.uri, entry.extra) == (f"{tmp_path}/a.mp4", {"url": "x", "file": "y"})
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "message"),
     [
         ("l.csv", b"name,size\na.mp4,3\n", "needs a column named .* it has name, size"),
         ("l.csv", b"", "it has none"),
@@ -146,81 +146,83 @@ def test_uri_comes_before_the_other_names_of_the_path_column(tmp_path):
         ("l.parquet", b"junk", r"l\.parquet: .*[Pp]arquet"),
     ],
 )  # fmt: skip
-def test_a_list_that_cannot_be_read_says_why(tmp_path, name, content, words):
+def test_a_list_that_cannot_be_read_says_why(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ListingError, match=words):
-        list_inputs([str(tmp_path / name)])
+    with pytest.raises(ListingError, match=message):
+        list_videos([str(tmp_path / name)])
 
 
-def test_what_is_not_there_is_an_error_that_names_it(tmp_path):
+def test_a_missing_path_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ListingError, match=rf"no such file or folder: {tmp_path}/gone"):
-        list_inputs([str(tmp_path / "gone")])
+        list_videos([str(tmp_path / "gone")])
     with pytest.raises(ListingError, match=r"https://x/a\.mp4: only local paths and s3://"):
-        list_inputs(["https://x/a.mp4"])
+        list_videos(["https://x/a.mp4"])
     with pytest.raises(ListingError, match=r"no such file or folder: file:///gone%E9"):
-        list_inputs([os.fsdecode(b"/gone\xe9")])
+        list_videos([os.fsdecode(b"/gone\xe9")])
 
 
-def test_a_folder_that_may_not_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_not_skipped(tmp_path, monkeypatch):
     def scandir(path: str):
         if path.endswith("closed"):
             raise PermissionError(errno.EACCES, "Permission denied", path)
-        return listed(path)
+        return real_scandir(path)
 
-    listed = os.scandir
+    real_scandir = os.scandir
     monkeypatch.setattr(os, "scandir", scandir)
     (tmp_path / "closed").mkdir()
     with pytest.raises(ListingError, match=r"cannot list .*closed: Permission denied"):
-        list_inputs([str(tmp_path)])
+        list_videos([str(tmp_path)])
 
 
-def test_inputs_that_cannot_be_read_fail_by_name_and_with_words(tmp_path):
+def test_unreadable_inputs_fail_by_name_with_a_message(tmp_path):
     videos = tmp_path / "v"
     videos.mkdir()
     (videos / os.fsdecode(b"caf\xe9 %.mp4")).write_bytes(b"12345")
     listing = tmp_path / "list.txt"
     listing.write_bytes(b"https://x/a.mp4\nv/gone\xff.mp4\nv/gone.mp4\n")
-    entries = list_inputs([str(videos), str(listing)])
+    entries = list_videos([str(videos), str(listing)]).entries
     catalog = Catalog(Storage.at(tmp_path / "out"))
     step = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries)
-    tally = Tally()
-    drive(step, InProcess(), tally)
-    assert tally.counts == {"unreadable": 3, "missing": 1}
-    found = catalog.read("sources", Source, ["uri", "reason", "detail"]).sort_by("uri").to_pylist()
-    assert [(row["uri"], row["reason"]) for row in found] == [
+    progress = Progress()
+    run_step(step, InProcessExecutor(), progress)
+    assert progress.counts == {"unreadable": 3, "missing": 1}
+    sources = (
+        catalog.read("sources", Source, ["uri", "reason", "detail"]).sort_by("uri").to_pylist()
+    )
+    assert [(row["uri"], row["reason"]) for row in sources] == [
         (f"{videos}/gone.mp4", "missing"),
         (f"file://{videos}/caf%E9%20%25.mp4", "unreadable"),
         (f"file://{videos}/gone%FF.mp4", "unreadable"),
         ("https://x/a.mp4", "unreadable"),
     ]
-    assert found[1]["detail"] == "its name is no UTF-8 text; rename it"
-    assert found[3]["detail"] == "only local paths and s3:// addresses can be read"
+    assert sources[1]["detail"] == "its name is no UTF-8 text; rename it"
+    assert sources[3]["detail"] == "only local paths and s3:// addresses can be read"
     assert step.todo() == []
 
 
 @pytest.mark.s3
 def test_an_s3_prefix_and_a_list_on_s3(monkeypatch):
-    place = s3.bucket(monkeypatch)
-    client, name = boto3.client("s3"), place.removeprefix("s3://")
+    bucket = s3.bucket(monkeypatch)
+    client, name = boto3.client("s3"), bucket.removeprefix("s3://")
     for key in ("in/a b.mp4", "in/deep/C.MKV", "in/notes.md", "in/._a.mp4", "other/d.mp4"):
         client.put_object(Bucket=name, Key=key, Body=b"12345")
-    body = f"uri,licence\n../other/d.mp4,CC0\n{place}/in/a b.mp4,BY\n{place}/gone.mp4,\n"
+    body = f"uri,licence\n../other/d.mp4,CC0\n{bucket}/in/a b.mp4,BY\n{bucket}/gone.mp4,\n"
     client.put_object(Bucket=name, Key="lists/l.csv", Body=body.encode())
 
-    found = list_inputs([f"{place}/in/"])
-    assert [entry.uri for entry in found] == [f"{place}/in/a b.mp4", f"{place}/in/deep/C.MKV"]
-    assert all(entry.size_bytes == 5 and int(entry.modified) > 0 for entry in found)
-    assert list_inputs([f"{place}/in/a b.mp4"]) == [found[0]]
+    entries = list_videos([f"{bucket}/in/"]).entries
+    assert [entry.uri for entry in entries] == [f"{bucket}/in/a b.mp4", f"{bucket}/in/deep/C.MKV"]
+    assert all(entry.size_bytes == 5 and int(entry.modified) > 0 for entry in entries)
+    assert list_videos([f"{bucket}/in/a b.mp4"]).entries == [entries[0]]
 
-    listed = {entry.uri: entry for entry in list_inputs([f"{place}/lists/l.csv"])}
-    assert listed[f"{place}/other/d.mp4"].extra == {"licence": "CC0"}
-    assert listed[f"{place}/in/a b.mp4"].size_bytes == 5
-    assert listed[f"{place}/gone.mp4"] == Entry(f"{place}/gone.mp4")
-    with pytest.raises(ListingError, match=f"nothing at {place}/nothing"):
-        list_inputs([f"{place}/nothing"])
+    by_uri = {entry.uri: entry for entry in list_videos([f"{bucket}/lists/l.csv"]).entries}
+    assert by_uri[f"{bucket}/other/d.mp4"].extra == {"licence": "CC0"}
+    assert by_uri[f"{bucket}/in/a b.mp4"].size_bytes == 5
+    assert by_uri[f"{bucket}/gone.mp4"] == Entry(f"{bucket}/gone.mp4")
+    with pytest.raises(ListingError, match=f"nothing at {bucket}/nothing"):
+        list_videos([f"{bucket}/nothing"])
 
 
-NO_VIDEOS = {
+NON_VIDEO_ENDINGS = {
     ".avif", ".heic", ".heif", ".isma", ".m4a", ".m4b", ".mka", ".mks", ".mpo", ".wma",
 }  # fmt: skip
 """Pictures, sound and subtitles in containers that may hold video."""
@@ -228,12 +230,12 @@ NO_VIDEOS = {
 
 def test_every_ending_that_a_readable_container_goes_by_is_listed():
     names = set(",".join(CONTAINERS).split(","))
-    found: set[str] = set()
-    for each in av.formats_available:
-        container = av.ContainerFormat(each)
+    endings: set[str] = set()
+    for name in av.formats_available:
+        container = av.ContainerFormat(name)
         if container.is_input and names & set(container.name.split(",")):
-            found |= {f".{ending}" for ending in container.extensions}
-    assert found - VIDEO_SUFFIXES == NO_VIDEOS
+            endings |= {f".{ending}" for ending in container.extensions}
+    assert endings - VIDEO_SUFFIXES == NON_VIDEO_ENDINGS
 
 
 def test_endings_of_cameras_discs_and_recorders_are_listed(tmp_path):
@@ -245,19 +247,19 @@ def test_endings_of_cameras_discs_and_recorders_are_listed(tmp_path):
     assert uris(tmp_path) == sorted(videos)
 
 
-def test_what_a_folder_holds_besides_is_counted_by_kind(tmp_path):
+def test_skipped_files_are_counted_by_kind(tmp_path):
     touch(tmp_path / "v", "a.mp4", "n.txt", "deep/m.TXT", "x.jpg", "none", ".hidden.mp4", "._a.mp4")
     touch(tmp_path / "v", f"x.{'long' * 9}", "s.001")
     touch(tmp_path, "other/b.mp4", "v/out/renders/c.txt")
     (tmp_path / "v/link").symlink_to(tmp_path / "other")
     (tmp_path / "v/deep/circle").symlink_to(tmp_path / "v")
-    found = listing([str(tmp_path / "v"), str(tmp_path / "other/b.mp4")], f"{tmp_path}/v/out")
-    assert [entry.uri for entry in found.entries] == [
+    listing = list_videos([str(tmp_path / "v"), str(tmp_path / "other/b.mp4")], f"{tmp_path}/v/out")
+    assert [entry.uri for entry in listing.entries] == [
         f"{tmp_path}/other/b.mp4",
         f"{tmp_path}/v/a.mp4",
     ]
-    assert [entry.place for entry in found.entries] == [f"{tmp_path}/other/b.mp4", f"{tmp_path}/v"]
-    assert found.passed_over == {
+    assert [entry.root for entry in listing.entries] == [f"{tmp_path}/other/b.mp4", f"{tmp_path}/v"]
+    assert listing.skipped == {
         f"{tmp_path}/v": {
             ".txt": 2, "hidden": 2, "linked folder": 2, ".jpg": 1, "no ending": 1, ".001": 1,
             "other endings": 1,
@@ -268,33 +270,33 @@ def test_what_a_folder_holds_besides_is_counted_by_kind(tmp_path):
 
 def test_a_numbered_sequence_is_counted_as_one_kind(tmp_path):
     touch(tmp_path, *(f"frame.{number}" for number in range(60)), "a.txt", "b.txt")
-    (over,) = listing([str(tmp_path)]).passed_over.values()
-    assert (len(over), over.total(), over[".txt"]) == (51, 62, 2)
+    (counts,) = list_videos([str(tmp_path)]).skipped.values()
+    assert (len(counts), counts.total(), counts[".txt"]) == (51, 62, 2)
 
 
-def test_a_row_of_a_list_that_names_no_place_fails_alone(tmp_path):
+def test_an_invalid_address_in_a_list_fails_alone(tmp_path):
     (tmp_path / "list.txt").write_text("s3://\nfile://host/a.mp4\ngs:/b/c.mp4\n")
-    first, second, third = list_inputs([str(tmp_path / "list.txt")])
+    first, second, third = list_videos([str(tmp_path / "list.txt")]).entries
     assert first == Entry(f"{tmp_path}/gs:/b/c.mp4")
     assert (second.uri, "file:///PATH" in second.problem) == ("file://host/a.mp4", True)
     assert (third.uri, "names no bucket" in third.problem) == ("s3://", True)
 
 
 @pytest.mark.s3
-def test_keys_that_no_client_opens_fail_by_name_and_the_others_go_on(monkeypatch, tmp_path):
+def test_keys_that_no_client_can_open_fail_by_name_and_the_others_go_on(monkeypatch, tmp_path):
     bucket = s3.bucket(monkeypatch)
     name, client = bucket.removeprefix("s3://"), boto3.client("s3")
     bad = ["a//b.mp4", "/lead.mp4", "a/./c.mp4"]
     good = ["a/o#p.mp4", "a/q?.mp4", "a/%20.mp4", "a/[x]^|.mp4", "a/back\\slash.mp4"]
     for key in (*bad, *good):
         client.put_object(Bucket=name, Key=key, Body=b"no video")
-    entries = list_inputs([bucket])
+    entries = list_videos([bucket]).entries
     assert {entry.uri for entry in entries} == {f"{bucket}/{key}" for key in (*bad, *good)}
     assert entry_at(f"{bucket}/a//b.mp4", {}).problem.startswith("a part of its key is empty")
     catalog = Catalog(Storage.at(tmp_path / "out"))
-    step, tally = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries), Tally()
-    drive(step, InProcess(), tally)
-    assert tally.counts == {"unreadable": len(bad), "not_video": len(good)}
+    step, progress = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries), Progress()
+    run_step(step, InProcessExecutor(), progress)
+    assert progress.counts == {"unreadable": len(bad), "not_video": len(good)}
     assert step.todo() == []
     with pytest.raises(ListingError, match="a part of its key is empty"):
-        list_inputs([f"{bucket}/a//b.mp4"])
+        list_videos([f"{bucket}/a//b.mp4"])

@@ -17,47 +17,47 @@ from curation.records import (
     Clip,
     ClipLabel,
     Embedding,
-    Listed,
+    ListedInput,
     Neighbour,
-    PassedOver,
     Render,
     Run,
     Signature,
+    SkippedFiles,
     Source,
-    Subset,
+    SubsetClip,
     Thumbnail,
+    TokenizedClip,
     Verdict,
 )
 from curation.scores import SCORES
 from tokenizer.tokenize.shards import TokenWindow
-from curation.records import TokenizedClip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [
     Source, Clip, Thumbnail, Embedding, ClipLabel, Signature, Neighbour, Verdict, Render, Caption,
-    CaptionedClip, Run, Subset, Listed, PassedOver,
+    CaptionedClip, Run, SubsetClip, ListedInput, SkippedFiles,
     *(score.record for score in SCORES.values()), TokenWindow, TokenizedClip,
 ]  # fmt: skip
 
 
-def found() -> dict[str, dict[str, str]]:
+def current_schemas() -> dict[str, dict[str, str]]:
     return {
         record.__name__: {
             column.name: f"{column.type}{'' if column.nullable else ' not null'}"
-            for column in records.schema(record)
+            for column in records.arrow_schema(record)
         }
         for record in RECORDS
     }
 
 
 def test_schemas_are_those_of_the_golden_file():
-    assert found() == json.loads(GOLDEN.read_text())
+    assert current_schemas() == json.loads(GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 def test_every_field_is_documented_and_nullable_only_where_it_may_be_none(record):
     for field in dataclasses.fields(record):
-        nullable = records.schema(record).field(field.name).nullable
+        nullable = records.arrow_schema(record).field(field.name).nullable
         assert nullable == str(field.type).endswith("| None"), field.name
 
 
@@ -65,36 +65,36 @@ def source(**more: object) -> Source:
     return Source("/v/a.mp4", 12, "5", "scanned", **more)
 
 
-def test_rows_come_back_as_they_were_with_nulls_and_maps():
+def test_rows_with_nulls_and_maps_survive_a_roundtrip():
     rows = [
         source(),
         source(extra={}, fps=23.976, hdr=False, clips=0),
         source(extra={"licence": "CC0", "käse": "", "empty": "ü\n'"}, reason="corrupt"),
     ]
-    assert records.records(Source, records.table(Source, rows)) == rows
+    assert records.from_table(Source, records.to_table(Source, rows)) == rows
 
 
-def test_bytes_come_back_as_they_were():
+def test_bytes_survive_a_roundtrip():
     rows = [Thumbnail("c", "s", 3, b"\xff\x00\xd8"), Thumbnail("d", "s", 4, b"")]
-    assert records.records(Thumbnail, records.table(Thumbnail, rows)) == rows
+    assert records.from_table(Thumbnail, records.to_table(Thumbnail, rows)) == rows
 
 
 def test_no_rows_still_have_the_schema():
-    empty = records.table(Clip, [])
+    empty = records.to_table(Clip, [])
     assert empty.num_rows == 0
-    assert empty.schema == records.schema(Clip)
+    assert empty.schema == records.arrow_schema(Clip)
 
 
-def test_columns_beside_the_record_are_left_out():
-    rows = records.table(Caption, [Caption("c", "s", "text")])
+def test_columns_that_the_record_lacks_are_left_out():
+    rows = records.to_table(Caption, [Caption("c", "s", "text")])
     wider = rows.append_column("verdict", pa.array(["kept"]))
-    assert records.records(Caption, wider) == [Caption("c", "s", "text")]
+    assert records.from_table(Caption, wider) == [Caption("c", "s", "text")]
 
 
 def test_a_value_of_another_type_is_refused():
     with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
-        records.table(Embedding, [Embedding("c", "s", "many", b"")])  # type: ignore[arg-type]
+        records.to_table(Embedding, [Embedding("c", "s", "many", b"")])  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
-    print(json.dumps(found(), indent=1))
+    print(json.dumps(current_schemas(), indent=1))

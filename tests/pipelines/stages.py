@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from curation.errors import InfrastructureError, MediaError, UnavailableError
-from curation.stage import Needs
+from curation.stage import Resources
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Shout:
     version: ClassVar[int] = 1
 
     @property
-    def needs(self) -> Needs:
-        return Needs(cpus=0.5, memory_mb=self.memory_mb)
+    def resources(self) -> Resources:
+        return Resources(cpus=0.5, memory_mb=self.memory_mb)
 
     def setup(self) -> Callable[[Word], str]:
         return self._shout

@@ -1,51 +1,62 @@
-"""One suite for both executors, and what only one of them can meet."""
+"""One suite for both executors, and cases that only one of them can meet."""
 
-import contextlib
 import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from curation.catalog import Catalog
 from curation.errors import InfrastructureError
-from curation.stage import Away, Done, Failed, Fault, attempt
-from pipelines.run.executor import ClusterError, ExecutorLostError, InProcess, set_up
-from pipelines.run.step_runner import Tally, drive
+from curation.stage import Done, Failed, Fault, Unavailable, attempt
+from curation.storage import Storage
+from pipelines.run.executor import ClusterError, ExecutorLostError, InProcessExecutor, set_up_stage
+from pipelines.run.step_runner import Progress, run_step
 from tests.outputs import ROOT
 from tests.pipelines.stages import Shout, Stillborn, Word
 
 
 @pytest.fixture(scope="module")
 def ray_executor():
-    from pipelines.run.ray_executor import OnRay, cluster
+    from pipelines.run.ray_executor import RayExecutor, cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         with cluster("local", cpus=2, object_store_mb=150):
-            yield OnRay(workers=2)
+            yield RayExecutor(workers=2)
 
 
 @pytest.fixture(params=["in_process", "ray"])
 def executor(request):
-    return InProcess() if request.param == "in_process" else request.getfixturevalue("ray_executor")
+    if request.param == "in_process":
+        return InProcessExecutor()
+    return request.getfixturevalue("ray_executor")
 
 
-class Words:
+class WordStep:
     """A step over words, whose ledger is a dictionary."""
 
     name = "shout"
     result = "words"
+    tables: Mapping[str, type] = {}
 
     def __init__(self, folder: Path, words: list[str]) -> None:
         self.stage = Shout(str(folder))
+        self.catalog = Catalog(Storage.at(folder / "out"))
         self.words = words
         self.committed: dict[str, Done | Failed] = {}
 
+    def check(self):
+        pass
+
     def todo(self):
         return [Word(word) for word in self.words if word not in self.committed]
+
+    def retried(self):
+        return 0
 
     def split(self, item):
         return [item]
@@ -53,9 +64,8 @@ class Words:
     def weight(self, item):
         return 1
 
-    @contextlib.contextmanager
-    def ledger(self):
-        yield self
+    def ledger(self, writer):
+        return self
 
     def commit(self, results):
         for item, outcome in results:
@@ -78,45 +88,47 @@ def test_each_item_has_one_outcome(executor, tmp_path):
     assert outcomes["bug"].detail.startswith("KeyError: 'a bug' (stages.py:")
     assert isinstance(outcomes["full"], Fault)
     assert outcomes["down"] == Fault("down", "storage is down")
-    assert outcomes["away"] == Away("away", "a disk is not mounted")
+    assert outcomes["away"] == Unavailable("away", "a disk is not mounted")
     assert (tmp_path / "bad").read_text() == "."
     assert (tmp_path / "bug").read_text() == ".."
 
 
-def test_driving_commits_everything_once(executor, tmp_path):
-    step, tally = Words(tmp_path, ["one", "bad", "bug", "two", "three"]), Tally()
-    seen: list[tuple[int, int]] = []
-    drive(step, executor, tally, lambda done, total, _: seen.append((done, total)))
+def test_running_a_step_commits_everything_once(executor, tmp_path):
+    step, progress = WordStep(tmp_path, ["one", "bad", "bug", "two", "three"]), Progress()
+    calls: list[tuple[int, int]] = []
+    run_step(step, executor, progress, lambda done, total, _: calls.append((done, total)))
     assert {k: type(o) for k, o in step.committed.items()} == {
         "one": Done, "two": Done, "three": Done, "bad": Failed, "bug": Failed
     }  # fmt: skip
-    assert tally.counts == {"Done": 3, "Failed": 2}
-    assert seen[0] == (0, 5)
-    assert seen[-1] == (5, 5)
+    assert progress.counts == {"Done": 3, "Failed": 2}
+    assert calls[0] == (0, 5)
+    assert calls[-1] == (5, 5)
 
 
-def test_what_is_out_of_reach_is_counted_and_left_for_another_run(tmp_path):
-    step, tally = Words(tmp_path, ["one", "away", "two"]), Tally()
-    seen: list[tuple[int, int]] = []
-    drive(step, InProcess(), tally, lambda done, total, _: seen.append((done, total)))
+def test_unavailable_items_are_counted_and_left_for_another_run(tmp_path):
+    step, progress = WordStep(tmp_path, ["one", "away", "two"]), Progress()
+    calls: list[tuple[int, int]] = []
+    run_step(
+        step, InProcessExecutor(), progress, lambda done, total, _: calls.append((done, total))
+    )
     assert step.committed.keys() == {"one", "two"}
-    assert tally.counts == {"Done": 2, "out_of_reach": 1}
-    assert seen[-1] == (3, 3)
+    assert progress.counts == {"Done": 2, "unavailable": 1}
+    assert calls[-1] == (3, 3)
 
 
-def test_a_fault_stops_and_keeps_what_was_done(executor, tmp_path):
-    step = Words(tmp_path, ["one", "full"])
+def test_a_fault_stops_the_run_and_keeps_what_was_committed(executor, tmp_path):
+    step = WordStep(tmp_path, ["one", "full"])
     with pytest.raises(InfrastructureError, match="No space left"):
-        drive(step, executor, Tally())
+        run_step(step, executor, Progress())
     assert "full" not in step.committed
     step.words = ["one", "two"]
-    drive(step, executor, Tally())
+    run_step(step, executor, Progress())
     assert {k: o.value for k, o in step.committed.items()} == {"one": "ONE", "two": "TWO"}
 
 
 def test_a_worker_that_dies_once_loses_nothing(ray_executor, tmp_path):
-    step = Words(tmp_path, ["one", "deadly once", "two"])
-    drive(step, ray_executor, Tally())
+    step = WordStep(tmp_path, ["one", "deadly once", "two"])
+    run_step(step, ray_executor, Progress())
     assert {k: o.value for k, o in step.committed.items()} == {
         "one": "ONE", "two": "TWO", "deadly once": "DEADLY ONCE"
     }  # fmt: skip
@@ -124,18 +136,18 @@ def test_a_worker_that_dies_once_loses_nothing(ray_executor, tmp_path):
 
 def test_an_item_that_kills_every_worker_fails_by_name_and_alone(ray_executor, tmp_path):
     words = [f"word {n}" for n in range(12)]
-    step = Words(tmp_path, [*words[:3], "deadly", *words[3:]])
-    drive(step, ray_executor, Tally())
+    step = WordStep(tmp_path, [*words[:3], "deadly", *words[3:]])
+    run_step(step, ray_executor, Progress())
     deadly = step.committed.pop("deadly")
     assert deadly == Failed("deadly", "internal", "its worker died each time it was tried alone")
     assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
 
 
-def test_a_worker_that_sees_other_storage_works_on_nothing(tmp_path):
+def test_a_worker_with_other_storage_does_no_work(tmp_path):
     def check():
         raise InfrastructureError("node 3 does not see the storage")
 
-    work = set_up(Shout(str(tmp_path)), check)
+    work = set_up_stage(Shout(str(tmp_path)), check)
     outcome = attempt(work, Word("a"))
     assert isinstance(outcome, Fault)
     assert "node 3 does not see the storage" in outcome.detail
@@ -143,10 +155,10 @@ def test_a_worker_that_sees_other_storage_works_on_nothing(tmp_path):
 
 
 def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
-    step = Words(tmp_path, [f"w{n}" for n in range(20)])
+    step = WordStep(tmp_path, [f"w{n}" for n in range(20)])
     step.stage = Stillborn(str(tmp_path))
     with pytest.raises(InfrastructureError, match="every worker died"):
-        drive(step, ray_executor, Tally())
+        run_step(step, ray_executor, Progress())
     assert not step.committed
 
 
@@ -155,38 +167,38 @@ def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_SLICE", 3)
     words = [f"w{n}" for n in range(5)]
-    step = Words(tmp_path, words)
-    drive(step, ray_executor, Tally())
+    step = WordStep(tmp_path, words)
+    run_step(step, ray_executor, Progress())
     assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
     assert all((tmp_path / word).read_text() == "." for word in words)
 
 
 @pytest.mark.parametrize(
-    ("workers", "memory_mb", "words"),
+    ("workers", "memory_mb", "message"),
     [
         (50, 100, r"has 2\.5 CPUs .*too few for 50 workers that take 0\.5 each, enough for 5;"),
         (2, 10**8, r"MB of memory: too few for 2 workers that take 100000000 each, enough for 0;"),
         (0, 10**8, r"MB of memory: too few for 1 workers"),
     ],
 )
-def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb, words):
-    from pipelines.run.ray_executor import OnRay
+def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb, message):
+    from pipelines.run.ray_executor import RayExecutor
 
-    with pytest.raises(ClusterError, match=words):
-        list(OnRay(workers).run(Shout(str(tmp_path), memory_mb), [Word("one")]))
+    with pytest.raises(ClusterError, match=message):
+        list(RayExecutor(workers).run(Shout(str(tmp_path), memory_mb), [Word("one")]))
 
 
-def test_losing_the_cluster_is_a_fault(tmp_path, monkeypatch):
+def test_losing_the_cluster_is_an_infrastructure_error(tmp_path, monkeypatch):
     import ray
 
-    from pipelines.run.ray_executor import OnRay
+    from pipelines.run.ray_executor import RayExecutor
 
-    def gone():
+    def fail():
         raise ray.exceptions.RpcError("failed to connect to all addresses")
 
-    monkeypatch.setattr(ray, "cluster_resources", gone)
+    monkeypatch.setattr(ray, "cluster_resources", fail)
     with pytest.raises(InfrastructureError, match="cluster was lost: failed to connect"):
-        drive(Words(tmp_path, ["one"]), OnRay(), Tally())
+        run_step(WordStep(tmp_path, ["one"]), RayExecutor(), Progress())
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
@@ -202,7 +214,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
     assert time.monotonic() - start < 5
 
 
-def test_ray_that_does_not_start_is_an_error_with_words_and_gives_signals_back(monkeypatch):
+def test_ray_that_does_not_start_is_an_error_and_signals_are_restored(monkeypatch):
     import ray
 
     from pipelines.run.ray_executor import cluster
@@ -222,7 +234,7 @@ def test_ray_that_does_not_start_is_an_error_with_words_and_gives_signals_back(m
 
 
 class Fragile:
-    """Breaks off at a deadly item; keeps the sizes of its runs."""
+    """Breaks off at a deadly item; records the sizes of its runs."""
 
     def __init__(self, deadly: Callable[[str], bool], in_flight: int) -> None:
         self.deadly, self.in_flight = deadly, in_flight
@@ -237,11 +249,11 @@ class Fragile:
             yield attempt(work, item)
 
 
-def test_the_one_that_kills_is_found_by_halves(tmp_path):
-    step, tally = Words(tmp_path, [f"w{n}" for n in range(1000)]), Tally()
+def test_a_deadly_item_is_found_by_bisection(tmp_path):
+    step, progress = WordStep(tmp_path, [f"w{n}" for n in range(1000)]), Progress()
     executor = Fragile("w300".__eq__, in_flight=192)
-    drive(step, executor, tally)
-    assert tally.counts == {"Done": 999, "Failed": 1}
+    run_step(step, executor, progress)
+    assert progress.counts == {"Done": 999, "Failed": 1}
     assert step.committed["w300"] == Failed(
         "w300", "internal", "its worker died each time it was tried alone"
     )
@@ -251,24 +263,24 @@ def test_the_one_that_kills_is_found_by_halves(tmp_path):
 
 @pytest.mark.parametrize("deadly", [{"w0"}, {"w0", "w1", "w2"}, {"w1", "w500", "w998"}])
 def test_deadly_items_fail_and_no_others(tmp_path, deadly):
-    step = Words(tmp_path, [f"w{n}" for n in range(1000)])
+    step = WordStep(tmp_path, [f"w{n}" for n in range(1000)])
     executor = Fragile(deadly.__contains__, in_flight=6)
-    drive(step, executor, Tally())
+    run_step(step, executor, Progress())
     assert {k for k, o in step.committed.items() if isinstance(o, Failed)} == deadly
     assert len(step.committed) == 1000
     assert len(executor.runs) < 30
 
 
 @pytest.mark.parametrize("workers", [1, 64])
-def test_where_no_worker_lives_the_run_stops_after_three_streams(tmp_path, workers):
+def test_a_run_without_live_workers_stops_after_three_streams(tmp_path, workers):
     words = [f"w{n}" for n in range(1000)]
     executor = Fragile(bool, in_flight=3 * workers)
     with pytest.raises(InfrastructureError, match="every worker died"):
-        drive(Words(tmp_path, words), executor, Tally())
+        run_step(WordStep(tmp_path, words), executor, Progress())
     assert executor.runs == [1000, 1, 1]
 
 
-class Bags(Words):
+class BagStep(WordStep):
     """A step over bags of letters, as `abc`."""
 
     def split(self, item):
@@ -278,12 +290,12 @@ class Bags(Words):
         return len(item.key)
 
 
-def test_what_kills_alone_is_taken_apart_and_weighs_the_same(tmp_path):
-    step, tally = Bags(tmp_path, ["abc", "defghijk", "lm"]), Tally()
-    seen: list[tuple[int, int]] = []
+def test_a_deadly_item_is_split_and_the_total_stays_the_same(tmp_path):
+    step, progress = BagStep(tmp_path, ["abc", "defghijk", "lm"]), Progress()
+    calls: list[tuple[int, int]] = []
     executor = Fragile(lambda key: "g" in key, in_flight=3)
-    drive(step, executor, tally, lambda done, total, _: seen.append((done, total)))
+    run_step(step, executor, progress, lambda done, total, _: calls.append((done, total)))
     assert step.committed.keys() == {"abc", "lm", *"defghijk"}
     assert [k for k, o in step.committed.items() if isinstance(o, Failed)] == ["g"]
-    assert {total for _, total in seen} == {13}
-    assert seen[-1] == (13, 13)
+    assert {total for _, total in calls} == {13}
+    assert calls[-1] == (13, 13)

@@ -1,4 +1,4 @@
-"""The file that says how far a job is."""
+"""The file with the progress of a job."""
 
 import json
 from collections import Counter
@@ -6,43 +6,43 @@ from collections import Counter
 import pytest
 
 from pipelines.run import progress
-from pipelines.run.step_runner import Tally
+from pipelines.run.step_runner import Progress
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def path(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_steps", [])
-    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress.json"))
+    monkeypatch.setenv(progress.PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
     return tmp_path / "progress.json"
 
 
-def test_steps_are_written_in_order_with_their_counts(place):
-    heard = []
-    watch = progress.recorded("scan", "sources", lambda *said: heard.append(said[:2]))
-    watch(0, 2, Tally())
-    first = json.loads(place.read_text())["steps"]
+def test_steps_are_written_in_order_with_their_counts(path):
+    calls = []
+    update = progress.with_progress_file("scan", "sources", lambda *args: calls.append(args[:2]))
+    update(0, 2, Progress())
+    first = json.loads(path.read_text())["steps"]
     assert [(s["step"], s["done"], s["total"]) for s in first] == [("scan", 0, 2)]
-    watch(2, 2, Tally(Counter(scanned=2)))
-    progress.finished("select", "clips", {"kept": 3, "duplicate": 1})
-    scan, select = json.loads(place.read_text())["steps"]
+    update(2, 2, Progress(Counter(scanned=2)))
+    progress.record_finished("select", "clips", {"kept": 3, "duplicate": 1})
+    scan, select = json.loads(path.read_text())["steps"]
     assert (scan["done"], scan["counts"]) == (2, {"scanned": 2})
     assert scan["at"] >= scan["began"]
     assert (select["total"], select["counts"]) == (4, {"kept": 3, "duplicate": 1})
-    assert heard == [(0, 2), (2, 2)]
+    assert calls == [(0, 2), (2, 2)]
 
 
-def test_without_the_variable_nothing_is_written(place, monkeypatch):
-    monkeypatch.delenv(progress.VARIABLE)
+def test_without_the_variable_nothing_is_written(path, monkeypatch):
+    monkeypatch.delenv(progress.PROGRESS_VARIABLE)
 
-    def watch(*_):
+    def callback(*_):
         pass
 
-    assert progress.recorded("scan", "sources", watch) is watch
-    progress.finished("select", "clips", {"kept": 1})
-    assert not place.exists()
+    assert progress.with_progress_file("scan", "sources", callback) is callback
+    progress.record_finished("select", "clips", {"kept": 1})
+    assert not path.exists()
 
 
-def test_a_place_that_cannot_be_written_does_not_stop_the_work(place, monkeypatch):
-    monkeypatch.setenv(progress.VARIABLE, str(place / "missing" / "progress.json"))
-    progress.recorded("scan", "sources", lambda *_: None)(1, 1, Tally())
-    assert not place.exists()
+def test_an_unwritable_file_does_not_stop_the_work(path, monkeypatch):
+    monkeypatch.setenv(progress.PROGRESS_VARIABLE, str(path / "missing" / "progress.json"))
+    progress.with_progress_file("scan", "sources", lambda *_: None)(1, 1, Progress())
+    assert not path.exists()

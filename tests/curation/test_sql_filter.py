@@ -3,7 +3,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from curation.sql_filter import matching
+from curation.sql_filter import filter_clips
 
 TABLE = pa.table({
     "row": [0, 1, 2], "uri": ["a.mp4", "it's.mp4", None], "motion": [0.1, None, 0.5],
@@ -12,7 +12,7 @@ TABLE = pa.table({
 
 
 @pytest.mark.parametrize(
-    ("where", "rows"),
+    ("condition", "rows"),
     [
         ("motion > 0.2", [2]),
         ("not motion > 0.2", [0]),
@@ -23,13 +23,13 @@ TABLE = pa.table({
         ("false", []),
     ],
 )
-def test_rows_for_which_the_condition_holds(where, rows):
-    assert sorted(matching(TABLE, where, ["row"])["row"].to_pylist()) == rows
-    assert matching(TABLE, where).column_names == TABLE.column_names
+def test_rows_for_which_the_condition_is_true(condition, rows):
+    assert sorted(filter_clips(TABLE, condition, ["row"])["row"].to_pylist()) == rows
+    assert filter_clips(TABLE, condition).column_names == TABLE.column_names
 
 
 @pytest.mark.parametrize(
-    ("where", "words"),
+    ("condition", "message"),
     [
         ("moton > 1", "there is no column 'moton'; did you mean 'motion'?; there are row, uri"),
         ("motion >", "syntax error"),
@@ -43,7 +43,7 @@ def test_rows_for_which_the_condition_holds(where, rows):
         ("count(*) > 1", "aggregates"),
     ],
 )
-def test_what_is_no_condition_is_refused(where, words):
+def test_an_invalid_condition_is_refused(condition, message):
     secret = TABLE  # a variable that a condition must not reach
-    with pytest.raises(ValueError, match=re.escape(words)):
-        matching(secret, where)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        filter_clips(secret, condition)

@@ -1,4 +1,4 @@
-"""A budget is kept: what is paid for is given, and nothing is begun that cannot be paid."""
+"""A budget is kept: what it pays for is done, and nothing is started that it does not pay for."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,9 +7,9 @@ import pytest
 
 from curation.caption.base import Budget, CaptionedBatch
 from curation.records import CaptionedClip
-from curation.stage import Done, Fault, Needs
-from pipelines.run.budgeted_executor import Budgeted
-from pipelines.run.executor import InProcess
+from curation.stage import Done, Fault, Resources
+from pipelines.run.budgeted_executor import BudgetedExecutor
+from pipelines.run.executor import InProcessExecutor
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Pay:
     """Spends ten tokens a request."""
 
     version: ClassVar[int] = 1
-    needs: ClassVar[Needs] = Needs()
+    resources: ClassVar[Resources] = Resources()
 
     def setup(self):
         return lambda item: CaptionedBatch([
@@ -35,9 +35,9 @@ class Pay:
 
 
 def run(budget: Budget, prices: list[int], spent=(0, 0)) -> tuple[int, str]:
-    """How many were done, and what was said of the others."""
-    items = [Priced(str(at), price) for at, price in enumerate(prices)]
-    outcomes = list(Budgeted(InProcess(), budget, spent).run(Pay(), items))
+    """How many were done, and the message about the others."""
+    items = [Priced(str(number), price) for number, price in enumerate(prices)]
+    outcomes = list(BudgetedExecutor(InProcessExecutor(), budget, spent).run(Pay(), items))
     done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     assert [outcome.key for outcome in done] == [item.key for item in items[: len(done)]]
     faults = outcomes[len(done) :]
@@ -65,13 +65,13 @@ def test_uneven_prices_overdraw_by_no_more_than_they_differ():
     assert run(Budget(requests=9), [1, 3, 2, 4, 2, 2, 2])[0] == 4
 
 
-def test_what_costs_nothing_is_always_done():
+def test_free_items_are_always_done():
     assert run(Budget(requests=1), [0] * 5)[0] == 5
 
 
-def test_the_end_says_what_was_spent_and_what_to_raise():
-    _, words = run(Budget(requests=4, tokens=9000), [2] * 5)
-    assert words == (
+def test_the_fault_says_what_was_spent_and_what_to_raise():
+    _, message = run(Budget(requests=4, tokens=9000), [2] * 5)
+    assert message == (
         "these captions have cost 4 requests and 40 tokens, and what is left of request_limit 4 and"
         " token_limit 9,000 does not pay for more; raise it to go on"
     )
