@@ -3,7 +3,7 @@
 Where `REELMILL_PROGRESS` names a file, each step of a command keeps it up to date: one JSON object,
 replaced atomically, with one entry per step in the order in which they began:
 
-    {"steps": [{"step": "scan", "things": "sources", "done": 3, "total": 9,
+    {"steps": [{"step": "scan", "unit": "sources", "done": 3, "total": 9,
                 "counts": {"scanned": 3}, "began": 1700000000.0, "at": 1700000009.5}]}
 
 `began` and `at` (the last update) are seconds since 1970.
@@ -54,7 +54,7 @@ def record_finished(step: str, unit: str, counts: Mapping[str, int]) -> None:
 
 def _add_entry(step: str, unit: str) -> dict[str, Any]:
     now = time.time()
-    entry = {"step": step, "things": unit, "done": 0, "total": 0, "counts": {}}
+    entry = {"step": step, "unit": unit, "done": 0, "total": 0, "counts": {}}
     _steps.append(entry | {"began": now, "at": now})
     return _steps[-1]
 

@@ -7,11 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from curation.reasons import INPUT_REASONS
+from curation.steps import STEPS, StepInfo
 
-JobKind = Literal[
-    "curate", "scan", "select", "render", "caption", "tokenize", "index", "report", "export",
-    "verify",
-]  # fmt: skip
 JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "stopped", "done"]
 FINAL: tuple[JobState, ...] = ("cancelled", "failed", "stopped", "done")
 
@@ -25,6 +22,44 @@ Value = Annotated[
     bool | Annotated[int, Field(ge=-(2**31), le=2**31)] | float | _Word | list[_Word] | None,
     Field(union_mode="left_to_right"),
 ]
+
+
+class JobKindInfo(BaseModel):
+    """A kind of job: a command, and what it can be given."""
+
+    kind: str
+    summary: str
+    takes_inputs: bool = False
+    takes_retry: bool = False
+    takes_selection: bool = False
+    takes_settings: bool = False
+    steps: tuple[str, ...] = ()
+    """The steps of the pipeline that it runs."""
+
+
+def _kind_of_step(step: StepInfo) -> JobKindInfo:
+    return JobKindInfo(
+        kind=step.name, summary=step.summary, takes_inputs=step.unit == "sources",
+        takes_retry=step.name != "select", takes_selection=step.is_of_clips, takes_settings=True,
+        steps=(step.name,),
+    )  # fmt: skip
+
+
+JOB_KINDS = {
+    info.kind: info
+    for info in (
+        JobKindInfo(
+            kind="curate", summary=f"Run all steps: {', '.join(STEPS)}.", takes_inputs=True,
+            takes_retry=True, takes_settings=True, steps=tuple(STEPS),
+        ),
+        *map(_kind_of_step, STEPS.values()),
+        JobKindInfo(kind="index", summary="Bring the search index up to date."),
+        JobKindInfo(kind="report", summary="Write the report as a file."),
+        JobKindInfo(kind="export", summary="Copy a selection into shards.", takes_selection=True),
+        JobKindInfo(kind="verify", summary="Check every invariant of the tables."),
+    )
+}  # fmt: skip
+JobKind = Annotated[str, Field(pattern=f"^({'|'.join(JOB_KINDS)})$")]
 
 
 class StrictModel(BaseModel):
@@ -43,16 +78,16 @@ class JobRequest(StrictModel):
     inputs: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=1000)
     ] = []
-    """For `curate` and `scan`: a configured source, or `SOURCE/folder/or/file` below it."""
+    """For kinds that take inputs: a configured source, or `SOURCE/folder/or/file` below it."""
     settings: Annotated[dict[_Key, Value], Field(max_length=100)] = {}
     """Changes to the server's profile, as `--set` takes them."""
     retry: Annotated[list[Reason], Field(max_length=100)] = []
-    """For `curate`, `scan` and `caption`: reasons whose inputs are retried."""
+    """For kinds that run a step: reasons whose failures are retried."""
     format: Literal["webdataset", "hf"] = "webdataset"
     """For `export`."""
     selection: Name | None = None
-    """For `render`, `caption`, `tokenize` and `export`: a selection or subset, by its id or name;
-    the newest selection if left out."""
+    """For kinds that take one: a selection or subset, by its id or name; the newest selection if
+    left out."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     """Higher ones start first."""
 
@@ -61,12 +96,14 @@ class StepProgress(BaseModel):
     """Progress of one step of a job."""
 
     step: str
-    things: str
-    """The unit that is counted."""
+    unit: str
+    """What is counted: `sources`, `clips`."""
     done: int
     total: int
     counts: dict[str, int]
     """Outcomes so far."""
+    tones: dict[str, Literal["kept", "duplicate", "filtered", "failed"]]
+    """What each outcome is: a success is `kept`."""
     elapsed_s: float
     rate: float | None
     """Units per second."""

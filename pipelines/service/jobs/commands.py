@@ -22,7 +22,7 @@ from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
 from pipelines.service.outputs import Outputs
-from pipelines.service.schemas import NAME, JobRequest
+from pipelines.service.schemas import JOB_KINDS, NAME, JobRequest
 from pipelines.service.settings import ServerSettings
 from tokenizer.models.load import load as load_tokenizer
 
@@ -33,10 +33,6 @@ _UNPRIVILEGED = (
 """Settings that callers below `admin` may change."""
 _SHIPPED_TOKENIZER = re.compile(r"(causal|pca)-\d+x\d+x\d+")
 """Tokenizers that callers below `admin` may name; others are paths and addresses."""
-_MAKES = ("curate", "scan")
-_RETRIES = ("curate", "scan", "caption")
-_SELECTS = ("render", "caption", "tokenize", "export")
-_CONFIGURED = ("curate", "scan", "select", "render", "caption", "tokenize")
 
 
 class JobRequestError(ReelmillError, ValueError):
@@ -64,7 +60,7 @@ class CommandBuilder:
 
     def profile(self, request: JobRequest, caller: Caller) -> config.Profile:
         """The resolved configuration; raises `JobRequestError` and `ConfigError`."""
-        command = request.kind if request.kind in _CONFIGURED else "curate"
+        command = request.kind if JOB_KINDS[request.kind].takes_settings else "curate"
         profile = self._load_profile(overrides(request.settings), command)
         if not caller.may("admin"):
             for key, value in _differences(self._load_profile(()).resolved, profile.resolved):
@@ -74,7 +70,7 @@ class CommandBuilder:
 
     def input_uris(self, request: JobRequest) -> list[str]:
         """Addresses of the inputs; raises `JobRequestError` for one outside the sources."""
-        if request.kind not in _MAKES:
+        if not JOB_KINDS[request.kind].takes_inputs:
             if request.inputs:
                 raise JobRequestError(f"{request.kind} takes no inputs")
             return []
@@ -92,13 +88,13 @@ class CommandBuilder:
         """
         uris = self.input_uris(request)
         out = self._outputs.uri(request.collection)
-        if request.kind in _MAKES:
+        if JOB_KINDS[request.kind].takes_inputs:
             arguments = [request.kind, *uris, "--out", out]
         else:
             self._outputs.open(request.collection)
             arguments = [request.kind, out, *self._artefact_arguments(request)]
         arguments += selection_arguments(request)
-        if request.kind in _CONFIGURED:
+        if JOB_KINDS[request.kind].takes_settings:
             self.profile(request, caller)
             if self._settings.profile:
                 arguments += ["--config", self._settings.profile]
@@ -121,8 +117,8 @@ class CommandBuilder:
 
 def selection_arguments(request: JobRequest) -> list[str]:
     """Arguments that narrow the work of some kinds; `JobRequestError` for the others."""
-    for name, kinds in (("retry", _RETRIES), ("selection", _SELECTS)):
-        if getattr(request, name) and request.kind not in kinds:
+    for name in ("retry", "selection"):
+        if getattr(request, name) and not getattr(JOB_KINDS[request.kind], f"takes_{name}"):
             raise JobRequestError(f"{request.kind} takes no {name}")
     arguments = [word for reason in request.retry for word in ("--retry", reason)]
     return [*arguments, "--selection", request.selection] if request.selection else arguments

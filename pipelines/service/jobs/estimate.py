@@ -15,19 +15,13 @@ from dataclasses import dataclass, replace
 
 import pyarrow.compute as pc
 
-from curation.caption.step import table_name
 from curation.dataset import Dataset
-from curation.lineage import marker_table
 from curation.listing import Entry, list_videos
+from curation.step import StepRequest
+from curation.steps import clip_steps
 from pipelines.config import Profile
 from pipelines.service.outputs import NoOutputError, Outputs
-from pipelines.service.schemas import JobRequest, StepEstimate
-
-_STEPS = {
-    "curate": ("scan", "select", "render", "caption", "tokenize"),
-    "scan": ("scan",), "select": ("select",), "render": ("render",), "caption": ("caption",),
-    "tokenize": ("tokenize",),
-}  # fmt: skip
+from pipelines.service.schemas import JOB_KINDS, JobRequest, StepEstimate
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ def estimate_steps(
     new_clips = round(size_bytes * rates.clips_per_byte * rates.kept_share) if is_curate else 0
     pending = _pending_clips(request.collection, profile, outputs)
     estimates = {}
-    for step in _STEPS.get(request.kind, ()):
+    for step in JOB_KINDS[request.kind].steps:
         if step == "scan":
             items, s_per_item = len(new), rates.scan_s_per_byte
             seconds = None if s_per_item is None else size_bytes * s_per_item
@@ -90,13 +84,11 @@ def _pending_clips(name: str, profile: Profile, outputs: Outputs) -> dict[str, i
     pending = {"select": catalog.rows("clips") or 0}
     if selection := dataset.latest_selection():
         kept = dataset.selection(selection).filter(pc.field("verdict") == "kept").num_rows
-        renders = f"renders/{profile.render.profile}"
-        tables = {"render": renders, "tokenize": f"tokenized/{profile.tokenize.table(renders)}"}
-        with contextlib.suppress(ValueError):  # a model that does not exist: the job reports it
-            tables["caption"] = marker_table(table_name(profile.caption, catalog, renders))
-        pending |= {
-            step: max(0, kept - (catalog.rows(table) or 0)) for step, table in tables.items()
-        }
+        request = StepRequest(dataset, profile, selection_id=selection)
+        for step in clip_steps():
+            with contextlib.suppress(ValueError):  # a model that does not exist: the job reports it
+                outcomes = step.load_plan()(request).result
+                pending[step.name] = max(0, kept - (catalog.rows(outcomes) or 0))
     return pending
 
 

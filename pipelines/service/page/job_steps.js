@@ -3,7 +3,6 @@
 import { h } from "./dom.js";
 import { duration, number, spaced, thousands } from "./format.js";
 
-const GOOD = new Set(["scanned", "kept", "rendered", "captioned", "tokenized", "exported", "done", "indexed", "copied", "embedded"]);
 const TONES = { queued: "waiting", running: "scanned", cancelling: "filtered", cancelled: "waiting", failed: "failed",
   stopped: "filtered", done: "kept" };
 
@@ -24,10 +23,10 @@ function stepOf(step, isShort, isAtWork) {
   const done = `${thousands(step.done)} of ${thousands(step.total)}`;
   const bar = h("div", { class: "bar-of-step", role: "progressbar", "aria-label": step.step, "aria-valuemin": "0",
     "aria-valuemax": String(step.total), "aria-valuenow": String(step.done), "aria-valuetext": done }, parts(step));
-  const rate = isAtWork && step.rate ? `${number(step.rate)} ${step.things} a second` : "";
+  const rate = isAtWork && step.rate ? `${number(step.rate)} ${step.unit} a second` : "";
   const remaining = isAtWork && step.eta_s ? `about ${duration(step.eta_s)} left` : "";
   return h("li", { class: isAtWork ? "at-work" : "" },
-    h("div", { class: "head" }, h("span", { class: "step" }, step.step), h("span", { class: "num quiet" }, done, isShort ? "" : ` ${step.things}`)),
+    h("div", { class: "head" }, h("span", { class: "step" }, step.step), h("span", { class: "num quiet" }, done, isShort ? "" : ` ${step.unit}`)),
     bar,
     !isShort && h("p", { class: "num quiet small" }, [outcomes(step.counts), rate, remaining, isAtWork ? "" : `took ${duration(step.elapsed_s)}`].filter(Boolean).join(" · ")));
 }
@@ -39,16 +38,10 @@ function parts(step) {
   // Where counts and units differ, one plain bar is more accurate.
   const segments = sum === step.done && counted.length ? counted : [["done", step.done]];
   return segments.map(([name, amount]) => {
-    const part = h("i", { class: `back-${tone(name, step.step)}`, title: `${spaced(name)}: ${thousands(amount)}` });
+    const part = h("i", { class: `back-${step.tones[name] || "kept"}`, title: `${spaced(name)}: ${thousands(amount)}` });
     part.style.width = `${Math.min(100, (100 * amount) / total)}%`;
     return part;
   });
-}
-
-function tone(name, step) {
-  if (GOOD.has(name)) return "kept";
-  if (name === "duplicate") return "duplicate";
-  return step === "select" ? "filtered" : "failed";
 }
 
 const outcomes = (counts) => Object.entries(counts).filter(([, amount]) => amount)

@@ -48,7 +48,7 @@ export function jobView(root, route, { reloadCollections }) {
     put(files, list.length > 0 && [h("h2", {}, "Files"), h("ul", { class: "files" }, list.map((item) =>
       h("li", {}, h("a", { href: `${jobPath}/artefacts/${item.artefact_id}`, download: item.name.split("/").at(-1) }, h("bdi", {}, item.name)),
         h("span", { class: "num quiet" }, size(item.size_bytes)), h("code", { class: "quiet", title: `sha256 ${item.sha256}` }, item.sha256.slice(0, 12)))))],
-    job.state === "done" && ["curate", "select", "scan", "render"].includes(job.kind) && h("p", {},
+    job.state === "done" && job.steps.length > 0 && h("p", {},
       h("a", { class: "button", href: router.linkTo({ view: "overview", collection: job.collection }) }, "Look at the collection")));
   }
 

@@ -19,11 +19,13 @@ const top = document.getElementById("top");
 
 let view = null; // its key, and functions to update and close it
 let collections = [];
+let kinds = {}; // of jobs, by name
 
 async function begin() {
   try {
     Object.assign(api.me, await api.get("/v1/me"));
     collections = await api.get("/v1/collections");
+    kinds = Object.fromEntries((await api.get("/v1/kinds")).map((info) => [info.kind, info]));
   } catch (error) {
     if (error.status !== 401) fail(error);
     return;
@@ -56,7 +58,7 @@ function show() {
   put(main);
   window.scrollTo(0, 0);
   const make = route.view === "jobs" && route.job ? jobView : VIEWS[route.view];
-  view = { key, ...make(main, route, { collections, reloadCollections }) };
+  view = { key, ...make(main, route, { collections, kinds, reloadCollections }) };
 }
 
 async function reloadCollections() {

@@ -5,18 +5,9 @@ import { h, newId, put } from "./dom.js";
 import * as router from "./router.js";
 import { planCard } from "./plan.js";
 
-const KINDS = {
-  curate: "Scan, select, render, caption and tokenize videos", scan: "Find clips and measure them", select: "Decide again which clips are kept",
-  render: "Cut the kept clips", caption: "Describe the kept clips", tokenize: "Make tokens of the kept clips", index: "Bring the search up to date",
-  report: "Write the report as a file", export: "Copy a selection into shards", verify: "Check every invariant of the tables",
-};
-const MAKES = ["curate", "scan"];
-const SELECTS = ["render", "caption", "tokenize", "export"];
-const CONFIGURED = ["curate", "scan", "select", "render", "caption", "tokenize"];
-
-export function submitView(root, route, { collections }) {
+export function submitView(root, route, { collections, kinds }) {
   const names = newId("names");
-  const kind = h("select", { name: "kind", onchange: showFields }, Object.keys(KINDS).map((one) => h("option", { value: one, selected: one === route.kind }, one)));
+  const kind = h("select", { name: "kind", onchange: showFields }, Object.keys(kinds).map((one) => h("option", { value: one, selected: one === route.kind }, one)));
   const about = h("small", { class: "quiet" });
   const collection = h("input", { type: "text", name: "collection", required: true, maxlength: "64", list: names, autocomplete: "off",
     pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: "Letters, digits, _ and -", value: route.collection || "" });
@@ -41,11 +32,12 @@ export function submitView(root, route, { collections }) {
   loadSources();
 
   function showFields() {
-    put(about, KINDS[kind.value]);
-    rows.inputs.hidden = !MAKES.includes(kind.value);
-    rows.selection.hidden = !SELECTS.includes(kind.value);
+    const info = kinds[kind.value];
+    put(about, info.summary);
+    rows.inputs.hidden = !info.takes_inputs;
+    rows.selection.hidden = !info.takes_selection;
     rows.format.hidden = kind.value !== "export";
-    rows.settings.hidden = !CONFIGURED.includes(kind.value);
+    rows.settings.hidden = !info.takes_settings;
   }
 
   async function loadSources() {

@@ -21,9 +21,11 @@ from pipelines.service.jobs.queue import JobRecord, QueueError
 from pipelines.service.jobs.views import job_view
 from pipelines.service.schemas import (
     FINAL,
+    JOB_KINDS,
     Artefact,
     CancelRequest,
     JobEvent,
+    JobKindInfo,
     JobList,
     JobPlan,
     JobRequest,
@@ -91,6 +93,11 @@ def _add_submission(app: FastAPI, service: Service) -> None:
 
 def _add_views(app: FastAPI, service: Service) -> None:
     queue = service.queue
+
+    @app.get("/v1/kinds")
+    def list_kinds(caller: Reader) -> list[JobKindInfo]:
+        """The kinds of jobs, and what each can be given."""
+        return list(JOB_KINDS.values())
 
     @app.get("/v1/jobs")
     def list_jobs(

@@ -26,7 +26,7 @@ def test_arguments_that_narrow_the_work(fields, arguments):
     ("fields", "name"),
     [
         ({"kind": "verify", "selection": "x"}, "selection"),
-        ({"kind": "render", "retry": ["corrupt"]}, "retry"),
+        ({"kind": "select", "retry": ["corrupt"]}, "retry"),
     ],
 )
 def test_what_a_kind_does_not_take_is_refused(fields, name):
