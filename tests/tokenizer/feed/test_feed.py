@@ -378,6 +378,7 @@ next(batches)
 start = time.monotonic()
 
 def report(error):
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # reports once
     os.write(1, f"{time.monotonic() - start:.2f} s: {error!r}".encode())
     os._exit(0)
 
