@@ -1,9 +1,66 @@
-"""The results of runs, from the table `runs`."""
+"""The table `runs`: recording a run, and the results of earlier ones."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import json
+import platform
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from curation import records
 from curation.catalog import Catalog
 from curation.records import Run
+
+
+class RunClock:
+    """When a run started, and its seconds so far."""
+
+    def __init__(self) -> None:
+        self.started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the start."""
+        return round(time.monotonic() - self._start, 3)
+
+
+def record_run(
+    catalog: Catalog,
+    step: str,
+    clock: RunClock,
+    *,
+    config: Mapping[str, Any],
+    packages: Iterable[str],
+    counts: Mapping[str, int],
+    result: str,
+    cpu_seconds: Mapping[str, float] | None = None,
+    selection_id: str | None = None,
+) -> None:
+    """Appends a run, with the versions of those packages that are installed."""
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    rounded = {part: round(seconds, 3) for part, seconds in (cpu_seconds or {}).items()}
+    run = Run(
+        run_id=secrets.token_hex(8),
+        step=step,
+        started=clock.started,
+        seconds=clock.seconds,
+        config=json.dumps(config, sort_keys=True),
+        versions=json.dumps(versions, sort_keys=True),
+        counts=json.dumps(counts, sort_keys=True),
+        cpu_seconds=json.dumps(rounded, sort_keys=True),
+        result=result,
+        selection_id=selection_id,
+    )
+    catalog.append("runs", Run, records.to_table(Run, [run]))
 
 
 def run_results(catalog: Catalog, step: str, selection_id: str | None = None) -> list[str]:

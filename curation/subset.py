@@ -7,13 +7,9 @@ index. A name may be given again: it then means the newer subset, and the older 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import re
-import secrets
-import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +20,8 @@ import pyarrow.parquet as pq
 from curation import records
 from curation.catalog import Catalog
 from curation.errors import ReelmillError
-from curation.records import Run, SubsetClip, Verdict
-from curation.run_history import run_results
+from curation.records import SubsetClip, Verdict
+from curation.run_history import RunClock, record_run, run_results
 from curation.storage import Storage
 
 SUBSETS = "subsets"
@@ -58,7 +54,7 @@ def export_subset(
         raise SubsetError(f"a subset cannot be called {label}: that stands for a selection")
     if not hits.num_rows:
         raise SubsetError("nothing was found, so there is nothing to export")
-    started = time.monotonic()
+    clock = RunClock()
     origin = {"name": label, "question": query, "index": index}
     content = json.dumps([origin, hits["clip_id"].to_pylist()], sort_keys=True)
     subset_id = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -70,7 +66,10 @@ def export_subset(
     )  # fmt: skip
     if not read_subset(catalog, subset_id).num_rows:
         catalog.append(SUBSETS, SubsetClip, rows)
-    catalog.append("runs", Run, records.to_table(Run, [_run(origin, subset_id, rows, started)]))
+    record_run(
+        catalog, STEP, clock, config={"search": origin}, packages=_PACKAGES,
+        counts={"exported": len(rows)}, result=subset_id,
+    )  # fmt: skip
     if file is not None:
         metadata = {"reelmill": json.dumps({**origin, "subset_id": subset_id}, sort_keys=True)}
         path = file.expanduser().absolute()
@@ -105,21 +104,6 @@ def subset_verdicts(catalog: Catalog, name: str) -> pa.Table:
     schema = records.arrow_schema(Verdict)
     columns = [values.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
     return pa.table(columns, schema=schema)
-
-
-def _run(origin: Mapping[str, Any], subset_id: str, rows: pa.Table, started: float) -> Run:
-    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    return Run(
-        run_id=secrets.token_hex(8),
-        step=STEP,
-        started=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-        seconds=round(time.monotonic() - started, 3),
-        config=json.dumps({"search": origin}, sort_keys=True),
-        versions=json.dumps(versions, sort_keys=True),
-        counts=json.dumps({"exported": len(rows)}),
-        cpu_seconds="{}",
-        result=subset_id,
-    )
 
 
 def _read_file(name: str) -> pa.Table:

@@ -47,5 +47,5 @@ def pending(
     for place, counts in pending_inputs.skipped_counts(catalog).items():
         if counts:
             terminal.console.print(
-                f"passed over in {escape(place)}: {escape(terminal.format_skipped(counts))}"
+                f"skipped in {escape(place)}: {escape(terminal.format_skipped(counts))}"
             )

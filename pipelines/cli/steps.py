@@ -147,12 +147,12 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
 
 def _scan(pipeline: Pipeline, videos: list[str], retry: list[str] | None) -> None:
     inputs = list_videos(videos, exclude=pipeline.dataset.catalog.storage.root)
-    passed_over = terminal.format_skipped(sum(inputs.skipped.values(), Counter()))
+    skipped = terminal.format_skipped(sum(inputs.skipped.values(), Counter()))
     if not inputs.entries:
         message = f"no videos found in {', '.join(videos)}"
-        raise ListingError(f"{message}; passed over: {passed_over}" if passed_over else message)
-    if passed_over:
-        terminal.console.print(f"[yellow]passed over[/]: {escape(passed_over)}")
+        raise ListingError(f"{message}; skipped: {skipped}" if skipped else message)
+    if skipped:
+        terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
     _check_reasons(retry)
     print_changes(pipeline, "scan")
     with terminal.progress("scan", STEPS["scan"].unit) as on_progress:

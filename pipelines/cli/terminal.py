@@ -114,7 +114,7 @@ def format_counts(counts: Mapping[str, int]) -> str:
 
 
 def format_skipped(counts: Mapping[str, int]) -> str:
-    """What a listing passed over, in words, the most frequent first."""
+    """Skipped files by kind, the most frequent first."""
     first = dict(Counter(counts).most_common(_MAX_KINDS))
     words = [f"{count:,} {_KIND_NAMES.get(kind, kind)}" for kind, count in first.items()]
     if more := sum(counts.values()) - sum(first.values()):

@@ -37,8 +37,8 @@ class FunnelCounts:
     """Inputs that failed, by reason."""
     pending_places: list[str]
     """Place of each input that was listed and never scanned."""
-    passed_over: Counter[str]
-    """What listings did not take for videos, by kind."""
+    skipped: Counter[str]
+    """Files that listings skipped, by kind."""
     identical_inputs: int
     """Scanned inputs with the same bytes as another one."""
     source_s: float
@@ -89,7 +89,7 @@ def gather(output: OutputSnapshot) -> FunnelCounts:
         scanned=scanned.num_rows,
         failed=count_values(sources.filter(pc.field("outcome") == "failed"), "reason"),
         pending_places=pending_inputs(output.dataset.catalog)["place"].to_pylist(),
-        passed_over=sum(skipped_counts(output.dataset.catalog).values(), Counter()),
+        skipped=sum(skipped_counts(output.dataset.catalog).values(), Counter()),
         identical_inputs=scanned.num_rows - distinct.num_rows,
         source_s=pc.sum(distinct["duration_s_max"]).as_py() or 0.0,
         clips=clips.num_rows,

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import json
-import platform
-import secrets
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import Any
 
 import pyarrow.compute as pc
 
-from curation import pending_inputs, records
+from curation import pending_inputs
 from curation.dataset import ALL, Dataset
 from curation.errors import InfrastructureError, PrerequisiteError
 from curation.listing import Listing
 from curation.output_location import check_writable
 from curation.records import Run
+from curation.run_history import RunClock, record_run
 from curation.select.selection import Selection, select
 from curation.step import Step, StepRequest
 from curation.steps import STEPS
@@ -96,11 +90,11 @@ class Pipeline:
 
     def select(self) -> Selection:
         """Applies the policy."""
-        started, start = _now(), time.monotonic()
+        clock = RunClock()
         selection = select(self.dataset.snapshot(), self.profile.policy)
         if selection.is_new:
             result = selection.selection_id
-            self._record("select", started, start, selection.funnel, result=result)
+            self._record("select", clock, selection.funnel, result)
         return selection
 
     def run(
@@ -174,7 +168,7 @@ class Pipeline:
         self, step: Step, on_progress: ProgressCallback, selection_id: str | None
     ) -> Progress | None:
         progress = Progress()
-        started, start = _now(), time.monotonic()
+        clock = RunClock()
         try:
             did_work = run_step(
                 step, self._executor_of(step), progress, on_progress,
@@ -185,8 +179,8 @@ class Pipeline:
             self.unavailable_details.extend(progress.unavailable)
             if progress.done > progress.counts[UNAVAILABLE]:
                 self._record(
-                    step.name, started, start, progress.counts, progress.cpu_seconds,
-                    result=step.result, selection_id=selection_id,
+                    step.name, clock, progress.counts, step.result, selection_id,
+                    cpu_seconds=progress.cpu_seconds,
                 )  # fmt: skip
         if not did_work:
             self._record_return(step, selection_id)
@@ -205,7 +199,7 @@ class Pipeline:
         """Written before failures are dropped, so that a run that is killed accounts for them."""
         if dropped := step.retried():
             counts = Counter(dropped=dropped)
-            self._record("retry", _now(), time.monotonic(), counts, result=step.result)
+            self._record("retry", RunClock(), counts, step.result)
 
     def _record_return(self, step: Step, selection_id: str | None) -> None:
         """Records that a finished table was asked for again, which makes it the current one."""
@@ -216,45 +210,19 @@ class Pipeline:
         runs = catalog.read("runs", Run, columns, pc.field("step") == step.name)
         last = runs.sort_by("started").to_pylist()[-1:]
         if [(run["result"], run["selection_id"]) for run in last] != [(step.result, selection_id)]:
-            self._record(
-                step.name, _now(), time.monotonic(), Counter(), result=step.result,
-                selection_id=selection_id,
-            )  # fmt: skip
+            self._record(step.name, RunClock(), {}, step.result, selection_id)
 
     def _record(
         self,
         step: str,
-        started: str,
-        start: float,
+        clock: RunClock,
         counts: Mapping[str, int],
-        cpu_seconds: Mapping[str, float] | None = None,
-        *,
         result: str,
         selection_id: str | None = None,
+        *,
+        cpu_seconds: Mapping[str, float] | None = None,
     ) -> None:
-        rounded = {part: round(seconds, 3) for part, seconds in (cpu_seconds or {}).items()}
-        run = Run(
-            run_id=secrets.token_hex(8),
-            step=step,
-            started=started,
-            seconds=round(time.monotonic() - start, 3),
-            config=json.dumps(self.profile.resolved, sort_keys=True),
-            versions=json.dumps(_versions(), sort_keys=True),
-            counts=json.dumps(counts, sort_keys=True),
-            cpu_seconds=json.dumps(rounded, sort_keys=True),
-            result=result,
-            selection_id=selection_id,
-        )
-        self.dataset.catalog.append("runs", Run, records.to_table(Run, [run]))
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _versions() -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions
+        record_run(
+            self.dataset.catalog, step, clock, config=self.profile.resolved, packages=_PACKAGES,
+            counts=counts, result=result, cpu_seconds=cpu_seconds, selection_id=selection_id,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which renders a table was made from, and which of several tables counts."""
+"""Which renders a table was made from, and which of several tables is the current one."""
 
 from dataclasses import asdict
 
@@ -20,21 +20,23 @@ def dataset(tmp_path) -> Dataset:
     return Dataset(tmp_path)
 
 
-def render_of(clip: str, frames: int = 24, fps: float = 24.0, sha256: str = "a" * 64) -> Render:
+def make_render(clip: str, frames: int = 24, fps: float = 24.0, sha256: str = "a" * 64) -> Render:
     return Render(clip, "s", "rendered", mode="encode", sha256=sha256, fps=fps, frames=frames)
 
 
-def rendered(dataset: Dataset, table: str, *renders: Render, at: str = "", of=None) -> None:
-    dataset.catalog.append(table, Render, records.to_table(Render, renders or [render_of("c")]))
+def add_renders(dataset: Dataset, table: str, *renders: Render, at: str = "", of=None) -> None:
+    dataset.catalog.append(table, Render, records.to_table(Render, renders or [make_render("c")]))
     add_run(dataset, "render", table, started=at, selection=of)
 
 
-def captioned(dataset: Dataset, name: str, made_from: RenderOrigin, at: str = "", clip="c") -> None:
-    """A table of one caption, as a captioner that looks at renders leaves it."""
+def add_captions(
+    dataset: Dataset, name: str, origin: RenderOrigin, at: str = "", clip="c"
+) -> None:
+    """A table of one caption, as a captioner of renders writes it."""
     rows = {
         f"captions/{name}": (Caption, Caption(clip, "s", name)),
         f"captioned/{name}": (CaptionedClip, CaptionedClip(clip, "s", "captioned", windows=1,
-                                                           **asdict(made_from))),
+                                                           **asdict(origin))),
     }  # fmt: skip
     for table, (record, row) in rows.items():
         dataset.catalog.append(table, record, records.to_table(record, [row]))
@@ -42,117 +44,119 @@ def captioned(dataset: Dataset, name: str, made_from: RenderOrigin, at: str = ""
 
 
 def test_other_renders_give_another_name():
-    names = {lineage.name_with_profile("pca-8x8x8-1a2b3c4d", each) for each in (PLAIN, BLURRED)}
+    names = {
+        lineage.name_with_profile("pca-8x8x8-1a2b3c4d", renders) for renders in (PLAIN, BLURRED)
+    }
     assert len(names) == 2
     assert all(name.startswith("pca-8x8x8-") and len(name) == 18 for name in names)
     assert lineage.name_with_profile("pca-8x8x8-1a2b3c4d", "encode-1") in names
 
 
-def test_the_renders_that_count_are_those_last_asked_for(dataset):
+def test_the_current_renders_are_those_last_asked_for(dataset):
     assert lineage.current_renders(dataset.catalog, None) is None
-    dataset.catalog.append(PLAIN, Render, records.to_table(Render, [render_of("c")]))
+    dataset.catalog.append(PLAIN, Render, records.to_table(Render, [make_render("c")]))
     assert lineage.current_renders(dataset.catalog, "s1") == PLAIN
-    rendered(dataset, BLURRED, at="1", of="s1")
-    rendered(dataset, PLAIN, at="2", of="a-subset")
+    add_renders(dataset, BLURRED, at="1", of="s1")
+    add_renders(dataset, PLAIN, at="2", of="a-subset")
     assert lineage.current_renders(dataset.catalog, "s1") == BLURRED
     assert lineage.current_renders(dataset.catalog, "a-subset") == PLAIN
     add_run(dataset, "select", "s1", started="3")
     add_run(dataset, "select", "s2", started="4")
-    rendered(dataset, PLAIN, at="5", of="s2")
+    add_renders(dataset, PLAIN, at="5", of="s2")
     assert lineage.current_renders(dataset.catalog, "s1") == PLAIN
-    rendered(dataset, BLURRED, at="6", of="s1")
+    add_renders(dataset, BLURRED, at="6", of="s1")
     assert lineage.newest_first(dataset.catalog, "renders", "s1") == [BLURRED, PLAIN]
 
 
-def test_what_was_rendered_for_a_subset_counts_for_that_alone(dataset):
+def test_renders_of_a_subset_are_current_for_that_subset_alone(dataset):
     add_run(dataset, "select", "s1", started="0")
-    rendered(dataset, BLURRED, at="1", of="s1")
-    rendered(dataset, PLAIN, at="2", of="a-subset")
+    add_renders(dataset, BLURRED, at="1", of="s1")
+    add_renders(dataset, PLAIN, at="2", of="a-subset")
     add_run(dataset, "select", "s2", started="3")
     assert lineage.current_renders(dataset.catalog, "a-subset") == PLAIN
     for selection in ("s1", "s2", None):
         assert lineage.current_renders(dataset.catalog, selection) == BLURRED
 
 
-def test_without_runs_several_tables_of_renders_are_no_telling(dataset):
+def test_without_runs_none_of_several_tables_of_renders_is_current(dataset):
     for table in (PLAIN, BLURRED):
-        dataset.catalog.append(table, Render, records.to_table(Render, [render_of("c")]))
+        dataset.catalog.append(table, Render, records.to_table(Render, [make_render("c")]))
     assert lineage.current_renders(dataset.catalog, None) is None
 
 
 def test_the_default_is_made_from_the_newest_renders_or_from_none(dataset):
-    rendered(dataset, PLAIN, at="1")
-    captioned(dataset, "vlm-1", RenderOrigin.of(PLAIN, render_of("c")), at="2")
+    add_renders(dataset, PLAIN, at="1")
+    add_captions(dataset, "vlm-1", RenderOrigin.of(PLAIN, make_render("c")), at="2")
     assert lineage.resolve_table(dataset.catalog, "captions", None, None) == "captions/vlm-1"
-    rendered(dataset, BLURRED, at="3")
+    add_renders(dataset, BLURRED, at="3")
     words = f"no captions of {BLURRED}, its newest renders, only captions/vlm-1 of encode-1: run"
     with pytest.raises(LineageError, match=words):
         lineage.resolve_table(dataset.catalog, "captions", None, None)
-    captioned(dataset, "facts-1", RenderOrigin(), at="1")
+    add_captions(dataset, "facts-1", RenderOrigin(), at="1")
     assert lineage.resolve_table(dataset.catalog, "captions", None, None) == "captions/facts-1"
     assert (
         lineage.resolve_table(dataset.catalog, "captions", None, None, of=PLAIN) == "captions/vlm-1"
     )
-    captioned(dataset, "vlm-2", RenderOrigin.of(BLURRED, render_of("c")), at="4")
+    add_captions(dataset, "vlm-2", RenderOrigin.of(BLURRED, make_render("c")), at="4")
     assert lineage.resolve_table(dataset.catalog, "captions", None, None) == "captions/vlm-2"
     assert dataset.caption_tables() == ["captions/vlm-2", "captions/facts-1", "captions/vlm-1"]
     assert dataset.captions()["text"].to_pylist() == ["vlm-2"]
 
 
 @pytest.mark.parametrize(
-    ("now", "words"),
+    ("render", "message"),
     [
-        (render_of("c", frames=36), "clip c has 24 frames .* its render has 36 frames at 24 a"),
-        (render_of("c", fps=10.0), "its render has 24 frames at 10 a second"),
-        (render_of("c", sha256="b" * 64), "file aaaaaaaa, its render has .* file bbbbbbbb"),
+        (make_render("c", frames=36), "clip c has 24 frames .* its render has 36 frames at 24 a"),
+        (make_render("c", fps=10.0), "its render has 24 frames at 10 a second"),
+        (make_render("c", sha256="b" * 64), "file aaaaaaaa, its render has .* file bbbbbbbb"),
     ],
 )
-def test_renders_that_are_others_by_now_are_told(dataset, now, words):
-    captioned(dataset, "vlm-1", RenderOrigin.of(PLAIN, render_of("c")))
+def test_changed_renders_are_an_error(dataset, render, message):
+    add_captions(dataset, "vlm-1", RenderOrigin.of(PLAIN, make_render("c")))
     lineage.check_fresh(dataset.catalog, "captions/vlm-1")
-    rendered(dataset, PLAIN, now)
-    with pytest.raises(LineageError, match=words):
+    add_renders(dataset, PLAIN, render)
+    with pytest.raises(LineageError, match=message):
         lineage.check_fresh(dataset.catalog, "captions/vlm-1")
 
 
-def test_what_is_not_known_does_not_differ(dataset):
-    rendered(dataset, PLAIN, render_of("c", frames=36))
-    captioned(dataset, "facts-1", RenderOrigin())
+def test_unknown_renders_do_not_differ(dataset):
+    add_renders(dataset, PLAIN, make_render("c", frames=36))
+    add_captions(dataset, "facts-1", RenderOrigin())
     lineage.check_fresh(dataset.catalog, "captions/facts-1")
-    captioned(dataset, "vlm-1", RenderOrigin("encode-1"))
+    add_captions(dataset, "vlm-1", RenderOrigin("encode-1"))
     lineage.check_fresh(dataset.catalog, "captions/vlm-1")
 
 
-def test_a_table_from_before_these_columns_is_of_unknown_renders(dataset):
-    rendered(dataset, PLAIN)
-    captioned(dataset, "old-1", RenderOrigin())
+def test_a_table_older_than_these_columns_is_of_unknown_renders(dataset):
+    add_renders(dataset, PLAIN)
+    add_captions(dataset, "old-1", RenderOrigin())
     old = records.to_table(CaptionedClip, [CaptionedClip("c", "s", "captioned", windows=1)])
     columns = [name for name in old.column_names if not name.startswith("render_")]
-    place = dataset.catalog.storage.uri("captioned/old-2")
-    write_deltalake(place, old.select(columns))
+    uri = dataset.catalog.storage.uri("captioned/old-2")
+    write_deltalake(uri, old.select(columns))
     assert lineage.render_profile(dataset.catalog, "captions/old-2") is None
     lineage.check_fresh(dataset.catalog, "captions/old-2")
 
 
-def test_clips_without_such_renders_are_told_what_to_run(dataset):
-    kept = records.to_table(Render, [render_of("c")])["clip_id"]
+def test_missing_renders_are_an_error_that_says_what_to_run(dataset):
+    kept = records.to_table(Render, [make_render("c")])["clip_id"]
     lineage.check_rendered(dataset.catalog, PLAIN, kept.slice(1))
     with pytest.raises(LineageError, match=f"no {PLAIN}, which the settings ask for: run `reelmil"):
         lineage.check_rendered(dataset.catalog, PLAIN, kept)
-    rendered(dataset, BLURRED)
+    add_renders(dataset, BLURRED)
     with pytest.raises(LineageError, match=f"it has {BLURRED}: give the settings that made them"):
         lineage.check_rendered(dataset.catalog, PLAIN, kept)
 
 
-def test_tokens_of_unknown_renders_count_while_no_table_says_of_which(dataset):
-    rendered(dataset, BLURRED, at="9")
+def test_tokens_of_unknown_renders_are_current_while_no_table_names_its_renders(dataset):
+    add_renders(dataset, BLURRED, at="9")
     ids = {"clip_id": pa.array(["c"]), "outcome": pa.array(["tokenized"])}
     for name in ("tokens/old-1", "tokenized/old-1"):
         write_deltalake(dataset.catalog.storage.uri(name), pa.table(ids))
     assert lineage.resolve_table(dataset.catalog, "tokens", None, None) == "tokens/old-1"
-    told = pa.table({**ids, "render_profile": pa.array(["encode-1"])})
+    named = pa.table({**ids, "render_profile": pa.array(["encode-1"])})
     for name in ("tokens/new-1", "tokenized/new-1"):
-        write_deltalake(dataset.catalog.storage.uri(name), told)
+        write_deltalake(dataset.catalog.storage.uri(name), named)
     words = (
         f"no tokens of {BLURRED}, its newest renders, only tokens/new-1 of encode-1, tokens/old-1"
     )

@@ -290,7 +290,7 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, c
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("curation.scan.stage.decode_streams", stopped_at_the_second())
         ended = reelmill(*arguments)
-    assert (ended.code, "passed over: 1 .txt\n" in ended.out) == (4, True)
+    assert (ended.code, "skipped: 1 .txt\n" in ended.out) == (4, True)
     ended = reelmill("verify", out)
     assert (ended.code, ended.out.count("broken")) == (1, 2)
     assert "  4 of 5 were never scanned: `reelmill pending` lists them" in ended.out
@@ -300,14 +300,14 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, c
         "4 inputs were listed and never scanned:\n"
         + "".join(f"  {videos}/{n}.mp4\n" for n in range(1, 5))
         + f"go on:  reelmill scan '{videos}' --out {out}  (or curate; with the same options)\n"
-        + f"passed over in {videos}: 1 .txt\n",
+        + f"skipped in {videos}: 1 .txt\n",
     )
     page = tmp_path / "r.html"
     assert reelmill("report", out, "--html", page).code == 0
     text = page.read_text()
     assert "4 listed inputs were never scanned. To go on, run" in text
     assert re.search(r"never scanned.{0,4}4 · 80", text)
-    assert "Passed over when listing: 1 .txt." in text
+    assert "Skipped when listing: 1 .txt." in text
     (videos / "4.mp4").unlink()
     assert reelmill(*arguments).code == 0
     assert "every listed input has an outcome" in reelmill("pending", out).out
