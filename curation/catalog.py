@@ -97,18 +97,18 @@ class Catalog:
         A column that the record got after the table was made is null.
         """
         form = records.arrow_schema(record)
-        wanted = pa.schema([form.field(c) for c in columns]) if columns is not None else form
+        schema = pa.schema([form.field(c) for c in columns]) if columns is not None else form
         table = self.open(name)
         if table is None:
-            return wanted.empty_table()
+            return schema.empty_table()
         with _storage_faults(name):
             stored = arrow_dataset(table, self.storage, name)
-            present = [column for column in wanted.names if column in stored.schema.names]
+            present = [column for column in schema.names if column in stored.schema.names]
             rows = stored.to_table(columns=present, filter=where)
-            for column in wanted:
+            for column in schema:
                 if column.name not in present:
                     rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
-            return rows.select(wanted.names).cast(wanted)
+            return rows.select(schema.names).cast(schema)
 
     def files(self, name: str) -> list[tuple[str, int]]:
         """The table's Parquet files, relative to its folder and sorted, and their bytes."""
@@ -126,8 +126,8 @@ class Catalog:
             return 0
         with _storage_faults(name):
             added = pa.table(table.get_add_actions(flatten=True))
-        known = "num_records" in added.column_names and not added["num_records"].null_count
-        return (pc.sum(added["num_records"]).as_py() or 0) if known else None
+        has_counts = "num_records" in added.column_names and not added["num_records"].null_count
+        return (pc.sum(added["num_records"]).as_py() or 0) if has_counts else None
 
     def values(self, name: str, record: type, column: str) -> set[Any]:
         """The distinct values of one column."""
@@ -278,9 +278,9 @@ class Writer:
         """
         if values:
             table = self._checked(name)
-            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+            literals = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
             with self._committing(name) as properties:
-                where = f"{column} in ({listed})" + (f" and {also}" if also else "")
+                where = f"{column} in ({literals})" + (f" and {also}" if also else "")
                 table.delete(where, commit_properties=properties)
 
     def _checked(self, name: str) -> DeltaTable:

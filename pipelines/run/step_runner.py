@@ -110,17 +110,17 @@ class _StepRun:
             if not (group := groups.pop()):
                 continue
             in_flight = self._run_stream(executor, group)
-            left = [item for item in group if item.key in self._pending]
-            if left and len(group) == 1:
-                deadly += left
+            unfinished = [item for item in group if item.key in self._pending]
+            if unfinished and len(group) == 1:
+                deadly += unfinished
                 if len(deadly) > 1 and not self._finished:
                     raise InfrastructureError("every worker died, whatever it worked on")
             elif not self._finished:  # is any worker able to live? two far apart tell
-                groups += [left[1:-1], left[-1:], left[:1]]
+                groups += [unfinished[1:-1], unfinished[-1:], unfinished[:1]]
             else:
-                half = (min(in_flight, len(left)) + 1) // 2
-                groups.extendleft([left[:half], left[half:in_flight]])
-                groups.append(left[in_flight:])
+                half = (min(in_flight, len(unfinished)) + 1) // 2
+                groups.extendleft([unfinished[:half], unfinished[half:in_flight]])
+                groups.append(unfinished[in_flight:])
         return deadly
 
     def split(self, item: Item) -> bool:
@@ -172,8 +172,8 @@ class _StepRun:
         else:
             self._uncommitted.append((item, outcome))
         if isinstance(outcome, Done):
-            whole = {self._step.name: outcome.cpu_seconds}
-            self._progress.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", whole))
+            total = {self._step.name: outcome.cpu_seconds}
+            self._progress.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", total))
         late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
         if late or len(self._uncommitted) >= _COMMIT_ITEMS:
             self._commit()
