@@ -1,4 +1,4 @@
-"""Writes `tables.md` and `cli.md` from the code: `python docs/generate.py`, or `make docs`."""
+"""Writes `tables.md`, `cli.md` and `api.md` from the code: `make docs`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import reelmill
 import typer
 from typer.cli import get_docs_for_click
 from typer.core import MARKUP_MODE_KEY, TyperGroup
@@ -36,6 +37,7 @@ from curation.records import (
 )
 from curation.scores import SCORES, table_name
 from curation.select.policy import FILTER_REASONS, LIMITS
+from curation.steps import STEPS
 from pipelines.cli.app import app
 from tokenizer.tokenize.shards import TokenWindow
 
@@ -138,7 +140,61 @@ def _keep_whole_sentences(group: TyperGroup) -> None:
             _keep_whole_sentences(command)
 
 
-PAGES = {"tables.md": tables, "cli.md": cli}
+_API_ORDER = [
+    "curate", *STEPS, "open", "Output", "load_tokenizer", "FrameTokenizer", "TokenFeed",
+    "ReelmillError",
+]  # fmt: skip
+
+
+def api() -> str:
+    """`api.md`: each name of `reelmill` with its signature and its docstring."""
+    parts = ["# Python\n", _doc(reelmill)]
+    for name in sorted(reelmill.__all__, key=_API_ORDER.index):
+        parts += _entry(f"reelmill.{name}", getattr(reelmill, name))
+    return "\n".join(parts).replace("\n\n\n", "\n\n").rstrip() + "\n"
+
+
+def _entry(name: str, value: Any) -> list[str]:
+    if not inspect.isclass(value):
+        return [f"## {name}\n", f"```\n{_signature(name, value)}\n```\n", _doc(value)]
+    parts = [f"## {name}\n", _doc(value)]
+    if value.__module__.startswith("pipelines.api"):
+        for member, function in vars(value).items():
+            if not member.startswith("_") and inspect.isfunction(function):
+                signature = _signature(f"{value.__name__}.{member}", function)
+                parts += [f"```\n{signature}\n```\n", _doc(function)]
+    return parts
+
+
+def _signature(name: str, function: Any) -> str:
+    words = []
+    for parameter in inspect.signature(function).parameters.values():
+        default = parameter.default
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            words.append(f"**{parameter.name}")
+        elif default is parameter.empty:
+            words.append(parameter.name)
+        else:
+            words.append(f"{parameter.name}={'…' if callable(default) else repr(default)}")
+    return f"{name}({', '.join(words)})"
+
+
+def _doc(value: Any) -> str:
+    """The docstring, with its indented examples fenced."""
+    lines, fenced = [], False
+    for line in (inspect.getdoc(value) or "").split("\n"):
+        if line.startswith("    ") != fenced and line:
+            blank = lines.pop() if fenced and not lines[-1] else None
+            lines.append("```" if fenced else "```python")
+            lines += [] if blank is None else [blank]
+            fenced = not fenced
+        lines.append(line.removeprefix("    ") if fenced else line)
+    return "\n".join([*lines, "```"] if fenced else lines) + "\n"
+
+
+PAGES = {"tables.md": tables, "cli.md": cli, "api.md": api}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

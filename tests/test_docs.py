@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("name", ["tables.md", "cli.md"])
+@pytest.mark.parametrize("name", ["tables.md", "cli.md", "api.md"])
 def test_generated_pages_are_current(name):
     made = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"][name]()
     assert (ROOT / "docs" / name).read_text() == made, "run `make docs`"

@@ -75,9 +75,11 @@ def pipeline_for(
 
 
 def open(out: str | os.PathLike[str]) -> Output:
-    """An output that exists; raises `ReelmillError` if there is none.
+    """An output that exists.
 
-    reelmill.open("out").clips("kept").num_rows
+        clips = reelmill.open("out").clips("kept")
+
+    Raises `ReelmillError` if there is none.
     """
     output = Output(out)
     if output.catalog.open("sources") is None:

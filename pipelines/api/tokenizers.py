@@ -18,7 +18,15 @@ Frames = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class FrameTokenizer:
-    """A tokenizer that pads what its rate does not divide, and crops it away again."""
+    """A tokenizer that pads what its rate does not divide, and crops it away again.
+
+    `tokenizer` is the one that takes windows in batches.
+
+        tokenizer = reelmill.load_tokenizer("pca-8x8x8")
+        frames = np.zeros((10, 48, 64, 3), np.uint8)
+        tokens = tokenizer.encode(frames)
+        tokenizer.decode(tokens, shape=frames.shape[:3]).shape    # (10, 48, 64, 3)
+    """
 
     tokenizer: Tokenizer
     """The tokenizer itself, whose `encode` takes windows of exact sizes in batches."""
@@ -26,7 +34,7 @@ class FrameTokenizer:
     def encode(self, frames: Frames) -> Tokens:
         """The tokens of uint8 RGB frames [T, H, W, 3].
 
-        `codes` is int32 [T', H', W'] and `latents` float32 [T', H', W', channels], None for a head
+        `codes` is int32 [T', H', W'] and `latents` float32 [channels, T', H', W'], None for a head
         that the tokenizer lacks. T' = 1 + ⌈(T − 1) / time⌉, H' = ⌈H / space⌉, W' = ⌈W / space⌉.
         """
         rate = self.tokenizer.rate
@@ -61,6 +69,9 @@ class FrameTokenizer:
 def load_tokenizer(name: str | os.PathLike[str]) -> FrameTokenizer:
     """A tokenizer by name: a shipped one, a file of weights, `cosmos:FOLDER` or `diffusers:ID`.
 
-    reelmill.load_tokenizer("causal-8x8x8").encode(np.zeros((9, 64, 64, 3), np.uint8)).codes.shape
+        tokenizer = reelmill.load_tokenizer("causal-8x8x8")
+        tokenizer.encode(np.zeros((9, 64, 64, 3), np.uint8)).codes.shape    # (2, 8, 8)
+
+    Raises `ReelmillError` for an unknown name or weights that cannot be used.
     """
     return FrameTokenizer(load(os.fspath(name)))
