@@ -1,5 +1,6 @@
 """The main job from end to end on Ray, over sample sources whose truth is known."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,16 @@ from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
 from curation.sample import SampleTruth, write_sample
 from tests.outputs import run, versions
+from tests.run_folder import made_once
+
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
 def curated(tmp_path_factory) -> tuple[Path, Path, list[SampleTruth]]:
+    sample, truths = made_once(tmp_path_factory, "sample", write_sample)
     folder = tmp_path_factory.mktemp("curated")
-    truths = write_sample(folder / "videos")
+    shutil.copytree(sample, folder / "videos")
     out = folder / "out"
     done = run("curate", str(folder / "videos"), "--out", str(out))
     assert done.returncode == 3, done.stdout + done.stderr

@@ -23,6 +23,9 @@ from curation.sample import (
 from curation.sample.encode import encode
 from curation.sample.film import Film, Shot
 from curation.sample.number import draw_number
+from tests.run_folder import made_once
+
+pytestmark = pytest.mark.slow
 
 
 def decode(path: Path) -> list[np.ndarray]:
@@ -49,8 +52,8 @@ def numbers(path: Path) -> list[int]:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sample")
-    return folder, {truth.file: truth for truth in write_sample(folder)}
+    folder, truths = made_once(tmp_path_factory, "sample", write_sample)
+    return folder, {truth.file: truth for truth in truths}
 
 
 def test_the_truth_file_equals_the_return_value(sample):

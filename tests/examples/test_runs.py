@@ -12,6 +12,8 @@ import pytest
 
 from tests.examples.conftest import CLIPS, SMALL, ended, logged, started
 
+pytestmark = pytest.mark.train
+
 TRAINED = 4 * (CLIPS - 1)
 """Samples to train on."""
 

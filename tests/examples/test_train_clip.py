@@ -11,6 +11,8 @@ from captioned_clips import FIELDS, all_subjects
 from curation.embed.clip_embedder import OpenClip
 from curation.embed.open_clip import ClipModel, find_checkpoint
 
+pytestmark = pytest.mark.train
+
 
 def test_held_out_pairs_are_never_seen():
     known, held = train_clip.split()

@@ -15,6 +15,7 @@ import pytest
 from curation.sample import Coding, write_numbered_video
 from curation.select.policy import LIMITS
 from pipelines.cli.app import main
+from tests.run_folder import made_once
 
 PROFILE = """
 scan:
@@ -81,10 +82,7 @@ def reelmill() -> Callable[..., Ended]:
     return command
 
 
-@pytest.fixture(scope="session")
-def curated(tmp_path_factory) -> Made:
-    """Two good clips, a copy of each, one clip that is too short, and an input that is text."""
-    folder = tmp_path_factory.mktemp("curated")
+def curate_small_videos(folder: Path) -> tuple[int, str, str]:
     videos, file = folder / "videos", folder / "profile.yaml"
     file.write_text(profile())
     write_numbered_video(videos / "a.mp4", 48, cuts=[24], size=(160, 96))
@@ -93,7 +91,14 @@ def curated(tmp_path_factory) -> Made:
     (videos / "notes.mp4").write_text("no video\n")
     ended = command("curate", videos, "--out", folder / "out", "--config", file)
     assert ended.code == 3, ended
-    return Made(videos, file, folder / "out", ended)
+    return ended.code, ended.out, ended.err
+
+
+@pytest.fixture(scope="session")
+def curated(tmp_path_factory) -> Made:
+    """Two good clips, a copy of each, one clip that is too short, and an input that is text."""
+    folder, ended = made_once(tmp_path_factory, "curated", curate_small_videos)
+    return Made(folder / "videos", folder / "profile.yaml", folder / "out", Ended(*ended))
 
 
 @pytest.fixture

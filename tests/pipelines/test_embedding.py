@@ -14,6 +14,8 @@ from curation.search import Search
 from tests.curation.embed.conftest import saved
 from tests.outputs import run
 
+pytestmark = pytest.mark.models
+
 SUBJECTS = {
     "red.mp4": Subject("red", "disc", "still", "sand", "day"),
     "blue.mp4": Subject("blue", "ring", "sideways", "water", "night"),

@@ -10,6 +10,8 @@ from tests.sweep import oracle
 from tests.sweep.compare import compare, render, scan
 from tests.sweep.golden import FOLDER, NAMES, golden
 
+pytestmark = pytest.mark.media
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_file_matches_its_ground_truth(name):

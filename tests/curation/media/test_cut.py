@@ -17,6 +17,8 @@ from curation.media.span_reader import read_span
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
+pytestmark = pytest.mark.media
+
 FRAMES = 72
 SPANS = ((0, 5), (29, 47), (FRAMES - 1, None))
 """From the start, off the key frames, and the last frame alone."""

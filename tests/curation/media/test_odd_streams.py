@@ -17,6 +17,8 @@ from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan, ScanItem
 from curation.scores.loudness import Loudness
 
+pytestmark = pytest.mark.media
+
 CLOSED = Coding(gop=24, b_frames=2)
 HERTZ = (500.0, 900.0, 1300.0, 1700.0, 2100.0, 2500.0)
 """The tone of each second."""

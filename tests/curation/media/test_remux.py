@@ -13,6 +13,8 @@ from curation.media.remux import copy_packets
 from curation.render.stage import RenderBatch, RenderClips
 from curation.sample import Coding, read_number
 
+pytestmark = pytest.mark.media
+
 ALIGNED = ((0, 24), (24, 72), (48, None))
 CLOSED = {
     "closed.mp4": Coding(gop=24),

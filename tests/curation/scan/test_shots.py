@@ -179,6 +179,7 @@ def test_the_network_finds_the_cuts(network, cut_source):
     assert finder.finish(line) == [(0, 31), (31, 60), (60, 88), (88, 120)]
 
 
+@pytest.mark.slow
 def test_still_windows_are_skipped_without_a_difference(network):
     frames = film_frames()
     calls = []
@@ -226,7 +227,9 @@ def test_windows_are_those_of_the_authors(count, sizes, network):
     assert sum(len(part) for part in finder._probabilities) >= count
 
 
-@pytest.mark.parametrize("count", [1, 50, 51, 101])
+@pytest.mark.parametrize(
+    "count", [1, 50, *(pytest.param(n, marks=pytest.mark.slow) for n in (51, 101))]
+)
 def test_streaming_gives_the_probabilities_of_one_batch(count, network, cut_source):
     frames = cut_source[0][:count]
     once, pieces = network(), network()

@@ -24,6 +24,8 @@ from tests.outputs import ROOT, tables
 from tests.pipelines.service.processes import STUBBORN, Server, alive
 from tests.pipelines.service.test_server_kill import Server as Process
 
+pytestmark = pytest.mark.ray
+
 pytest.importorskip("aiohttp_cors", reason="the Jobs API takes ray[default]")
 ENVIRONMENT = {"env_vars": {"GREETING": "hello from the environment"}}
 

@@ -18,6 +18,7 @@ from tokenizer.models.interface import Compression
 from tokenizer.models.load import load
 
 pytestmark = [
+    pytest.mark.models,
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
 ]

@@ -18,6 +18,8 @@ from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Compression
 from tokenizer.models.load import load
 
+pytestmark = pytest.mark.models
+
 diffusers = autoencoders.diffusers()
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

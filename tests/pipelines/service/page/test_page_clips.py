@@ -6,6 +6,8 @@ import pytest
 
 from tests.pipelines.service.page.waiting import counted, place, settled, until
 
+pytestmark = pytest.mark.browser
+
 TILES = ".tile"
 
 

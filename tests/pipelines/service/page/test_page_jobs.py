@@ -5,6 +5,8 @@ import pytest
 from pipelines.service.client import Client
 from tests.pipelines.service.page.waiting import counted, until
 
+pytestmark = pytest.mark.browser
+
 JOB_S = 120.0
 
 

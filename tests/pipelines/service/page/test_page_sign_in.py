@@ -10,6 +10,8 @@ from pipelines.service.app import create_app
 from pipelines.service.service import Service
 from pipelines.service.settings import ServerSettings
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def served_at(tmp_path):
