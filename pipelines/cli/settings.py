@@ -24,7 +24,7 @@ def settings(
     default = read_profile(profiles_folder() / "default.yaml")
     for step, last in applied_settings(terminal.open_output(out).catalog).items():
         terminal.console.print(f"[bold]{step}[/], {_minute(last.started)}:")
-        differences = setting_changes(step, default[STEPS[step].section], last.settings)
+        differences = setting_changes(step, default.get(STEPS[step].section, {}), last.settings)
         for change in differences:
             key, value, before = escape(change.key), escape(change.new), escape(change.old)
             terminal.console.print(f"  {key}={value}  (default {before})")
