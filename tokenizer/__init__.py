@@ -1,1 +1,1 @@
-"""What turns a clip into tokens: tokenizers, windows, the shard format, the tokenize stage."""
+"""Video tokenizers: models, the tokenize stage, training, evaluation, training feed and export."""

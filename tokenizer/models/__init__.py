@@ -1,1 +1,1 @@
-"""Tokenizers: the shipped ones and those published by others, behind one interface."""
+"""Tokenizers behind one interface: the shipped ones and external ones."""

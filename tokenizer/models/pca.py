@@ -128,44 +128,42 @@ class PcaTokenizer:
 
     def decode_codes(self, windows: Sequence[Codes]) -> list[Video]:
         """Windows from their codes, each uint16 [1 + k, h, w]."""
-        return [self._decode_codes(codes) for codes in windows]
+        videos = []
+        for codes in windows:
+            check_codes(codes, fsq.SIZE)
+            coordinates = [
+                fsq.dequantise(frame.reshape(-1)) * self._basis(index).bounds
+                for index, frame in enumerate(codes)
+            ]
+            videos.append(self._decode(coordinates, columns=codes.shape[2]))
+        return videos
 
     def decode_latents(self, windows: Sequence[Latents]) -> list[Video]:
         """Windows from their latents, each float16 [16, 1 + k, h, w]."""
-        return [self._decode_latents(latents) for latents in windows]
+        videos = []
+        for latents in windows:
+            check_latents(latents, CHANNELS)
+            channels_last = latents.astype(np.float32).transpose(1, 2, 3, 0)
+            coordinates = [frame.reshape(-1, CHANNELS) for frame in channels_last]
+            videos.append(self._decode(coordinates, columns=latents.shape[3]))
+        return videos
 
     def _encode(self, video: Video) -> Tokens:
         check_video(video, self.rate)
-        rows, columns = (side // self.rate.space for side in video.shape[1:3])
+        time, space = self.rate.time, self.rate.space
+        rows, columns = (side // space for side in video.shape[1:3])
+        patches = [*split_patches(video[:1], 1, space), *split_patches(video[1:], time, space)]
         codes, latents = [], []
-        for basis, patches in self._patches(video):
-            coordinates = basis.project(patches)
+        for index, frame_patches in enumerate(patches):
+            basis = self._basis(index)
+            coordinates = basis.project(frame_patches)
             digits = coordinates[:, : len(fsq.LEVELS)] / basis.bounds
             codes.append(fsq.quantise(digits).reshape(rows, columns))
             latents.append(coordinates.T.astype(np.float16).reshape(CHANNELS, rows, columns))
         return Tokens(np.stack(codes), np.stack(latents, axis=1))
 
-    def _decode_codes(self, codes: Codes) -> Video:
-        check_codes(codes, fsq.SIZE)
-        frames = [
-            fsq.dequantise(frame.reshape(-1)) * self._basis(index).bounds
-            for index, frame in enumerate(codes)
-        ]
-        return self._decode(frames, columns=codes.shape[2])
-
-    def _decode_latents(self, latents: Latents) -> Video:
-        check_latents(latents, CHANNELS)
-        channels_last = latents.astype(np.float32).transpose(1, 2, 3, 0)
-        frames = [frame.reshape(-1, CHANNELS) for frame in channels_last]
-        return self._decode(frames, columns=latents.shape[3])
-
     def _basis(self, latent_frame: int) -> Basis:
         return self.group if latent_frame else self.first
-
-    def _patches(self, video: Video) -> list[tuple[Basis, Video]]:
-        time, space = self.rate.time, self.rate.space
-        later = [(self.group, patches) for patches in split_patches(video[1:], time, space)]
-        return [(self.first, split_patches(video[:1], 1, space)[0]), *later]
 
     def _decode(self, frames: list[Float32], columns: int) -> Video:
         groups = []

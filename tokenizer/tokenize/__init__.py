@@ -1,1 +1,1 @@
-"""The tokenize step: rendered clips in, shards of token windows out."""
+"""The tokenize stage: windows, encoding, token shards, and decoding them."""

@@ -1,1 +1,1 @@
-"""Training the learned tokenizer. `crops`, `start` and `loop` need torch, numpy and safetensors."""
+"""Training and fitting tokenizers; `crops`, `pca_init`, `loop` need torch, numpy, safetensors."""

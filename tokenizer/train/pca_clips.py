@@ -32,15 +32,10 @@ def clip_windows(
 
 
 def fit_from_clips(
-    clips: Iterable[ClipReader],
-    rate: Compression,
-    *,
-    per_clip: int = 4,
-    seed: int = 0,
-    card: Mapping[str, str] | None = None,
+    clips: Iterable[ClipReader], rate: Compression, card: Mapping[str, str] | None = None
 ) -> PcaTokenizer:
     """A tokenizer fitted to rendered clips."""
-    return fit_pca(clip_windows(clips, rate, per_clip), rate, seed=seed, card=card)
+    return fit_pca(clip_windows(clips, rate), rate, card=card)
 
 
 def fit_on_output(

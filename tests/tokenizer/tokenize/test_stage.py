@@ -182,7 +182,7 @@ def test_a_clip_that_fails_in_a_batch_is_retried_alone(batch, rows_of, through):
         ("failed", "internal"),
         ("tokenized", None),
     ]
-    assert done.clips[1].detail.startswith("RuntimeError: no luck (test_tokenize.py")
+    assert done.clips[1].detail.startswith("RuntimeError: no luck (test_stage.py")
     assert calls == [[9, 33, 49, 13], [9], [33], [49], [13]]
     assert [row.clip_id for row in rows_of(done)] == ["b", "a", "a"]
 

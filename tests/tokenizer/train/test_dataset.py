@@ -31,7 +31,7 @@ def written(path: Path, **split: list[str]) -> Path:
 def test_crops_follow_the_split_and_the_licence(rendered, tmp_path):
     split = written(tmp_path / "split.json", train=["a", "c"], validation=["b"])
     path = tmp_path / "crops.safetensors"
-    allowed = dataclasses.replace(SMALL, allowed="^CC")
+    allowed = dataclasses.replace(SMALL, allowed_licences="^CC")
     facts = pack_crops(rendered, path, split, allowed)
     assert set(facts.licences) == {"CC BY 4.0"}
     assert facts.split == {"train": ["a"], "validation": ["b"]}
@@ -77,7 +77,7 @@ def test_adding_groups_moves_none_to_the_other_side():
         ('{"train": ["a"], "validation": ["a"]}', "has a on both sides"),
         (
             '{"train": ["a"], "validation": ["z"]}',
-            "no clip of 9 frames lies in the groups for validation",
+            "no clip of 9 frames is in the groups for validation",
         ),
     ],
 )

@@ -21,6 +21,7 @@ def trained(packed, folder, until=None, recipe=RECIPE) -> tuple[Trainer, list[di
     return trainer, rows
 
 
+@pytest.mark.train
 def test_training_improves_on_its_start_and_logs_it(packed, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=200, every=100, learning_rate=0.01)
     _, rows = trained(packed, tmp_path / "run", recipe=recipe)
