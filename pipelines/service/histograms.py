@@ -48,23 +48,24 @@ class HistogramView(BaseModel):
     """Whether a policy may bound this side."""
 
 
-def histograms(output: Output) -> list[Histogram]:
+def histograms(output: OutputSnapshot) -> list[HistogramView]:
     """One for each value that was measured on some clip, in the order of the rules."""
     limits = output.policy.limits if output.policy else {}
     result = []
     for name, limit in LIMITS.items():
-        bounds = Bounds(min=limits[name].min, max=limits[name].max) if name in limits else Bounds()
+        limited = limits.get(name, Range())
+        bounds = BoundsView(min=limited.min, max=limited.max)
         on_axis = [bound for bound in (bounds.min, bounds.max) if bound is not None]
         binned = bin_values(output.by_verdict(name), BINS, on_axis)
         if binned is None:
             continue
         layers = [
-            Layer(verdict=verdict, counts=counts.tolist())
+            VerdictCounts(verdict=verdict, counts=counts.tolist())
             for verdict, counts in binned.counts.items()
             if counts.any()
         ]
         result.append(
-            Histogram(
+            HistogramView(
                 name=name, about=limit.about, low=binned.low, high=binned.high,
                 step=binned.tick_step, layers=layers, measured=binned.measured,
                 missing=binned.missing, median=binned.median, bounds=bounds,
