@@ -42,6 +42,7 @@ def test_what_cannot_be_is_said(start, capsys, words, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.train
 def test_a_checkpoint_of_other_options_is_refused(start, capsys):
     trainer = start("--steps", 1)
     trainer.fit(Constant())

@@ -118,6 +118,7 @@ def test_sources_in_any_order_end_as_all_at_once(by_cells, seed, order, data):
     assert duplicates(all_sources, stored) == at_once
 
 
+@pytest.mark.slow
 def test_a_grown_output_ends_as_one_made_at_once(tmp_path):
     all_sources = sources(4)
     results = []

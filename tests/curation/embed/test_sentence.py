@@ -48,6 +48,7 @@ def stored(dataset, table):
     return dict(zip(rows["clip_id"].to_pylist(), vectors, strict=True))
 
 
+@pytest.mark.models
 def test_another_wording_finds_the_caption(dataset):
     ids = add_captions(dataset, CAPTIONS)
     table = embed_captions(dataset)

@@ -169,6 +169,7 @@ def test_the_decoder_opens_no_file_that_a_playlist_names(kind, plain, tmp_path):
     assert plain.stat().st_atime_ns == accessed_ns
 
 
+@pytest.mark.media
 def test_files_that_end_early(plain, streamed, fails, made, tmp_path):
     fails(
         truncated(streamed, tmp_path / "front.mp4", 0.6),
@@ -232,6 +233,7 @@ def test_a_size_that_changes(made, fails, tmp_path):
     fails(path, "size_changes", "starts as 160x96, becomes 320x180")
 
 
+@pytest.mark.media
 def test_limits(plain, fails, ffmpeg, tmp_path):
     fails(plain, "too_many_frames", "more than 50 frames", Limits(max_frames=50))
     fails(plain, "too_large_picture", "320x180 exceeds", Limits(max_pixels=320 * 180 - 1))
@@ -263,6 +265,7 @@ def endless(ffmpeg, tmp_path_factory):
     return often
 
 
+@pytest.mark.media
 def test_a_decoder_is_stopped_when_its_time_is_up(endless, fails):
     fails(endless, "time_limit", "stopped after 1 s", Limits(wall_s=1))
     fails(endless, "time_limit", "used more than 1 s of CPU time", Limits(cpu_s=1))
@@ -294,6 +297,7 @@ class KilledScan:
         return work
 
 
+@pytest.mark.media
 def test_a_decoder_killed_once_is_retried(plain):
     item = ScanItem(entry_at(str(plain), {}))
     undisturbed, once = (attempt(KilledScan(times).setup(), item) for times in (0, 1))
@@ -393,6 +397,7 @@ def test_a_failing_callback_stops_the_decoder(endless):
     assert Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split() == []
 
 
+@pytest.mark.media
 def test_bad_files_leak_nothing(streamed, fails, tmp_path):
     bad = [truncated(streamed, tmp_path / f"cut{n}.mp4", 0.3 + 0.1 * n) for n in range(2)]
     (tmp_path / "list.mp4").write_text("#EXTM3U\n")

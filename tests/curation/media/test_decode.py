@@ -97,6 +97,7 @@ def test_analysis_indices_are_the_numbers_of_the_analysis_frames(name, coding, m
     assert timeline.analysis_indices[0] == 0
 
 
+@pytest.mark.media
 def test_analysis_frames_come_at_the_requested_rate(made, decode):
     path = made("decode.mp4", 72, SOURCES["decode.mp4"])
     for fps, step in ((2, 12), (4, 6), (8, 3), (24, 1), (100, 1)):

@@ -122,6 +122,7 @@ def test_without_timestamps_the_rate_is_the_headers_unless_it_contradicts_the_du
     assert timeline_of(blank).starts_s[-1] == pytest.approx(4.0)
 
 
+@pytest.mark.slow
 def test_repairing_many_timestamps_takes_linearithmic_time():
     pts = np.arange(200_000)
     pts[::7] = 0

@@ -106,6 +106,7 @@ def test_the_model_is_loaded_once_a_process():
     assert session(weights(FACES)) is session(weights(FACES))
 
 
+@pytest.mark.models
 def test_words_are_read_and_corners_are_distinguished():
     font = ImageFont.load_default(18)
     frames = []

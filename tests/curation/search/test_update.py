@@ -149,6 +149,7 @@ def test_vectors_of_another_length_are_refused(out, search):
         search.update()
 
 
+@pytest.mark.slow
 def test_many_vectors_get_lists_which_are_rebuilt_only_as_they_grow(out, add, monkeypatch):
     monkeypatch.setattr(ivf, "FLAT_UP_TO", 20)
     monkeypatch.setattr(compaction, "_MAX_SEGMENTS", 2)

@@ -1,6 +1,8 @@
 """A curated output written row by row; its renders are made-up bytes, which nothing decodes."""
 
 import hashlib
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,16 +50,13 @@ def content_of(number: int) -> bytes:
     return hashlib.sha256(str(number).encode()).digest() * (625 + number)
 
 
-def make_output(place: Path, clips: int = 8) -> Output:
+def make_output(place: Path) -> Output:
     """Two sources; the third clip was filtered, and clips have two windows of tokens each."""
     dataset = Dataset(place)
-    half = clips // 2
-    listed = [make_clip(f"source{n // half}", 100 * n, 100 * n + 24) for n in range(clips)]
+    listed = [make_clip(f"source{n // 4}", 100 * n, 100 * n + 24) for n in range(8)]
     looks = [MeasuredClip(clip, scores={"motion": n / 8}) for n, clip in enumerate(listed)]
-    add_source(
-        dataset, "s3://raw/a.mp4", looks[:half], extra={"licence": "CC-BY-4.0", "city": "Köln"}
-    )
-    add_source(dataset, "/videos/b.mp4", looks[half:], extra={"License": "CC0", "camera": "left"})
+    add_source(dataset, "s3://raw/a.mp4", looks[:4], extra={"licence": "CC-BY-4.0", "city": "Köln"})
+    add_source(dataset, "/videos/b.mp4", looks[4:], extra={"License": "CC0", "camera": "left"})
     verdicts = [
         Verdict(SELECTION, clip.clip_id, clip.source_id, "filtered" if n == 2 else "kept",
                 "blurred" if n == 2 else None)
@@ -89,3 +88,11 @@ def make_output(place: Path, clips: int = 8) -> Output:
 def output(tmp_path_factory) -> Output:
     """Nothing writes to it."""
     return make_output(tmp_path_factory.mktemp("output"))
+
+
+@pytest.fixture
+def copy_output(output) -> Callable[[Path], Output]:
+    """Copies the output into a folder, to change it there."""
+    return lambda place: Output(
+        shutil.copytree(output.place, place, dirs_exist_ok=True), output.clips
+    )

@@ -23,7 +23,6 @@ from tests.tokenizer.export.conftest import (
     RENDERS,
     SELECTION,
     content_of,
-    make_output,
     render_of,
 )
 from tests.tokenizer.feed.tables import add_shards, token_row
@@ -67,8 +66,8 @@ def test_existing_shards_are_not_written_again(output, tmp_path, form):
     assert digests(tmp_path) == before
 
 
-def test_a_subset_is_exported_by_its_name(tmp_path):
-    output = make_output(tmp_path / "out")
+def test_a_subset_is_exported_by_its_name(copy_output, tmp_path):
+    output = copy_output(tmp_path / "out")
     dataset = Dataset(output.place)
     kept = dataset.clips("kept").slice(0, 2)
     hits = kept.select(["clip_id", "source_id"]).append_column("score", pa.nulls(2, pa.float64()))
@@ -79,9 +78,10 @@ def test_a_subset_is_exported_by_its_name(tmp_path):
     assert set(result.table["clip_id"].to_pylist()) == set(kept["clip_id"].to_pylist())
 
 
-def test_a_killed_export_leaves_whole_shards_and_resumes(tmp_path):
+@pytest.mark.faults
+def test_a_killed_export_leaves_whole_shards_and_resumes(copy_output, tmp_path):
     """One render is a pipe that nobody writes to, so that the export waits in its fifth shard."""
-    output, place = make_output(tmp_path / "out"), tmp_path / "shards"
+    output, place = copy_output(tmp_path / "out"), tmp_path / "shards"
     slow = output.media(output.clips[5].clip_id)
     slow.unlink()
     os.mkfifo(slow)
@@ -108,6 +108,7 @@ def test_a_killed_export_leaves_whole_shards_and_resumes(tmp_path):
     assert digests(place) == digests(tmp_path / "whole")
 
 
+@pytest.mark.s3
 def test_an_export_to_s3_is_the_same(output, tmp_path, monkeypatch):
     place = bucket(monkeypatch) + "/some/shards"
     export(export_rows(output.place), place, "webdataset", SHARD)
@@ -143,8 +144,8 @@ def test_a_place_with_other_files_is_refused(output, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_missing_or_changed_renders_are_named(tmp_path):
-    output = make_output(tmp_path / "out")
+def test_missing_or_changed_renders_are_named(copy_output, tmp_path):
+    output = copy_output(tmp_path / "out")
     media = output.media(output.clips[0].clip_id)
     media.write_bytes(content_of(1))
     with pytest.raises(ExportError, match=f"{media.name} was changed; `reelmill verify` says what"):
@@ -155,9 +156,9 @@ def test_missing_or_changed_renders_are_named(tmp_path):
     assert set(digests(tmp_path / "a")) == {"export.json"}
 
 
-def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
+def test_clips_that_lack_a_part_are_left_out_and_counted(copy_output, tmp_path):
     """Failed renders, and tokens that no finished commit announced."""
-    output = make_output(tmp_path)
+    output = copy_output(tmp_path)
     dataset, clips = Dataset(tmp_path), output.clips
     failed = Render(clips[0].clip_id, clips[0].source_id, "failed", "corrupt")
     half = [clip.clip_id for clip in clips[1:5]]
@@ -174,8 +175,8 @@ def test_clips_that_lack_a_part_are_left_out_and_counted(tmp_path):
     assert result.versions.keys() == {"renders/new-1", "captions/facts", "tokens/other-1"}
 
 
-def test_a_selection_is_found_by_its_first_digits(tmp_path):
-    output = make_output(tmp_path)
+def test_a_selection_is_found_by_its_first_digits(copy_output, tmp_path):
+    output = copy_output(tmp_path)
     other = [Verdict("0ther1", c.clip_id, c.source_id, "kept") for c in output.clips[2:4]]
     Dataset(tmp_path).catalog.append("selection", Verdict, records.to_table(Verdict, other))
     assert export_rows(tmp_path).selection == SELECTION
@@ -186,19 +187,19 @@ def test_a_selection_is_found_by_its_first_digits(tmp_path):
         export_rows(tmp_path, selection="ff")
 
 
-def test_missing_tables_are_named(tmp_path):
+def test_missing_tables_are_named(copy_output, tmp_path):
     with pytest.raises(ExportError, match="has no renders: run `reelmill render` first; name one"):
         export_rows(tmp_path)
     nothing = {"clips": "none", "captions": "none", "tokens": "none"}
     with pytest.raises(ExportError, match="has no selection: run `reelmill select` first"):
         export_rows(tmp_path, **nothing)
-    output = make_output(tmp_path / "out")
+    output = copy_output(tmp_path / "out")
     with pytest.raises(ExportError, match=r"there are renders/encode-1.*name one with --clips"):
         export_rows(output.place, clips="encode-2")
 
 
-def test_spans_have_no_files_to_copy(tmp_path):
-    output = make_output(tmp_path)
+def test_spans_have_no_files_to_copy(copy_output, tmp_path):
+    output = copy_output(tmp_path)
     clip = output.clips[0]
     span = Render(clip.clip_id, clip.source_id, "rendered", mode="span")
     Dataset(tmp_path).catalog.append("renders/span-1", Render, records.to_table(Render, [span]))
@@ -237,24 +238,24 @@ def tokenized(output, table: str, profile: str = "encode-1", **more: object) -> 
         ({"render_sha256": "0" * 64}, "file 00000000, its render has .* file "),
     ],
 )
-def test_tokens_of_another_file_than_the_render_are_refused(tmp_path, more, words):
-    output = make_output(tmp_path)
+def test_tokens_of_another_file_than_the_render_are_refused(copy_output, tmp_path, more, words):
+    output = copy_output(tmp_path)
     tokenized(output, "tokens/odd-1", **more)
     with pytest.raises(ExportError, match=f"tokens/odd-1 was made from other renders.*{words}"):
         export_rows(tmp_path)
     assert export_rows(tmp_path, tokens="none").table.num_rows == KEPT
 
 
-def test_tokens_without_a_render_digest_are_compared_by_frames(tmp_path):
+def test_tokens_without_a_render_digest_are_compared_by_frames(copy_output, tmp_path):
     """As tables are that were filled by a version that did not record it."""
-    output = make_output(tmp_path)
+    output = copy_output(tmp_path)
     tokenized(output, "tokens/odd-1", frames=109, render_sha256=None, render_profile=None)
     with pytest.raises(ExportError, match=r"has 109 frames .* its render has 26 frames"):
         export_rows(tmp_path, tokens="odd-1")
 
 
-def test_the_newest_renders_are_exported_with_their_own_tokens(tmp_path):
-    output = make_output(tmp_path)
+def test_the_newest_renders_are_exported_with_their_own_tokens(copy_output, tmp_path):
+    output = copy_output(tmp_path)
     dataset = Dataset(tmp_path)
     tokenized(output, "tokens/own-1")
     for at, (table, content) in enumerate([(RENDERS, 0), ("renders/encode-2", 100)]):

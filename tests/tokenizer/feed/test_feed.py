@@ -242,6 +242,7 @@ def train_runs(tokens: TokenTable, runs, batch_size: int | None = None) -> list[
     return result
 
 
+@pytest.mark.slow
 @FEW
 @given(RUNS)
 def test_killed_and_resumed_runs_read_the_same_order(place, runs):
@@ -249,6 +250,7 @@ def test_killed_and_resumed_runs_read_the_same_order(place, runs):
     assert train_runs(tokens, runs) == train_runs(tokens, [])
 
 
+@pytest.mark.slow
 @FEW
 @given(RUNS)
 def test_killed_and_resumed_runs_read_the_same_order_of_several_shapes(shapes, runs):
@@ -268,6 +270,7 @@ def test_a_consumer_without_samples_gets_an_empty_batch(place):
         assert len(batch["clip_id"]) == len(batch["codes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_consumers_divide_the_reading(tmp_path, monkeypatch, world):
     """Each row group is read by one of them, but for those at the borders of streams."""
@@ -394,6 +397,7 @@ except Exception as error:  # PyTorch's handler of SIGCHLD may raise while the f
 """
 
 
+@pytest.mark.faults
 def test_a_killed_worker_ends_the_epoch_at_once_and_leaves_nothing(place):
     """In a process of its own: PyTorch goes on to raise whenever a child of this one ends."""
     shared = {*Path("/dev/shm").glob("torch_*")}

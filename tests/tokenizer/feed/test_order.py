@@ -34,6 +34,7 @@ def test_every_sample_has_one_position(counts, streams, block_size, key):
     assert sorted(result) == every
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(COUNTS, st.integers(1, 40), st.integers(1, 30), st.data())
 def test_a_position_is_independent_of_others(counts, streams, block_size, data):
@@ -115,6 +116,7 @@ def hundred_million() -> SampleIndex:
     return SampleIndex(names, np.ones(len(first) - 1, np.int64), (bucket,), kept, rows, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_hundred_million_samples_fit_into_64_mb():
     tracemalloc.start()
     index = hundred_million()
@@ -165,6 +167,7 @@ def test_permutations_never_change():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 5, 21])
 def test_all_positions_are_equally_likely(n):
     """Chi square over 1,000 keys, with room for one in a million."""

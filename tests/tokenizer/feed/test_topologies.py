@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +143,7 @@ def one_shape(counts: list[int], shuffle: Shuffle) -> World:
     return World([index], shuffle, lambda batch: TableSteps([index.samples], batch, epochs=2))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(COUNTS, RUNS, st.builds(Shuffle, st.integers(1, 9), st.integers(1, 12)))
 def test_one_shape_with_batches_of_any_size(counts, runs, shuffle):
@@ -164,6 +166,7 @@ def test_batches_of_one_shape_each(first, second, runs, batch):
     assert train_runs(world, [*runs, TO_THE_END]) == alone
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(PLENTY, PLENTY, RUNS, st.sampled_from([(1, 1), (7, 3), (1, 5)]))
 def test_a_mixture_of_samples(first, second, runs, weights):
