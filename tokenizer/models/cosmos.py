@@ -26,7 +26,7 @@ from torch import Tensor
 from tokenizer.models import fsq
 from tokenizer.models.external import ExternalTokenizer, files_digest, pool_statistics
 from tokenizer.models.inference import DeviceConfig
-from tokenizer.models.load import TokenizerLoadError
+from tokenizer.models.interface import TokenizerLoadError
 
 _STATISTICS = "mean_std.pt"
 _NAME = re.compile(r"([CD])V(\d+x\d+x\d+)")

@@ -22,7 +22,7 @@ from torch import Tensor
 from curation.torchvision_ops import declare_missing_ops
 from tokenizer.models.external import ExternalTokenizer, files_digest, pool_statistics
 from tokenizer.models.inference import DeviceConfig
-from tokenizer.models.load import TokenizerLoadError
+from tokenizer.models.interface import TokenizerLoadError
 
 FAMILIES = {
     "AutoencoderKLWan": "wan",

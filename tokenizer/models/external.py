@@ -33,13 +33,13 @@ from tokenizer.models.interface import (
     Compression,
     Latents,
     ShapeError,
+    TokenizerLoadError,
     Tokens,
     Video,
     check_codes,
     check_latents,
     check_video,
 )
-from tokenizer.models.load import TokenizerLoadError
 
 _FRAMES, _SIDE = 25, 64
 """Of the probe: 24 later frames are whole groups at 4, 6 and 8 frames a latent."""

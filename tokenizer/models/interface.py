@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -28,6 +29,10 @@ Head = Literal["codes", "latents"]
 
 class ShapeError(ReelmillError, ValueError):
     """Arrays or a rate that a tokenizer cannot use; the message names the nearest valid one."""
+
+
+class TokenizerLoadError(ReelmillError, ValueError):
+    """An unknown tokenizer, or weights that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +195,9 @@ def decode_windows(windows: Sequence[Tokens], tokenizer: Tokenizer, head: Head) 
     if len(codes if head == "codes" else latents) < len(windows):
         raise ShapeError(f"tokens of {tokenizer.name} without {head}")
     return tokenizer.decode_codes(codes) if head == "codes" else tokenizer.decode_latents(latents)
+
+
+def check_digest(path: str | Path, digest: str, recorded: str) -> None:
+    """Raises `TokenizerLoadError` unless a weights file has the digest that it records."""
+    if digest != recorded:
+        raise TokenizerLoadError(f"{path} was altered: digest {digest}, recorded {recorded}")

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curation.errors import ReelmillError
 from tokenizer.models.inference import DeviceConfig
-from tokenizer.models.interface import Tokenizer
+from tokenizer.models.interface import Tokenizer, TokenizerLoadError
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
-
-
-class TokenizerLoadError(ReelmillError, ValueError):
-    """An unknown tokenizer, or weights that cannot be used."""
 
 
 def shipped() -> list[str]:
@@ -55,12 +50,6 @@ def load(name: str, device_config: DeviceConfig | None = None) -> Tokenizer:
             " diffusers:FOLDER_OR_ID"
         )
     return _load_file(path, device_config)
-
-
-def check_digest(path: str | Path, digest: str, recorded: str) -> None:
-    """Raises `TokenizerLoadError` unless a weights file has the digest that it records."""
-    if digest != recorded:
-        raise TokenizerLoadError(f"{path} was altered: digest {digest}, recorded {recorded}")
 
 
 def _load_file(path: Path, device_config: DeviceConfig) -> Tokenizer:

@@ -27,13 +27,14 @@ from tokenizer.models.interface import (
     Codes,
     Compression,
     Latents,
+    TokenizerLoadError,
     Tokens,
     Video,
     check_codes,
+    check_digest,
     check_latents,
     check_video,
 )
-from tokenizer.models.load import TokenizerLoadError, check_digest
 
 CHANNELS = 16
 _PARTS = ("mean", "components", "bounds")

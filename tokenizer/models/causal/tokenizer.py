@@ -29,13 +29,14 @@ from tokenizer.models.interface import (
     Latents,
     StreamDecoder,
     StreamEncoder,
+    TokenizerLoadError,
     Tokens,
     Video,
     check_codes,
+    check_digest,
     check_latents,
     check_video,
 )
-from tokenizer.models.load import TokenizerLoadError, check_digest
 
 KIND = "causal"
 _METADATA = ("kind", "config", "digest", "latent_mean", "latent_std")
