@@ -127,6 +127,7 @@ def test_captions_are_written_anew(caption, copied, server):
     assert "at most twenty words" in server.log()[0]["words"]
 
 
+@pytest.mark.models
 def test_a_model_on_disk_describes_clips(reelmill, copied, tmp_path):
     from tests.curation.caption.models import write_llava
 

@@ -162,6 +162,7 @@ def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch,
     )
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_middle_keeps_what_was_done(reelmill, curated, tmp_path, monkeypatch):
     from curation.scan import stage
 
@@ -185,6 +186,7 @@ def test_a_fault_in_the_middle_keeps_what_was_done(reelmill, curated, tmp_path, 
     assert_same(tmp_path / "out", curated.out)
 
 
+@pytest.mark.slow
 def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, curated, tmp_path):
     """Ctrl-C once the first source is being watched."""
     videos, out = tmp_path / "videos", tmp_path / "out"
@@ -246,6 +248,7 @@ def test_sample_writes_sources(reelmill, tmp_path, monkeypatch):
     assert (ended.code, ended.out) == (0, f"3 sample sources in {tmp_path}\n")
 
 
+@pytest.mark.slow
 def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_path):
     videos, out = tmp_path / "videos", tmp_path / "out"
     shutil.copytree(curated.videos, videos)
@@ -264,6 +267,7 @@ def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_pa
     assert reelmill("verify", out).code == 0
 
 
+@pytest.mark.slow
 def test_an_input_with_another_chance_has_one_outcome_still(reelmill, curated, tmp_path):
     source = tmp_path / "text.mp4"
     source.write_text("no video\n")
@@ -280,6 +284,7 @@ def test_retry_takes_reasons_of_the_list(reelmill, curated, tmp_path):
     assert "bad luck: the reasons are missing, unreadable" in ended.err
 
 
+@pytest.mark.slow
 def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, curated, tmp_path):
     """Stopped by a fault at the second source, with three more to come."""
     videos, out = tmp_path / "my videos", tmp_path / "out"
@@ -417,6 +422,7 @@ def test_the_second_run_is_refused_and_told_by_whom(reelmill, copied):
     assert reelmill("render", copied.out, *copied.options).code == 3
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_for_good_is_given_up(reelmill, curated, tmp_path):
     videos, out = tmp_path / "videos", tmp_path / "out"
     shutil.copytree(curated.videos, videos)
@@ -441,6 +447,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(reelmill, curate
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_as_one_and_the_run_goes_on_once_there_is_room(
     reelmill, curated, small_disk, capfd
 ):

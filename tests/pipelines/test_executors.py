@@ -29,7 +29,7 @@ def ray_executor():
             yield RayExecutor(workers=2)
 
 
-@pytest.fixture(params=["in_process", "ray"])
+@pytest.fixture(params=["in_process", pytest.param("ray", marks=pytest.mark.ray)])
 def executor(request):
     if request.param == "in_process":
         return InProcessExecutor()
@@ -126,6 +126,7 @@ def test_a_fault_stops_the_run_and_keeps_what_was_committed(executor, tmp_path):
     assert {k: o.value for k, o in step.committed.items()} == {"one": "ONE", "two": "TWO"}
 
 
+@pytest.mark.ray
 def test_a_worker_that_dies_once_loses_nothing(ray_executor, tmp_path):
     step = WordStep(tmp_path, ["one", "deadly once", "two"])
     run_step(step, ray_executor, Progress())
@@ -134,6 +135,7 @@ def test_a_worker_that_dies_once_loses_nothing(ray_executor, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.ray
 def test_an_item_that_kills_every_worker_fails_by_name_and_alone(ray_executor, tmp_path):
     words = [f"word {n}" for n in range(12)]
     step = WordStep(tmp_path, [*words[:3], "deadly", *words[3:]])
@@ -154,6 +156,7 @@ def test_a_worker_with_other_storage_does_no_work(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.ray
 def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
     step = WordStep(tmp_path, [f"w{n}" for n in range(20)])
     step.stage = Stillborn(str(tmp_path))
@@ -162,6 +165,7 @@ def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
     assert not step.committed
 
 
+@pytest.mark.ray
 def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
     from pipelines.run import ray_executor as module
 
@@ -173,6 +177,7 @@ def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
     assert all((tmp_path / word).read_text() == "." for word in words)
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("workers", "memory_mb", "message"),
     [

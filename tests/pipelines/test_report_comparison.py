@@ -97,6 +97,7 @@ def test_without_another_selection(dataset):
         compare(OutputSnapshot.at(dataset), "before")
 
 
+@pytest.mark.slow
 def test_the_page_and_the_command_show_it(dataset, tmp_path):
     first = select_by_motion(dataset, low=0.1)
     select_by_motion(dataset, high=0.3)

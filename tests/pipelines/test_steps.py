@@ -30,6 +30,7 @@ def with_step(curated, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_a_further_step_runs_and_is_counted_checked_timed_and_listed(with_step, tmp_path):
     out = str(with_step.out)
     assert "Measure how long the kept clips are." in with_step("--help").stdout

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from pipelines.report.curves import draw_curves
 from tests.tokenizer.train.conftest import rendered_clips
 from tokenizer.models.load import load
@@ -41,6 +43,7 @@ def test_a_first_row_without_a_loss_draws_the_psnr(tmp_path):
     assert len(list(root.iter(f"{SVG}path"))) == 2
 
 
+@pytest.mark.train
 def test_from_clips_to_weights(reelmill, tmp_path):
     rendered_clips(tmp_path / "out", [("a", "CC0"), ("b", "CC0"), ("c", "MIT"), ("d", "CC0")])
     crops, folder, split = tmp_path / "crops.safetensors", tmp_path / "run", tmp_path / "split.json"

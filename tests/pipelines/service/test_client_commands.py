@@ -56,6 +56,7 @@ def test_a_report_is_submitted_followed_and_fetched(url, reelmill):
         assert list(client.log(job_id, tail=1)) == list(client.log(job_id))[-1:]
 
 
+@pytest.mark.slow
 def test_a_new_selection_reports_its_step(url, reelmill):
     with Client(url) as client:
         bounds = {"duration_s.min": 0.1, "duration_s.max": 0.5}

@@ -78,6 +78,7 @@ def test_a_killed_runner_takes_the_command_along_and_the_job_starts_again(server
     ]  # fmt: skip
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("again", [False, True], ids=["same server", "next server"])
 def test_a_cancel_leaves_no_descendant(server, tmp_path, again):
     job = server.submit(STUBBORN)
@@ -94,6 +95,7 @@ def test_a_cancel_leaves_no_descendant(server, tmp_path, again):
     assert not alive(below)
 
 
+@pytest.mark.faults
 def test_a_runner_that_hangs_is_killed_with_all_below_it(server):
     job = server.submit(STUBBORN)
     runner = server.runner(job)

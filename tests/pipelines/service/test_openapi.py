@@ -1,5 +1,6 @@
 """The OpenAPI description, and whatever it allows: no answer is an error of the server's."""
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ def test_every_route_is_described(served):
             assert said["description"], f"{method} {path}"
 
 
+@pytest.mark.slow
 def test_nothing_that_is_asked_is_an_error_of_the_server(served):
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", served.client.app)
     seen = []

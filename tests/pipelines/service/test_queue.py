@@ -26,6 +26,7 @@ def submit(queue, collection="a", owner="me", **fields) -> str:
     return queue.submit(owner, request, ["true", "{job}"], None, 1000)[0].job_id
 
 
+@pytest.mark.slow
 def test_a_thousand_submissions_with_one_key_make_one_job(served):
     barrier = threading.Barrier(50)
 
