@@ -158,7 +158,7 @@ def _entry(name: str, value: Any) -> list[str]:
     if not inspect.isclass(value):
         return [f"## {name}\n", f"```\n{_signature(name, value)}\n```\n", _doc(value)]
     parts = [f"## {name}\n", _doc(value)]
-    if value.__module__.startswith("pipelines.api"):
+    if value.__module__.startswith("pipelines.reelmill"):
         for member, function in vars(value).items():
             if not member.startswith("_") and inspect.isfunction(function):
                 signature = _signature(f"{value.__name__}.{member}", function)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import ReelmillError
-from curation.scores.frame import AnalysisFrame, Float64Array
+from curation.scores.base import AnalysisFrame, Float64Array
 
 Vector = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]

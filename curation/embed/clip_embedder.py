@@ -17,7 +17,7 @@ import numpy as np
 from curation.embed.base import Vector
 from curation.embed.open_clip import Checkpoint, ClipModel, Features, Precision, find_checkpoint
 from curation.errors import InfrastructureError
-from curation.scores.frame import AnalysisFrame, Float64Array
+from curation.scores.base import AnalysisFrame, Float64Array
 
 TABLE_PREFIX = "open-clip-"
 """Prefix of the names of its tables, before the model's digest."""

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from curation.scores.base import AnalysisFrame, Float64Array
 from curation.scores.borders import bar_shares
-from curation.scores.frame import AnalysisFrame, Float64Array
 
 Gray = npt.NDArray[np.uint8]
 """Luma of a frame, shape [64, 64]."""

@@ -17,7 +17,7 @@ from curation.embed.clip_embedder import TABLE_PREFIX, OpenClip, mean_pool
 from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import ClipModel
 from curation.embed.sentence import CAPTION_VECTORS, CaptionQueryEncoder
-from curation.scores.frame import AnalysisFrame, Float64Array
+from curation.scores.base import AnalysisFrame, Float64Array
 
 
 def query_encoder(table: str, model: str | None = None) -> QueryEncoder:

@@ -23,7 +23,7 @@ from curation.embed.base import Picture, QueryError, Vector
 from curation.embed.open_clip import Features, ModelError
 from curation.lineage import resolve_table
 from curation.records import Embedding
-from curation.scores.frame import Float64Array
+from curation.scores.base import Float64Array
 from curation.storage import file_sha256
 from curation.torchvision_ops import declare_missing_ops
 

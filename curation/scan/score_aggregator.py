@@ -15,7 +15,7 @@ from curation.media.timeline import Timeline
 from curation.records import Clip
 from curation.scan.clips import analysis_slice
 from curation.scores import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
-from curation.scores.frame import Float64Array, FrameStream, Row
+from curation.scores.base import Float64Array, FrameStream, Row
 
 ReadFrame = Callable[[int], npt.NDArray[np.uint8]]
 """Reads an analysis frame by its index among them, RGB [height, width, 3]."""

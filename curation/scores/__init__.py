@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from curation.scores.base import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
 from curation.scores.blockiness import Blockiness
 from curation.scores.borders import Borders
 from curation.scores.camera import Camera
@@ -12,7 +13,6 @@ from curation.scores.combing import Combing
 from curation.scores.exposure import Exposure
 from curation.scores.faces import Faces
 from curation.scores.flicker import Flicker
-from curation.scores.frame import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
 from curation.scores.kind import Kind
 from curation.scores.light import Light
 from curation.scores.loudness import Loudness

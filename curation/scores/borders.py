@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.records import ClipRow
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field
+from curation.scores.base import AnalysisFrame, Float64Array, FrameScore, Row, field
 
 _BAR_LEVEL = 26.0
 _MIN_SIDE = 0.2

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from curation.records import ClipRow
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
+from curation.scores.base import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 from curation.scores.global_motion import global_motion
 
 _STILL_SPEED = 0.007

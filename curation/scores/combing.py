@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.records import ClipRow
-from curation.scores.frame import (
+from curation.scores.base import (
     AnalysisFrame,
     Float64Array,
     FrameScore,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from curation.records import ClipRow
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, mean_or_none
+from curation.scores.base import AnalysisFrame, Float64Array, FrameScore, Row, field, mean_or_none
 
 _BLACK = 20.0
 _WHITE = 248.0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from curation.records import ClipRow
 from curation.scores import detector
-from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
+from curation.scores.base import AnalysisFrame, ClipScore, Float64Array, Row, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curation.scores.base import Float64Array, block_means
 from curation.scores.borders import bar_shares
-from curation.scores.frame import Float64Array, block_means
 
 Plane = npt.NDArray[np.float32]
 Points = npt.NDArray[np.complex128]

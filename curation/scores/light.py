@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from curation.records import ClipRow
+from curation.scores.base import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 from curation.scores.borders import bar_shares
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
 
 LIGHTS = {
     "dark": "Nearly all of the picture is dark.",

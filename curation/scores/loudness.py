@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.records import ClipRow
-from curation.scores.frame import Float64Array, Row, SoundScore, field, tag
+from curation.scores.base import Float64Array, Row, SoundScore, field, tag
 
 _RATE = 16_000
 _STEP = 1_600

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from curation.records import ClipRow
-from curation.scores.frame import (
+from curation.scores.base import (
     AnalysisFrame,
     Float64Array,
     FrameScore,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.records import ClipRow
-from curation.scores.frame import AnalysisFrame, Float64Array, FrameScore, Row, field
+from curation.scores.base import AnalysisFrame, Float64Array, FrameScore, Row, field
 
 _TAPS = 9
 _ROUNDING = 0.5

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from curation.errors import InfrastructureError
 from curation.records import ClipRow
 from curation.scores import detector
+from curation.scores.base import Float64Array, Row, SoundScore, field, tag
 from curation.scores.detector import MissingModelError
-from curation.scores.frame import Float64Array, Row, SoundScore, field, tag
 
 _FRAME, _CONTEXT = 512, 64
 _MIN_SPEECH_S = 0.5

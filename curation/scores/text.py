@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from curation.errors import InfrastructureError
 from curation.records import ClipRow
+from curation.scores.base import AnalysisFrame, ClipScore, Float64Array, Row, field
 from curation.scores.detector import MissingModelError
-from curation.scores.frame import AnalysisFrame, ClipScore, Float64Array, Row, field
 
 _CORNER = 0.3
 """A line is in a corner if its centre is within this share of both sides' ends."""

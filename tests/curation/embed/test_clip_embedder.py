@@ -8,7 +8,7 @@ import pytest
 from curation.embed.base import table_name
 from curation.embed.clip_embedder import OpenClip, OpenClipCollector, mean_pool
 from curation.errors import InfrastructureError
-from curation.scores.frame import AnalysisFrame
+from curation.scores.base import AnalysisFrame
 from tests.curation.embed.conftest import saved
 
 

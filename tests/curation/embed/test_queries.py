@@ -10,7 +10,7 @@ from curation.dataset import Dataset
 from curation.embed import CAPTION_VECTORS, OpenClip, query_encoder, recorded_model, table_name
 from curation.embed.descriptor import FrameDct
 from curation.records import Run
-from curation.scores.frame import AnalysisFrame
+from curation.scores.base import AnalysisFrame
 
 TIMES = np.arange(8) / 4
 

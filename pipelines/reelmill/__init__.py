@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from curation.errors import ReelmillError
-from pipelines.api.output import Output, open, pipeline_for
+from pipelines.reelmill.output import Output, open, pipeline_for
 
 if TYPE_CHECKING:
     from curation.select.selection import Selection
-    from pipelines.api.tokenizers import FrameTokenizer, load_tokenizer
+    from pipelines.reelmill.tokenizers import FrameTokenizer, load_tokenizer
     from pipelines.run.pipeline import Pipeline
     from pipelines.run.step_runner import Progress
     from tokenizer.feed import TokenFeed
@@ -179,7 +179,7 @@ def __getattr__(name: str) -> Any:
 
         return TokenFeed
     if name in ("FrameTokenizer", "load_tokenizer"):
-        from pipelines.api import tokenizers
+        from pipelines.reelmill import tokenizers
 
         return getattr(tokenizers, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
