@@ -144,8 +144,8 @@ def test_there_is_one_ffmpeg_and_it_is_the_tested_one():
 
 def test_what_is_copied_reaches_the_build_and_holds_every_package():
     setuptools = pyproject()["tool"]["setuptools"]
-    folders = {package.split(".")[0] for package in setuptools["packages"]}
-    needed = folders | set(setuptools["package-dir"].values())
+    folders = [setuptools["package-dir"].get(p, p.split(".")[0]) for p in setuptools["packages"]]
+    needed = {folder.split("/")[0] for folder in folders}
     needed |= {"pyproject.toml", "constraints.txt", pyproject()["project"]["readme"]}
     needed |= set(pyproject()["project"]["license-files"])
     assert context() == needed
