@@ -128,6 +128,16 @@ def tables_of_renders(
     return [name for name in tables if profiles[name] in accepted]
 
 
+def current_outcomes(
+    catalog: Catalog, kind: Kind, selection_id: str | None, of: str | None = None
+) -> str | None:
+    """The current table of outcomes of a kind; None if there is none. `of` as above."""
+    if kind == "renders":
+        return of or current_renders(catalog, selection_id)
+    tables = tables_of_renders(catalog, kind, selection_id, of)
+    return marker_table(tables[0]) if tables else None
+
+
 def resolve_table(
     catalog: Catalog,
     kind: Kind,

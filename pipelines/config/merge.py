@@ -81,12 +81,10 @@ def apply_override(data: dict[str, Any], override: str, command: str = "curate")
     name, equals, text = override.partition("=")
     if not equals:
         raise ConfigError(f"--set {override}: write it as KEY=VALUE, such as motion.min=0.01")
-    keys = list(known_keys(data))
-    matches = [key for key in keys if key == name] or [k for k in keys if k.endswith(f".{name}")]
-    matches = [key for key in matches if key.split(".")[0] in READ_BY[command]] or matches
-    if len(matches) != 1:
-        raise ConfigError(f"--set {override}: {_no_match(name, matches, keys)}")
-    (key,) = matches
+    try:
+        key = resolve_key(data, name, command)
+    except ConfigError as error:
+        raise ConfigError(f"--set {override}: {error}") from error
     section = key.split(".", maxsplit=1)[0]
     if section not in READ_BY[command]:
         readers = ", ".join(name for name, sections in READ_BY.items() if section in sections)
@@ -101,6 +99,16 @@ def apply_override(data: dict[str, Any], override: str, command: str = "curate")
     for part in reversed(key.split(".")):
         value = {part: value}
     data.update(merge(data, value))
+
+
+def resolve_key(data: Mapping[str, Any], name: str, command: str = "curate") -> str:
+    """The full key that a name or the end of one stands for. Raises `ConfigError`."""
+    keys = list(known_keys(data))
+    matches = [key for key in keys if key == name] or [k for k in keys if k.endswith(f".{name}")]
+    matches = [key for key in matches if key.split(".")[0] in READ_BY[command]] or matches
+    if len(matches) != 1:
+        raise ConfigError(_no_match(name, matches, keys))
+    return matches[0]
 
 
 def _no_match(name: str, matches: list[str], keys: list[str]) -> str:

@@ -21,13 +21,19 @@ from pipelines.config.merge import profiles_folder, read_profile
 from pipelines.config.validation import ConfigError, check_keys, validate
 
 
-def build_policy(data: dict[str, Any]) -> Policy:
+def build_policy(data: dict[str, Any], *, opens_files: bool = True) -> Policy:
     """The policy of its section, in which files of clip ids are replaced by their lists.
 
-    Raises `ConfigError`.
+    Without `opens_files` such a file is left out of the policy. Raises `ConfigError`.
     """
+    clip_ids = {}
     for name in ("include", "exclude"):
-        data[name] = _clip_ids(data[name], f"policy.{name}")
+        is_file = isinstance(data[name], str)
+        clip_ids[name] = (
+            [] if is_file and not opens_files else _clip_ids(data[name], f"policy.{name}")
+        )
+        if opens_files:
+            data[name] = clip_ids[name]
     near_duplicates = validate(float | None, data["near_duplicates"], "policy.near_duplicates")
     semantic = validate(Semantic, data["semantic"], "policy.semantic")
     labels = validate(LabelRules, data["labels"] or {}, "policy.labels")
@@ -41,16 +47,17 @@ def build_policy(data: dict[str, Any]) -> Policy:
     try:
         return Policy(
             limits, near_duplicates, semantic, tags, tuple(sources),
-            tuple(data["include"]), tuple(data["exclude"]), labels,
+            tuple(clip_ids["include"]), tuple(clip_ids["exclude"]), labels,
         )  # fmt: skip
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
 def recorded_policy(resolved: Mapping[str, Any]) -> Policy:
-    """The policy of a configuration as a run recorded it. Raises `ConfigError`."""
+    """The policy of a configuration as a run recorded it; opens no file. Raises `ConfigError`."""
     default = read_profile(profiles_folder() / "default.yaml")["policy"]
-    return build_policy({**default, **current_keys(resolved["policy"])})
+    section = {**default, **current_keys(resolved["policy"])}
+    return build_policy(section, opens_files=False)
 
 
 def current_keys(policy: Mapping[str, Any]) -> dict[str, Any]:

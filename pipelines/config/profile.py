@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,12 +51,13 @@ def load(
     overrides: Iterable[str] = (),
     *,
     command: str = "curate",
-    tokenizers: Callable[[str], Any] = load_tokenizer,
+    opens_files: bool = True,
 ) -> Profile:
     """The default profile, merged with a file or shipped profile, then with `a.b=c` overrides.
 
-    An override of a section that the `command` does not read is refused. `tokenizers` loads a
-    tokenizer by name; a server that reads many profiles caches them. Raises `ConfigError`.
+    An override of a section that the `command` does not read is refused. Without `opens_files`
+    nothing is opened but profiles: no list of clips, and no tokenizer, whose settings are then not
+    checked against it. Raises `ConfigError`.
     """
     data: dict[str, Any] = {section: {} for section in SECTIONS}
     data |= read_profile(profiles_folder() / "default.yaml")
@@ -66,7 +67,7 @@ def load(
     for override in overrides:
         apply_override(data, override, command)
         _check_all_keys(data)
-    return _build(data, tokenizers if "tokenize" in READ_BY[command] else None)
+    return _build(data, opens_files, opens_files and "tokenize" in READ_BY[command])
 
 
 def _check_all_keys(data: dict[str, Any]) -> None:
@@ -77,8 +78,7 @@ def _check_all_keys(data: dict[str, Any]) -> None:
         _choice(data, key)
 
 
-def _build(data: dict[str, Any], tokenizers: Callable[[str], Any] | None) -> Profile:
-    """The profile; without `tokenizers` the settings are not checked against the tokenizer's."""
+def _build(data: dict[str, Any], opens_files: bool, loads_tokenizer: bool) -> Profile:
     sandbox = validate(Limits, data["sandbox"], "sandbox")
     return Profile(
         scan=Scan(
@@ -88,10 +88,10 @@ def _build(data: dict[str, Any], tokenizers: Callable[[str], Any] | None) -> Pro
             embedders=_instances(data["scan"]["embedders"], EMBEDDERS, "scan.embedders"),
             limits=sandbox,
         ),
-        policy=build_policy(data["policy"]),
+        policy=build_policy(data["policy"], opens_files=opens_files),
         render=_render(data, sandbox),
         caption=_choice(data, "caption.captioner"),
-        tokenize=_tokenize(data["tokenize"], sandbox, tokenizers),
+        tokenize=_tokenize(data["tokenize"], sandbox, loads_tokenizer),
         execution=validate(Execution, data["execution"], "execution"),
         others={
             step.section: validate(load_object(step.settings), data[step.section], step.section)
@@ -145,12 +145,12 @@ def _render(data: Mapping[str, Any], sandbox: Limits) -> RenderClips:
         raise ConfigError(f"render: {error}") from error
 
 
-def _tokenize(data: Any, sandbox: Limits, tokenizers: Callable[[str], Any] | None) -> Tokenize:
+def _tokenize(data: Any, sandbox: Limits, loads_tokenizer: bool) -> Tokenize:
     stage: Tokenize = dataclasses.replace(validate(Tokenize, data, "tokenize"), limits=sandbox)
-    if tokenizers is None:
+    if not loads_tokenizer:
         return stage
     try:
-        tokenizer = tokenizers(stage.tokenizer)
+        tokenizer = load_tokenizer(stage.tokenizer)
     except (ValueError, OSError) as error:
         raise ConfigError(f"tokenize.tokenizer: {error}") from error
     try:

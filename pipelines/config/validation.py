@@ -45,7 +45,9 @@ def validate(kind: Any, value: Any, key: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in (key, *first["loc"]))
-        raise ConfigError(f"{path}: {first['msg'].lower()}, not {first['input']!r}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        reason = reason[:1].lower() + reason[1:]
+        raise ConfigError(f"{path}: {reason}, not {first['input']!r}") from error
     if not key.startswith("policy"):
         _refuse_negative(value, key)
     return result

@@ -98,12 +98,8 @@ class OutputSnapshot:
 
     def outcomes_table(self, step: StepInfo) -> str | None:
         """The current table of a step's outcomes: made from these renders, requested last."""
-        if step.kind == "renders":
-            return self.renders
-        names = lineage.tables_of_renders(
-            self.dataset.catalog, step.kind, self.selection_id, of=self.renders
-        )
-        return lineage.marker_table(names[0]) if names else None
+        catalog, of = self.dataset.catalog, self.renders
+        return lineage.current_outcomes(catalog, step.kind, self.selection_id, of)
 
     def kept_outcomes(self, step: StepInfo) -> pa.Table:
         """`clip_id`, `outcome`, `reason` and `detail` of the kept clips in a step."""

@@ -43,12 +43,13 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
-_BRACKET = re.compile(rb"[\[\]{}]")
+_JSON_TOKEN = re.compile(rb'\\.|["\[\]{}]', re.S)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _CALLER_TTL_S = 1.0
 """Seconds for which a looked-up key is trusted; a revoked one may work as long."""
 _MAX_CALLERS = 10_000
+_MAX_UNKNOWN_BYTES = 4096
+"""Of a body without a valid key."""
 
 
 @dataclass(eq=False)
@@ -138,7 +139,7 @@ class SecurityMiddleware:
         wait_s = self._rate_limiter.take(caller.name if caller else f"address:{client[0]}")
         if wait_s:
             raise Rejection(429, "too many requests; wait a little", wait_s)
-        body = await self._read_body(headers, receive)
+        body = await self._read_body(headers, receive, is_known=caller is not None)
         await self._run_app(scope, _replay(body, receive), response)
 
     def _check_origin(self, method: str, headers: Headers) -> None:
@@ -157,10 +158,15 @@ class SecurityMiddleware:
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Rejection(403, "a page of another site may change nothing here")
 
-    async def _read_body(self, headers: Headers, receive: Receive) -> bytes:
-        """The whole body; rejected as soon as it is too long, too slow or too deep."""
+    async def _read_body(self, headers: Headers, receive: Receive, *, is_known: bool) -> bytes:
+        """The whole body; rejected as soon as it is too long, too slow or too deep.
+
+        Without a valid key it may only be as long as signing in takes.
+        """
         is_image = headers.get("content-type", "").startswith("image/")
         max_bytes = self._limits.image_bytes if is_image else self._limits.body_bytes
+        if not is_known:
+            max_bytes = min(max_bytes, _MAX_UNKNOWN_BYTES)
         too_long = Rejection(413, f"a body may have {max_bytes} bytes")
         try:
             declared_bytes = int(headers.get("content-length", "0"))
@@ -262,9 +268,14 @@ def _origin_host(origin: str) -> str:
 
 
 def check_depth(body: bytes, max_depth: int) -> None:
-    """Raises `Rejection` for JSON that is nested too deeply, without parsing it."""
-    depth = 0
-    for bracket in _BRACKET.finditer(_JSON_STRING.sub(b"", body)):
-        depth += 1 if bracket[0] in b"[{" else -1
+    """Raises `Rejection` for JSON that is nested too deeply, in one pass without parsing it."""
+    depth, is_text = 0, False
+    for token in _JSON_TOKEN.finditer(body):
+        if token[0] == b'"':
+            is_text = not is_text
+        elif not is_text and token[0] in (b"[", b"{"):
+            depth += 1
+        elif not is_text and token[0] in (b"]", b"}"):
+            depth -= 1
         if depth > max_depth:
             raise Rejection(422, f"JSON may be {max_depth} deep")

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,19 @@ from pipelines.service.jobs.local_backend import JobFolder
 from pipelines.service.outputs import Outputs
 from pipelines.service.schemas import JOB_KINDS, NAME, JobRequest
 from pipelines.service.settings import ServerSettings
-from tokenizer.models.load import load as load_tokenizer
 
-_UNPRIVILEGED = (
-    "policy.", "render.", "scan.max_clip_s", "scan.scores", "scan.shots.", "scan.sampling.",
-    "tokenize.short_side", "tokenize.max_frames", "tokenize.windows", "tokenize.quality",
-)  # fmt: skip
-"""Settings that callers below `admin` may change."""
+_UNPRIVILEGED = re.compile(
+    r"policy\.(limits|tags)\..+|policy\.(near_duplicates|include|exclude)|policy\.semantic\..+"
+    r"|policy\.labels\..+|render\.(mode|crop)|render\.encoding\..+"
+    r"|scan\.(max_clip_s|scores|shots)|scan\.shots\.\w+\.(threshold|ratio|still|length_s)"
+    r"|scan\.sampling\..+|tokenize\.(tokenizer|short_side|max_frames|windows|quality)"
+)
+"""Settings that callers below `admin` may change: none of them names a file, a server or a device,
+but for the two below."""
 _SHIPPED_TOKENIZER = re.compile(r"(causal|pca)-\d+x\d+x\d+")
 """Tokenizers that callers below `admin` may name; others are paths and addresses."""
+_CLIP_LISTS = ("policy.include", "policy.exclude")
+"""Lists of clip ids; as text they are files."""
 
 
 class JobRequestError(ReelmillError, ValueError):
@@ -46,27 +50,32 @@ class CommandBuilder:
         self._settings = settings
         self._outputs = outputs
         self._artefacts = JobFolder(jobs / "{job}").artefacts
-        tokenizers = functools.cache(load_tokenizer)
 
         @functools.lru_cache(256)
         def load_profile(values: tuple[str, ...], command: str = "curate") -> config.Profile:
-            return config.load(settings.profile, values, command=command, tokenizers=tokenizers)
+            return config.load(settings.profile, values, command=command, opens_files=False)
 
         self._load_profile = load_profile
 
     def preload(self) -> None:
-        """Loads the profile and its tokenizer, which spares the first caller the wait."""
+        """Reads the server's own profile, which spares the first caller the wait."""
         self._load_profile(())
 
     def profile(self, request: JobRequest, caller: Caller) -> config.Profile:
-        """The resolved configuration; raises `JobRequestError` and `ConfigError`."""
+        """The resolved configuration, of which nothing is opened or loaded here.
+
+        Keys are judged first, as text. Raises `JobRequestError` and `ConfigError`.
+        """
         command = request.kind if JOB_KINDS[request.kind].takes_settings else "curate"
-        profile = self._load_profile(overrides(request.settings), command)
         if not caller.may("admin"):
-            for key, value in _differences(self._load_profile(()).resolved, profile.resolved):
+            data = dict(self._load_profile(()).resolved)
+            for name, value in request.settings.items():
+                key = config.resolve_key(data, name, command)
                 if not _is_unprivileged(key, value):
                     raise JobRequestError(f"settings: {key} can be changed by an admin only")
-        return profile
+                (override,) = overrides({key: value})
+                config.apply_override(data, override, command)
+        return self._load_profile(overrides(request.settings), command)
 
     def input_uris(self, request: JobRequest) -> list[str]:
         """Addresses of the inputs; raises `JobRequestError` for one outside the sources."""
@@ -131,26 +140,12 @@ def overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _differences(base: Any, changed: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf that differs, by its full key, with its new value."""
-    if isinstance(base, Mapping) and isinstance(changed, Mapping):
-        for name in {**base, **changed}:
-            key = f"{prefix}.{name}" if prefix else str(name)
-            if name not in changed:
-                yield key, None
-            else:
-                yield from _differences(base.get(name), changed[name], key)
-    elif isinstance(changed, Mapping) and changed:
-        for name, value in changed.items():
-            yield from _differences(None, value, f"{prefix}.{name}")
-    elif base != changed:
-        yield prefix, changed
-
-
 def _is_unprivileged(key: str, value: Any) -> bool:
     if key == "tokenize.tokenizer":
         return isinstance(value, str) and _SHIPPED_TOKENIZER.fullmatch(value) is not None
-    return key.startswith(_UNPRIVILEGED) or f"{key}." in _UNPRIVILEGED
+    if key in _CLIP_LISTS:
+        return not isinstance(value, str)
+    return _UNPRIVILEGED.fullmatch(key) is not None
 
 
 def _input_uri(text: str, sources: Mapping[str, str]) -> str:

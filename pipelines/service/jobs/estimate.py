@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 
 import pyarrow.compute as pc
 
+from curation import lineage
 from curation.dataset import Dataset
 from curation.listing import Entry, list_videos
-from curation.step import StepRequest
-from curation.steps import clip_steps
+from curation.steps import STEPS, clip_steps
 from pipelines.config import Profile
+from pipelines.run.applied_settings import applied_settings, setting_changes
 from pipelines.service.outputs import NoOutputError, Outputs
 from pipelines.service.schemas import JOB_KINDS, JobRequest, StepEstimate
 
@@ -75,20 +76,30 @@ def estimate_steps(
 
 
 def _pending_clips(name: str, profile: Profile, outputs: Outputs) -> dict[str, int]:
-    """Clips that each step would process now; select processes all."""
+    """Clips that each step would process now; select processes all.
+
+    A step whose settings differ from those of its last run fills another table, and so processes
+    all kept clips. No model is loaded to find that out.
+    """
     try:
         dataset = outputs.open(name)
     except NoOutputError:
         return {}
-    catalog = dataset.catalog
+    catalog = dataset.catalog.snapshot()
     pending = {"select": catalog.rows("clips") or 0}
-    if selection := dataset.latest_selection():
-        kept = dataset.selection(selection).filter(pc.field("verdict") == "kept").num_rows
-        request = StepRequest(dataset, profile, selection_id=selection)
+    if selection_id := dataset.latest_selection():
+        kept = dataset.selection(selection_id).filter(pc.field("verdict") == "kept").num_rows
+        applied = applied_settings(catalog)
+
+        def is_unchanged(step: str) -> bool:
+            now = profile.resolved[STEPS[step].section]
+            return step in applied and not setting_changes(step, applied[step].settings, now)
+
         for step in clip_steps():
-            with contextlib.suppress(ValueError):  # a model that does not exist: the job reports it
-                outcomes = step.load_plan()(request).result
-                pending[step.name] = max(0, kept - (catalog.rows(outcomes) or 0))
+            reads = [step.name, *(["render"] if "render" in step.reads else [])]
+            table = lineage.current_outcomes(catalog, step.kind, selection_id)
+            done = catalog.rows(table) if table and all(map(is_unchanged, reads)) else 0
+            pending[step.name] = max(0, kept - (done or 0))
     return pending
 
 

@@ -1,6 +1,7 @@
 """Protection of the data: keys, scopes, hosts, origins, limits, inputs and settings."""
 
 import json
+import sys
 import time
 from dataclasses import replace
 
@@ -166,6 +167,24 @@ def test_long_and_deep_bodies_are_refused(serve):
     assert served.client.post("/v1/jobs", content=deep, headers=headers).status_code == 422
 
 
+def test_a_body_of_backslashes_is_judged_at_once(serve):
+    """Two patterns over one text once took time with the square of its length."""
+    served = serve(FREE)
+    served.service.api_keys.create("admin")
+    headers = {"Content-Type": "application/json"}
+    bodies = (
+        b'"' + b'\\"' * 30_000, b'\\"' * 32_000, b'"' + b"\\" * 60_000, b"[" + b'"' * 60_000
+    )  # fmt: skip
+    for body in bodies:
+        started = time.process_time()
+        check_depth(body, 30)
+        assert time.process_time() - started < 2, "0.05 on a slow machine"
+        answer = served.client.post("/v1/jobs", content=body, headers=headers)
+        assert answer.status_code == 413, "without a key a body is as short as signing in takes"
+    answer = served.client.post("/v1/session", json={"key": "x" * 100}, headers=headers)
+    assert answer.status_code == 401
+
+
 def test_depth_is_counted_outside_of_text():
     check_depth(rb'["[[[[[", "\"[[[[[", "\\", {"a": [1]}]', 3)
     with pytest.raises(Rejection):
@@ -216,6 +235,40 @@ def test_settings_that_reach_further_are_for_admins(served, changes):
         "/v1/jobs", json={**JOBS, "settings": changes}, headers=served.headers("submit")
     )
     assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize("scope", ["submit", "admin"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policy.include": "SECRET"}, {"exclude": "SECRET"}, {"tokenizer": "SECRET.safetensors"},
+        {"tokenizer": "cosmos:SECRET"}, {"embedders": ["OpenClip"]}, {"blur_faces": ["SECRET"]},
+        {"scores": ["Faces"]}, {"captioner": "VlmCaption", "VlmCaption.model": "SECRET"},
+    ],
+)  # fmt: skip
+def test_a_server_opens_and_loads_nothing_that_a_request_names(
+    served, tmp_path, monkeypatch, scope, changes
+):
+    secret = tmp_path / "secret"
+    for name in (secret, secret.with_suffix(".safetensors")):
+        name.write_text("hunter2\n")
+    opened: list[str] = []
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event in ("open", "os.listdir", "os.scandir") and str(secret) in str(arguments[0]):
+            opened.append(f"{event} {arguments[0]}")
+
+    sys.addaudithook(watch)
+    monkeypatch.setattr("tokenizer.models.load.load", lambda *_: pytest.fail("a model is loaded"))
+    settings = json.loads(json.dumps(changes).replace("SECRET", str(secret)))
+    for path in ("/v1/plan", "/v1/jobs"):
+        answer = served.client.post(
+            path, json={**JOBS, "settings": settings}, headers=served.headers(scope)
+        )
+        assert "hunter2" not in answer.text
+        if scope == "submit" and changes != {"scores": ["Faces"]}:
+            assert answer.status_code == 422, answer.text
+    assert opened == []
 
 
 def test_settings_of_the_data_are_free(served):
