@@ -1,4 +1,4 @@
-"""The pipeline, declared once: its steps in their order, and what everything else knows of them.
+"""The pipeline, declared once: its steps in their order, and what the other modules need of them.
 
 Command line, configuration, runner, service, report, `verify` and the generated docs read `STEPS`.
 A further step takes an entry here, a module with its stage and its `plan`, a record if its outcome
@@ -75,9 +75,9 @@ def load_object(name: str) -> Any:
 _CAPTION_HELP = """\
 Describe the clips that the newest selection keeps, in a table of captions of their own.
 
-The captioner is `caption.captioner`: FactsCaption puts what was measured into words; VlmCaption
-runs a vision-language model of transformers; ApiCaption asks a server such as vLLM or Ollama. Run
-it again to resume, and with another captioner to fill another table: docs/captions.md.
+The captioner is `caption.captioner`: FactsCaption puts measured values into words; VlmCaption runs
+a vision-language model of transformers; ApiCaption queries a server such as vLLM or Ollama. Run it
+again to resume, and with another captioner to fill another table: docs/captions.md.
 """
 _CAPTION_EXAMPLES = """\
 reelmill caption out
@@ -94,7 +94,7 @@ STEPS: dict[str, StepInfo] = {
     for step in (
         StepInfo(
             name="scan",
-            help="Watch each source once: shots, scores, thumbnails, embeddings.",
+            help="Decode each source once: shots, scores, thumbnails, embeddings.",
             examples="reelmill scan videos.csv --out s3://bucket/curated",
             unit="sources",
             section="scan",
@@ -106,7 +106,7 @@ STEPS: dict[str, StepInfo] = {
         ),
         StepInfo(
             name="select",
-            help="Apply a policy to the stored scores; takes seconds and touches no video.",
+            help="Apply a policy to the stored scores; takes seconds and reads no video.",
             examples="reelmill select out --set motion.min=0.3",
             unit="clips",
             section="policy",

@@ -158,6 +158,9 @@ def _entry(name: str, value: Any) -> list[str]:
     if not inspect.isclass(value):
         return [f"## {name}\n", f"```\n{_signature(name, value)}\n```\n", _doc(value)]
     parts = [f"## {name}\n", _doc(value)]
+    constructor = vars(value).get("__init__")
+    if constructor is not None and constructor.__doc__:
+        parts += [f"```\n{_signature(value.__name__, constructor)}\n```\n", _doc(constructor)]
     if value.__module__.startswith("pipelines.reelmill"):
         for member, function in vars(value).items():
             if not member.startswith("_") and inspect.isfunction(function):

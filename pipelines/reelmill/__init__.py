@@ -3,7 +3,7 @@
     import reelmill
 
     output = reelmill.curate("videos", "out", settings={"motion.min": 0.01})
-    clips = output.clips("kept")                     # an Arrow table, one row a clip
+    clips = output.clips("kept")  # an Arrow table, one row a clip
     hits = output.search("a dark clip with motion")
     for batch in reelmill.TokenFeed("out", batch_size=8):
         ...
@@ -58,7 +58,7 @@ def curate(
     `Output.sources`; they raise nothing. Raises `ReelmillError`.
 
         output = reelmill.curate("videos", "out", settings={"execution.executor": "in_process"})
-        output.sources()["outcome"].unique().to_pylist()    # ['scanned', 'failed']
+        output.sources()["outcome"].unique().to_pylist()  # ['scanned', 'failed']
     """
     from curation.steps import clip_steps
 

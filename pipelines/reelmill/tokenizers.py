@@ -18,14 +18,14 @@ Frames = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class FrameTokenizer:
-    """A tokenizer that pads what its rate does not divide, and crops it away again.
+    """A tokenizer of videos of any length and size: pads to its rate, and crops after decoding.
 
-    `tokenizer` is the one that takes windows in batches.
+    `tokenizer` is the one underneath, which takes windows in batches.
 
         tokenizer = reelmill.load_tokenizer("pca-8x8x8")
         frames = np.zeros((10, 48, 64, 3), np.uint8)
         tokens = tokenizer.encode(frames)
-        tokenizer.decode(tokens, shape=frames.shape[:3]).shape    # (10, 48, 64, 3)
+        tokenizer.decode(tokens, shape=frames.shape[:3]).shape  # (10, 48, 64, 3)
     """
 
     tokenizer: Tokenizer
@@ -49,13 +49,7 @@ class FrameTokenizer:
         head: Literal["codes", "latents"] = "codes",
         shape: tuple[int, int, int] | None = None,
     ) -> Frames:
-        """The frames [T, H, W, 3] that one head keeps; cropped to `shape` (T, H, W) if given.
-
-        tokenizer = reelmill.load_tokenizer("pca-8x8x8")
-        frames = np.zeros((10, 48, 64, 3), np.uint8)
-        tokens = tokenizer.encode(frames)
-        tokenizer.decode(tokens, shape=frames.shape[:3]).shape    # (10, 48, 64, 3)
-        """
+        """The uint8 RGB frames [T, H, W, 3] of one head; cropped to `shape` (T, H, W) if given."""
         if head == "codes":
             (video,) = self.tokenizer.decode_codes([tokens.codes])  # type: ignore[list-item]
         else:
@@ -70,8 +64,9 @@ def load_tokenizer(name: str | os.PathLike[str]) -> FrameTokenizer:
     """A tokenizer by name: a shipped one, a file of weights, `cosmos:FOLDER` or `diffusers:ID`.
 
         tokenizer = reelmill.load_tokenizer("causal-8x8x8")
-        tokenizer.encode(np.zeros((9, 64, 64, 3), np.uint8)).codes.shape    # (2, 8, 8)
+        tokenizer.encode(np.zeros((9, 64, 64, 3), np.uint8)).codes.shape  # (2, 8, 8)
 
-    Raises `ReelmillError` for an unknown name or weights that cannot be used.
+    Raises `ReelmillError` for an unknown name or weights that cannot be used, and
+    `FileNotFoundError` for a path without a file.
     """
     return FrameTokenizer(load(os.fspath(name)))

@@ -57,13 +57,13 @@ class TokenFeed(torch.utils.data.IterableDataset[Batch]):
         consumer: Consumer | None = None,
         selection: str | None = None,
     ) -> None:
-        """`batch_size` is global: the samples that all consumers together take in a step.
+        """`source` is an output, a `TokenTable` or a `Mixture` of tables.
 
-        `selection` is that of a `ClipQuery`, for a source that is an output: the clips are those
-        that the newest selection keeps unless it is given, such as `all`.
-
-        `epochs` None is endless, as a mixture always is. `last_batch` is what becomes of an epoch's
-        incomplete batch. `consumer` defaults to that of `torch.distributed` or `torchrun`.
+        `batch_size` is global: the samples of a step over all consumers. `selection` may be given
+        for an output: the id of a selection, the name of a subset, or `all`; by default the newest
+        selection. `epochs` None is endless, as a mixture always is. `last_batch` says whether an
+        epoch's incomplete batch stays `short`, is dropped (`drop`) or padded (`pad`). `consumer`
+        defaults to that of `torch.distributed` or `torchrun`. Raises `FeedError`.
         """
         super().__init__()
         if not isinstance(source, Mixture):
