@@ -26,6 +26,7 @@ _LIST_SUFFIXES = (".txt", ".csv", ".parquet")
 _PATH_COLUMNS = ("uri", "path", "file", "video", "url")
 _SCHEMES = ("s3://", "file://")
 NO_ENDING, HIDDEN, LINKED, OTHER = "no ending", "hidden", "linked folder", "other endings"
+OUTSIDE = "links leading outside"
 _MAX_ENDING = 16
 _MAX_KINDS = 50
 """Endings that are counted apart, the most frequent; a numbered sequence has one per file."""
@@ -41,7 +42,7 @@ class Entry:
     modified: str = ""
     extra: dict[str, str] = field(default_factory=dict)
     problem: str = ""
-    """Why it cannot be read, where its name alone says so."""
+    """Why it cannot be read, where its name already shows it."""
     root: str = field(default="", compare=False)
     """The folder, list or file that was named."""
 
@@ -66,7 +67,9 @@ class Listing:
     (the name starts with a dot), `other endings`; and folders, `linked folder`."""
 
 
-def list_videos(addresses: Iterable[str], exclude: str = "") -> Listing:
+def list_videos(
+    addresses: Iterable[str], exclude: str = "", *, follow_links: bool = True
+) -> Listing:
     """Every input under the addresses, each once, sorted by address.
 
     A folder gives the files in it whose names end like a video's, at any depth. Links to folders
@@ -74,7 +77,8 @@ def list_videos(addresses: Iterable[str], exclude: str = "") -> Listing:
     file gives one path per line, except lines that start with `#`; a CSV or Parquet file gives the
     column `uri` (or `path`, `file`, `video`, `url`), and its other columns as `extra`. Any other
     file is an input itself. Relative paths in a list are relative to the list's folder. What is
-    under `exclude`, the output folder, is no input. Raises `ListingError`.
+    under `exclude`, the output folder, is no input. Without `follow_links` neither is a file that
+    links lead out of its folder. Raises `ListingError`.
     """
     excluded = Storage.at(exclude).root + "/" if exclude else ""
     entries: dict[str, Entry] = {}
@@ -84,11 +88,21 @@ def list_videos(addresses: Iterable[str], exclude: str = "") -> Listing:
         root = utf8_path(storage.root)
         counts = skipped.setdefault(root, Counter())
         for entry in _list_root(storage, excluded, counts):
-            if not excluded or not entry.uri.startswith(excluded):
+            if not follow_links and not is_below(entry.uri, storage.root):
+                counts[OUTSIDE] += 1
+            elif not excluded or not entry.uri.startswith(excluded):
                 entries.setdefault(entry.uri, replace(entry, root=root))
         skipped[root] = Counter(dict(counts.most_common(_MAX_KINDS)))
         skipped[root] += Counter({OTHER: counts.total() - skipped[root].total()})
     return Listing([entries[uri] for uri in sorted(entries)], skipped)
+
+
+def is_below(uri: str, root: str) -> bool:
+    """Whether a file or object is the root or lies below it, once links are resolved."""
+    if uri.startswith("s3://") or root.startswith("s3://"):
+        return f"{uri}/".startswith(f"{root.rstrip('/')}/")
+    real_path, real_root = os.path.realpath(uri), os.path.realpath(root)
+    return os.path.commonpath([real_path, real_root]) == real_root
 
 
 def _open(address: str) -> Storage:

@@ -15,7 +15,7 @@ from curation.errors import InfrastructureError, ReelmillError
 from pipelines.cli import terminal
 
 FAILED_INPUTS, STOPPED = 3, 4
-GO_ON = "What was done is kept. Run the same command again to go on."
+GO_ON = "What was done is kept. Run the same command again to resume."
 
 _ADVICE = (
     (
@@ -63,7 +63,7 @@ _INFRASTRUCTURE_ERRNOS = frozenset((
 
 
 class UsageError(ReelmillError, ValueError):
-    """A command cannot do what was asked; the message says why."""
+    """A command cannot do what its arguments ask for; the message says why."""
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def pending(
         else:
             places = sorted(set(rows["place"].to_pylist()))
             command = shlex.join(["reelmill", "scan", *places, "--out", out])
-            terminal.console.print(f"go on:  {escape(command)}  (or curate; with the same options)")
+            terminal.console.print(f"resume: {escape(command)}  (or curate; with the same options)")
     for place, counts in pending_inputs.skipped_counts(catalog).items():
         if counts:
             terminal.console.print(

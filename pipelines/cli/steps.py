@@ -48,7 +48,14 @@ Retry = Annotated[
 ]
 GiveUp = Annotated[
     bool,
-    typer.Option("--give-up", help="Record unavailable sources as `missing`, and go on."),
+    typer.Option("--give-up", help="Record unavailable sources as `missing`, and continue."),
+]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        help="Read files that are links to outside of the named folders.",
+    ),
 ]
 _YES = 0.5
 
@@ -73,6 +80,7 @@ def curate(
     set_: Set = None,
     retry: Retry = None,
     give_up: GiveUp = False,
+    follow_links: FollowLinks = True,
 ) -> None:
     """Scan, select, render, caption and tokenize: the main job.
 
@@ -80,7 +88,7 @@ def curate(
     """
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, retry)
+        _scan(pipeline, videos, retry, follow_links)
         _select(pipeline)
         for step in clip_steps():
             _run_clip_step(pipeline, step, retry)
@@ -97,11 +105,12 @@ def scan(
     set_: Set = None,
     retry: Retry = None,
     give_up: GiveUp = False,
+    follow_links: FollowLinks = True,
 ) -> None:
     """See `STEPS`."""
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, retry)
+        _scan(pipeline, videos, retry, follow_links)
 
     run_pipeline("scan", out, config, set_, work, give_up=give_up)
 
@@ -145,8 +154,11 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
             raise typer.Exit(FAILED_INPUTS)
 
 
-def _scan(pipeline: Pipeline, videos: list[str], retry: list[str] | None) -> None:
-    inputs = list_videos(videos, exclude=pipeline.dataset.catalog.storage.root)
+def _scan(
+    pipeline: Pipeline, videos: list[str], retry: list[str] | None, follow_links: bool
+) -> None:
+    root = pipeline.dataset.catalog.storage.root
+    inputs = list_videos(videos, exclude=root, follow_links=follow_links)
     skipped = terminal.format_skipped(sum(inputs.skipped.values(), Counter()))
     if not inputs.entries:
         message = f"no videos found in {', '.join(videos)}"

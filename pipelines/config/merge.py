@@ -102,7 +102,7 @@ def apply_override(data: dict[str, Any], override: str, command: str = "curate")
 
 
 def resolve_key(data: Mapping[str, Any], name: str, command: str = "curate") -> str:
-    """The full key that a name or the end of one stands for. Raises `ConfigError`."""
+    """The full key of a name or of the end of one. Raises `ConfigError`."""
     keys = list(known_keys(data))
     matches = [key for key in keys if key == name] or [k for k in keys if k.endswith(f".{name}")]
     matches = [key for key in matches if key.split(".")[0] in READ_BY[command]] or matches

@@ -50,7 +50,7 @@ class FunnelRow:
 
 
 def draw(counts: FunnelCounts, is_selected: bool, tokens: str = "") -> list[FunnelRow]:
-    """The rows from inputs to tokens; `tokens` says how many the last row stands for."""
+    """The rows from inputs to tokens; `tokens` is the number of the last row."""
     pending = len(counts.pending_places)
     inputs = [
         ("scanned", "scanned", counts.scanned),
@@ -59,7 +59,7 @@ def draw(counts: FunnelCounts, is_selected: bool, tokens: str = "") -> list[Funn
     ]
     rows = [_row("Inputs", counts.inputs + pending, inputs, 100.0, None)]
     if pending:
-        sentence = f"{thousands(pending)} listed inputs were never scanned. To go on, run"
+        sentence = f"{thousands(pending)} listed inputs were never scanned. To scan them, run"
         command = shlex.join(["reelmill", "scan", *sorted(set(counts.pending_places))])
         rows = [replace(rows[0], empty=sentence, command=f"{command} --out …")]
     if not is_selected:

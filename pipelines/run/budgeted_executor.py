@@ -2,7 +2,7 @@
 
 The cost of an item is known only afterwards. So one is run first, then as many again as have been
 run, but no more than the rest pays for at the mean cost so far, until it does not pay for one. A
-run that stops this way has committed everything that it paid for, and goes on with a larger budget.
+run that stops this way has committed everything that it paid for, and resumes with a larger budget.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ class BudgetedExecutor:
         ]
         return (
             f"these captions have cost {requests:,} requests and {tokens:,} tokens, and what is"
-            f" left of {' and '.join(limits)} does not pay for more; raise it to go on"
+            f" left of {' and '.join(limits)} does not pay for more; raise it to resume"
         )

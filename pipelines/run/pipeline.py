@@ -130,7 +130,7 @@ class Pipeline:
         error = InfrastructureError(f"sources unavailable, by step: {counts}{lines}")
         if self.unavailable_details:
             error.advice = (
-                "What was done is kept. Bring them back and run the same command again; or go on"
+                "What was done is kept. Bring them back and run the same command again; or continue"
                 " without them: the same command with --give-up records them as `missing`."
             )
         raise error

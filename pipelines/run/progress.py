@@ -60,7 +60,7 @@ def _add_entry(step: str, unit: str) -> dict[str, Any]:
 
 
 def _write(path: str) -> None:
-    """Writes the file; where it cannot be written, the work goes on."""
+    """Writes the file; if it cannot be written, the work continues."""
     with contextlib.suppress(OSError):
         temporary = f"{path}.{os.getpid()}"
         with open(temporary, "w", encoding="utf-8") as file:

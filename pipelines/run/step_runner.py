@@ -1,8 +1,8 @@
 """Runs one step to its end: commits outcomes as they come, and accounts for every item.
 
 Attempts are at least once, commits exactly once. When workers die for good, the items that may have
-been at work are halved, and so are the halves that break again: of n suspects the one that kills is
-found in about log2(n) rounds of two streams. An item that kills its worker alone is split, if it
+been in progress are halved, and so are the halves that fail again: of n suspects the one that kills
+is found in about log2(n) rounds of two streams. An item that kills its worker alone is split, if it
 has parts; the smallest part that still kills fails by name. Two that kill before anything has
 finished mean that no worker can live, and the run stops.
 """
@@ -114,8 +114,8 @@ class _StepRun:
             if unfinished and len(group) == 1:
                 deadly += unfinished
                 if len(deadly) > 1 and not self._finished:
-                    raise InfrastructureError("every worker died, whatever it worked on")
-            elif not self._finished:  # is any worker able to live? two far apart tell
+                    raise InfrastructureError("every worker died, on each item that was tried")
+            elif not self._finished:  # can any worker live? try two items far apart
                 groups += [unfinished[1:-1], unfinished[-1:], unfinished[:1]]
             else:
                 half = (min(in_flight, len(unfinished)) + 1) // 2

@@ -170,5 +170,5 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _json_safe(text: str) -> str:
-    """Text that JSON can hold, whatever was sent."""
+    """Any text that was sent, as JSON can hold it."""
     return text.encode("utf-8", "replace").decode()[:2000]

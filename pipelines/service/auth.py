@@ -36,7 +36,7 @@ class RequireScope:
 
 @dataclass(frozen=True)
 class Public:
-    """Admits everybody: for routes that reveal nothing about the data."""
+    """Admits every caller: for routes that reveal nothing about the data."""
 
     async def __call__(self) -> None:
         """Nothing to check."""

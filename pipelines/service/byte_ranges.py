@@ -14,6 +14,7 @@ from fastapi import HTTPException
 from pyarrow import fs
 from starlette.responses import Response, StreamingResponse
 
+from curation.listing import is_below
 from curation.storage import Storage, storage_faults
 
 _CHUNK_BYTES = 1 << 18
@@ -44,12 +45,17 @@ def file_response(
     storage: Storage, relative: str, range_header: str | None, media_type: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:  # fmt: skip
-    """A file of a storage, or the part that the `Range` header requests; 404 if it is gone."""
+    """A file of a storage, or the part that the `Range` header requests.
+
+    404 if it no longer exists, or is outside of the storage once links are resolved.
+    """
     path = storage.path(relative)
+    if not is_below(storage.uri(relative), storage.root):
+        raise HTTPException(404, "the file no longer exists")
     with storage_faults():
         info = storage.filesystem.get_file_info(path)
     if info.type != fs.FileType.File:
-        raise HTTPException(404, "the file is gone")
+        raise HTTPException(404, "the file no longer exists")
     size = int(info.size)
     part = parse_range(range_header, size)
     start, end = part or (0, size)

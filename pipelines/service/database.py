@@ -1,7 +1,7 @@
 """What the server remembers: one SQLite file, in WAL mode, each commit on disk before it counts.
 
 Writers in one process take turns by a lock, and those of other processes (`reelmill key`) by
-SQLite's own. Readers have a connection a thread and wait for nobody.
+SQLite's own. Readers have a connection per thread and never wait.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class SecurityMiddleware:
                 timeout=self._limits.response_s, return_when=asyncio.FIRST_COMPLETED,
             )  # fmt: skip
             if not task.done() and not response.started.is_set():
-                raise Rejection(503, "this takes too long; ask for less, or later", 10.0)
+                raise Rejection(503, "this takes too long; request less, or try again later", 10.0)
             await task
         finally:
             started.cancel()

@@ -8,7 +8,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastapi import HTTPException
+
 from curation.errors import ReelmillError
+from curation.listing import is_below
 from pipelines.service.api_keys import ApiKeys
 from pipelines.service.database import Database
 from pipelines.service.jobs.commands import CommandBuilder
@@ -66,6 +69,13 @@ class Service:
             previews=Previews(settings.state / "previews"),
             stream_slots=threading.BoundedSemaphore(limits.streams),
         )
+
+    def check_source(self, uri: str) -> None:
+        """Raises 403 for a source that is below none of the server's sources."""
+        if not any(is_below(uri, root) for root in self.settings.sources.values()):
+            raise HTTPException(
+                403, "this source is below none of the server's sources; see `serve --source`"
+            )
 
     def job_folder(self, job_id: str) -> JobFolder:
         """The files of a job that the queue knows."""

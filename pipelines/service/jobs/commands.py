@@ -1,7 +1,7 @@
 """From a job request to a command line that this server may run.
 
 Inputs are named by a configured source and a path below it, which may not lead out of it. Settings
-are judged by what they change in the resolved profile, however they are spelled: callers below
+are checked by what they change in the resolved profile, however they are spelled: callers below
 `admin` may change what decides the data, but not where a job runs, its resources, or the files and
 servers that models come from.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import ReelmillError
+from curation.listing import is_below
 from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
@@ -98,7 +99,7 @@ class CommandBuilder:
         uris = self.input_uris(request)
         out = self._outputs.uri(request.collection)
         if JOB_KINDS[request.kind].takes_inputs:
-            arguments = [request.kind, *uris, "--out", out]
+            arguments = [request.kind, *uris, "--out", out, "--no-follow-links"]
         else:
             self._outputs.open(request.collection)
             arguments = [request.kind, out, *self._artefact_arguments(request)]
@@ -161,9 +162,9 @@ def _input_uri(text: str, sources: Mapping[str, str]) -> str:
         raise JobRequestError(f"{subject} is no path below {name}")
     uri = "/".join([root, *parts])
     if not root.startswith("s3://"):
-        uri, root = os.path.realpath(uri), os.path.realpath(root)
-        if os.path.commonpath([uri, root]) != root:
+        if not is_below(uri, root):
             raise JobRequestError(f"{subject} leads out of {name}")
+        uri = os.path.realpath(uri)
         if not os.path.exists(uri):
             raise JobRequestError(f"inputs: there is no {text[:100]!r}")
     suffix = os.path.splitext(uri)[1].lower()

@@ -42,7 +42,8 @@ def find_inputs(
     uris: list[str], request: JobRequest, outputs: Outputs
 ) -> tuple[list[Entry], list[Entry]]:
     """All inputs, and those that have no outcome yet."""
-    entries = list_videos(uris, exclude=outputs.uri(request.collection)).entries if uris else []
+    out = outputs.uri(request.collection)
+    entries = list_videos(uris, exclude=out, follow_links=False).entries if uris else []
     try:
         sources = outputs.open(request.collection).sources()
     except NoOutputError:

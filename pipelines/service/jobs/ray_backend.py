@@ -8,7 +8,7 @@ the job's id and attempt: Ray accepts each name once, so that no attempt is star
 An unavailable cluster decides nothing: submissions of unknown outcome are looked up again, and jobs
 wait. Only the server talks to Ray's dashboard, which the Jobs API is part of; callers never see it.
 Plain HTTP and not Ray's own client, which takes seconds and 200 MB to import and has no timeout for
-a cluster that has gone silent.
+a cluster that no longer answers.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ and passes it to the command: while that lock is held, one of the two is alive, 
 the attempt is over, whichever was killed first.
 
 SIGTERM terminates the command, and kills it two seconds later. Every process that the command
-leaves behind, in whatever process group, is reparented to the runner (it is their subreaper) and
+leaves behind, in any process group, is reparented to the runner (it is their subreaper) and
 killed before it ends.
 """
 

@@ -127,6 +127,7 @@ def _video(service: Service, dataset: Dataset, clip_id: str) -> tuple[Storage, s
     source = sources_by_id(dataset.catalog).get(clips[0].source_id) if clips else None
     if source is None:
         raise HTTPException(404, "the collection has no such clip")
+    service.check_source(source.uri)
     return service.previews.get(clips[0], source)
 
 

@@ -59,6 +59,7 @@ def add(app: FastAPI, service: Service) -> None:
         media_type = _media_type(row["container"])
         if media_type is None:
             raise HTTPException(415, f"browsers do not play {row['container']}")
+        service.check_source(row["uri"])
         return file_response(_unchanged(row), "", request.headers.get("range"), media_type)
 
 
@@ -81,5 +82,5 @@ def _unchanged(row: dict[str, Any]) -> Storage:
     """The source's file, if it is still the one that was scanned."""
     current = entry_at(row["uri"], {})
     if (current.size_bytes, current.modified) != (row["size_bytes"], row["modified"]):
-        raise HTTPException(409, "the source is gone or has changed since it was scanned")
+        raise HTTPException(409, "the source no longer exists or has changed since it was scanned")
     return Storage.at(row["uri"])

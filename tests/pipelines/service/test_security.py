@@ -6,9 +6,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from fastapi import HTTPException
 from fastapi.routing import APIRoute
 
+from curation.storage import Storage
 from pipelines.service.auth import Public, RequireScope
+from pipelines.service.byte_ranges import file_response
 from pipelines.service.middleware import Rejection, check_depth
 from pipelines.service.rate_limit import RateLimiter
 from pipelines.service.settings import ServerLimits
@@ -235,6 +238,33 @@ def test_settings_that_reach_further_are_for_admins(served, changes):
         "/v1/jobs", json={**JOBS, "settings": changes}, headers=served.headers("submit")
     )
     assert answer.status_code == 422, answer.text
+
+
+def test_links_lead_out_of_no_source(serve, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "secret.mp4").write_bytes(b"secret")
+    (tmp_path / "videos" / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    (tmp_path / "videos" / "own.mp4").write_bytes(b"own")
+    (tmp_path / "videos" / "again.mp4").symlink_to("own.mp4")
+    served = serve(sources={"videos": str(tmp_path / "videos")})
+    plan = served.client.post("/v1/plan", json=JOBS).json()
+    assert (plan["inputs"], "--no-follow-links" in plan["command"]) == (2, True)
+    (tmp_path / "videos" / "folder").symlink_to("/etc")
+    answer = served.client.post("/v1/plan", json={**JOBS, "inputs": ["videos/folder"]})
+    assert (answer.status_code, "leads out" in answer.text) == (422, True)
+
+
+def test_tables_that_were_tampered_with_lead_to_no_file_of_the_server(serve, served, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "secret").write_text("hunter2")
+    (tmp_path / "out" / "link.mp4").symlink_to("../secret")
+    for path in ("../secret", str(tmp_path / "secret"), "link.mp4", "../../../../etc/passwd"):
+        with pytest.raises(HTTPException, match="404"):
+            file_response(Storage.at(tmp_path / "out"), path, None, "video/mp4")
+    source = served.client.get("/v1/collections/drive/sources").json()["sources"][0]["source_id"]
+    url = f"/v1/collections/drive/sources/{source}/video"
+    assert served.client.get(url).status_code == 200
+    assert serve(sources={"others": str(tmp_path)}).client.get(url).status_code == 403
 
 
 @pytest.mark.parametrize("scope", ["submit", "admin"])

@@ -144,7 +144,7 @@ def test_a_source_that_has_changed_is_not_shown(serve, curated, tmp_path):
     root = tmp_path / "root"
     videos = tmp_path / "videos"
     shutil.copytree(curated.videos, videos)
-    served = serve(root=str(root))
+    served = serve(root=str(root), sources={"videos": str(videos)})
     (row,) = [r for r in tables(curated.out)["sources"] if r["uri"].endswith("a.mp4")]
     moved = {
         **row,
