@@ -2,7 +2,7 @@
 
 A captioner may describe a clip in several windows, one row each; joined, their texts are one text
 of a line each, in order. Captions of a clip without its commit marker in `captioned/…` are not
-read; a table without such a companion stands for itself. Captions by a model that looked at renders
+read; a table without such a companion is complete. Captions by a model that looked at renders
 are current only while these renders are (`curation.lineage`).
 """
 
@@ -73,7 +73,7 @@ def read_answers(
 
 
 def captioned_clip_ids(catalog: Catalog, table: str) -> set[str] | None:
-    """Clips whose captions are committed; None if every row of the table stands for itself."""
+    """Clips whose captions are committed; None if the table has no commit markers."""
     companion = lineage.marker_table(table)
     if catalog.open(companion) is None:
         return None

@@ -24,7 +24,7 @@ class MediaError(ReelmillError):
 
 
 class PrerequisiteError(ReelmillError, ValueError):
-    """Something was asked for before the step that it builds on; the message says which."""
+    """A step was run before one that it needs; the message says which."""
 
 
 class UnknownSelectionError(ReelmillError, ValueError):

@@ -57,7 +57,7 @@ class Lease:
     """Within one machine, a process id means the same process."""
     pid: int
     process: str
-    """When the process started, which tells it from a later one with the same id."""
+    """When the process started, to distinguish it from a later one with the same id."""
     since: str
     command: str
 
@@ -140,7 +140,7 @@ def _write(storage: Storage, name: str, lease: Lease) -> None:
 
 
 def _read(storage: Storage, name: str) -> Lease | None:
-    """A lease; None if the file is gone by now or holds no lease."""
+    """A lease; None if the file no longer exists or holds no lease."""
     try:
         with storage.local_path(name) as path:
             return Lease(**json.loads(Path(path).read_text(encoding="utf-8")))

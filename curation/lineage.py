@@ -196,7 +196,7 @@ def check_rendered(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray) -> N
 def check_fresh(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray | None = None) -> None:
     """Raises `LineageError` if a table was made from other files than its renders hold now.
 
-    Only clips of `clip_ids` are compared, if given; renders that are gone say nothing.
+    Only clips of `clip_ids` are compared, if given; renders that no longer exist are not compared.
     """
     profile = render_profile(catalog, table)
     if profile is None or catalog.open(f"renders/{profile}") is None:

@@ -144,7 +144,7 @@ class SkippedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One candidate clip: its span and the shot it lies in."""
+    """One candidate clip: its span and its shot."""
 
     clip_id: str
     """Hash of source_id, stream, first and end time, or frame numbers where there are no times."""
@@ -160,7 +160,7 @@ class Clip:
     """End in seconds: the start of the frame after the last one; before a gap, a usual frame's
     length after the last one's start."""
     shot_start_frame: int
-    """First frame of the shot that the clip lies in."""
+    """First frame of the clip's shot."""
     shot_end_frame: int
     """End frame of that shot, exclusive."""
     start_pts: int | None = None

@@ -121,7 +121,7 @@ class ClipStep:
         return self.dataset.catalog
 
     def check(self) -> None:
-        """Nothing is missing unless a step says so."""
+        """Passes unless a step overrides it."""
 
     @cached_property
     def _outcomes(self) -> pa.Table:

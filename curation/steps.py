@@ -22,7 +22,7 @@ class StepInfo:
     name: str
     """Its command, and what `runs` calls it."""
     help: str
-    """What it does; the first sentence stands for itself."""
+    """What it does; the first sentence is its summary."""
     examples: str
     """Command lines."""
     unit: str

@@ -51,7 +51,7 @@ def export_subset(
     if not _NAME.fullmatch(label):
         raise SubsetError(f"a subset's name is of letters, digits, dots and dashes, not {label!r}")
     if label in RESERVED:
-        raise SubsetError(f"a subset cannot be called {label}: that stands for a selection")
+        raise SubsetError(f"a subset cannot be called {label}: that means a selection")
     if not hits.num_rows:
         raise SubsetError("nothing was found, so there is nothing to export")
     clock = RunClock()

@@ -45,7 +45,7 @@ class ApiCaption(PromptedCaptioner):
     url: str = "http://127.0.0.1:8000/v1"
     """The server's address, up to and with `/v1`; no other is ever asked."""
     key_variable: str = "REELMILL_API_KEY"
-    """The environment variable that holds the key, if the server wants one."""
+    """The environment variable that holds the key, if the server requires one."""
     concurrency: int = 8
     """Requests at once, from each worker."""
     retries: int = 6
@@ -126,7 +126,7 @@ class _SilenceMonitor:
 
 @dataclass
 class _Usage:
-    """What the requests for one clip cost, whatever its outcome."""
+    """What the requests for one clip cost, for every outcome."""
 
     requests: int = 0
     tokens_in: int = 0

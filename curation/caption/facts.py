@@ -3,7 +3,7 @@
 A fact without a measurement is left out, and so is one whose measure is often wrong:
 docs/captions.md counts how often each word is. Brightness says nothing of the time of day or the
 place, and a camera that turns looks like one that moves aside, so neither is claimed. The facts are
-also stored as fields, so that nobody has to parse the sentence.
+also stored as fields, so that programs need not parse the sentence.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def graph_of_pairs(rule: DuplicateRule, stored: pa.Table, clips: pa.Table) -> Du
         overlap_s = stored["overlap_s"].to_numpy()[linked] + 1 / SIGNATURE_FPS
         represents = np.stack([overlap_s >= _MIN_OVERLAP * duration_s[row] for row in (one, other)])
     else:
-        # Windows of one shot show how one scene goes on, so they stay together.
+        # Windows of one shot continue one scene, so they stay together.
         shots = (clips[name].to_pylist() for name in ("source_id", "shot_start_frame"))
         exclude_group = list(zip(*shots, strict=True))
     forward, backward = represents

@@ -140,7 +140,7 @@ class OpenClipQueryEncoder:
     def encode_frames(
         self, rgb: Iterable[Picture], times_s: Float64Array, span_s: tuple[float, float]
     ) -> Vector:
-        """See `QueryEncoder`; all frames count, whatever `every` is."""
+        """See `QueryEncoder`; uses all frames, regardless of `every`."""
         pictures = [self._model.preprocess(picture) for picture in rgb]
         if not pictures:
             raise QueryError("an example needs at least one frame")

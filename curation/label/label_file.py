@@ -67,7 +67,7 @@ class Labels:
                 if not label.prompts or not all(prompt.strip() for prompt in label.prompts):
                     raise LabelsError(f"label {group}/{name} needs prompts with words in them")
                 if not 0 <= label.threshold <= 1:
-                    raise LabelsError(f"{group}/{name}: a threshold lies in 0–1")
+                    raise LabelsError(f"{group}/{name}: a threshold has to be in 0–1")
 
 
 def read_labels(path: str | Path, model: str | None = None) -> Labels:

@@ -1,7 +1,7 @@
 """Containers, codecs and protocols that may be opened, and the options that enforce it.
 
 A file that names other files (a playlist, an edit script) opens them if a demuxer for it is
-enabled, whatever its own suffix; so only demuxers that read a single file are listed.
+enabled, regardless of its own suffix; so only demuxers that read a single file are listed.
 """
 
 from __future__ import annotations

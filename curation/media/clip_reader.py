@@ -23,7 +23,7 @@ class ClipReader:
     """One of our own clips, read at a given size."""
 
     def __init__(self, path: str | Path, *, width: int, height: int, frames: int) -> None:
-        """Opens the clip to be read at `width` × `height`, whatever its own size.
+        """Opens the clip to be read at `width` × `height`, scaled if need be.
 
         Raises `MediaError` if the file does not hold exactly `frames` frames.
         """

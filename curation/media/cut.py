@@ -1,4 +1,4 @@
-"""Frame-exact cuts: the frames of one span and no others, whatever the container.
+"""Frame-exact cuts: the frames of one span and no others, in any container.
 
 With `-copyts` the timestamps in the filters are those that scan saw, and `trim` compares them
 exactly; seeking only saves work. It goes to a key frame some seconds before the span, and never

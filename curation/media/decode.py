@@ -29,7 +29,7 @@ LOWRES_WIDTH, LOWRES_HEIGHT = 48, 27
 MAX_COLUMNS = 200
 """Columns of a picture that are kept with all their lines, evenly spread."""
 _BROADCAST, _BROADCAST_MAX_FRAME_S = ("mpegts", "mpeg"), 5.0
-"""Containers in which time goes on while nothing comes, and after how long that is a gap."""
+"""Containers whose clock continues without frames, and after how many seconds that is a gap."""
 _NO_PTS = ("NOPTS", "N/A", str(-(1 << 63)))
 
 Frames = npt.NDArray[np.uint8]
@@ -211,7 +211,7 @@ def _raw_output(
 
 
 def _check_complete(timeline: Timeline, info: MediaInfo) -> None:
-    """Raises if the header promises more frames than were decoded.
+    """Raises if the header states more frames than were decoded.
 
     An edit list may rightly hide frames, so bytes or seconds have to be missing as well.
     """
@@ -222,7 +222,7 @@ def _check_complete(timeline: Timeline, info: MediaInfo) -> None:
     short = duration_s is None or timeline.starts_s[-1] < 0.98 * duration_s - 0.1
     if short or info.missing_bytes:
         raise MediaError(
-            "truncated", f"the header promises {info.header_frames} frames, {timeline.frames} came"
+            "truncated", f"the header states {info.header_frames} frames, {timeline.frames} decode"
         )
 
 
@@ -233,7 +233,7 @@ def _timeline(
     max_frame_s: float,
     end_packet: int | None,
 ) -> Timeline:
-    """The timeline from what ffmpeg said of each frame: its index, timestamps and time base."""
+    """The timeline from ffmpeg's report of each frame: its index, timestamps and time base."""
     rows = [line.split() for line in frame_stats.splitlines()]
     time_base = Fraction(rows[0][3]) if rows and not rows[0][3].endswith("/0") else Fraction(0)
     if any(row[2] in _NO_PTS for row in rows):

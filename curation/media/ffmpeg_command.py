@@ -24,7 +24,7 @@ def ffmpeg_path() -> str:
 
 
 def input_file(path: str, **options: str | None) -> ffmpeg.Stream:
-    """One local file as an input, whatever its name looks like."""
+    """One local file as an input, even if its name looks like an option or a URL."""
     return ffmpeg.input("file:" + os.path.abspath(path), **options)
 
 

@@ -64,7 +64,7 @@ class MediaInfo:
     pixel_aspect: str
     header_fps: float | None
     header_frames: int
-    """Frames that the header promises; 0 if it does not say."""
+    """Frames that the header states; 0 if it states none."""
     header_duration_s: float | None
     interlaced: bool
     colour: Colour
@@ -72,7 +72,7 @@ class MediaInfo:
     audio_restarts: int
     """How often the timestamps of the first audio track fall back."""
     ends_early_s: float
-    """Seconds that the header promises after the last packet of any stream; 0 if it states none."""
+    """Seconds that the header states after the last packet of any stream; 0 if it states none."""
     continuation: str | None
     """A stream that is not decoded and seems to continue the video, in words."""
     missing_bytes: int

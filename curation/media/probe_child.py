@@ -3,7 +3,7 @@
 Usage: probe_child.py JSON with path, the demuxer's options, and the index of the video stream
 (null for the container's choice). Every packet is read, only the first few are decoded: packets
 tell how many there are, where the first key frame is, and when the last frame ends. Imports nothing
-of Reelmill, so that it starts quickly and keeps the parent out of reach of the bytes it reads.
+of Reelmill, so that it starts quickly and the parent never touches the bytes it reads.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _PacketCounter:
 def _count_packets(container: Any) -> dict[int, _PacketCounter]:
     """Counts the packets of each stream, including streams that appear late.
 
-    Stops at an error without failing: damage is for the decoder to judge.
+    Stops at an error without failing: the decoder decides about damage.
     """
     counters: dict[int, _PacketCounter] = {}
     with contextlib.suppress(av.error.FFmpegError):
@@ -157,7 +157,7 @@ def _decodable(request: dict[str, Any], index: int) -> Iterator[tuple[Any, Any]]
 
 
 def _first_frame(request: dict[str, Any], index: int) -> dict[str, Any]:
-    """What only a decoded frame tells; empty after 2,000 packets without a good one."""
+    """What only a decoded frame shows; empty after 2,000 packets without a good one."""
     with _decodable(request, index) as (container, stream):
         for packet in itertools.islice(container.demux(stream), 2001):
             with contextlib.suppress(av.error.FFmpegError):
@@ -198,7 +198,7 @@ def _orientation(frame: Any) -> tuple[int, bool]:
 
 
 def _key_frames(request: dict[str, Any], index: int) -> Iterator[Any]:
-    """The key frames up to the first damage, which is for the decoder to judge."""
+    """The key frames up to the first damage, about which the decoder decides."""
     with _decodable(request, index) as (container, stream):
         stream.codec_context.skip_frame = "NONKEY"
         with contextlib.suppress(av.error.FFmpegError):

@@ -36,7 +36,7 @@ def make_clip(
 
 
 def compute_clip_id(clip: Clip, stream: int) -> str:
-    """The id of a clip of this stream: 32 hex digits, whatever its `clip_id` says."""
+    """The id of a clip of this stream: 32 hex digits; its stored `clip_id` is ignored."""
     if clip.start_pts is None:
         span = f"frames {clip.start_frame} {clip.end_frame}"
     else:

@@ -52,7 +52,7 @@ class TransNetV2:
     """
 
     threshold: float = 0.3
-    """A frame whose transition probability is above this lies in a transition, 0–1."""
+    """A frame whose transition probability is above this belongs to a transition, 0–1."""
     still: float = 4.0
     """Mean change within eight frames, in levels of 255, under which a window is skipped."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -185,7 +185,7 @@ class _DifferenceFinder:
 
 @dataclass(frozen=True)
 class FixedWindows:
-    """Windows of one length, whatever they show."""
+    """Windows of one length, independent of their content."""
 
     length_s: float = 10.0
     """Seconds of one window; the last may be shorter."""

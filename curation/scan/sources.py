@@ -85,7 +85,7 @@ def source_remarks(
     if audio_dropped:
         remarks.append("its sound does not restart where its pictures do, and is left out")
     if info.ends_early_s:
-        remarks.append(f"ends early: its header promises {info.header_duration_s:.2f} s")
+        remarks.append(f"ends early: its header states {info.header_duration_s:.2f} s")
     if info.continuation:
         remarks.append(f"not read to its end: it {info.continuation}")
     if salvaged is not None:

@@ -257,7 +257,7 @@ def _local_path(entry: Entry) -> Iterator[str]:
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
             if entry.size_bytes and (isinstance(error, OSError) or error.reason == "missing"):
-                raise UnavailableError(f"{entry.uri} was listed and is gone") from error
+                raise UnavailableError(f"{entry.uri} was listed and no longer exists") from error
             if isinstance(error, OSError):
                 raise MediaError("missing", "no such object") from error
             raise

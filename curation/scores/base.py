@@ -111,7 +111,7 @@ class SoundScore(Score):
     """A score of the sound, of which it gets every sample once; null where there is none."""
 
     step_s: ClassVar[float]
-    """Seconds that each row of its numbers stands for, a whole number of samples at 16 kHz."""
+    """Seconds that each row of its numbers covers, a whole number of samples at 16 kHz."""
 
     @abstractmethod
     def measure(self, samples: npt.NDArray[np.float32]) -> Float64Array:

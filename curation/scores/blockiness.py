@@ -32,7 +32,7 @@ _EDGE = 2.0
 _CHANCE_SHARE = 0.003
 """Share of edges that a picture may have by chance."""
 _MIN_EDGE_SHARE = 0.015
-"""Share of edges at the highest offset below which nothing can be said."""
+"""Share of edges at the highest offset below which there is no result."""
 _OUTLIERS = 0.05
 """Share of the lines at each offset that does not count: those with most edges."""
 _BLOCKY_RATIO = 2.35
@@ -50,7 +50,7 @@ class BlockinessScores(ClipRow):
     coding: str | None = tag(
         "Whether compression shows.",
         CODINGS,
-        ("unwanted_coding", "Compression shows as the policy does not want it."),
+        ("unwanted_coding", "Compression is visible in a way that the policy does not allow."),
     )
     """Clean or blocky; null where hardly any edge shows, and for fewer than 32 lines."""
     blockiness: float | None = field(

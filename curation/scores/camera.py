@@ -28,7 +28,7 @@ _STATIC_DRIFT, _MOVING_DRIFT = 0.025, 0.05
 _MIN_SHAKE_INLIERS = 0.5
 """Share of the textured picture that has to follow a shake."""
 _MIN_TEXTURED = 0.85
-"""Share of the picture with texture, below which only `static` can be told."""
+"""Share of the picture with texture, below which only `static` is reported."""
 _RADIUS = 0.33
 """Root mean square distance of a 16:9 picture's pixels from its middle, in longest sides."""
 _MIN_MATCHED = 0.34
@@ -55,9 +55,9 @@ class CameraScores(ClipRow):
     camera: str | None = tag(
         "How the camera moves.",
         CAMERAS,
-        ("unwanted_camera", "The camera moves in a way that the policy does not want."),
+        ("unwanted_camera", "The camera moves in a way that the policy does not allow."),
     )
-    """What moves the picture most; null where that cannot be told."""
+    """What moves the picture most; null where it is unclear."""
     pan: float | None = field("Speed of the camera to the right.")
     """Longest sides of the picture a second; negative to the left."""
     tilt: float | None = field("Speed of the camera upward.")
@@ -68,7 +68,7 @@ class CameraScores(ClipRow):
     """Degrees a second, clockwise; negative counter-clockwise."""
     camera_speed: float | None = field(
         "How fast the picture as a whole moves.",
-        low=("slow_camera", "The camera moves less than the policy asks for."),
+        low=("slow_camera", "The camera moves less than the policy requires."),
         high=("fast_camera", "The camera moves faster than the policy allows."),
     )
     """Mean speed of all of these together, longest sides a second."""

@@ -50,7 +50,7 @@ class CombingScores(ClipRow):
     scanning: str | None = tag(
         "Whether frames show one moment or two.",
         SCANNINGS,
-        ("unwanted_scanning", "Frames are scanned in a way that the policy does not want."),
+        ("unwanted_scanning", "Frames are scanned in a way that the policy does not allow."),
     )
     """Progressive or combed; null for pictures of fewer than 16 lines."""
     combing: float | None = field(

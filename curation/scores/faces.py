@@ -20,7 +20,7 @@ class FaceScores(ClipRow):
 
     faces: float | None = field(
         "How many faces are seen.",
-        low=("few_faces", "Fewer faces are seen than the policy asks for."),
+        low=("few_faces", "Fewer faces are seen than the policy requires."),
         high=("faces", "More faces are seen than the policy allows."),
     )
     """Most faces in one of the sampled frames."""

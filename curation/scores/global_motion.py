@@ -79,7 +79,7 @@ _NO_FIT = _Fit(1.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
-    """The motion between two frames of luma [height, width]; None where it cannot be told.
+    """The motion between two frames of luma [height, width]; None where it is unclear.
 
     It cannot before black on all four sides, where the content may move by itself.
     """

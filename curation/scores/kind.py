@@ -47,7 +47,7 @@ class KindScores(ClipRow):
     kind: str | None = tag(
         "What kind of picture it is.",
         KINDS,
-        ("unwanted_kind", "The kind of picture is not one that the policy wants."),
+        ("unwanted_kind", "The kind of picture is not one that the policy allows."),
     )
     """Filmed, screen or still."""
     flat_share: float | None = field(

@@ -38,7 +38,7 @@ class LightScores(ClipRow):
     light: str | None = tag(
         "How bright the picture is, in words.",
         LIGHTS,
-        ("unwanted_light", "The light is not what the policy wants."),
+        ("unwanted_light", "The light is not one that the policy allows."),
     )
     """Dark, dim or bright; null between dim and bright, and where it changes midway."""
     median_luma: float | None = field("How light the middle pixel is.")

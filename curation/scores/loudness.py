@@ -25,7 +25,7 @@ _SILENT_SHARE = 0.95
 
 SOUNDS = {
     "silent": "There is a sound track, and nothing in it.",
-    "audible": "Something can be heard.",
+    "audible": "The sound is audible.",
 }
 
 
@@ -34,20 +34,20 @@ class LoudnessScores(ClipRow):
     """How loud one clip is; all null without a sound track."""
 
     sound: str | None = tag(
-        "Whether anything can be heard.",
+        "Whether anything is audible.",
         SOUNDS,
-        ("unwanted_sound", "There is sound, or silence, where the policy does not want it."),
+        ("unwanted_sound", "There is sound, or silence, where the policy does not allow it."),
     )
     """Silent where at least 95 % of the clip is silence."""
     loudness: float | None = field(
         "How loud the sound is.",
-        low=("too_quiet", "The sound is quieter than the policy asks for."),
+        low=("too_quiet", "The sound is quieter than the policy requires."),
         high=("too_loud", "The sound is louder than the policy allows."),
     )
     """Integrated loudness in LUFS; null for silence and for less than 0.4 s."""
     silence_share: float | None = field(
-        "How much of the time nothing is to be heard.",
-        high=("mostly_silent", "Nothing is to be heard for too much of the clip."),
+        "How much of the time is silent.",
+        high=("mostly_silent", "Too much of the clip is silent."),
     )
     """Share of the tenths of a second below −60 dB of full scale, 0–1."""
 

@@ -33,12 +33,12 @@ class MotionScores(ClipRow):
 
     still_share: float | None = field(
         "How much of the time nothing moves.",
-        high=("mostly_still", "The picture stands still for most of the clip."),
+        high=("mostly_still", "Nothing moves for most of the clip."),
     )
     """Share of the quarter seconds in which nothing changes, 0–1."""
     longest_still_s: float | None = field(
         "How long nothing moves at a stretch.",
-        high=("long_still", "The picture stands still for too long at a stretch."),
+        high=("long_still", "Nothing moves for too long at a stretch."),
     )
     """Longest stretch without any change, in seconds."""
     motion: float | None = field(

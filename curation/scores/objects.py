@@ -43,19 +43,19 @@ class ObjectScores(ClipRow):
 
     people: float | None = field(
         "How many people are seen.",
-        low=("few_people", "Fewer people are seen than the policy asks for."),
+        low=("few_people", "Fewer people are seen than the policy requires."),
         high=("people", "More people are seen than the policy allows."),
     )
     """In half of the sampled frames there are at least so many."""
     vehicles: float | None = field(
         "How many vehicles are seen.",
-        low=("few_vehicles", "Fewer vehicles are seen than the policy asks for."),
+        low=("few_vehicles", "Fewer vehicles are seen than the policy requires."),
         high=("vehicles", "More vehicles are seen than the policy allows."),
     )
     """The same of bicycles, cars, motorcycles, aircraft, buses, trains, lorries and boats."""
     animals: float | None = field(
         "How many animals are seen.",
-        low=("few_animals", "Fewer animals are seen than the policy asks for."),
+        low=("few_animals", "Fewer animals are seen than the policy requires."),
         high=("animals", "More animals are seen than the policy allows."),
     )
     """The same of birds, cats, dogs, horses and others that COCO names."""

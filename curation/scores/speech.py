@@ -26,7 +26,7 @@ _MIN_SPEECH_S = 0.5
 
 VOICES = {
     "speech": "Somebody speaks.",
-    "none": "Nobody speaks, though there is a sound track.",
+    "none": "There is sound, but no speech.",
 }
 
 
@@ -37,12 +37,12 @@ class SpeechScores(ClipRow):
     voice: str | None = tag(
         "Whether somebody speaks.",
         VOICES,
-        ("unwanted_voice", "Somebody speaks, or nobody does, as the policy does not want it."),
+        ("unwanted_voice", "There is speech, or none, where the policy does not allow it."),
     )
     """`speech` from half a second and a tenth of the clip on."""
     speech_share: float | None = field(
         "How much of the time somebody speaks.",
-        low=("little_speech", "There is less speech than the policy asks for."),
+        low=("little_speech", "There is less speech than the policy requires."),
         high=("speech", "There is more speech than the policy allows."),
     )
     """Share of the clip's sound that is speech, 0–1."""

@@ -37,7 +37,7 @@ class NewFiles:
     read: tuple[str, ...]
     """Read for good and still in the table."""
     is_any_gone: bool
-    """Whether files that were read are gone: rows were deleted."""
+    """Whether files that were read were removed: rows were deleted."""
 
     @classmethod
     def of(cls, catalog: Catalog, name: str, record: type, previous: ReadFiles | None) -> NewFiles:

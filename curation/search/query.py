@@ -111,7 +111,7 @@ def as_tuple(examples: Example | Sequence[Example]) -> tuple[Example, ...]:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a list of hits goes on, as text that a caller hands back."""
+    """Where the next page of hits starts, as text for `after`."""
 
     generation: str
     """Of the index; after a rebuild rows have other numbers."""

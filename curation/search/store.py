@@ -2,7 +2,7 @@
 
 An index is written and read on one machine: in `OUT/search`, or for an output on S3 in the user's
 cache. faiss trusts what it reads, so a file is opened only after its sha256 was compared with the
-manifest's, and nobody can name an index from elsewhere.
+manifest's, and no option names an index from elsewhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Clips by the words of their captions: BM25 (Robertson and Zaragoza 2009), by tantivy.
 
 Each version is a folder of its own. tantivy never changes a file that it has written, so the next
-version starts as hard links to the one before, which its readers go on using undisturbed.
+version starts as hard links to the one before, which its readers keep using.
 """
 
 from __future__ import annotations

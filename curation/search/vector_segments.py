@@ -53,7 +53,7 @@ def append_vectors(
 
 
 def _rows_with_vector(index: Index, table: VectorTable | None) -> Bools:
-    """Which rows have a vector; the last one stands for unknown clips (row −1)."""
+    """Which rows have a vector; the last one is that of unknown clips (row −1)."""
     has_vector = np.zeros(index.manifest.rows + 1, bool)
     for segment in table.segments if table else ():
         if segment.rows is None:

@@ -94,7 +94,7 @@ class Range:
 
 @dataclass(frozen=True)
 class CategoryRule:
-    """Which categories of one tag are wanted; a clip without a category breaks neither."""
+    """Which categories of one tag are allowed; a clip without a category breaks neither."""
 
     allow: tuple[str, ...] | None = None
     """Only these; null for all."""
@@ -120,7 +120,7 @@ class Semantic:
 
 @dataclass(frozen=True)
 class LabelRules:
-    """Which labels of `reelmill label` are wanted; a clip that has none of them breaks neither."""
+    """Which labels of `reelmill label` are allowed; a clip that has none of them breaks neither."""
 
     table: str | None = None
     """The table `labels/<name>`, or the beginning of its name; null where one alone has them."""
@@ -157,7 +157,7 @@ class Policy:
     sources: tuple[SourceRules, ...] = ()
     """Other bounds and categories for some sources."""
     include: tuple[str, ...] = ()
-    """Ids, or their beginnings, of clips that are kept whatever they break."""
+    """Ids, or their first digits, of clips that are kept regardless of all rules."""
     exclude: tuple[str, ...] = ()
     """The same of clips that are left out."""
     labels: LabelRules = field(default_factory=LabelRules)

@@ -73,5 +73,5 @@ def test_the_fault_says_what_was_spent_and_what_to_raise():
     _, message = run(Budget(requests=4, tokens=9000), [2] * 5)
     assert message == (
         "these captions have cost 4 requests and 40 tokens, and what is left of request_limit 4 and"
-        " token_limit 9,000 does not pay for more; raise it to go on"
+        " token_limit 9,000 does not pay for more; raise it to resume"
     )

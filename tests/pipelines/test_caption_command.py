@@ -81,7 +81,7 @@ def test_a_server_that_is_down_stops_the_run_which_goes_on_later(caption, copied
     ended = caption()
     assert ended.code == 4
     assert f"{server.url} answers 503: planned status 503" in ended.err
-    assert "Run the same command again to go on." in ended.err
+    assert "Run the same command again to resume." in ended.err
     server.plan()
     assert caption().code == 3
     assert len(server.log()) == 1
@@ -91,7 +91,7 @@ def test_a_server_that_is_down_stops_the_run_which_goes_on_later(caption, copied
 def test_a_budget_that_is_spent_stops_the_run_until_it_is_raised(caption, copied, server):
     ended = caption(request_limit=1)
     assert ended.code == 4
-    assert "what is left of request_limit 1 does not pay for more; raise it to go on" in ended.err
+    assert "what is left of request_limit 1 does not pay for more; raise it to resume" in ended.err
     assert (len(server.log()), len(texts(copied.out))) == (1, 1)
     assert caption(request_limit=1).code == 4
     assert len(server.log()) == 1

@@ -158,7 +158,7 @@ def test_a_fault_of_the_surroundings_exits_with_4(reelmill, copied, monkeypatch,
     assert ended.code == 4
     assert ended.err == (
         "reelmill: stopped: disk [full]\n"
-        "What was done is kept. Run the same command again to go on.\n"
+        "What was done is kept. Run the same command again to resume.\n"
     )
 
 
@@ -204,7 +204,7 @@ def test_an_interrupt_stops_the_job_and_the_next_run_completes_it(reelmill, cura
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 4, said + errors
     assert errors == (
-        "reelmill: stopped. What was done is kept. Run the same command again to go on.\n"
+        "reelmill: stopped. What was done is kept. Run the same command again to resume.\n"
     )
     done = Dataset(out).sources().num_rows
     assert done < 5
@@ -260,7 +260,7 @@ def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_pa
     assert "sources unavailable, by step: 2 render" in ended.err
     again = reelmill("render", out, *curated.options)
     assert (again.code, again.err.count(f"{videos}/a.mp4: missing")) == (4, 1)
-    assert "Bring them back and run the same command again; or go on without them" in again.err
+    assert "Bring them back and run the same command again; or continue without them" in again.err
     (tmp_path / "a.mp4").rename(videos / "a.mp4")
     ended = reelmill("render", out, *curated.options)
     assert (ended.code, "2 rendered" in ended.out) == (3, True)
@@ -304,13 +304,13 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, c
         0,
         "4 inputs were listed and never scanned:\n"
         + "".join(f"  {videos}/{n}.mp4\n" for n in range(1, 5))
-        + f"go on:  reelmill scan '{videos}' --out {out}  (or curate; with the same options)\n"
+        + f"resume: reelmill scan '{videos}' --out {out}  (or curate; with the same options)\n"
         + f"skipped in {videos}: 1 .txt\n",
     )
     page = tmp_path / "r.html"
     assert reelmill("report", out, "--html", page).code == 0
     text = page.read_text()
-    assert "4 listed inputs were never scanned. To go on, run" in text
+    assert "4 listed inputs were never scanned. To scan them, run" in text
     assert re.search(r"never scanned.{0,4}4 · 80", text)
     assert "Skipped when listing: 1 .txt." in text
     (videos / "4.mp4").unlink()

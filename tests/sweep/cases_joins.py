@@ -60,10 +60,12 @@ def _changes() -> Iterator[Case]:
     truth = replace(joined(one, small, jumps=False), may_refuse=SIZES, must_refuse=True)
     yield Case("ts", "size changes", "h264", one, truth,
                writer=lambda path: glue(path, one, small, continuous=True))  # fmt: skip
-    lost = {"corrupt": "packets are counted anew while times go on, as after a loss"}
+    lost = {"corrupt": "packet counters restart while timestamps continue, as after a loss"}
     truth = replace(joined(one, replace(one, first=30), jumps=False), may_refuse=lost)
     two = replace(one, first=30, output=later)
-    yield Case("ts", "joined", "times go on", one, truth, writer=lambda path: glue(path, one, two))
+    yield Case(
+        "ts", "joined", "time continues", one, truth, writer=lambda path: glue(path, one, two)
+    )
     tagged = "colorspace=bt709:color_primaries=bt709:color_trc=bt709"
     changes: dict[str, dict[str, object]] = {
         "to 444": {"pixels": "yuv444p"},

@@ -63,7 +63,7 @@ class VideoFeatures:
     """A TorchScript network that makes a vector of a span.
 
     It takes float32 [n, 3, 16, 224, 224] in -1 to 1 and gives [n, dimensions]; the usual I3D file
-    is asked for its features. TorchScript can run code: load only files that you trust.
+    returns its features. TorchScript can run code: load only files that you trust.
     """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:

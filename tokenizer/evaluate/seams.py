@@ -1,6 +1,6 @@
 """Whether the border of two windows, encoded independently, is visible.
 
-A seam lies between the last frame of a window and the first of the next. Two quantities are
+A seam is between the last frame of a window and the first of the next. Two quantities are
 compared there and in the rest of the same clip: the squared error of the two frames next to a seam
 against that of all others, and flicker, the error of the change from one frame to the next,
 

@@ -1,4 +1,4 @@
-"""The tokens of a clip as two arrays, whatever windows and shards they are stored in.
+"""The tokens of a clip as two arrays, however they are divided into windows and shards.
 
 Only the small columns are read to find them; codes and latents are read row group by row group, and
 the last few row groups are cached. Reading clips in the order of the table reads each once.

@@ -51,7 +51,7 @@ class BufferPool:
         return array[:size].view(dtype).reshape(shape)
 
     def release(self, arrays: Iterable[Array]) -> None:
-        """Takes back arrays that `acquire` gave and nobody uses."""
+        """Takes back arrays from `acquire` that are no longer used."""
         large = [a.reshape(-1).view(np.uint8) for a in arrays if a.nbytes >= _POOLED_BYTES]
         with self._lock:
             self._arrays = [*self._arrays, *large][-_POOLED_ARRAYS:]

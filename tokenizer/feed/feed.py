@@ -1,4 +1,4 @@
-"""The training feed: one stream of batches, whatever the number of consumers.
+"""The training feed: one stream of batches, for any number of consumers.
 
     feed = TokenFeed("out", batch_size=256, epochs=None)
     for batch in feed:

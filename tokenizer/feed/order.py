@@ -1,4 +1,4 @@
-"""The order of an epoch: which sample each position stands for, computed and never stored.
+"""The order of an epoch: the sample at each position, computed and never stored.
 
     row groups   are permuted by a keyed permutation; their samples form one long sequence
     streams      the sequence is cut into `streams` equal parts that are interleaved: position p is

@@ -2,7 +2,7 @@
 
 A binary column is one buffer of numbers with offsets. A sample is a slice of it (codes, whole rows)
 or one slice for each channel (windows of latents), so that samples of one shape are rows of a
-strided view of the buffer, whatever rows they are cut from: they are copied once, many at a time.
+strided view of the buffer, across all rows they are cut from: they are copied once, many at a time.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from tokenizer.tokenize.shards import TokenWindow
 BATCHES_PER_CALL = 4
 """Full batches in a list: while one is computed, the next is copied to the device."""
 _DEVICE_ERRORS = ("OutOfMemoryError", "AcceleratorError")
-"""Names of torch's exceptions that are the device's fault, whatever the input."""
+"""Names of torch's exceptions that are the device's fault, never the input's."""
 
 
 class RowEncoder(Protocol):

@@ -69,10 +69,10 @@ class TokenWindow:
     fps: float
     """Frames a second, on average."""
     causal_first: bool
-    """Whether the first latent frame stands for one frame alone; all others stand for a group."""
+    """Whether the first latent frame encodes a single frame; all others encode a group."""
     context_latents: int
     """How many latent frames of the same clip before this window an exact decoding has to begin
-    with: 0 for a window that stands alone, more for a slice of a stream after the first."""
+    with: 0 for an independent window, more for a slice of a stream after the first."""
     pixel_height: int
     """Height in pixels of the real picture."""
     pixel_width: int

@@ -10,7 +10,7 @@ from tokenizer.train.loop import Recipe, Trainer, export_tokenizer
 
 
 def main() -> None:
-    """Trains, or goes on training, and writes the weights."""
+    """Trains, or resumes training, and writes the weights."""
     parser = argparse.ArgumentParser(prog="python -m tokenizer.train", description=__doc__)
     parser.add_argument("crops", type=Path, help="file that `reelmill tokenizer pack` wrote")
     parser.add_argument("folder", type=Path, help="where checkpoint, log and weights go")

@@ -64,7 +64,7 @@ def test_a_file_that_disappears_between_listing_and_scan_gets_no_outcome(tmp_pat
     entry = entry_at(str(path), {})
     path.unlink()
     outcome = attempt(Scan(shots=FixedWindows(1.0)).setup(), ScanItem(entry))
-    assert outcome == Unavailable(entry.key, f"{path} was listed and is gone")
+    assert outcome == Unavailable(entry.key, f"{path} was listed and no longer exists")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")

@@ -2,8 +2,9 @@
 
 A patch of time × height × width × 3 numbers is transformed along each of its three axes with the
 orthonormal Haar wavelet of full depth (Haar, 1910). Flat, still regions, which most of a video is,
-become one large number and many near zero. The transform is linear, and whatever reads or writes a
-patch begins or ends with a linear map: the two are multiplied once, so it costs nothing to run.
+become one large number and many near zero. The transform is linear, and every layer that reads or
+writes a patch begins or ends with a linear map: the two are multiplied once, so it costs nothing to
+run.
 """
 
 from __future__ import annotations
