@@ -22,6 +22,7 @@ from curation.dataset import Dataset
 from curation.embed.descriptor import FrameDct
 from curation.errors import MediaError
 from curation.media.decode import AnalysisSampling, Frames, decode_streams
+from curation.media.picture import read_picture
 from curation.media.probe import probe
 from curation.media.sandbox import Limits
 from curation.scan.collector import encode_jpeg
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 _CAPTION_VECTORS = "embeddings/captions"
 _NEGATIVE_WEIGHT = 0.5
-_PICTURE_FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
-_MAX_PIXELS = 50_000_000
 _MAX_FRAMES = 256
 _MIN_ID_PREFIX = 6
 _SPAN = re.compile(r"(.+)#(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
@@ -158,7 +157,7 @@ class ExampleEncoder:
 
     def _encode_file(self, path: Path, span: tuple[float, float] | None) -> Floats:
         try:
-            if span is None and (picture := _read_picture(path)) is not None:
+            if span is None and (picture := read_picture(str(path))) is not None:
                 return self._load_encoder().encode_frames([picture], np.zeros(1), (0.0, 1.0))
             frames, times_s, span_s = _read_frames(path, span)
             return self._load_encoder().encode_frames(frames, times_s, span_s)
@@ -194,17 +193,6 @@ def _split_span(example: str | Path) -> tuple[Path, tuple[float, float] | None]:
     if start_s >= end_s:
         raise SearchError(f"{example}: the span ends before it starts")
     return Path(match[1]), (start_s, end_s)
-
-
-def _read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
-    """The picture of a file as RGB [height, width, 3]; None if it is not one."""
-    try:
-        with Image.open(path, formats=_PICTURE_FORMATS) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                raise SearchError(f"{path} has more than {_MAX_PIXELS:,} pixels")
-            return np.asarray(image.convert("RGB"), np.uint8)
-    except (OSError, SyntaxError):
-        return None
 
 
 def _read_frames(
