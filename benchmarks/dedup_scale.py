@@ -117,7 +117,7 @@ def semdedup(vectors: Vectors, floor: float, exact: Pairs, found: Pairs) -> dict
     same = home[exact.first] == home[exact.second]
     inside = home[found.first] == home[found.second]
     first, second = found.first[inside], found.second[inside]
-    # Of a pair the one nearer to its centroid goes; what stands for it may itself be gone.
+    # Of a pair the one nearer to its centroid is removed; its representative may be removed too.
     nearer = np.where(distance[first] >= distance[second], first, second)
     removed = np.zeros(len(vectors), bool)
     removed[nearer] = True

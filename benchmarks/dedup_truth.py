@@ -1,7 +1,7 @@
-"""Clips whose duplicates are known because we made them: for `benchmarks/dedup.py`.
+"""Clips with known duplicates, by construction: for `benchmarks/dedup.py`.
 
 Base clips are cut from real videos and painted; each is written again under every transform, all by
-one ffmpeg. Two files are copies if they come of one base. Bases are hard for one another on
+one ffmpeg. Two files are copies if they are made from one base. Bases are hard for one another on
 purpose: windows of one video (same camera, another event), painted tables that differ in what
 slides over them (same scene, another actor), and title cards that differ in their words.
 """

@@ -5,13 +5,13 @@
 
 The first makes random windows of codes, writes them in the form of each loader, and reads two
 shuffled epochs in one process with each: into int64 batches, the first to warm up and to check that
-every row is there once, the second timed. Loaders of other people are installed into environments
-of their own below DIR. Rounds over all loaders are repeated; printed are medians, those of the
+every row is there once, the second timed. Other loaders are installed into environments of their
+own below DIR. Rounds over all loaders are repeated; printed are medians, those of the
 ratios to the feed within a round, and `np.memmap` read row by row, as training scripts without a
 loader do.
 
 The second reads from a local S3 server that answers every request 20 ms late, for a consumer that
-takes 10,000 samples a second, and prints how much of its time went by waiting.
+takes 10,000 samples a second, and prints the share of its time spent waiting.
 
 Run on an otherwise idle machine; trust the ratios.
 """

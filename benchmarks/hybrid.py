@@ -5,7 +5,7 @@
 
 Renders 200 clips of `captioned_clips`, half of them combinations that the model never
 saw, scans them with the model as embedder, and gives each a caption that names each of its five
-fields with probability 0.6. Then it asks:
+fields with probability 0.6. Then it searches:
 
 - for each of the 100 held-out clips by its full description, by vector among those 100: recall@1;
 - for 100 descriptions by three fields of some clip, by words, by vectors and by both: nDCG@10.

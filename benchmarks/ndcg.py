@@ -2,7 +2,7 @@
 
     python benchmarks/ndcg.py OUT questions.json
 
-The file is a list of `{"text": …, "relevant": {clip id: gain}}`. Each is asked by words of the
+The file is a list of `{"text": …, "relevant": {clip id: gain}}`. Each is queried by words of the
 captions, by vectors and by both, and the mean nDCG@10 (Järvelin and Kekäläinen 2002) is printed.
 """
 

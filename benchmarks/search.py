@@ -1,4 +1,4 @@
-"""How well and how fast an index of many vectors answers, beside the same faiss lists and others.
+"""Recall and speed of an index of many vectors, beside the same faiss lists and other indexes.
 
     python benchmarks/search.py [--vectors N] [--clusters N] [--peers NAME …] [--environments DIR]
 
@@ -8,17 +8,17 @@ direction of unit length), plus 0.8 times a Gaussian in the cluster's own random
 estimated from the distances to the 20 nearest (Levina and Bickel 2005) and printed. Queries are
 further draws.
 
-The vectors are stored as an output of a scan would be, and indexed and asked by `Search`. Printed:
+The vectors are stored as a scan would store them, and indexed and queried by `Search`. Printed:
 
 - recall@10 and the median time of a query, of the index, of the whole `Search.query`, and of the
-  same faiss lists asked directly at the same number of lists, in turns, one thread each;
+  same faiss lists queried directly at the same number of lists, in turns, one thread each;
 - the same with filters that leave 50 % to 0.1 %: random ones, and ones that leave whole clusters on
-  one side of the space, asked from everywhere;
+  one side of the space, with queries from everywhere;
 - how long 20,000 appended vectors take to be found, and recall after as many vectors again were
   appended in such steps;
 - with `--peers hnswlib usearch lancedb` those, each in an environment of its own below DIR.
 
-Run on an otherwise idle machine; trust the ratios. `ndcg.py` and `hybrid.py` ask by words.
+Run on an otherwise idle machine; trust the ratios. `ndcg.py` and `hybrid.py` query by words.
 """
 
 import argparse

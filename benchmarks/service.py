@@ -1,12 +1,12 @@
 """How quickly the service answers: `python benchmarks/service.py OUTPUTS`.
 
-Starts a server over a folder of outputs, with one token a client, and asks it in three ways:
+Starts a server over a folder of outputs, with one API key per client, and measures three loads:
 
-1. all clients at the rate that they are allowed, a tenth of it `/healthz`: its times;
-2. the same at four times that rate: what is answered, and how;
+1. all clients at their rate limit, a tenth of the requests `/healthz`: its latencies;
+2. the same at four times that rate: responses by status;
 3. submissions one after another: time to the answer (accepted, on disk).
 
-The load runs in a process of its own on the same machine. Prints one line a measurement.
+The load runs in a process of its own on the same machine. Prints one line per measurement.
 """
 
 import argparse

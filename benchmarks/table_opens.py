@@ -37,7 +37,15 @@ def count_opens() -> None:
 
 def opens_by_step(videos: list[str], out: str) -> dict[str, int]:
     """Runs all steps over an output."""
-    profile = config.load(None, ["executor=in_process", "scan.shots=ContentChange", "motion.min=null", "sharpness.min=null"])
+    profile = config.load(
+        None,
+        [
+            "executor=in_process",
+            "scan.shots=ContentChange",
+            "motion.min=null",
+            "sharpness.min=null",
+        ],
+    )
     counts = {}
     for step in STEPS:
         pipeline = Pipeline(Dataset(out), profile)

@@ -5,13 +5,13 @@
 PLACE is an output folder with rendered clips; without it clips are made. Prints, all from this one
 run:
 
-- frames/s of encoding and of decoding from each head, for windows that lie in memory;
+- frames/s of encoding and of decoding from each head, for windows in memory;
 - the share of the device's matrix-product rate that this is: floating-point operations of the
   network's convolutions and products, counted by torch, per second, over what one large product of
   the same type reaches here;
 - frames/s from video file to tokens as the tokenize stage works, with readers ahead of the network;
   the time that one reader alone would take to decode the video, as a ratio to that; and the share
-  of it that goes by waiting for decoded video;
+  of it that is spent waiting for decoded video;
 - the gain over the same network run naively: one window at a time, fp32, not compiled, pixels sent
   as float32 in NCDHW, nothing read ahead.
 
@@ -96,7 +96,7 @@ def matrix_product(device: str, precision: str) -> tuple[Callable[[], object], f
     size = 8192 if device.startswith("cuda") else 2048
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
-    # Convolutions may use TF32 unless told otherwise, products may not: compare like with like.
+    # Convolutions may use TF32 by default, products may not: compare like with like.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     return lambda: (left @ right).sum().item(), 2.0 * size**3
 
@@ -201,7 +201,10 @@ def one_by_one(sources: list[ItemSource[ClipWindow]], work: Callable[[Video], ob
 
 
 def from_files(
-    asked: argparse.Namespace, tokenizer: Tokenizer, slow: Slow | None, sources: list[ItemSource[ClipWindow]]
+    asked: argparse.Namespace,
+    tokenizer: Tokenizer,
+    slow: Slow | None,
+    sources: list[ItemSource[ClipWindow]],
 ) -> dict[str, Any]:
     """From video files to tokens, as the stage works and naively."""
     frames = 0

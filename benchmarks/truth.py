@@ -1,8 +1,8 @@
 """Short sources with known truth for `quality.py`: camera motion, light, faults, text, bars.
 
 A world larger than the frame (a 1/f texture, or a frame of a real video with such grain on it) is
-looked at by a camera whose path is known; textured patches move over it on ways of their own; then
-come noise, the fault that the source is about, and x264. Every choice is drawn from a seed.
+filmed by a camera whose path is known; textured patches move over it on paths of their own; then
+noise, the fault under test, and x264 are applied. Every choice is drawn from a seed.
 """
 
 from __future__ import annotations

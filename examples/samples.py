@@ -38,7 +38,7 @@ def crops(tokens: Tensor, side: int, random: list[torch.Generator]) -> Tensor:
 
 
 def conditions(batch: Batch, columns: list[str]) -> Tensor:
-    """What is known of each sample beside its tokens, float32 [n, 1 + columns].
+    """The conditions of each sample, float32 [n, 1 + columns].
 
     First whether its first latent stands for one frame alone, then the columns of actions; 0 where
     a clip has no value.

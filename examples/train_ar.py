@@ -2,10 +2,10 @@
 
 A code has six digits (finite scalar quantisation), and a softmax over the levels of a digit does
 where one over 64,000 codes would be too much for two cores. The transformer reads a window of
-latent frames in raster order: at each place it is told the codes one frame before, above and to the
-left, and attends to all places so far; the digits of a code then follow one after the other, each
-given those before it. A dream slides the window over the picture, place by place (as in Esser et
-al., "Taming Transformers", 2021).
+latent frames in raster order: each place gets the codes one frame before, above and to the left, and
+attends to all places so far; the digits of a code then follow one after the other, each given those
+before it. A continuation slides the window over the picture, place by place (as in Esser et al.,
+"Taming Transformers", 2021).
 
 The loss is in bits a code. What it has to beat: each digit by its frequency in the training tokens.
 """

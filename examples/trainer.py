@@ -1,8 +1,8 @@
 """What both examples share: tokens in, steps on any number of processes, checkpoints, a film.
 
 A model here is a module that takes a batch and returns the loss of each sample, [n]. What a step
-does follows from its samples alone: the feed gives them in one order, and whatever is random about
-a sample is drawn from its name. So a run that was killed, or goes on with another number of
+does follows from its samples alone: the feed gives them in one order, and everything random about
+a sample is drawn from its name. So a run that was killed, or resumes with another number of
 processes, takes the steps that it would have taken anyway.
 """
 
@@ -38,7 +38,7 @@ _WARM_UP = 0.05
 _MEASURED = 100
 """Batches that a measurement takes at most."""
 _OPTIONS = (
-    ("--held-out", "clip_id < '4'", "clips to measure and dream on, not to train on, as SQL"),
+    ("--held-out", "clip_id < '4'", "held-out clips, to measure and to continue, as SQL"),
     ("--steps", 400, "optimiser steps"),
     ("--batch", 16, "samples to a step, on all processes together"),
     ("--learning-rate", 2e-3, "at its highest"),
@@ -46,11 +46,11 @@ _OPTIONS = (
     ("--side", 8, "latents a side of the crops to train on"),
     ("--seed", 0, "of weights and draws"),
     ("--every", 50, "steps from checkpoint to checkpoint"),
-    ("--prompt", 0, "which held-out window to dream on from"),
+    ("--prompt", 0, "which held-out window to continue"),
     ("--dream", 2, "latent frames to dream"),
 )
 _FREE = {"out", "run", "every", "tokenizer", "prompt", "dream", "temperature", "euler"}
-"""Options that change no step, so that a run may go on with others."""
+"""Options that change no step, so that a run may resume with others."""
 
 
 def parser(description: str, epilog: str) -> argparse.ArgumentParser:
@@ -65,12 +65,12 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
     add("--tokens", help="table of tokens, if not the newest of the newest renders")
     add("--selection", help="whose kept clips, if not the newest selection's; or all")
     add("--tokenizer", help="name or file of what made them, if it is not a shipped one")
-    add("--actions", nargs="+", default=[], help="numbers known of each clip that steer it")
+    add("--actions", nargs="+", default=[], help="numeric columns of each clip to condition on")
     return made
 
 
 class Trainer:
-    """One run in one folder; started again in the same folder, it goes on from its checkpoint."""
+    """One run in one folder; started again in the same folder, it resumes from its checkpoint."""
 
     def __init__(self, options: argparse.Namespace, head: Head) -> None:
         """Joins the other processes of `torchrun`, if any, and opens the tokens.
@@ -262,7 +262,7 @@ class Trainer:
         feed.load_state(json.loads(self._before["feed"]))
         step = int(self._before["step"])
         self._keep_log(step)
-        self.say(f"goes on from step {step} of {self.checkpoint}")
+        self.say(f"resumes from step {step} of {self.checkpoint}")
         return step
 
     def _keep_log(self, steps: int) -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/peers/feed.py LOADER FOLDER BATCH
 
-FOLDER holds `codes.npy`, uint16 [n, T, H, W]. The loader's own form of it is written beside it the
+FOLDER holds `codes.npy`, uint16 [n, T, H, W]. The loader's own format is written beside it the
 first time. Two epochs of shuffled batches, int64 [BATCH, T, H, W], are read in one process; the
 first warms up and is checked to hold every row, the second is timed. Prints JSON.
 """

@@ -1,11 +1,13 @@
-"""How other indexes answer the queries of `benchmarks/search.py`, each in its own environment.
+"""Recall and speed of other indexes on the queries of `benchmarks/search.py`.
+
+Each runs in its own environment.
 
     python benchmarks/peers/search.py INDEX FOLDER
 
 FOLDER holds `vectors.npy` (float16 [n, dim], unit length), `queries.npy` (float32 [m, dim]) and
 `truth.npy` (int64 [m, 10], the true ten nearest by inner product). The index is built with its own
 defaults or those that its documentation names; then what widens its search is doubled until
-recall@10 reaches 0.95. Two threads build, one asks. Prints JSON.
+recall@10 reaches 0.95. Two threads build, one queries. Prints JSON.
 """
 
 from __future__ import annotations

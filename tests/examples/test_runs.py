@@ -80,7 +80,7 @@ def held_out(said: str) -> list[str]:
 def test_a_killed_run_goes_on_to_the_same_losses(ran, killed, tokens, tmp_path):
     run = shutil.copytree(killed, tmp_path / "run")
     said = ended(started(ran.script, tokens, run, *SMALL))
-    assert re.search(r"goes on from step (4|8) of", said)
+    assert re.search(r"resumes from step (4|8) of", said)
     assert logged(run) == logged(ran.run)
     assert held_out(said) == held_out(ran.said)
 
