@@ -14,8 +14,8 @@ import pytest
 from curation import records
 from curation.listing import entry_at
 from curation.media import sandbox
-from curation.media.ffmpeg_command import ffmpeg_path as program
 from curation.media.decode import Frames
+from curation.media.ffmpeg_command import ffmpeg_path as program
 from curation.media.timeline import Timeline
 from curation.records import Clip, Source
 from curation.sample import Coding, write_numbered_video

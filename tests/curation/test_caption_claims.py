@@ -16,7 +16,7 @@ import pytest
 
 from curation.caption import clip_facts, facts_caption
 from curation.listing import entry_at
-from curation.records import Clip, records
+from curation.records import Clip, from_table
 from curation.scan.stage import Scan, ScanItem
 from curation.scores import Camera, Kind, Light, Motion, Sharpness
 from tests.curation.conftest import GivenShots
@@ -48,8 +48,10 @@ def measured(path: str, spans: list[tuple[int, int]]) -> list[dict]:
     stage = Scan(shots=GivenShots(tuple(spans)), max_clip_s=1e9, scores=scores, embedders=())
     result = stage.setup()(ScanItem(entry_at(path, {})))
     size = {"width": result.source.width, "height": result.source.height}
-    rows = {clip.clip_id: dataclasses.asdict(clip) | size for clip in records(Clip, result.clips)}
-    for name, table in result.sides.items():
+    rows = {
+        clip.clip_id: dataclasses.asdict(clip) | size for clip in from_table(Clip, result.clips)
+    }
+    for name, table in result.side_rows.items():
         if name.startswith("scores/"):
             for row in table.to_pylist():
                 rows[row["clip_id"]] |= row

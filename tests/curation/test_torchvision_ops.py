@@ -4,7 +4,11 @@ import importlib.util
 import subprocess
 import sys
 
+import pytest
+
 from tests.outputs import environment
+
+pytestmark = pytest.mark.models
 
 SCRIPT = """
 from curation.torchvision_ops import declare_missing_ops

@@ -12,11 +12,11 @@ import pytest
 from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.storage import Storage
-from tests.rows import Looks, clip_of, scanned
+from tests.rows import MeasuredClip, add_source, make_clip
 from tests.tokenizer.clip_windows import clip_file, rows_of
 from tests.tokenizer.conftest import moving_pattern
 from tokenizer.models.load import load
-from tokenizer.tokenize.shards import TokenWindow, metadata, write_shard
+from tokenizer.tokenize.shards import TokenWindow, shard_metadata, write_shard
 
 ROOT = Path(__file__).parents[2]
 CLIPS = 5
@@ -30,16 +30,18 @@ def tokens(tmp_path_factory) -> Path:
     """An output of five clips of one source with tokens, and nothing else."""
     place = tmp_path_factory.mktemp("examples")
     dataset, tokenizer = Dataset(place), load("pca-8x8x8")
-    clips = [clip_of("s0", 100 * n, 100 * n + 41) for n in range(CLIPS)]
+    clips = [make_clip("s0", 100 * n, 100 * n + 41) for n in range(CLIPS)]
     scores = [{"motion": n / 10, "brightness": None} for n in range(CLIPS)]
-    looks = [Looks(clip, scores=score) for clip, score in zip(clips, scores, strict=True)]
-    scanned(dataset, "video.mp4", looks)
+    looks = [MeasuredClip(clip, scores=score) for clip, score in zip(clips, scores, strict=True)]
+    add_source(dataset, "video.mp4", looks)
     rows = []
     for n, clip in enumerate(clips):
         video = moving_pattern(41, speed=1 + n / 4)
         rows += rows_of(clip_file(clip.clip_id, 41), np.roll(video, 13 * n, 2), tokenizer, 49)
     table = "tokens/pca-8x8x8-1"
-    shard = write_shard(rows, Storage.at(place), table, metadata(tokenizer, "fp32", "independent"))
+    shard = write_shard(
+        rows, Storage.at(place), table, shard_metadata(tokenizer, "fp32", "independent")
+    )
     with dataset.catalog.writer("tokenize", {table: TokenWindow}) as writer:
         name = shard.path.rsplit("/", 1)[1]
         writer.add_files(table, [NewFile(name, shard.size_bytes, shard.rows)])

@@ -17,7 +17,9 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for number in range(4):
         cuts = (20 + 7 * number, 60)
         path = videos / f"n{number}.mp4"
-        write_numbered_video(path, 110, first=500 * number, cuts=cuts, coding=Coding(crf=26, b_frames=2))
+        write_numbered_video(
+            path, 110, first=500 * number, cuts=cuts, coding=Coding(crf=26, b_frames=2)
+        )
     for name in ("flight.mp4", "flight_copy.mkv", "notes.mp4"):
         SOURCES[name](videos / name)
     profile = folder / "quick.yaml"

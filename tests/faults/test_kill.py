@@ -21,8 +21,11 @@ def children(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True) if psutil.pid_exists(pid) else []
 
 
-TARGETS = {"worker": "MapWorker", "decoder": "ffmpeg"}
-"""What is killed, and what its command line starts with or holds."""
+TARGETS = {"worker": ("MapWorker", 3, 2.0), "decoder": ("ffmpeg", 6, 0.0)}
+"""What is killed: a word of its command line, the last of them that may be it, and how many seconds
+after it was met."""
+PROGRESS = ("clips", "selections", "renders", "tokens")
+"""Tables in the order in which a run writes them."""
 
 
 def runs(process: psutil.Process) -> bool:
@@ -65,15 +68,17 @@ def wait_until(condition: Callable[[], object], seconds: float) -> bool:
     return False
 
 
-def finish(job, out: Path, reference: Path) -> None:
-    """The same command to its end; then once more, which does nothing."""
+def curate(job, out: Path) -> None:
     videos, profile = job
-    again = ["curate", str(videos), "--out", str(out), "--config", str(profile)]
-    done = run(*again)
+    done = run("curate", str(videos), "--out", str(out), "--config", str(profile))
     assert done.returncode == 3, done.stderr + done.stdout
+
+
+def check_complete(job, out: Path, reference: Path) -> None:
+    """The output is the reference; the same command does nothing more."""
     assert_same(out, reference)
     before = versions(out)
-    assert run(*again).returncode == 3
+    curate(job, out)
     assert versions(out) == before
     checked = run("verify", str(out))
     assert checked.returncode == 0, checked.stdout
@@ -82,38 +87,39 @@ def finish(job, out: Path, reference: Path) -> None:
 def test_killed_driver(fault_seed, started, job, undisturbed):
     process, out = started
     random_ = random.Random(f"driver {fault_seed}")
-    assert wait_until(lambda: (out / "clips").exists() or process.poll() is not None, 60)
-    time.sleep(random_.uniform(0, 9))
+    table = out / random_.choice(PROGRESS)
+    assert wait_until(lambda: table.exists() or process.poll() is not None, 120)
+    time.sleep(random_.uniform(0, 2))
     left = children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     _, alive = psutil.wait_procs(left, 30)
     assert not [child for child in alive if runs(child)]
-    finish(job, out, undisturbed)
+    curate(job, out)
+    check_complete(job, out, undisturbed)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_killed_child(target, fault_seed, started, job, undisturbed):
     process, out = started
     random_ = random.Random(f"{target} {fault_seed}")
-
-    def victims() -> list[psutil.Process]:
-        return [child for child in children(process.pid) if named(child, TARGETS[target])]
-
+    name, last, most_s = TARGETS[target]
+    turn, delay_s = random_.randint(1, last), random_.uniform(0, most_s)
     met: set[int] = set()
-    turn = random_.randint(1, 6) if target == "decoder" else 1
-    moment = time.monotonic() + random_.uniform(5, 10)
-    killed = None
+    moment = killed = None
     while process.poll() is None and killed is None:
-        for victim in victims():
+        for victim in [child for child in children(process.pid) if named(child, name)]:
             met.add(victim.pid)
-            if len(met) >= turn and (target == "decoder" or time.monotonic() > moment):
-                killed = victim
-                killed.kill()
-                break
+            if len(met) >= turn:
+                moment = moment or time.monotonic() + delay_s
+                if time.monotonic() >= moment:
+                    killed = victim
+                    killed.kill()
+                    break
+        time.sleep(0.01)
     assert killed, "the run ended before there was anything to kill"
     assert process.wait(180) == 3, (out.parent / "log").read_text()
-    finish(job, out, undisturbed)
+    check_complete(job, out, undisturbed)
 
 
 def test_the_job_keeps_clips_and_finds_the_copy(undisturbed):
