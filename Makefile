@@ -34,9 +34,9 @@ demo: $(VENV)/ready $(if $(OWN),,demo/videos)
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope --tier fast
 
-# All other tests: Ray, real videos, browser, networks, kills.
+# All other tests: Ray, real videos, browser, networks, kills. The long modules start early.
 test-slow: $(VENV)/ready-test
-	$(BIN)/python -m pytest -n 2 --dist loadscope --tier slow
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --tier slow
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .
