@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy.typing as npt
+from pydantic import Field, TypeAdapter
 
 from curation.errors import ReelmillError
 
@@ -109,27 +110,31 @@ def as_tuple(examples: Example | Sequence[Example]) -> tuple[Example, ...]:
     return (examples,) if is_single else tuple(examples)  # type: ignore[arg-type, return-value]
 
 
+_Count = Annotated[int, Field(ge=0, lt=2**62)]
+_Score = Annotated[float, Field(allow_inf_nan=False)]
+
+
 @dataclass(frozen=True)
 class Cursor:
     """Where the next page of hits starts, as text for `after`."""
 
     generation: str
     """Of the index; after a rebuild rows have other numbers."""
-    num_rows: int
+    num_rows: _Count
     """How many rows there were at the first page: later ones take no part."""
     query: str
     """Digest of the query."""
     text_index: str | None
     """The version of the text index that was searched."""
-    score: float | None
+    score: _Score | None
     """Of the last hit."""
-    row: int
+    row: _Count
     """Of the last hit."""
-    shown: tuple[int, ...] = ()
+    shown: tuple[_Count, ...] = ()
     """Rows shown so far: all where lists are fused, as their scores are ranks, which may change;
     else those with the last score."""
     is_fused: bool = False
-    count: int = 0
+    count: _Count = 0
     """How many were shown."""
 
     def encode(self) -> str:
@@ -142,7 +147,7 @@ class Cursor:
         """A cursor from its text; `CursorError` if it is none."""
         try:
             packed = base64.urlsafe_b64decode(text)
-            fields = json.loads(zlib.decompressobj().decompress(packed, _MAX_CURSOR_BYTES))
-            return cls(**{**fields, "shown": tuple(map(int, fields["shown"]))})
-        except (ValueError, TypeError, KeyError, zlib.error) as error:
+            content = zlib.decompressobj().decompress(packed, _MAX_CURSOR_BYTES)
+            return TypeAdapter(cls).validate_json(content)
+        except (ValueError, zlib.error) as error:
             raise CursorError("this is no cursor: hand back the text of the page before") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 from collections.abc import AsyncIterator
 from typing import cast
@@ -11,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
-from curation.errors import InfrastructureError, MediaError, UnavailableError
+from curation.errors import InfrastructureError, MediaError, ReelmillError, UnavailableError
 from curation.listing import ListingError
 from curation.search.query import SearchError
 from pipelines.config import ConfigError
@@ -28,8 +29,9 @@ from pipelines.service.service import Service
 
 _ERROR_STATUS: dict[type[Exception], int] = {
     JobRequestError: 422, ConfigError: 422, ListingError: 422, SearchError: 422,
-    NoOutputError: 404, UnavailableError: 409, MediaError: 409,
+    NoOutputError: 404, UnavailableError: 409, MediaError: 409, QueueError: 409,
 }  # fmt: skip
+"""Of each class and its subclasses; an error's own `status` goes first."""
 _RETRYABLE: dict[type[Exception], tuple[int, str]] = {
     BusyError: (429, "another clip is being cut from its source"),
     InfrastructureError: (503, "the storage is unavailable"),
@@ -153,20 +155,25 @@ def _add_error_handlers(app: FastAPI) -> None:
         ]
         return JSONResponse({"detail": details}, 422)
 
-    def refused(_: Request, error: Exception) -> Response:
-        status = error.status if isinstance(error, QueueError) else _ERROR_STATUS[type(error)]
+    def refused(status: int, _: Request, error: Exception) -> Response:
+        status = getattr(error, "status", status)
         headers = {"Retry-After": _RETRY_S} if status == 429 else None
         return JSONResponse({"detail": _json_safe(str(error))}, status, headers)
 
-    def retryable(_: Request, error: Exception) -> Response:
-        status, detail = _RETRYABLE[type(error)]
+    def other(request: Request, error: Exception) -> Response:
+        if isinstance(error, ValueError | LookupError):
+            return refused(422 if isinstance(error, ValueError) else 404, request, error)
+        raise error
+
+    def retryable(status: int, detail: str, _: Request, __: Exception) -> Response:
         return JSONResponse({"detail": detail}, status, {"Retry-After": _RETRY_S})
 
     app.add_exception_handler(RequestValidationError, invalid)
-    for kind in (*_ERROR_STATUS, QueueError):
-        app.add_exception_handler(kind, refused)
-    for kind in _RETRYABLE:
-        app.add_exception_handler(kind, retryable)
+    app.add_exception_handler(ReelmillError, other)
+    for kind, status in _ERROR_STATUS.items():  # and for subclasses of each
+        app.add_exception_handler(kind, functools.partial(refused, status))
+    for kind, (status, detail) in _RETRYABLE.items():
+        app.add_exception_handler(kind, functools.partial(retryable, status, detail))
 
 
 def _json_safe(text: str) -> str:

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request
@@ -84,12 +85,22 @@ class SubsetView(BaseModel):
     clips: int
 
 
+@dataclass(eq=False)
+class _OpenSearch:
+    """One open index."""
+
+    search: Search | None = None
+    version: int = -1
+    """Of the table of runs when the index was last updated."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class SearchCache:
-    """Open indexes, each updated when its tables have changed."""
+    """Open indexes, each updated when its tables have changed; one that is busy blocks no other."""
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
-        self._open: OrderedDict[str, tuple[int, Search]] = OrderedDict()
+        self._open: OrderedDict[str, _OpenSearch] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Search:
@@ -99,15 +110,17 @@ class SearchCache:
         dataset = self._outputs.open(name)
         version = dataset.catalog.version("runs")
         with self._lock:
-            if name not in self._open:
-                self._open[name] = version, Search(dataset.catalog.storage.root)
-            indexed, search = self._open.pop(name)
-            if indexed != version:
-                search.update()
-            self._open[name] = version, search
+            entry = self._open.setdefault(name, _OpenSearch())
+            self._open.move_to_end(name)
             while len(self._open) > _MAX_OPEN:
                 self._open.popitem(last=False)
-            return search
+        with entry.lock:
+            if entry.search is None:
+                entry.search = Search(dataset.catalog.storage.root)
+            elif entry.version != version:
+                entry.search.update()
+            entry.version = version
+            return entry.search
 
 
 def add(app: FastAPI, service: Service) -> None:

@@ -1,7 +1,10 @@
 """What the routes answer, over one real output."""
 
+import base64
 import hashlib
+import json
 import shutil
+import zlib
 
 import pyarrow.compute as pc
 import pytest
@@ -170,3 +173,22 @@ def test_artefacts_are_fetched_by_id(served):
     assert found.content == b"<p>"
     assert found.headers["content-disposition"] == 'attachment; filename="report.html"'
     assert served.client.get(where[:-16] + "0" * 16).status_code == 404
+
+
+def test_a_mistaken_or_outdated_cursor_is_refused(served):
+    where = f"{DRIVE}/search"
+    query = {"where": "duration_s > 0", "top": 1}
+    cursor = served.client.post(where, json=query).json()["next"]
+    assert cursor
+    assert served.client.post(where, json={**query, "after": cursor}).status_code == 200
+    content = json.loads(zlib.decompress(base64.urlsafe_b64decode(cursor)))
+    wrong = ["x", "e30", cursor[:-3], cursor[::-1], cursor + cursor, "\u20ac"]
+    for name, value in content.items():
+        for other in (None, -1, 10**30, "x", [], {"a": 1}, [value], float("nan")):
+            changed = zlib.compress(json.dumps({**content, name: other}).encode())
+            wrong.append(base64.urlsafe_b64encode(changed).decode())
+    statuses = {served.client.post(where, json={**query, "after": w}).status_code for w in wrong}
+    assert 422 in statuses
+    assert statuses <= {200, 422}
+    other_query = {**query, "where": "duration_s > 1", "after": cursor}
+    assert served.client.post(where, json=other_query).status_code == 422
