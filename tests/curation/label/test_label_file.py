@@ -60,7 +60,7 @@ def test_the_shipped_example_is_read():
         ("model: a\ngroups: {g: [x]}", r"groups\.g needs names"),
         ("model: a\ngroups: {g: {x: one}}", "two labels or more"),
         ("model: a\ngroups: {g: {x: one, y: {prompt: two}}}", r"'prompt' in groups\.g\.y"),
-        ("model: a\ngroups: {g: {x: one, y: {prompts: b, threshold: 2}}}", "lies in 0–1"),
+        ("model: a\ngroups: {g: {x: one, y: {prompts: b, threshold: 2}}}", "has to be in 0–1"),
         ("model: a\naesthetic: {file: b}", "unknown key 'file' in aesthetic"),
         ("model: a\naesthetic: {threshold: 1}", "aesthetic.head"),
     ],

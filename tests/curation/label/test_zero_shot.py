@@ -130,7 +130,7 @@ def test_a_model_that_embedded_nothing_says_what_to_do(tmp_path, labels):
         ({"day": Label((DAY,))}, "two labels or more"),
         ({"day": Label(()), "night": Label((NIGHT,))}, "prompts with words"),
         ({"day": Label((" ",)), "night": Label((NIGHT,))}, "prompts with words"),
-        ({"day": Label((DAY,), 1.5), "night": Label((NIGHT,))}, "threshold lies in 0–1"),
+        ({"day": Label((DAY,), 1.5), "night": Label((NIGHT,))}, "threshold has to be in 0–1"),
     ],
 )
 def test_labels_that_mean_nothing_are_refused(group, words):
