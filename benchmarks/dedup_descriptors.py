@@ -18,7 +18,7 @@ from curation.dataset import Dataset
 from curation.dedup import unpack
 from curation.embed.descriptor import FrameDct
 from curation.records import Embedding
-from curation.scores.frame import AnalysisFrame, Float64Array
+from curation.scores.base import AnalysisFrame, Float64Array
 from dedup_truth import MUST, TRANSFORMS, Made
 
 Similarities = npt.NDArray[np.float64]

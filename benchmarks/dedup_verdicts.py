@@ -18,9 +18,8 @@ import numpy as np
 
 from curation.dataset import Dataset
 from curation.dedup.neighbours import Signatures
-from curation.dedup.pairs import NEAR_DUPLICATE_FLOOR
-from curation.dedup.pairs import Pairs
 from curation.dedup.pair_search import similar_pairs
+from curation.dedup.pairs import NEAR_DUPLICATE_FLOOR, Pairs
 from curation.embed.descriptor import FrameDct
 from curation.listing import entry_at
 from curation.records import Neighbour, Signature

@@ -137,7 +137,7 @@ def look(task: Task, folder: Path) -> Found:
     stage = Scan(shots=FixedWindows(), scores=(*config.load().scan.scores, Speech()))
     result = stage.setup()(ScanItem(entry_at(str(folder / f"{made.name}.mp4"), {})))
     values: dict[str, float | str | None] = {}
-    for name, rows in result.sides.items():
+    for name, rows in result.side_rows.items():
         if name.startswith("scores/"):
             (row,) = rows.to_pylist()
             values |= row

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 
 from curation.search import Search, Vector
-from curation.search.filters import Mask
+from curation.search.mask import Mask
 from search_stored import TABLE, numbers
 
 APPENDED = 20_000

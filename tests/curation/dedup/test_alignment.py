@@ -9,7 +9,7 @@ from curation.dedup.letterbox_variants import LetterboxVariants
 from curation.dedup.similarity import trimmed_energies
 from curation.embed.signature import SignatureCollector
 from curation.records import Signature
-from curation.scores.frame import AnalysisFrame
+from curation.scores.base import AnalysisFrame
 
 SIZE = (90, 160)
 RATE = 24.0

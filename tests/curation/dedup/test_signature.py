@@ -11,7 +11,7 @@ from curation.embed.signature import (
     resample,
 )
 from curation.records import Signature
-from curation.scores.frame import AnalysisFrame
+from curation.scores.base import AnalysisFrame
 
 
 def look(gray: np.ndarray) -> AnalysisFrame:
