@@ -156,7 +156,7 @@ def candidates(dataset: Dataset, of: dict[str, Made]) -> tuple[float, float]:
     content = Signatures(dataset.catalog.read("signatures", Signature).sort_by("clip_id"))
     video = np.array([of[clip].base.rsplit(" ", 1)[0] for clip in content.ids])
     plain = np.array([not of[clip].also for clip in content.ids])
-    vectors, owners = content.marks
+    vectors, owners = content.descriptors
     found = similar_pairs(vectors, content.floor)
     one, other = owners[found.first], owners[found.second]
     kept = (video[one] != video[other]) & plain[one] & plain[other]
@@ -164,7 +164,7 @@ def candidates(dataset: Dataset, of: dict[str, Made]) -> tuple[float, float]:
     pairs = plain.sum() ** 2 - sum(np.unique(video[plain], return_counts=True)[1] ** 2)
     some = np.random.default_rng(0).permutation(len(found))[:_TIMED]
     began = time.process_time()
-    content.judged(Pairs(one[some], other[some], found.similarity[some]))
+    content.compare(Pairs(one[some], other[some], found.similarity[some]))
     return apart / (pairs / 2), (time.process_time() - began) / len(some) * 1000
 
 

@@ -2,7 +2,7 @@
 
 A code has six digits (finite scalar quantisation), and a softmax over the levels of a digit does
 where one over 64,000 codes would be too much for two cores. The transformer reads a window of
-latent frames in raster order: each place gets the codes one frame before, above and to the left, and
+latent frames in raster order: each place gets the codes one frame before, above and left of it, and
 attends to all places so far; the digits of a code then follow one after the other, each given those
 before it. A continuation slides the window over the picture, place by place (as in Esser et al.,
 "Taming Transformers", 2021).
