@@ -86,9 +86,8 @@ class PromptedCaptioner:
         of a subclass.
         """
         if not self.model:
-            raise CaptionerError(
-                f"{type(self).__name__} needs a model: set {type(self).__name__}.model"
-            )
+            name = type(self).__name__
+            raise CaptionerError(f"caption.captioner: {name} needs a model: set {name}.model")
         inputs = [self.rewrite] if self.rewrite else [self.frames, self.window_s, self.longest_side]
         prompts = self.templates.digest
         content = [self.version, model_key, prompts, inputs, self.max_tokens, *settings]

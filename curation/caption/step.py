@@ -71,7 +71,7 @@ class CaptionStep(ClipStep):
 
     def check(self) -> None:
         """Raises `ValueError` for a captioner that cannot work here, and for missing renders."""
-        self.captions  # noqa: B018  which asks for its model
+        self.captions  # noqa: B018  which requires its model
         if self.stage.reads == "captions":
             lineage.resolve_table(self.catalog, "captions", self.stage.rewrite)
         if self.stage.reads == "frames":
