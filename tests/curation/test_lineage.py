@@ -29,9 +29,7 @@ def add_renders(dataset: Dataset, table: str, *renders: Render, at: str = "", of
     add_run(dataset, "render", table, started=at, selection=of)
 
 
-def add_captions(
-    dataset: Dataset, name: str, origin: RenderOrigin, at: str = "", clip="c"
-) -> None:
+def add_captions(dataset: Dataset, name: str, origin: RenderOrigin, at: str = "", clip="c") -> None:
     """A table of one caption, as a captioner of renders writes it."""
     rows = {
         f"captions/{name}": (Caption, Caption(clip, "s", name)),
