@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from curation.storage import Storage
 from pipelines.cli import (
@@ -28,6 +27,7 @@ from pipelines.cli import (
     why,
 )
 from pipelines.cli.steps import Out
+from pipelines.cli.terminal import escape
 from pipelines.cli.tokenizer import app as tokenizer_app
 from pipelines.verify import verify as verify_output
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from pipelines.cli import terminal
 from pipelines.cli.exit import FAILED_INPUTS, usage_errors
 from pipelines.cli.options import ClipSelection, Device, Out
+from pipelines.cli.terminal import escape
 from pipelines.run.step_runner import Progress
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Iterator
 
 import typer
-from rich.markup import escape
 
 from curation.errors import InfrastructureError, ReelmillError
 from pipelines.cli import terminal
+from pipelines.cli.terminal import escape
 
 FAILED_INPUTS, STOPPED = 3, 4
 GO_ON = "What was done is kept. Run the same command again to resume."

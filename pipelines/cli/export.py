@@ -6,13 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from curation.output_location import check_writable
 from curation.storage import Storage
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.terminal import escape
 from pipelines.run.step_runner import Progress
 
 if TYPE_CHECKING:

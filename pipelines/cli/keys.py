@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from curation.media.sandbox import printable
 from curation.storage import Storage
 from pipelines.cli import terminal
 from pipelines.cli.exit import UsageError
+from pipelines.cli.terminal import escape
 
 if TYPE_CHECKING:
     from pipelines.service.api_keys import ApiKeys

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from curation.label.label_file import read_labels
 from curation.label.zero_shot import label_clips
 from curation.output_location import check_writable
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.terminal import escape
 
 
 def label(

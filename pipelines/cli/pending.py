@@ -6,11 +6,11 @@ import shlex
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from curation import pending_inputs
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.terminal import escape
 
 _MAX_ROWS = 20
 

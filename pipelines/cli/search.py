@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pyarrow as pa
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from pipelines.cli import terminal
 from pipelines.cli.exit import usage_errors
 from pipelines.cli.options import Out
+from pipelines.cli.terminal import escape
 from pipelines.report.formatting import base_name, clock
 
 if TYPE_CHECKING:

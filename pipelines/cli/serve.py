@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from curation.output_location import check_address
 from curation.storage import Storage
 from pipelines.cli import terminal
 from pipelines.cli.exit import UsageError
 from pipelines.cli.keys import Root, State, state_folder
+from pipelines.cli.terminal import escape
 
 if TYPE_CHECKING:
     from pipelines.service.settings import ServerSettings

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from curation.media.sandbox import printable
@@ -16,6 +15,7 @@ from pipelines.cli import terminal
 from pipelines.cli.exit import STOPPED, UsageError
 from pipelines.cli.keys import app as keys_app
 from pipelines.cli.serve import serve
+from pipelines.cli.terminal import escape
 
 if TYPE_CHECKING:
     from pipelines.service.client import Client

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
 from curation.steps import STEPS
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.terminal import escape
 from pipelines.config.merge import profiles_folder, read_profile
 from pipelines.run.applied_settings import applied_settings, setting_changes
 from pipelines.run.pipeline import Pipeline

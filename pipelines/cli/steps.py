@@ -9,7 +9,6 @@ from typing import Annotated
 
 import pyarrow.compute as pc
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from curation.caption.step import CaptionStep
@@ -21,6 +20,7 @@ from pipelines import config
 from pipelines.cli import terminal
 from pipelines.cli.exit import FAILED_INPUTS
 from pipelines.cli.settings import print_changes
+from pipelines.cli.terminal import escape
 from pipelines.run import progress
 from pipelines.run.pipeline import Pipeline, open_pipeline
 from pipelines.run.step_runner import Progress

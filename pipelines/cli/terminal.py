@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -43,6 +43,12 @@ _KIND_NAMES = {
     OTHER: "with other endings",
     LINKED: "linked folders (name one as an input to scan it)",
 }
+
+
+def escape(text: str) -> str:
+    """Text from a file, a table or a server as the terminal shows it, and nothing that it obeys."""
+    visible = (c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return escape_markup("".join(visible))
 
 
 def open_output(out: str) -> Dataset:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from curation.dataset import Dataset
@@ -14,6 +13,7 @@ from pipelines.cli import terminal
 from pipelines.cli.evaluation import evaluate
 from pipelines.cli.exit import usage_errors
 from pipelines.cli.options import ClipSelection, Device, Out, Rate
+from pipelines.cli.terminal import escape
 
 app = typer.Typer(help="Train, fit and compare tokenizers, and decode stored tokens.")
 

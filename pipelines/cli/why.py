@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from curation.dataset import Dataset
@@ -24,6 +23,7 @@ from curation.select.policy import FILTER_REASONS, LIMITS, TAGS, CategoryRule, P
 from pipelines import config
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.terminal import escape
 
 
 def why(

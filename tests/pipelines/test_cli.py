@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from curation.catalog import StaleWriterError
@@ -462,3 +463,17 @@ def test_a_full_disk_is_told_as_one_and_the_run_goes_on_once_there_is_room(
     subprocess.run(["mount", "-o", "remount,size=30m", str(small_disk)], check=True)
     assert reelmill(*arguments).code == 3
     assert_same(small_disk / "out", curated.out)
+
+
+def test_names_of_files_are_shown_and_not_obeyed(copied, reelmill, tmp_path):
+    (tmp_path / "v").mkdir()
+    name = tmp_path / "v" / "a\x1b]0;owned\x07[red]b.mp4"
+    name.write_bytes((copied.videos / "a.mp4").read_bytes() + b"\0\0\0\x08free")
+    ended = reelmill("scan", tmp_path / "v", "--out", copied.out, *copied.options)
+    assert ended.code in (0, 3), ended
+    dataset = Dataset(copied.out)
+    rows = dataset.clips().filter(pc.match_substring(dataset.clips()["uri"], "owned")).to_pylist()
+    shown = reelmill("why", copied.out, rows[0]["clip_id"]).out
+    assert "a\ufffd]0;owned\ufffd[red]b.mp4" in shown
+    shown += reelmill("search", copied.out, "--where", "uri like '%owned%'").out
+    assert not {"\x1b", "\x07"} & set(shown + ended.out + ended.err)

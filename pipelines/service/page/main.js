@@ -44,7 +44,7 @@ function fail(error) {
 
 function show() {
   const route = router.current();
-  if (!(route.view in VIEWS)) route.view = "clips";
+  if (!Object.hasOwn(VIEWS, route.view)) route.view = "clips";
   if (!route.collection && collections.length) [route.collection] = collections;
   document.title = `${TITLES[route.view]}${route.collection ? ` · ${route.collection}` : ""} – Reelmill`;
   header(top, route, collections);

@@ -195,6 +195,7 @@ def test_every_view_fits_a_narrow_screen(look, site, scheme):
     assert (int(re.findall(r"\d+", shade)[0]) < 60) == (scheme == "dark")
     for view, ready in (
         ("clips", TILES), ("overview", ".plot"), ("jobs", ".jobs"), ("submit", ".submit"),
+        ("__proto__", TILES),
     ):  # fmt: skip
         page.goto(f"{site.url}/?view={view}&c=drive")
         page.wait_for_selector(ready, state="attached")
