@@ -1,11 +1,11 @@
 """Selects the clips for which a condition is true.
 
 The condition is one SQL expression: columns, literals, comparisons, `and`, `or`, `not`, `in`,
-`like`, `between`, `is null`, arithmetic, and the functions of `FUNCTIONS`. It is parsed by sqlglot
-(MIT), held against that list, and only what the list allows is written anew for DuckDB, which
-evaluates it in a database of its own without files, network or variables of this program, in
-bounded memory, threads and time. Subqueries, joins, casts and table functions do not exist here, so
-that the cost is one pass over the rows.
+`like`, `between`, `is null`, `is distinct from`, arithmetic, and the functions of `FUNCTIONS`. It is
+parsed by sqlglot (MIT) and held against that list; only what the list allows is written again for
+DuckDB, which evaluates it in a database of its own without files, network or variables of this
+program, in bounded memory, threads and time. Subqueries, joins, casts and table functions do not
+exist here, so the cost is one pass over the rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _MAX_CHARS = 10_000
 _MAX_NODES = 1000
 _ALLOWED = (
     sql.Column, sql.Identifier, sql.Literal, sql.Boolean, sql.Null, sql.Paren, sql.And, sql.Or,
-    sql.Not, sql.EQ, sql.NEQ, sql.GT, sql.GTE, sql.LT, sql.LTE, sql.Is, sql.In, sql.Between,
+    sql.Not, sql.EQ, sql.NEQ, sql.GT, sql.GTE, sql.LT, sql.LTE, sql.NullSafeEQ, sql.NullSafeNEQ,
+    sql.Is, sql.In, sql.Between,
     sql.Like, sql.ILike, sql.Add, sql.Sub, sql.Mul, sql.Div, sql.Mod, sql.Neg, sql.DPipe, sql.Func,
     sql.Tuple, sql.Escape,
 )  # fmt: skip

@@ -30,6 +30,8 @@ TABLE = pa.table({
         ("round(motion, 1) = 0.5 and floor(motion) = 0 and ceil(motion) = 1", [2]),
         ("list_contains(words, 'car') or 'dog' in words", [0, 2]),
         ("ROW % 2 = 0 and MOTION <= 0.1", [0]),
+        ("uri is distinct from 'a.mp4'", [1, 2]),
+        ("uri is not distinct from null", [2]),
     ],
 )
 def test_rows_for_which_the_condition_is_true(condition, rows):
