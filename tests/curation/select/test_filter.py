@@ -1,5 +1,7 @@
 """Tags, labels, rules for some sources, and lists of clips."""
 
+import shutil
+
 import pytest
 
 from curation import records
@@ -25,10 +27,11 @@ from curation.select.selection import select
 from tests.rows import MeasuredClip, add_source, make_clip
 
 
-@pytest.fixture
-def dataset(tmp_path):
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory):
     """Two sources with two clips each; the second one is a dashcam's."""
-    dataset = Dataset(tmp_path)
+    place = tmp_path_factory.mktemp("scanned")
+    dataset = Dataset(place)
     for uri, source, cameras in (("/v/film.mp4", "a" * 64, ("static", "shaky")),
                                ("/v/dashcam.mp4", "b" * 64, ("zoom_in", None))):  # fmt: skip
         looks = [
@@ -39,7 +42,13 @@ def dataset(tmp_path):
             for n, camera in enumerate(cameras)
         ]
         add_source(dataset, uri, looks)
-    return dataset
+    return place
+
+
+@pytest.fixture
+def dataset(scanned, tmp_path):
+    """A copy of it, to change."""
+    return Dataset(shutil.copytree(scanned, tmp_path / "out"))
 
 
 def reasons(dataset, policy):
