@@ -2,8 +2,8 @@
 
 The condition is one SQL expression: columns, literals, comparisons, `and`, `or`, `not`, `in`,
 `like`, `between`, `is null`, `is distinct from`, arithmetic, and the functions of `FUNCTIONS`. It
-is parsed by sqlglot (MIT) and held against that list; only what the list allows is written again for
-DuckDB, which evaluates it in a database of its own without files, network or variables of this
+is parsed by sqlglot (MIT) and held against that list; only what the list allows is written again
+for DuckDB, which evaluates it in a database of its own without files, network or variables of this
 program, in bounded memory, threads and time. Subqueries, joins, casts and table functions do not
 exist here, so the cost is one pass over the rows.
 """
