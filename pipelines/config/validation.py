@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -36,12 +37,17 @@ def check_keys(data: Any, names: Iterable[str], section: str) -> None:
             raise ConfigError(f"unknown key {key!r} in {section or 'the profile'}; {hint}")
 
 
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def validate(kind: Any, value: Any, key: str) -> Any:
     """The value as `kind`, without conversion; or a `ConfigError`."""
     if dataclasses.is_dataclass(kind):
         check_keys(value, [field.name for field in dataclasses.fields(kind)], key)
     try:
-        result = TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+        result = _adapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in (key, *first["loc"]))
