@@ -289,7 +289,9 @@ def test_a_server_opens_and_loads_nothing_that_a_request_names(
             opened.append(f"{event} {arguments[0]}")
 
     sys.addaudithook(watch)
-    monkeypatch.setattr("tokenizer.models.load.load", lambda *_: pytest.fail("a model is loaded"))
+    monkeypatch.setattr(
+        "pipelines.config.profile.load_tokenizer", lambda *_: pytest.fail("a model is loaded")
+    )
     settings = json.loads(json.dumps(changes).replace("SECRET", str(secret)))
     for path in ("/v1/plan", "/v1/jobs"):
         answer = served.client.post(
