@@ -134,19 +134,15 @@ class Catalog:
         return set(pc.unique(self.read(name, record, [column])[column]).to_pylist())
 
     def names(self, prefix: str) -> list[str]:
-        """Tables whose name starts with the prefix and a slash, such as `scores/…`."""
+        """Tables whose name starts with the prefix and a slash, such as `scores/…`.
+
+        They are told by their logs; none is opened.
+        """
         filesystem, path = self.storage.filesystem, self.storage.path
         with _storage_faults(prefix):
             folders = filesystem.get_file_info(fs.FileSelector(path(prefix), allow_not_found=True))
-        return self.existing(sorted(f"{prefix}/{folder.base_name}" for folder in folders))
-
-    def existing(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that are tables, by their logs, without opening any."""
-        names = list(names)
-        with _storage_faults(", ".join(names)):
-            logs = self.storage.filesystem.get_file_info(
-                [self.storage.path(f"{name}/_delta_log") for name in names]
-            )
+            names = sorted(f"{prefix}/{folder.base_name}" for folder in folders)
+            logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
         return [name for name, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
 
     def append(self, name: str, record: type, rows: pa.Table) -> None:

@@ -159,13 +159,11 @@ def resolve_table(
             f"{root} has no {kind} {name!r}; there are {', '.join(tables) or 'none'}:"
             f" `reelmill {step}` makes them"
         )
+    tables = newest_first(catalog, kind, selection_id)
+    candidates = tables_of_renders(catalog, kind, selection_id, of)
     if kind == "renders":
         current = current_renders(catalog, selection_id)
-        tables = newest_first(catalog, kind, selection_id)
         candidates = [current] if current else tables
-    else:
-        tables = newest_first(catalog, kind, selection_id)
-        candidates = tables_of_renders(catalog, kind, selection_id, of)
     if not tables:
         raise LineageError(f"{root} has no {kind}: run `reelmill {step}` first")
     if not candidates:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow.compute as pc
 
 from curation import pending_inputs
+from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
 from curation.errors import InfrastructureError, PrerequisiteError
 from curation.listing import Listing
@@ -124,7 +125,7 @@ class Pipeline:
             return
         details = list(self.unavailable_details)
         for step in self.steps:
-            details += getattr(step, "deferred", [])
+            details += step.deferred if isinstance(step, CaptionStep) else []
         lines = "".join(f"\n  {detail}" for detail in list(dict.fromkeys(details))[:_MAX_DETAILS])
         counts = ", ".join(f"{count:,} {step}" for step, count in self.unavailable.items() if count)
         error = InfrastructureError(f"sources unavailable, by step: {counts}{lines}")
@@ -187,13 +188,14 @@ class Pipeline:
         return progress if did_work else None
 
     def _executor_of(self, step: Step) -> Executor:
-        """Stages that read tables alone run here; a captioner may have a budget."""
-        if getattr(step.stage, "reads", None) == "facts":
-            return InProcessExecutor()
-        budget = getattr(step.stage, "budget", None)
-        if budget is None or budget.is_unlimited:
+        """Captions of measured facts need no workers; those of a model may have a budget."""
+        if not isinstance(step, CaptionStep):
             return self.executor
-        return BudgetedExecutor(self.executor, budget, step.spent())  # type: ignore[attr-defined]
+        if step.stage.reads == "facts":
+            return InProcessExecutor()
+        if step.stage.budget.is_unlimited:
+            return self.executor
+        return BudgetedExecutor(self.executor, step.stage.budget, step.spent())
 
     def _record_retry(self, step: Step) -> None:
         """Written before failures are dropped, so that a run that is killed accounts for them."""
