@@ -11,6 +11,7 @@ others without such a marker are invisible, and dropped when the next writer sta
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 from pyarrow import fs
@@ -27,9 +28,12 @@ from curation import records
 from curation.errors import InfrastructureError
 from curation.lease import hold_lease
 from curation.output_location import check_address, check_free_space
-from curation.storage import Storage, one_line
+from curation.storage import AddressError, Storage, one_line
 
 NOT_FOUND = fs.FileType.NotFound
+_METADATA_CHANGED = "Metadata changed"
+_TABLE_NAME = re.compile(r"[^/.\\][^/\\]*(/[^/.\\][^/\\]*)*")
+"""Folders below the output: no part is empty, `.` or `..`."""
 
 
 class StaleWriterError(InfrastructureError):
@@ -70,6 +74,8 @@ class Catalog:
         return self._load(name, version)
 
     def _load(self, name: str, version: int | None) -> DeltaTable | None:
+        if not _TABLE_NAME.fullmatch(name):
+            raise AddressError(f"{name!r} is no name of a table")
         with _storage_faults(name):
             try:
                 return DeltaTable(
@@ -103,12 +109,9 @@ class Catalog:
             return schema.empty_table()
         with _storage_faults(name):
             stored = arrow_dataset(table, self.storage, name)
-            present = [column for column in schema.names if column in stored.schema.names]
-            rows = stored.to_table(columns=present, filter=where)
-            for column in schema:
-                if column.name not in present:
-                    rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
-            return rows.select(schema.names).cast(schema)
+            lacking = [field for field in form if field.name not in stored.schema.names]
+            stored = stored.replace_schema(pa.schema([*stored.schema, *lacking]))
+            return filter_rows(stored, schema.names, where).cast(schema)
 
     def files(self, name: str) -> list[tuple[str, int]]:
         """The table's Parquet files, relative to its folder and sorted, and their bytes."""
@@ -150,12 +153,14 @@ class Catalog:
         check_free_space(self.storage, rows.nbytes)
         table = self.create(name, record)
         with _storage_faults(name):
+            if columns := lacking_columns(table, record):
+                table.alter.add_columns(columns)
             write_deltalake(table, rows, mode="append")
 
     def create(
         self, name: str, record: type, properties: CommitProperties | None = None
     ) -> DeltaTable:
-        """The table: created, empty, if it does not exist; with the columns that it lacked.
+        """The table: created, empty, if it does not exist.
 
         The properties go with the commit that creates it; with them, raises `StaleWriterError`
         where another run creates it first.
@@ -181,9 +186,6 @@ class Catalog:
                     raise StaleWriterError(f"another run created {name} first") from error
                 if self._snapshot is not None:
                     self._snapshot[name] = table
-            columns = {field.name for field in table.schema().fields}
-            if lacking := [f for f in Schema.from_arrow(form).fields if f.name not in columns]:
-                table.alter.add_columns(lacking)
         return table
 
     @contextlib.contextmanager
@@ -203,6 +205,13 @@ class Catalog:
             yield writer
 
 
+def lacking_columns(table: DeltaTable, record: type) -> list[Field]:
+    """The columns of a record that a table is too old to have."""
+    names = {field.name for field in table.schema().fields}
+    fields = Schema.from_arrow(records.arrow_schema(record)).fields
+    return [field for field in fields if field.name not in names]
+
+
 def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
     """The table's rows, read through Arrow's own filesystem.
 
@@ -211,6 +220,28 @@ def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
     """
     folder = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
     return table.to_pyarrow_dataset(filesystem=folder)
+
+
+def filter_rows(
+    stored: ds.Dataset, columns: list[str], where: pc.Expression | None = None
+) -> pa.Table:
+    """Rows for which a condition holds.
+
+    Where the Delta library has dropped rows of a file, it writes the others with columns of view
+    types, on which Arrow compares nothing (apache/arrow#49368): such a file is read before its rows
+    are filtered, and its columns are those of the table again.
+    """
+    try:
+        return stored.to_table(columns=columns, filter=where)
+    except pa.ArrowNotImplementedError:
+        parts = [stored.schema.empty_table().select(columns)]
+        for fragment in stored.get_fragments(where):
+            try:
+                rows = fragment.to_table(stored.schema, columns=columns, filter=where)
+            except pa.ArrowNotImplementedError:
+                rows = fragment.to_table(stored.schema).filter(where).select(columns)
+            parts.append(rows)
+        return pa.concat_tables(parts)
 
 
 class Writer:
@@ -224,20 +255,26 @@ class Writer:
         self._numbers: dict[str, int] = {}
 
     def acquire(self) -> None:
-        """Fences off every other writer of `app`: one commit a table, which creates it if need be.
+        """Fences off every other writer of `app`: one commit a table.
 
-        The commit is to the version that the catalog has read where that is a snapshot. Raises
-        `StaleWriterError` where another run has committed to it since.
+        It creates the table, or adds the columns that it lacks, where need be, and is to the
+        version that the catalog has read where that is a snapshot. Raises `StaleWriterError` where
+        another run has committed to the table since.
         """
+        check_free_space(self._catalog.storage)
         for name, record in self._records.items():
-            is_new = self._catalog.open(name) is None
-            if is_new:
+            table = self._catalog.open(name)
+            if table is None:
                 with self._committing(name) as properties:
                     self._tables[name] = self._catalog.create(name, record, properties)
                 continue
-            table = self._tables[name] = self._catalog.create(name, record)
+            self._tables[name] = table
             self._numbers[name] = table.transaction_version(self._app) or 0
-            self._commit_files(name, table, [])
+            if columns := lacking_columns(table, record):
+                with self._committing(name) as properties:
+                    table.alter.add_columns(columns, commit_properties=properties)
+            else:
+                self._commit_files(name, table, [])
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Commits rows, all or none."""
@@ -299,7 +336,9 @@ class Writer:
                 yield CommitProperties(
                     app_transactions=[Transaction(self._app, number)], max_commit_retries=0
                 )
-            except CommitFailedError as error:
+            except DeltaError as error:
+                if not (isinstance(error, CommitFailedError) or _METADATA_CHANGED in str(error)):
+                    raise
                 raise StaleWriterError(
                     f"another run committed to {name} first; this one stops ({one_line(error)})"
                 ) from error

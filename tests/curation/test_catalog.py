@@ -20,7 +20,7 @@ from curation.scan.shots import ContentChange
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.step import open_ledger
-from curation.storage import Storage
+from curation.storage import AddressError, Storage
 from tests import rows, s3
 from tests.outputs import ROOT, environment
 
@@ -224,3 +224,71 @@ def test_new_columns_of_a_record_are_null_and_added_by_the_next_writer(tmp_path)
         old, {"clip_id": "b", "value": None, "word": "new"},
     ]  # fmt: skip
     assert catalog.read("things", earlier).num_rows == 2
+
+
+@pytest.mark.parametrize("columns", [["clip_id"], ["clip_id", "word"]], ids=["same", "wider"])
+def test_of_two_writers_that_read_the_same_version_one_wins(tmp_path, columns):
+    """Also where acquiring the table adds a column that it lacks."""
+    earlier = make_dataclass("Earlier", [("clip_id", str)])
+    later = make_dataclass("Later", [(name, "str | None") for name in columns])
+    catalog = Catalog(Storage.at(tmp_path))
+    catalog.append("things", earlier, records.to_table(earlier, [earlier("a")]))
+    one, two = catalog.snapshot(), catalog.snapshot()
+    assert [c.read("things", later).num_rows for c in (one, two)] == [1, 1]
+    with two.writer("t", {"things": later}) as writer:
+        writer.append("things", records.to_table(later, [later(*columns)]))
+    with (
+        pytest.raises(StaleWriterError, match="another run committed to things first"),
+        one.writer("t", {"things": later}),
+    ):
+        pytest.fail("it must not acquire what changed since it read")
+    assert catalog.read("things", later).num_rows == 2
+    assert one.read("things", later).num_rows == 1
+
+
+def test_of_two_writers_that_found_no_table_one_creates_it(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    one, two = catalog.snapshot(), catalog.snapshot()
+    assert (one.open("captions/facts"), two.open("captions/facts")) == (None, None)
+    with two.writer("caption", TABLES) as writer:
+        writer.append("captions/facts", captions("two"))
+    with (
+        pytest.raises(StaleWriterError, match="another run created captions/facts first"),
+        one.writer("caption", TABLES),
+    ):
+        pytest.fail("it must not acquire what another made")
+    assert ids(catalog) == ["two"]
+
+
+def test_a_condition_on_a_column_that_the_table_lacks_finds_null(tmp_path):
+    earlier = make_dataclass("Earlier", [("clip_id", str)])
+    later = make_dataclass("Later", [("clip_id", str), ("word", "str | None")])
+    catalog = Catalog(Storage.at(tmp_path))
+    catalog.append("things", earlier, records.to_table(earlier, [earlier("a")]))
+    word = pc.field("word")
+    assert catalog.read("things", later, ["clip_id"], word.is_null()).num_rows == 1
+    assert catalog.read("things", later, ["clip_id"], word == "a").num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["", "../clips", "/tmp/clips", "captions/.hidden", "a//b", "a/.."])
+def test_names_that_lead_out_of_the_output_are_no_tables(tmp_path, name):
+    with pytest.raises(AddressError, match="is no name of a table"):
+        Catalog(Storage.at(tmp_path / "out")).open(name)
+
+
+def test_a_file_of_which_some_rows_were_dropped_is_filtered_as_before(catalog):
+    """The Delta library writes what is left of it with other types of columns."""
+    with catalog.writer("render", TABLES) as writer:
+        writer.append("captions/facts", captions("a", "b", "c"))
+        writer.drop("captions/facts", "clip_id", {"b"})
+        writer.append("captions/facts", captions("d"))
+        writer.drop("captions/facts", "clip_id", {"c"}, also="text = 'text c'")
+    clip_id, window = pc.field("clip_id"), pc.field("window")
+    for where, found in (
+        (None, ["a", "d"]), (clip_id == "a", ["a"]), (clip_id.isin(["b", "d"]), ["d"]),
+        ((clip_id > "a") & (window == 0), ["d"]), (clip_id == "z", []),
+        (pc.field("model").is_valid(), []), (window == 0, ["a", "d"]),
+    ):  # fmt: skip
+        rows = catalog.read("captions/facts", Caption, ["text", "clip_id"], where)
+        assert sorted(rows["clip_id"].to_pylist()) == found
+        assert rows.schema.field("clip_id").type == pa.string()

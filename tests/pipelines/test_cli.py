@@ -272,7 +272,9 @@ def test_sources_out_of_reach_are_left_for_another_run(reelmill, curated, tmp_pa
 def test_an_input_with_another_chance_has_one_outcome_still(reelmill, curated, tmp_path):
     source = tmp_path / "text.mp4"
     source.write_text("no video\n")
-    words = ("scan", source, "--out", tmp_path / "out", *curated.options)
+    (tmp_path / "empty.mp4").touch()
+    listed = (tmp_path / "empty.mp4", source)
+    words = ("scan", *listed, "--out", tmp_path / "out", *curated.options)
     for retry in ((), ("--retry", "not_video"), ("--retry", "not_video")):
         ended = reelmill(*words, *retry)
         assert (ended.code, "1 not video" in ended.out) == (3, True)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from curation import lineage
 from curation.caption_tables import read_captions
-from curation.catalog import Catalog, arrow_dataset
+from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.records import Embedding, TokenizedClip
 from curation.sql_filter import filter_clips
@@ -210,11 +210,10 @@ def committed_clips(dataset: Dataset, table: str) -> Any:
     if committed is None:
         return None
     tokenized = pc.field("outcome") == "tokenized"
-    rows = arrow_dataset(committed, dataset.catalog.storage, name)
-    windows = (pc.sum(b["windows"]).as_py() for b in rows.to_batches(["windows"], filter=tokenized))
-    if sum(n or 0 for n in windows) == dataset.catalog.rows(table):
+    rows = dataset.catalog.read(name, TokenizedClip, ["windows"], tokenized)
+    if (pc.sum(rows["windows"]).as_py() or 0) == dataset.catalog.rows(table):
         return None
-    return dataset.catalog.read(name, TokenizedClip, ["clip_id", "outcome"], tokenized)["clip_id"]
+    return dataset.catalog.read(name, TokenizedClip, ["clip_id"], tokenized)["clip_id"]
 
 
 def _check_rows(rows: pa.Table, dataset: Dataset, table: str) -> pa.Table:
