@@ -67,7 +67,7 @@ class Step(Protocol):
     def todo(self) -> Sequence[Item]:
         """The work list, in a fixed order."""
 
-    def retried(self) -> int:
+    def retried(self, items: Sequence[Any]) -> int:
         """How many stored failures are dropped because they are on the work list again."""
 
     def split(self, item: Any) -> Sequence[Item]:
@@ -76,8 +76,11 @@ class Step(Protocol):
     def weight(self, item: Any) -> int:
         """How many sources or clips the item has."""
 
-    def ledger(self, writer: Writer) -> Ledger:
-        """Drops what a run that was cut short left behind; the writer has the tables."""
+    def ledger(self, writer: Writer, items: Sequence[Any]) -> Ledger:
+        """Drops what a run that was cut short left behind, and stored failures of the work list.
+
+        The writer has the tables.
+        """
 
 
 @dataclass(frozen=True)
@@ -151,13 +154,17 @@ class ClipStep:
         clips: list[Clip] = records.from_table(Clip, rows)
         return clips
 
-    def retried(self) -> int:
+    def retried(self, items: Sequence[Any]) -> int:
         """How many stored failures are dropped because they are on the work list again."""
-        return len(self._retried_ids)
+        return len(self._retried_of(items))
 
-    def drop_retried(self, writer: Writer) -> None:
-        """Drops the outcomes of the clips that are tried again."""
-        writer.drop(self.result, "clip_id", self._retried_ids, also="outcome = 'failed'")
+    def drop_retried(self, writer: Writer, items: Sequence[Any]) -> None:
+        """Drops the failures of the clips that are tried again."""
+        writer.drop(self.result, "clip_id", self._retried_of(items), also="outcome = 'failed'")
+
+    def _retried_of(self, items: Sequence[Any]) -> set[str]:
+        """Of the clips to retry those on the work list: another may have lost its render."""
+        return self._retried_ids & {clip.clip_id for item in items for clip in item.clips}
 
     def weight(self, item: Any) -> int:
         """Clips in the batch."""
@@ -168,4 +175,4 @@ class ClipStep:
 def open_ledger(step: Step) -> Iterator[Ledger]:
     """The step's ledger, with its tables acquired."""
     with step.catalog.writer(step.name, step.tables) as writer:
-        yield step.ledger(writer)
+        yield step.ledger(writer, step.todo())

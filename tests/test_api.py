@@ -82,8 +82,12 @@ def test_mistakes_are_reelmill_errors(tmp_path):
         reelmill.open(tmp_path / "none")
     with pytest.raises(reelmill.ReelmillError, match="there is no key 'motoin'"):
         reelmill.select(tmp_path, settings={"motoin": 1})
-    with pytest.raises(reelmill.ReelmillError, match="run `reelmill select` first"):
-        reelmill.render(tmp_path / "none", settings={"execution.executor": "in_process"})
+    for step in (reelmill.select, reelmill.render, reelmill.caption, reelmill.tokenize):
+        with pytest.raises(reelmill.ReelmillError, match="no output at"):
+            step(tmp_path / "none")
+    with pytest.raises(reelmill.ReelmillError, match="retry: bad luck: the reasons are missing"):
+        reelmill.scan(tmp_path, tmp_path / "none", retry="bad luck")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_heavy_is_imported_before_it_is_used():

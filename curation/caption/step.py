@@ -70,7 +70,7 @@ class CaptionStep(ClipStep):
         return {self.captions: Caption, self.result: CaptionedClip}
 
     def check(self) -> None:
-        """Raises `ValueError` for a captioner that cannot work here, and for missing renders."""
+        """Raises `CaptionerError` where the captioner cannot work, `LineageError` without input."""
         self.captions  # noqa: B018  which requires its model
         if self.stage.reads == "captions":
             lineage.resolve_table(self.catalog, "captions", self.stage.rewrite)
@@ -124,9 +124,9 @@ class CaptionStep(ClipStep):
         """A batch of its own for each clip."""
         return [self._batch([clip]) for clip in item.clips]
 
-    def ledger(self, writer: Writer) -> CaptionLedger:
+    def ledger(self, writer: Writer, items: Sequence[CaptionBatch]) -> CaptionLedger:
         """Drops failures that are retried, and captions without a commit marker."""
-        self.drop_retried(writer)
+        self.drop_retried(writer, items)
         written = self.catalog.values(self.captions, Caption, "clip_id")
         committed = captioned_clip_ids(self.catalog, self.captions) or set()
         writer.drop(self.captions, "clip_id", written - committed)
@@ -136,7 +136,7 @@ class CaptionStep(ClipStep):
 def table_name(captioner: Captioner, catalog: Catalog, renders: str) -> str:
     """The table that a captioner fills; one that reads frames has one per profile of renders.
 
-    Raises `ValueError` for settings that cannot be used.
+    Raises `CaptionerError` for settings that cannot be used.
     """
     name = captioner.table(catalog)
     if captioner.reads == "frames":

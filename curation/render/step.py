@@ -92,9 +92,9 @@ class RenderStep(ClipStep):
             for clip, crop in zip(item.clips, crops, strict=True)
         ]
 
-    def ledger(self, writer: Writer) -> RenderLedger:
+    def ledger(self, writer: Writer, items: Sequence[RenderBatch]) -> RenderLedger:
         """Drops failures that are retried, and half-written files."""
-        self.drop_retried(writer)
+        self.drop_retried(writer, items)
         self.catalog.storage.remove_partial_files(self.result)
         return RenderLedger(self, writer)
 

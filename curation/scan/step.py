@@ -60,21 +60,18 @@ class ScanStep:
         new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in done]
         return [ScanItem(entry) for entry in new] + self._backfill_items()
 
-    def retried(self) -> int:
-        """Failed outcomes that are dropped and retried once the step acquires the tables."""
-        uris = self._retried_uris()
-        if not uris:
-            return 0
-        where = (pc.field("outcome") == "failed") & pc.field("uri").isin(sorted(uris))
-        return len(self.catalog.read("sources", Source, ["uri"], where=where))
+    def retried(self, items: Sequence[ScanItem]) -> int:
+        """Failed outcomes that are dropped because their inputs are on the work list again."""
+        return len(self._retried_uris(items))
 
-    def _retried_uris(self) -> set[str]:
-        """Listed inputs that failed for a reason to retry."""
-        if not self.retry:
-            return set()
-        where = pc.field("reason").isin(sorted(self.retry))
-        failed = self.catalog.read("sources", Source, ["uri"], where=where)["uri"].to_pylist()
-        return set(failed) & {entry.uri for entry in self.entries}
+    def _retried_uris(self, items: Sequence[ScanItem]) -> list[str]:
+        """One for each failure to retry; a file that was replaced may have several."""
+        uris = [item.entry.uri for item in items if item.known_clips is None]
+        if not (self.retry and uris):
+            return []
+        where = pc.field("reason").isin(sorted(self.retry)) & pc.field("uri").isin(uris)
+        failed: list[str] = self.catalog.read("sources", Source, ["uri"], where)["uri"].to_pylist()
+        return failed
 
     def check(self) -> None:
         """Raises `SettingsError` where the output was scanned with other settings."""
@@ -126,10 +123,10 @@ class ScanStep:
         """One source."""
         return 1
 
-    def ledger(self, writer: Writer) -> ScanLedger:
+    def ledger(self, writer: Writer, items: Sequence[ScanItem]) -> ScanLedger:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""
-        if uris := self._retried_uris():
-            writer.drop("sources", "uri", uris, also="outcome = 'failed'")
+        reasons = ", ".join(f"'{reason}'" for reason in sorted(self.retry))
+        writer.drop("sources", "uri", set(self._retried_uris(items)), also=f"reason in ({reasons})")
         committed = sources_by_id(self.catalog)
         for name, record in self.tables.items():
             if name != self.result:

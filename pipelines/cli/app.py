@@ -26,7 +26,7 @@ from pipelines.cli import (
     terminal,
     why,
 )
-from pipelines.cli.steps import Out
+from pipelines.cli.options import Out
 from pipelines.cli.terminal import escape
 from pipelines.cli.tokenizer import app as tokenizer_app
 from pipelines.verify import verify as verify_output

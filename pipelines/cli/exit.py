@@ -75,6 +75,15 @@ def usage_errors(*kinds: type[Exception]) -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
+@contextlib.contextmanager
+def requires_extra(name: str) -> Iterator[None]:
+    """Turns a package that is not installed into a `UsageError` that says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"{error}: pip install 'reelmill[{name}]'") from error
+
+
 def report_error(error: BaseException) -> int:
     """Prints what went wrong and returns the exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):

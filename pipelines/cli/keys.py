@@ -11,7 +11,7 @@ from rich.table import Table
 from curation.media.sandbox import printable
 from curation.storage import Storage
 from pipelines.cli import terminal
-from pipelines.cli.exit import UsageError
+from pipelines.cli.exit import UsageError, requires_extra
 from pipelines.cli.terminal import escape
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ def state_folder(root: str, state: Path | None) -> Path:
 
 
 def _api_keys(root: str, state: Path | None) -> ApiKeys:
-    from pipelines.service.api_keys import ApiKeys
-    from pipelines.service.database import Database
-    from pipelines.service.service import database_file
+    with requires_extra("service"):
+        from pipelines.service.api_keys import ApiKeys
+        from pipelines.service.database import Database
+        from pipelines.service.service import database_file
 
     return ApiKeys(Database(database_file(state_folder(root, state))))
 

@@ -11,7 +11,7 @@ import typer
 from curation.output_location import check_address
 from curation.storage import Storage
 from pipelines.cli import terminal
-from pipelines.cli.exit import UsageError
+from pipelines.cli.exit import UsageError, requires_extra
 from pipelines.cli.keys import Root, State, state_folder
 from pipelines.cli.terminal import escape
 
@@ -75,12 +75,10 @@ def serve(
 
 
 def _serve(settings: ServerSettings, port: int) -> None:
-    try:
+    with requires_extra("service"):
         import uvicorn
 
         from pipelines.service.app import create_app
-    except ImportError as error:
-        raise UsageError(f"{error}; install reelmill[service]") from error
     from pipelines.service.service import Service, lock_state
 
     lock_state(settings.state)

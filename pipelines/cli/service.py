@@ -12,7 +12,7 @@ from rich.table import Table
 
 from curation.media.sandbox import printable
 from pipelines.cli import terminal
-from pipelines.cli.exit import STOPPED, UsageError
+from pipelines.cli.exit import STOPPED, UsageError, requires_extra
 from pipelines.cli.keys import app as keys_app
 from pipelines.cli.serve import serve
 from pipelines.cli.terminal import escape
@@ -188,10 +188,8 @@ def retry(job_id: JobId, server: Server = _DEFAULT_SERVER) -> None:
 @contextlib.contextmanager
 def _client(server: str) -> Iterator[Client]:
     """A client whose errors are reported as those of the command line."""
-    try:
+    with requires_extra("service"):
         from pipelines.service.client import Client, ServiceError
-    except ImportError as error:
-        raise UsageError(f"{error}; install reelmill[service]") from error
     try:
         with Client(server) as client:
             yield client

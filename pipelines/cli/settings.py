@@ -31,12 +31,12 @@ def settings(
             terminal.console.print("  all defaults")
 
 
-def print_changes(job: Pipeline, step: str) -> None:
+def print_changes(pipeline: Pipeline, step: str) -> None:
     """Prints a line for each setting that differs from the step's last run."""
-    last = applied_settings(job.dataset.catalog).get(step)
+    last = applied_settings(pipeline.dataset.catalog).get(step)
     if last is None:
         return
-    settings: Any = job.profile.resolved[STEPS[step].section]
+    settings: Any = pipeline.profile.resolved[STEPS[step].section]
     for change in setting_changes(step, last.settings, settings):
         before = escape(change.old)
         terminal.console.print(

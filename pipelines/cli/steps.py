@@ -14,11 +14,11 @@ from rich.table import Table
 from curation.caption.step import CaptionStep
 from curation.lineage import LineageError
 from curation.listing import ListingError, list_videos
-from curation.reasons import INPUT_REASONS
 from curation.steps import STEPS, StepInfo, clip_steps
 from pipelines import config
 from pipelines.cli import terminal
 from pipelines.cli.exit import FAILED_INPUTS
+from pipelines.cli.options import Out
 from pipelines.cli.settings import print_changes
 from pipelines.cli.terminal import escape
 from pipelines.run import progress
@@ -29,7 +29,6 @@ Videos = Annotated[
     list[str],
     typer.Argument(help="Folders, video files, lists (.txt, .csv, .parquet) or s3:// addresses."),
 ]
-Out = Annotated[str, typer.Argument(help="The output folder or s3:// address.")]
 OutOption = Annotated[str, typer.Option("--out", "-o", help="The output folder or s3:// address.")]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="A YAML file laid over the default profile.")
@@ -88,13 +87,13 @@ def curate(
     """
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, retry, follow_links)
+        _scan(pipeline, videos, follow_links)
         _select(pipeline)
         for step in clip_steps():
-            _run_clip_step(pipeline, step, retry)
+            _run_clip_step(pipeline, step)
         _print_closing(pipeline, out)
 
-    run_pipeline("curate", out, config, set_, work, give_up=give_up)
+    run_pipeline("curate", out, config, set_, work, retry=retry, give_up=give_up)
 
 
 def scan(
@@ -110,9 +109,9 @@ def scan(
     """See `STEPS`."""
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, retry, follow_links)
+        _scan(pipeline, videos, follow_links)
 
-    run_pipeline("scan", out, config, set_, work, give_up=give_up)
+    run_pipeline("scan", out, config, set_, work, retry=retry, give_up=give_up)
 
 
 def select(out: Out, config: Config = None, set_: Set = None) -> None:
@@ -127,10 +126,10 @@ def _clip_command(step: StepInfo) -> Callable[..., None]:
         *, retry: Retry = None, give_up: GiveUp = False,
     ) -> None:  # fmt: skip
         def work(pipeline: Pipeline) -> None:
-            _run_clip_step(pipeline, step, retry)
+            _run_clip_step(pipeline, step)
 
         terminal.open_output(out)
-        run_pipeline(step.name, out, config, set_, work, selection, give_up=give_up)
+        run_pipeline(step.name, out, config, set_, work, selection, retry=retry, give_up=give_up)
 
     return command
 
@@ -143,20 +142,19 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
     work: Callable[[Pipeline], None],
     selection: str | None = None,
     *,
+    retry: list[str] | None = None,
     give_up: bool = False,
 ) -> None:
     """Runs the work on a pipeline and ends with the exit code that says how it went."""
     profile = config.load(profile_name, changes or (), command=command)
-    with open_pipeline(out, profile, selection, give_up=give_up) as pipeline:
+    with open_pipeline(out, profile, selection, retry=retry or (), give_up=give_up) as pipeline:
         work(pipeline)
         pipeline.check_available()
         if pipeline.failed():
             raise typer.Exit(FAILED_INPUTS)
 
 
-def _scan(
-    pipeline: Pipeline, videos: list[str], retry: list[str] | None, follow_links: bool
-) -> None:
+def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool) -> None:
     root = pipeline.dataset.catalog.storage.root
     inputs = list_videos(videos, exclude=root, follow_links=follow_links)
     skipped = terminal.format_skipped(sum(inputs.skipped.values(), Counter()))
@@ -165,20 +163,14 @@ def _scan(
         raise ListingError(f"{message}; skipped: {skipped}" if skipped else message)
     if skipped:
         terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
-    _check_reasons(retry)
     print_changes(pipeline, "scan")
     with terminal.progress("scan", STEPS["scan"].unit) as on_progress:
-        done = pipeline.scan(inputs, on_progress, frozenset(retry or ()))
+        done = pipeline.scan(inputs, on_progress)
     _print_result("scan", done)
     unusual = pipeline.dataset.remarked_sources() if done is not None else 0
     if unusual:
         message = f"{unusual} sources are unusual; the report says how"
         terminal.console.print(f"[yellow]remarks[/]: {message}")
-
-
-def _check_reasons(retry: list[str] | None) -> None:
-    for reason in set(retry or ()) - INPUT_REASONS.keys():
-        raise typer.BadParameter(f"{reason}: the reasons are {', '.join(INPUT_REASONS)}")
 
 
 def _select(pipeline: Pipeline) -> None:
@@ -188,11 +180,11 @@ def _select(pipeline: Pipeline) -> None:
     terminal.console.print(terminal.funnel_table(selection.funnel, selection.previous_funnel))
 
 
-def _run_clip_step(pipeline: Pipeline, step: StepInfo, retry: list[str] | None) -> None:
-    _check_reasons(retry)
-    print_changes(pipeline, step.name)
+def _run_clip_step(pipeline: Pipeline, step: StepInfo) -> None:
+    for name in (*(section for section in step.reads if section in STEPS), step.name):
+        print_changes(pipeline, name)
     with terminal.progress(step.name, step.unit) as on_progress:
-        done = pipeline.run(step.name, on_progress, frozenset(retry or ()))
+        done = pipeline.run(step.name, on_progress)
     _print_result(step.name, done)
     if isinstance(last := pipeline.steps[-1], CaptionStep):
         _print_captions(last)

@@ -45,7 +45,7 @@ def curate(
     *,
     profile: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    retry: Iterable[str] = (),
+    retry: str | Iterable[str] = (),
     give_up: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> Output:
@@ -63,12 +63,12 @@ def curate(
     from curation.steps import clip_steps
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, retry, on_progress)
+        _scan(pipeline, videos, on_progress)
         pipeline.select()
         for step in clip_steps():
-            pipeline.run(step.name, _callback(step.name, on_progress), frozenset(retry))
+            pipeline.run(step.name, _callback(step.name, on_progress))
 
-    return _run("curate", out, profile, settings, work, give_up=give_up)
+    return _run("curate", out, profile, settings, work, retry=retry, give_up=give_up)
 
 
 def scan(
@@ -77,16 +77,16 @@ def scan(
     *,
     profile: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    retry: Iterable[str] = (),
+    retry: str | Iterable[str] = (),
     give_up: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> Output:
     """Decodes each source once: shots, scores, thumbnails, embeddings. Parameters as `curate`."""
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, retry, on_progress)
+        _scan(pipeline, videos, on_progress)
 
-    return _run("scan", out, profile, settings, work, give_up=give_up)
+    return _run("scan", out, profile, settings, work, retry=retry, give_up=give_up)
 
 
 def select(
@@ -131,14 +131,14 @@ def _clip_step(
     profile: str | None = None,
     settings: Mapping[str, Any] | None = None,
     selection: str | None = None,
-    retry: Iterable[str] = (),
+    retry: str | Iterable[str] = (),
     give_up: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> Output:
     def work(pipeline: Pipeline) -> None:
-        pipeline.run(name, _callback(name, on_progress), frozenset(retry))
+        pipeline.run(name, _callback(name, on_progress))
 
-    return _run(name, out, profile, settings, work, selection, give_up=give_up)
+    return _run(name, out, profile, settings, work, selection, retry=retry, give_up=give_up)
 
 
 def _run(  # noqa: PLR0917  what the functions above are given
@@ -148,24 +148,21 @@ def _run(  # noqa: PLR0917  what the functions above are given
     settings: Mapping[str, Any] | None,
     work: Callable[[Pipeline], None],
     selection: str | None = None,
-    *,
-    give_up: bool = False,
+    **options: Any,
 ) -> Output:
-    with pipeline_for(command, out, profile, settings, selection, give_up=give_up) as pipeline:
+    with pipeline_for(command, out, profile, settings, selection, **options) as pipeline:
         work(pipeline)
         pipeline.check_available()
     return Output(out)
 
 
-def _scan(
-    pipeline: Pipeline, videos: Videos, retry: Iterable[str], on_progress: OnProgress
-) -> None:
+def _scan(pipeline: Pipeline, videos: Videos, on_progress: OnProgress) -> None:
     from curation.listing import list_videos
 
     listed = [videos] if isinstance(videos, str | os.PathLike) else videos
     places = [os.fspath(place) for place in listed]
     inputs = list_videos(places, exclude=pipeline.dataset.catalog.storage.root)
-    pipeline.scan(inputs, _callback("scan", on_progress), frozenset(retry))
+    pipeline.scan(inputs, _callback("scan", on_progress))
 
 
 def _callback(step: str, on_progress: OnProgress) -> Callable[[int, int, Progress], None]:

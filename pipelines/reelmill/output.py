@@ -61,16 +61,20 @@ def pipeline_for(
     profile: str | None,
     settings: Mapping[str, Any] | None,
     selection: str | None = None,
-    *,
-    give_up: bool = False,
+    **options: Any,
 ) -> Iterator[Pipeline]:
-    """A pipeline over an output with resolved settings."""
+    """A pipeline over an output with resolved settings; what reads no videos needs an output.
+
+    Options are those of `pipelines.run.pipeline.open_pipeline`.
+    """
     from pipelines import config
     from pipelines.run.pipeline import open_pipeline
 
     changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     resolved = config.load(profile, changes, command=command)
-    with open_pipeline(os.fspath(out), resolved, selection, give_up=give_up) as pipeline:
+    if command not in ("curate", "scan"):
+        open(out)
+    with open_pipeline(os.fspath(out), resolved, selection, **options) as pipeline:
         yield pipeline
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from curation.catalog import Catalog
 from curation.records import Run
 from curation.steps import STEPS
+from pipelines.config.policy import current_keys
 from pipelines.config.schema import REGISTRIES
 
 
@@ -49,6 +50,7 @@ def applied_settings(catalog: Catalog) -> dict[str, AppliedSettings]:
             with contextlib.suppress(ValueError, AttributeError):
                 settings = json.loads(run["config"]).get(info.section)
                 if isinstance(settings, Mapping):
+                    settings = current_keys(settings) if info.section == "policy" else settings
                     applied[step] = AppliedSettings(run["started"], settings)
     return applied
 

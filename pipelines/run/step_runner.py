@@ -53,21 +53,21 @@ def run_step(
     on_progress: ProgressCallback = lambda *_: None,
     *,
     give_up: bool = False,
-    on_start: Callable[[], None] = lambda: None,
+    on_start: Callable[[Sequence[Item]], None] = lambda _: None,
 ) -> bool:
     """Works off the step's work list and counts the outcomes; False if it is empty.
 
-    `on_start` is called before the first change to the output. With `give_up` an item that is
-    unavailable fails as `missing` instead of waiting for another run. Raises `InfrastructureError`
-    where storage or workers fail; what was committed until then stays.
+    `on_start` receives the work list before the first change to the output. With `give_up` an item
+    that is unavailable fails as `missing` instead of waiting for another run. Raises
+    `InfrastructureError` where storage or workers fail; what was committed until then stays.
     """
     with step.catalog.lease(step.name, step.tables) as writer:
         items = list(step.todo())
         if not items:
             return False
-        on_start()
+        on_start(items)
         writer.acquire()
-        ledger = step.ledger(writer)
+        ledger = step.ledger(writer, items)
         run = _StepRun(step, ledger, progress, items, on_progress, give_up=give_up)
         for item in run.run_all(executor, items):
             if not run.split(item):

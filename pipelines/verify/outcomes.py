@@ -12,8 +12,9 @@ from curation.records import ClipOutcome, Run, Source
 from pipelines.run.step_runner import UNAVAILABLE
 from pipelines.verify.invariant import CheckResult
 
-_COUNTS_WITHOUT_ROW = (UNAVAILABLE, "filled", "not_filled")
-"""Inputs without an outcome yet, and sources that had theirs before."""
+_COUNTS_WITHOUT_ROW = (UNAVAILABLE, "out_of_reach", "filled", "not_filled")
+"""Inputs without an outcome yet, by the name of now and of runs before it, and sources that had
+theirs."""
 
 
 def check_inputs(dataset: Dataset, result: CheckResult) -> None:

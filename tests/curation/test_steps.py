@@ -271,7 +271,7 @@ def test_listed_failures_are_retried_for_the_given_reasons(tmp_path):
     assert able.todo() == []
     again = replace(able, retry=frozenset({"too_many_frames"}))
     assert [item.entry.uri for item in again.todo()] == [str(good)]
-    assert (able.retried(), again.retried()) == (0, 1)
+    assert (able.retried(again.todo()), again.retried(again.todo())) == (0, 1)
     progress = Progress()
     run_step(again, InProcessExecutor(), progress)
     assert progress.counts == {"scanned": 1}
@@ -281,6 +281,32 @@ def test_listed_failures_are_retried_for_the_given_reasons(tmp_path):
         ("scanned", None),
     ]
     assert again.todo() == []
+
+
+def test_a_retry_drops_the_failures_of_its_reasons_alone(tmp_path):
+    """A file that was empty, then text, and is a video now; another is gone from the list."""
+    place, other = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    catalog = Dataset(tmp_path / "out").catalog
+    step = ScanStep(catalog, Scan(shots=FixedWindows(1.0)), [])
+    for content in (b"", b"no video"):
+        place.write_bytes(content)
+        other.write_bytes(content)
+        listed = list_videos([str(place), str(other)]).entries
+        run_step(replace(step, entries=listed), InProcessExecutor(), Progress())
+    write_numbered_video(place, 24, size=(160, 96))
+    again = replace(
+        step, entries=list_videos([str(place)]).entries, retry=frozenset({"empty", "corrupt"})
+    )
+    retried: list[int] = []
+    run_step(
+        again, InProcessExecutor(), Progress(),
+        on_start=lambda items: retried.append(again.retried(items)),
+    )  # fmt: skip
+    rows = records.from_table(Source, catalog.read("sources", Source))
+    assert retried == [1]
+    assert sorted((Path(row.uri).name, row.reason or row.outcome) for row in rows) == [
+        ("a.mp4", "not_video"), ("a.mp4", "scanned"), ("b.mp4", "empty"), ("b.mp4", "not_video"),
+    ]  # fmt: skip
 
 
 def test_a_second_copy_has_the_clips_of_the_first_whatever_scanned_it(tmp_path):

@@ -68,8 +68,8 @@ class MeasureStep(ClipStep):
     def split(self, item: Batch) -> list[Batch]:
         return [Batch(clip.clip_id, (clip,)) for clip in item.clips]
 
-    def ledger(self, writer: Writer) -> MeasureLedger:
-        self.drop_retried(writer)
+    def ledger(self, writer: Writer, items: Sequence[Batch]) -> MeasureLedger:
+        self.drop_retried(writer, items)
         return MeasureLedger(self, writer)
 
 

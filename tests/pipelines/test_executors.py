@@ -55,7 +55,7 @@ class WordStep:
     def todo(self):
         return [Word(word) for word in self.words if word not in self.committed]
 
-    def retried(self):
+    def retried(self, items):
         return 0
 
     def split(self, item):
@@ -64,7 +64,7 @@ class WordStep:
     def weight(self, item):
         return 1
 
-    def ledger(self, writer):
+    def ledger(self, writer, items):
         return self
 
     def commit(self, results):

@@ -78,9 +78,9 @@ class TokenizeStep(ClipStep):
         """A batch of its own for each clip."""
         return [self._batch([pair]) for pair in zip(item.clips, item.origins, strict=True)]
 
-    def ledger(self, writer: Writer) -> TokenLedger:
+    def ledger(self, writer: Writer, items: Sequence[ClipBatch]) -> TokenLedger:
         """Drops failures that are retried, and windows without a commit marker."""
-        self.drop_retried(writer)
+        self.drop_retried(writer, items)
         committed = self.catalog.values(self.result, TokenizedClip, "clip_id")
         clip_ids = self.catalog.values(self.tokens, TokenWindow, "clip_id")
         self.catalog.storage.remove_partial_files(self.tokens)

@@ -170,6 +170,25 @@ def test_failures_stay_failed_unless_retried(dataset):
     }  # fmt: skip
 
 
+def test_a_failure_is_dropped_only_where_the_clip_can_be_tried_again(dataset):
+    """The render of one of two failed clips is gone: its reason stays known."""
+    step = step_of(dataset)
+    (batch,) = step.todo()
+    assert commit(step, (batch, done_with_captions(batch, outcome="no_caption"))) == {
+        "no_caption": 2
+    }
+    with dataset.catalog.writer("render", {RENDERS: Render}) as writer:
+        writer.drop(RENDERS, "clip_id", {CLIPS[0].clip_id})
+    again = step_of(dataset, retry=frozenset({"no_caption"}))
+    (batch,) = again.todo()
+    assert (batch.key, again.retried([batch])) == (f"{CLIPS[2].clip_id}+1", 1)
+    assert commit(again, (batch, done_with_captions(batch))) == {"captioned": 1}
+    found = records.from_table(CaptionedClip, dataset.catalog.read(step.result, CaptionedClip))
+    assert {row.clip_id: row.reason for row in found} == {
+        CLIPS[0].clip_id: "no_caption", CLIPS[2].clip_id: None,
+    }  # fmt: skip
+
+
 def test_deferred_clips_are_counted_and_not_committed(dataset):
     step = step_of(dataset)
     (batch,) = step.todo()
