@@ -1,16 +1,17 @@
 """Selects the clips for which a condition is true.
 
 The condition is one SQL expression: columns, literals, comparisons, `and`, `or`, `not`, `in`,
-`like`, `between`, `is null`, `is distinct from`, arithmetic, and the functions of `FUNCTIONS`. It
-is parsed by sqlglot (MIT) and held against that list; only what the list allows is written again
-for DuckDB, which evaluates it in a database of its own without files, network or variables of this
-program, in bounded memory, threads and time. Subqueries, joins, casts and table functions do not
-exist here, so the cost is one pass over the rows.
+`like`, `between`, `is null`, `is distinct from`, arithmetic, `case`, casts, and the functions of
+`FUNCTIONS`. It is parsed by sqlglot (MIT) and held against that list; only what the list allows is
+written again for DuckDB, which evaluates it in a database of its own without files, network or
+variables of this program, in bounded memory, threads and time. Subqueries, joins and table
+functions do not exist here, so the cost is one pass over the rows.
 """
 
 from __future__ import annotations
 
 import difflib
+import logging
 import threading
 from collections.abc import Sequence
 
@@ -22,10 +23,14 @@ from sqlglot.errors import SqlglotError
 
 from curation.errors import ReelmillError
 
-FUNCTIONS = (
-    "abs", "array_contains", "ceil", "coalesce", "contains", "ends_with", "floor", "greatest",
-    "least", "length", "list_contains", "lower", "regexp_matches", "round", "starts_with", "upper",
+_CALLS = (
+    "abs(a)", "array_contains(a, b)", "ceil(a)", "coalesce(a, b)", "contains(a, b)",
+    "ends_with(a, b)", "floor(a)", "greatest(a, b)", "isfinite(a)", "isnan(a)", "least(a, b)",
+    "length(a)", "list_contains(a, b)", "list_has_any(a, b)", "lower(a)", "nullif(a, b)",
+    "power(a, b)", "regexp_matches(a, b)", "replace(a, b, c)", "round(a, 1)", "split_part(a, b, 1)",
+    "sqrt(a)", "starts_with(a, b)", "strpos(a, b)", "substring(a, 1, 2)", "trim(a)", "upper(a)",
 )  # fmt: skip
+FUNCTIONS = tuple(call.partition("(")[0] for call in _CALLS)
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "python_enable_replacements": False,
@@ -36,13 +41,28 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _DEADLINE_S = 20.0
 _MAX_CHARS = 10_000
 _MAX_NODES = 1000
+_MAX_DEPTH = 100
+_TYPES = (
+    "BIGINT", "BOOLEAN", "DATE", "DOUBLE", "FLOAT", "INT", "INTEGER", "TEXT", "TIMESTAMP",
+    "VARCHAR",
+)  # fmt: skip
+"""What a value may be cast to; columns of an input list are text."""
 _ALLOWED = (
     sql.Column, sql.Identifier, sql.Literal, sql.Boolean, sql.Null, sql.Paren, sql.And, sql.Or,
     sql.Not, sql.EQ, sql.NEQ, sql.GT, sql.GTE, sql.LT, sql.LTE, sql.NullSafeEQ, sql.NullSafeNEQ,
-    sql.Is, sql.In, sql.Between,
-    sql.Like, sql.ILike, sql.Add, sql.Sub, sql.Mul, sql.Div, sql.Mod, sql.Neg, sql.DPipe, sql.Func,
-    sql.Tuple, sql.Escape,
+    sql.Is, sql.In, sql.Between, sql.Like, sql.ILike, sql.Escape, sql.Add, sql.Sub, sql.Mul,
+    sql.Div, sql.IntDiv, sql.Mod, sql.Neg, sql.DPipe, sql.Tuple, sql.Array, sql.Case, sql.If,
+    sql.Cast, sql.TryCast, sql.DataType,
 )  # fmt: skip
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+def _function(node: sql.Expr) -> str | type:
+    """What a call is known by: its class, or its name where sqlglot has none for it."""
+    return node.name.lower() if isinstance(node, sql.Anonymous) else type(node)
+
+
+_KNOWN = {_function(sqlglot.parse_one(call, dialect="duckdb")) for call in _CALLS}
 
 
 class ConditionError(ReelmillError, ValueError):
@@ -79,37 +99,51 @@ def _rewrite(condition: str, columns: Sequence[str]) -> str:
     if len(condition) > _MAX_CHARS:
         raise ConditionError(f"where: a condition has at most {_MAX_CHARS:,} characters")
     try:
-        (tree,) = sqlglot.parse(condition, dialect="duckdb")
+        (tree,) = sqlglot.parse(condition.encode().decode(), dialect="duckdb")
+        if tree is None:
+            raise ConditionError("where: there is no condition")
+        if isinstance(tree, sql.Command | sql.Set):
+            raise ValueError("a statement")
+        names = {column.lower(): column for column in columns}
+        for count, node in enumerate(tree.walk()):
+            is_long = count > _MAX_NODES or node.depth > _MAX_DEPTH
+            if problem := "is too long" if is_long else _problem(node, names, columns):
+                raise ConditionError(f"where {condition!r}: {problem}")
+        return tree.sql(dialect="duckdb", comments=False)
+    except ConditionError:
+        raise
     except (SqlglotError, RecursionError, ValueError) as error:
         details = getattr(error, "errors", None) or [{}]
         message = details[0].get("description") or "write one expression over columns"
-        message = message.partition(" for <class")[0]
-        raise ConditionError(f"where {condition!r} is no condition: {message}") from error
-    if tree is None:
-        raise ConditionError("where: there is no condition")
-    names = {column.lower(): column for column in columns}
-    for count, node in enumerate(tree.walk()):
-        problem = "is too long" if count > _MAX_NODES else _problem(node, names, columns)
-        if problem:
-            raise ConditionError(f"where {condition!r}: {problem}")
-    return tree.sql(dialect="duckdb")
+        raise ConditionError(
+            f"where {condition!r} is no condition: {message.partition(' for <class')[0]}; a column"
+            " whose name is a word of SQL goes in double quotes"
+        ) from error
 
 
 def _problem(node: sql.Expr, names: dict[str, str], columns: Sequence[str]) -> str:
     """What is wrong with one part of a condition; empty if nothing is."""
-    if not isinstance(node, _ALLOWED):
-        return f"{type(node).__name__.lower()} {node.sql(dialect='duckdb')[:60]!r} is not allowed"
-    if isinstance(node, sql.Func) and not isinstance(node, sql.And | sql.Or):
-        name = node.sql(dialect="duckdb").partition("(")[0].lower()
-        if name not in FUNCTIONS:
-            return f"there is no function {name!r}; there are {', '.join(FUNCTIONS)}"
     if isinstance(node, sql.In) and (node.args.get("query") or node.args.get("unnest")):
         return "in takes a list of values"
-    if isinstance(node, sql.Column):
-        if node.name.lower() not in names or node.table:
-            similar = difflib.get_close_matches(node.name, columns, 1)
-            hint = f"; did you mean {similar[0]!r}?" if similar else ""
-            return f"there is no column {node.name!r}{hint}; there are {', '.join(columns)}"
-        node.this.set("this", names[node.name.lower()])
-        node.this.set("quoted", True)
+    if isinstance(node, sql.Bracket):
+        (key, *others) = node.expressions
+        return "[…] takes one literal" if others or not isinstance(key, sql.Literal) else ""
+    if isinstance(node, sql.DataType) and node.sql(dialect="duckdb") not in _TYPES:
+        return f"there is no cast to {node.sql(dialect='duckdb')[:60]}; only to {', '.join(_TYPES)}"
+    if isinstance(node, _ALLOWED) or _function(node) in _KNOWN:
+        return _resolve_column(node, names, columns) if isinstance(node, sql.Column) else ""
+    if isinstance(node, sql.Func):
+        name = node.name if isinstance(node, sql.Anonymous) else node.sql_name()
+        return f"there is no function {name.lower()!r}; there are {', '.join(FUNCTIONS)}"
+    return f"{type(node).__name__.lower()} {node.sql(dialect='duckdb')[:60]!r} is not allowed"
+
+
+def _resolve_column(node: sql.Column, names: dict[str, str], columns: Sequence[str]) -> str:
+    """Spells the column as the table does; what is wrong where there is none of the name."""
+    if node.name.lower() not in names or node.table:
+        similar = difflib.get_close_matches(node.name, columns, 1)
+        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+        return f"there is no column {node.name!r}{hint}; there are {', '.join(columns)}"
+    node.this.set("this", names[node.name.lower()])
+    node.this.set("quoted", True)
     return ""

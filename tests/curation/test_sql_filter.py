@@ -8,6 +8,8 @@ from curation.sql_filter import filter_clips
 TABLE = pa.table({
     "row": [0, 1, 2], "uri": ["a.mp4", "it's.mp4", None], "motion": [0.1, None, 0.5],
     "a name": [1, 2, 3], "words": [["car"], None, ["dog", "sky"]],
+    "speed": ["40", "7", None], "day": ["2024-02-29", "2024-03-01", None],
+    "extra": pa.array([[("camera", "front")], [], None], pa.map_(pa.string(), pa.string())),
 })  # fmt: skip
 
 
@@ -32,6 +34,14 @@ TABLE = pa.table({
         ("ROW % 2 = 0 and MOTION <= 0.1", [0]),
         ("uri is distinct from 'a.mp4'", [1, 2]),
         ("uri is not distinct from null", [2]),
+        ("speed::double > 30 or try_cast(speed as double) = 7", [0, 1]),
+        ("extra['camera'] = 'front'", [0]),
+        ("case when row = 1 then motion is null else row = 2 end", [1, 2]),
+        ("isnan(motion) or not isfinite(motion)", []),
+        ("list_has_any(words, ['sky', 'car'])", [0, 2]),
+        ("cast(day as date) >= date '2024-03-01'", [1]),
+        ("strpos(trim(uri), '4') > 0 and split_part(uri, '.', 2) = 'mp4'", [0, 1]),
+        ("row // 2 = 1 and sqrt(power(row, 2)) = 2", [2]),
     ],
 )
 def test_rows_for_which_the_condition_is_true(condition, rows):
@@ -56,7 +66,13 @@ def test_rows_for_which_the_condition_is_true(condition, rows):
         ("uri = getenv('HOME')", "there is no function 'getenv'"),
         ("length(repeat(uri, 1000000000)) > 1", "there is no function 'repeat'"),
         ("secret.uri = 'a'", "there is no column 'uri'"),
-        ("uri::blob = 'a'", "there is no function 'cast'"),
+        ("uri::blob = 'a'", "there is no cast to BLOB"),
+        ("extra[uri] = 'a'", "[…] takes one literal"),
+        ("set = 1", "goes in double quotes"),
+        ("list_transform(words, x -> x) is null", "there is no function"),
+        ("columns('u.*') = 'a'", "there is no"),
+        ("- " * 480 + "1 = 1", "is no condition"),
+        ("uri = '\ud800'", "is no condition"),
         ("motion > $1", "is not allowed"),
         ("uri > 3", "Cannot compare"),
         ("count(*) > 1", "there is no function 'count'"),
