@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter
 
@@ -44,9 +45,14 @@ class Vector:
     """Digest of the model that made it, as a `QueryEncoder` says; another's is refused."""
 
 
-Example = str | Path | Vector
+class ClipId(str):
+    """A clip's id or the first digits of it, which is never taken for a file."""
+
+
+Picture = npt.NDArray[np.uint8]
+Example = str | Path | Picture | Vector
 """A clip's id or the first digits of it; a picture or video file, `video.mp4#3.5-7` for a span of
-it in seconds; or a vector."""
+it in seconds; a picture as RGB [height, width, 3]; or a vector."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class Query:
             raise SearchError("there are no words to look for")
         if self.minus and self.text is None and not self.like:
             raise SearchError("unwanted examples need something wanted beside them")
+        if self.minus and self.by == "words" and not self.like:
+            raise SearchError("unwanted examples are compared by vectors, not by words alone")
         if self.by in ("words", "both") and self.text is None:
             raise SearchError(f"by {self.by!r} needs words to look for")
         if self.min_score is not None and math.isnan(self.min_score):
@@ -98,6 +106,8 @@ class Query:
 
 
 def _example_name(example: Example) -> str:
+    if isinstance(example, np.ndarray):
+        return f"picture {hashlib.sha256(example.tobytes()).hexdigest()[:16]}"
     if not isinstance(example, Vector):
         return str(example)
     digest = hashlib.sha256(example.values.tobytes()).hexdigest()[:16]
@@ -106,7 +116,7 @@ def _example_name(example: Example) -> str:
 
 def as_tuple(examples: Example | Sequence[Example]) -> tuple[Example, ...]:
     """One example or several."""
-    is_single = isinstance(examples, (str, Path, Vector))
+    is_single = isinstance(examples, (str, Path, np.ndarray, Vector))
     return (examples,) if is_single else tuple(examples)  # type: ignore[arg-type, return-value]
 
 

@@ -28,7 +28,7 @@ from curation.media.sandbox import Limits
 from curation.scan.collector import encode_jpeg
 from curation.search.index import Index
 from curation.search.manifest import Manifest
-from curation.search.query import Example, Query, SearchError, Vector
+from curation.search.query import ClipId, Example, Picture, Query, SearchError, Vector
 from curation.search.segment import Floats
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def choose_table(query: Query, manifest: Manifest) -> str | None:
             tables,
             key=lambda name: (name.startswith(_CAPTION_VECTORS), not knows_words(name), name),
         )
-    if query.like or query.by in ("vectors", "both"):
+    if query.like or query.minus or query.by in ("vectors", "both"):
         raise SearchError("no table of embeddings fits the question; docs/search.md says which do")
     return None
 
@@ -116,6 +116,10 @@ class ExampleEncoder:
         """One example, float32 [dim] of unit length; raises `SearchError`."""
         if isinstance(example, Vector):
             return self._check(example)
+        if isinstance(example, np.ndarray):
+            return _normalize(self._encode_picture(example), "the picture")
+        if isinstance(example, ClipId):
+            return self._stored(example)
         path, span = _split_span(example)
         if path.is_file():
             return _normalize(self._encode_file(path, span), str(example))
@@ -155,10 +159,13 @@ class ExampleEncoder:
             raise SearchError(f"there is no clip {clip!r}, and no picture or video file there")
         return row
 
+    def _encode_picture(self, picture: Picture) -> Floats:
+        return self._load_encoder().encode_frames([picture], np.zeros(1), (0.0, 1.0))
+
     def _encode_file(self, path: Path, span: tuple[float, float] | None) -> Floats:
         try:
             if span is None and (picture := read_picture(str(path))) is not None:
-                return self._load_encoder().encode_frames([picture], np.zeros(1), (0.0, 1.0))
+                return self._encode_picture(picture)
             frames, times_s, span_s = _read_frames(path, span)
             return self._load_encoder().encode_frames(frames, times_s, span_s)
         except SearchError:

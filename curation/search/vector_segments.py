@@ -15,6 +15,7 @@ from curation.search.incremental import NewFiles
 from curation.search.index import Index
 from curation.search.manifest import VectorTable
 from curation.search.mask import Bools, Ints
+from curation.search.query import SearchError
 from curation.search.segment import Halves
 
 _SIGN_MASK = np.uint16(0x7FFF)
@@ -28,7 +29,7 @@ def append_vectors(
 ) -> tuple[VectorTable | None, pa.Array]:
     """A table's vectors with those that came, and the ids of clips that are unknown so far.
 
-    None where nothing is stored. `ValueError` for vectors of several lengths.
+    None where nothing is stored. `SearchError` for vectors of several lengths.
     """
     buffer, unknown = _Buffer(), [pa.array([], pa.string())]
     has_vector = _rows_with_vector(index, table)
@@ -71,13 +72,15 @@ def _batch_vectors(batch: pa.RecordBatch, name: str, table: VectorTable | None) 
         return None
     dim = table.dim if table else int(dims[0])
     if (dims != dim).any():
-        raise ValueError(
+        raise SearchError(
             f"{name} holds vectors of several lengths: {sorted({dim, *dims.tolist()})}"
         )
     vectors = batch["vector"]
     offsets = np.frombuffer(vectors.buffers()[1], np.int32)[vectors.offset :][: len(dims) + 1]
     if (np.diff(offsets) != 2 * dim).any():
-        raise ValueError(f"{name} holds a vector that has not the {2 * dim} bytes of {dim} numbers")
+        raise SearchError(
+            f"{name} holds a vector that has not the {2 * dim} bytes of {dim} numbers"
+        )
     numbers = np.frombuffer(vectors.buffers()[2], "<f2")
     return numbers[offsets[0] // 2 : offsets[-1] // 2].reshape(-1, dim)
 

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 
+from curation.media.picture import read_picture
+from curation.search.query import ClipId, Picture
 from pipelines.service import facets
 from pipelines.service.auth import Searcher, Submitter
 from pipelines.service.facets import Facets
@@ -29,6 +33,8 @@ _Id = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
 _IMAGE_TYPES = {"image/jpeg", "image/png", "image/webp"}
 _MAX_OPEN = 4
 """Indexes that are kept open."""
+_MAX_DECODERS = 4
+"""Pictures that are decoded at once; each may take what `read_picture` allows."""
 
 
 class SearchRequest(StrictModel):
@@ -125,7 +131,7 @@ class SearchCache:
 
 def add(app: FastAPI, service: Service) -> None:
     """Adds the routes."""
-    searches = SearchCache(service.outputs)
+    searches, decoders = SearchCache(service.outputs), CapacityLimiter(_MAX_DECODERS)
 
     @app.post("/v1/collections/{name}/search")
     def search(name: CollectionName, query: SearchRequest, caller: Searcher) -> SearchResults:
@@ -140,8 +146,6 @@ def add(app: FastAPI, service: Service) -> None:
         collapse: bool = True,
     ) -> SearchResults:  # fmt: skip
         """Clips that look like the JPEG, PNG or WebP image in the body."""
-        from anyio.to_thread import run_sync
-
         if request.headers.get("content-type") not in _IMAGE_TYPES:
             raise HTTPException(415, f"send one of {', '.join(sorted(_IMAGE_TYPES))}")
         image = await request.body()
@@ -150,10 +154,13 @@ def add(app: FastAPI, service: Service) -> None:
             with tempfile.NamedTemporaryFile(prefix="reelmill-") as file:
                 file.write(image)
                 file.flush()
-                query = SearchRequest(like=[], minus=[], top=top, where=where, collapse=collapse)
-                return _results(_run(searches.get(name), query, [file.name]))
+                picture = read_picture(file.name)
+            if picture is None:
+                raise HTTPException(422, "the body is no JPEG, PNG or WebP image")
+            query = SearchRequest(like=[], minus=[], top=top, where=where, collapse=collapse)
+            return _results(_run(searches.get(name), query, [picture]))
 
-        return await run_sync(run)
+        return await run_sync(run, limiter=decoders)
 
     @app.post("/v1/collections/{name}/facets")
     def count_facets(name: CollectionName, filters: FacetRequest, caller: Searcher) -> Facets:
@@ -185,12 +192,12 @@ _HIT_COLUMNS = ("reason", "duplicate_of", "duration_s", "width", "height", "fps"
 """Further columns of a hit, where the index has them."""
 
 
-def _run(search: Search, query: SearchRequest, images: Sequence[str] = ()) -> Any:
+def _run(search: Search, query: SearchRequest, images: Sequence[Picture] = ()) -> Any:
     columns = search.index.metadata_with_verdicts.column_names
     return search.query(
         query.text,
-        like=[*query.like, *images],
-        minus=query.minus,
+        like=[*map(ClipId, query.like), *images],
+        minus=list(map(ClipId, query.minus)),
         where=query.where,
         k=query.top,
         after=query.after,

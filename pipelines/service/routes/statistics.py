@@ -107,12 +107,9 @@ def add(app: FastAPI, service: Service) -> None:
             raise HTTPException(409, "there is no selection yet; run `select` first")
         recorded = _recorded_config(output)
         limits = {key: Range(bounds.min, bounds.max) for key, bounds in trial.limits.items()}
-        try:
-            policy = config.recorded_policy(recorded)
-            policy = what_if.with_bounds(policy, limits, trial.near_duplicates)
-            result = what_if.evaluate(output.dataset, output.clips, policy)
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from error
+        policy = config.recorded_policy(recorded)
+        policy = what_if.with_bounds(policy, limits, trial.near_duplicates)
+        result = what_if.evaluate(output.dataset, output.clips, policy)
         request = JobRequest(kind="select", collection=name)
         base = service.commands.profile(request, caller).resolved["policy"]
         return WhatIfResult(

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from curation.dataset import Dataset
+from curation.sample import write_numbered_video
 from tests.rows import add_run
 
 DRIVE = "/v1/collections/drive"
@@ -121,12 +122,22 @@ def test_search_by_condition_and_by_example(served, clip):
     assert path.status_code == 422
 
 
-def test_search_by_an_image_and_a_subset_of_the_hits(served, clip):
+def test_an_example_is_an_id_even_where_a_file_has_its_name(served, tmp_path, monkeypatch):
+    write_numbered_video(tmp_path / "a.mp4", 12, size=(160, 96)).rename(tmp_path / "abcdef")
+    monkeypatch.chdir(tmp_path)
+    answer = served.client.post(f"{DRIVE}/search", json={"like": ["abcdef"]})
+    assert (answer.status_code, "there is no clip 'abcdef'" in answer.text) == (422, True)
+
+
+def test_search_by_an_image_and_a_subset_of_the_hits(served, clip, tmp_path):
+    video = write_numbered_video(tmp_path / "a.mp4", 12, size=(160, 96))
     picture = served.client.get(f"{DRIVE}/clips/{clip}/thumbnail").content
     where = f"{DRIVE}/search/picture"
     headers = {"Content-Type": "image/jpeg"}
     assert served.client.post(where, content=picture, headers=headers).status_code in (200, 422)
-    assert served.client.post(where, content=b"x", headers=headers).status_code == 422
+    for content in (b"x", video.read_bytes()):
+        answer = served.client.post(where, content=content, headers=headers)
+        assert (answer.status_code, "is no JPEG, PNG or WebP" in answer.text) == (422, True)
     assert served.client.post(where, json={}).status_code == 415
     query = {"where": "verdict = 'kept'", "name": "good"}
     kept = served.client.post(f"{DRIVE}/subsets", json=query)
