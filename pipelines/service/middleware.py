@@ -163,11 +163,13 @@ class SecurityMiddleware:
 
         Without a valid key it may only be as long as signing in takes.
         """
-        is_image = headers.get("content-type", "").startswith("image/")
+        content_type = headers.get("content-type", "json").lower()
+        is_image = content_type.startswith("image/")
         max_bytes = self._limits.image_bytes if is_image else self._limits.body_bytes
-        if not is_known:
-            max_bytes = min(max_bytes, _MAX_UNKNOWN_BYTES)
         too_long = Rejection(413, f"a body may have {max_bytes} bytes")
+        if not is_known and max_bytes > _MAX_UNKNOWN_BYTES:
+            max_bytes = _MAX_UNKNOWN_BYTES
+            too_long = Rejection(401, "send a valid API key: Authorization: Bearer …")
         try:
             declared_bytes = int(headers.get("content-length", "0"))
         except ValueError:
@@ -186,7 +188,7 @@ class SecurityMiddleware:
                         raise too_long
         except TimeoutError:
             raise Rejection(408, "the body took too long to arrive") from None
-        if "json" in headers.get("content-type", "json"):
+        if "json" in content_type:
             check_depth(bytes(body), self._limits.json_depth)
         return bytes(body)
 
@@ -236,7 +238,9 @@ class _Response:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if rejection.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, math.ceil(rejection.retry_after_s))))
-        if rejection.status in (408, 413):
+        if rejection.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if rejection.status in (401, 408, 413):
             headers.append((b"connection", b"close"))
         await self({
             "type": "http.response.start", "status": rejection.status, "headers": headers,

@@ -34,7 +34,7 @@ _UNPRIVILEGED = re.compile(
 )
 """Settings that callers below `admin` may change: none of them names a file, a server or a device,
 but for the two below."""
-_SHIPPED_TOKENIZER = re.compile(r"(causal|pca)-\d+x\d+x\d+")
+_SHIPPED_TOKENIZER = re.compile(r"(causal|pca)-[0-9]+x[0-9]+x[0-9]+")
 """Tokenizers that callers below `admin` may name; others are paths and addresses."""
 _CLIP_LISTS = ("policy.include", "policy.exclude")
 """Lists of clip ids; as text they are files."""
@@ -68,15 +68,20 @@ class CommandBuilder:
         Keys are judged first, as text. Raises `JobRequestError` and `ConfigError`.
         """
         command = request.kind if JOB_KINDS[request.kind].takes_settings else "curate"
-        if not caller.may("admin"):
-            data = dict(self._load_profile(()).resolved)
-            for name, value in request.settings.items():
-                key = config.resolve_key(data, name, command)
-                if not _is_unprivileged(key, value):
-                    raise JobRequestError(f"settings: {key} can be changed by an admin only")
-                (override,) = overrides({key: value})
-                config.apply_override(data, override, command)
-        return self._load_profile(overrides(request.settings), command)
+        return self._load_profile(self._overrides(request, caller), command)
+
+    def _overrides(self, request: JobRequest, caller: Caller) -> tuple[str, ...]:
+        """The settings by their full keys, as `--set` takes them."""
+        command = request.kind if JOB_KINDS[request.kind].takes_settings else "curate"
+        data = dict(self._load_profile(()).resolved)
+        result = []
+        for name, value in request.settings.items():
+            key = config.resolve_key(data, name, command)
+            if not caller.may("admin") and not _is_unprivileged(key, value):
+                raise JobRequestError(f"settings: {key} can be changed by an admin only")
+            result.append(format_override(key, value))
+            config.apply_override(data, result[-1], command)
+        return tuple(result)
 
     def input_uris(self, request: JobRequest) -> list[str]:
         """Addresses of the inputs; raises `JobRequestError` for one outside the sources."""
@@ -108,7 +113,7 @@ class CommandBuilder:
             self.profile(request, caller)
             if self._settings.profile:
                 arguments += ["--config", self._settings.profile]
-            values = overrides(request.settings)
+            values = self._overrides(request, caller)
             if self._settings.ray_address:
                 values = ("execution.executor=ray", "execution.address=auto", *values)
             arguments += [word for value in values for word in ("--set", value)]
@@ -134,11 +139,9 @@ def selection_arguments(request: JobRequest) -> list[str]:
     return [*arguments, "--selection", request.selection] if request.selection else arguments
 
 
-def overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Settings as `--set` takes them."""
-    return tuple(
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()
-    )
+def format_override(key: str, value: Any) -> str:
+    """A setting as `--set` takes it."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def _is_unprivileged(key: str, value: Any) -> bool:
@@ -180,6 +183,7 @@ def display_command(
     words = []
     for word in command[3:]:
         for name, root in settings.sources.items():
+            word = word.replace(os.path.realpath(root), name)  # noqa: PLW2901
             word = word.replace(root, name)  # noqa: PLW2901
         words.append(word.replace(outputs.root + "/", ""))
     return ["reelmill", *words]

@@ -83,10 +83,10 @@ def _pending_clips(name: str, profile: Profile, outputs: Outputs) -> dict[str, i
     all kept clips. No model is loaded to find that out.
     """
     try:
-        dataset = outputs.open(name)
+        dataset = outputs.open(name).snapshot()
     except NoOutputError:
         return {}
-    catalog = dataset.catalog.snapshot()
+    catalog = dataset.catalog
     pending = {"select": catalog.rows("clips") or 0}
     if selection_id := dataset.latest_selection():
         kept = dataset.selection(selection_id).filter(pc.field("verdict") == "kept").num_rows

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.config import ConfigError
 from pipelines.service.api_keys import LOCAL
-from pipelines.service.jobs.commands import JobRequestError, overrides, selection_arguments
+from pipelines.service.jobs.commands import JobRequestError, format_override, selection_arguments
 from pipelines.service.schemas import JobRequest
 
 
@@ -36,9 +36,9 @@ def test_what_a_kind_does_not_take_is_refused(fields, name):
 
 def test_settings_are_written_so_that_yaml_reads_the_same():
     settings = {"a": 0.1, "b": None, "c": True, "d": "x: y", "e": ["ä", "1"]}
-    assert overrides(settings) == (
+    assert [format_override(*pair) for pair in settings.items()] == [
         "a=0.1", "b=null", "c=true", 'd="x: y"', 'e=["ä", "1"]',
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def test_on_a_cluster_the_command_is_run_by_the_python_that_is_there(serve):
