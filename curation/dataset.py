@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from curation import caption_tables, lineage, records, scores, subset
 from curation.catalog import Catalog
-from curation.errors import PrerequisiteError, UnknownSelectionError
+from curation.errors import PrerequisiteError, ReelmillError, UnknownSelectionError
 from curation.records import Clip, Run, Source, Verdict
 from curation.run_history import latest_selection
 from curation.scores import SCORES
@@ -27,6 +27,10 @@ from curation.storage import Storage
 VERDICTS = ("kept", "filtered", "duplicate")
 ALL, LATEST = subset.RESERVED
 """Mean every clip, and the selection that was asked for last."""
+
+
+class VerdictError(ReelmillError, ValueError):
+    """There is no such verdict; the message lists them."""
 
 
 class Dataset:
@@ -113,12 +117,12 @@ class Dataset:
         """Clips with scores, metadata of their source, and verdicts of a selection.
 
         Of the newest selection unless one is named. `verdict` selects clips that are `kept`,
-        `filtered` or `duplicate`; raises `ValueError` for any other, and `PrerequisiteError`
+        `filtered` or `duplicate`; raises `VerdictError` for any other, and `PrerequisiteError`
         without a selection. A clip that is newer than the selection has no verdict. `group_id` is
         the kept clip's id for it and its duplicates; a filtered clip has its own.
         """
         if verdict not in (None, *VERDICTS):
-            raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
+            raise VerdictError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
         selection_id = selection_id or self.latest_selection()
         if selection_id is None and verdict is not None:
             raise PrerequisiteError(f"no clip is {verdict} yet: run `reelmill select` first")

@@ -87,10 +87,8 @@ def list_videos(
         storage = _open(address)
         root = utf8_path(storage.root)
         counts = skipped.setdefault(root, Counter())
-        for entry in _list_root(storage, excluded, counts):
-            if not follow_links and not is_below(entry.uri, storage.root):
-                counts[OUTSIDE] += 1
-            elif not excluded or not entry.uri.startswith(excluded):
+        for entry in _list_root(storage, excluded, counts, follow_links):
+            if not excluded or not entry.uri.startswith(excluded):
                 entries.setdefault(entry.uri, replace(entry, root=root))
         skipped[root] = Counter(dict(counts.most_common(_MAX_KINDS)))
         skipped[root] += Counter({OTHER: counts.total() - skipped[root].total()})
@@ -115,11 +113,15 @@ def _open(address: str) -> Storage:
     return storage
 
 
-def _list_root(storage: Storage, excluded: str, skipped: Counter[str]) -> Iterator[Entry]:
+def _list_root(
+    storage: Storage, excluded: str, skipped: Counter[str], follow_links: bool
+) -> Iterator[Entry]:
     file_type = _file_type(storage)
     if file_type == fs.FileType.Directory:
-        list_folder = _list_s3_folder if storage.is_s3 else _list_local_folder
-        yield from list_folder(storage, excluded, skipped)
+        if storage.is_s3:
+            yield from _list_s3_folder(storage, excluded, skipped)
+        else:
+            yield from _list_local_folder(storage, excluded, skipped, follow_links)
     elif file_type == fs.FileType.NotFound:
         message = "nothing at" if storage.is_s3 else "no such file or folder:"
         raise ListingError(f"{message} {utf8_path(storage.root)}")
@@ -152,7 +154,9 @@ def _list_s3_folder(storage: Storage, excluded: str, skipped: Counter[str]) -> I
                 yield Entry(uri, int(file.size), _mtime(file))
 
 
-def _list_local_folder(storage: Storage, excluded: str, skipped: Counter[str]) -> Iterator[Entry]:
+def _list_local_folder(
+    storage: Storage, excluded: str, skipped: Counter[str], follow_links: bool
+) -> Iterator[Entry]:
     def fail(error: OSError) -> None:
         raise ListingError(f"cannot list {error.filename}: {error.strerror}")
 
@@ -165,10 +169,13 @@ def _list_local_folder(storage: Storage, excluded: str, skipped: Counter[str]) -
         links = (os.path.islink(os.path.join(folder, name)) for name in set(folders) - videos)
         skipped[LINKED] += sum(links)
         for name in sorted([*videos, *files]):
+            path = os.path.join(folder, name)
             if kind := _non_video_kind(name):
                 skipped[kind] += 1
+            elif not follow_links and os.path.islink(path) and not is_below(path, storage.root):
+                skipped[OUTSIDE] += 1
             else:
-                yield entry_at(os.path.join(folder, name), {})
+                yield entry_at(path, {})
 
 
 def _non_video_kind(name: str) -> str:

@@ -40,6 +40,7 @@ def embed_captions(dataset: Dataset, captions: str | None = None) -> str:
     clip of several windows has one vector, of all its captions. Raises `LineageError`
     without captions, and `ModelError` where the package with the model is not installed.
     """
+    dataset = dataset.snapshot()
     source = resolve_table(dataset.catalog, "captions", captions, dataset.latest_selection())
     table = f"{CAPTION_VECTORS}-{source.removeprefix('captions/')}"
     rows = dataset.captions(source).select(["clip_id", "source_id", "text"])

@@ -37,6 +37,7 @@ def label_clips(dataset: Dataset, labels: Labels) -> tuple[str, Counter[str]]:
 
     Raises `ModelError` where the model or the head is unavailable or has embedded no clip.
     """
+    dataset = dataset.snapshot()
     checkpoint = find_checkpoint(labels.model)
     head = AestheticHead.load(labels.aesthetic.head) if labels.aesthetic else None
     table = f"labels/{labels.name}-{_digest(labels, checkpoint, head)}"

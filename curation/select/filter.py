@@ -52,7 +52,8 @@ class FilterResult:
 def apply_policy(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> FilterResult:
     """Applies the policy to clips of `Dataset.clips` and their `filter_values`.
 
-    `ValueError` for a condition on sources that cannot be read, and for unknown labels.
+    Raises `ConditionError` for a condition on sources that cannot be read, and `PolicyError` for
+    unknown labels.
     """
     ids = clips["clip_id"].to_pylist()
     included, excluded = match_prefixes(policy.include, ids), match_prefixes(policy.exclude, ids)

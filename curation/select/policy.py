@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
@@ -108,6 +109,9 @@ class CategoryRule:
         return category in self.deny or (self.allow is not None and category not in self.allow)
 
 
+_TABLE = re.compile(r"[^/.\\][^/\\]*")
+
+
 @dataclass(frozen=True)
 class Semantic:
     """When clips show the same kind of scene, by an embedding that knows meaning."""
@@ -116,6 +120,10 @@ class Semantic:
     """A table `embeddings/<name>`; null compares no meaning."""
     similarity: float = 0.95
     """Cosine from which a clip is a duplicate of a better, kept one."""
+
+    def __post_init__(self) -> None:
+        if self.embedding is not None and not _TABLE.fullmatch(self.embedding):
+            raise PolicyError(f"policy: semantic.embedding {self.embedding!r} names no table")
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,10 @@ def duplicate_rules(policy: Policy) -> list[DuplicateRule]:
 def select(dataset: Dataset, policy: Policy) -> Selection:
     """Applies a policy to every clip and stores the verdicts; the same again writes nothing.
 
-    Raises `NotEmbeddedError`, and `ValueError` for a condition of the policy that cannot be read.
+    Raises `NotEmbeddedError`, `StaleWriterError` where another run commits meanwhile, and
+    `ConditionError` for a condition of the policy that cannot be read.
     """
+    dataset = dataset.snapshot()
     clips = dataset.clips()
     values = filter_values(clips)
     previous = dataset.latest_selection()
@@ -83,16 +85,13 @@ def select(dataset: Dataset, policy: Policy) -> Selection:
 def _commit(
     dataset: Dataset, clips: pa.Table, values: Values, policy: Policy, selection_id: str
 ) -> pa.Table:
-    """Commits the verdicts, unless another run did so before this one acquired the tables."""
     tables = {rule.pairs_table: Neighbour for rule in duplicate_rules(policy)}
     with dataset.catalog.writer(APP, {**tables, "selection": Verdict}) as writer:
-        rows = dataset.selection(selection_id)
-        if not rows.num_rows:
-            result = apply_policy(dataset, policy, clips, values)
-            duplicates = _duplicates(dataset, writer, clips, values, policy, result)
-            verdicts = _verdicts(clips, result.reasons, duplicates, selection_id)
-            rows = records.to_table(Verdict, verdicts)
-            writer.append("selection", rows)
+        result = apply_policy(dataset, policy, clips, values)
+        duplicates = _duplicates(dataset, writer, clips, values, policy, result)
+        verdicts = _verdicts(clips, result.reasons, duplicates, selection_id)
+        rows = records.to_table(Verdict, verdicts)
+        writer.append("selection", rows)
     return rows
 
 

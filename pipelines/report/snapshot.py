@@ -44,6 +44,7 @@ class OutputSnapshot:
     @classmethod
     def at(cls, dataset: Dataset, policy: Policy | None = None) -> OutputSnapshot:
         """Reads an output; `policy` replaces the one that its runs record."""
+        dataset = dataset.snapshot()
         runs = dataset.runs().to_pylist()
         selection_id = dataset.latest_selection()
         clips = dataset.clips(selection_id=selection_id)

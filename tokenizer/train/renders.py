@@ -13,8 +13,8 @@ def encoded_renders(dataset: Dataset, selection: str | None = None) -> list[Rend
     """The renders that were encoded (not copied) of a selection's kept clips, by clip id.
 
     They are of the profile that was rendered last; where no run records it, each clip counts once.
-    `selection` is that of `Dataset.resolve_selection`: the newest if None. `ValueError` for an
-    unknown one.
+    `selection` is that of `Dataset.resolve_selection`: the newest if None.
+    `UnknownSelectionError` for an unknown one.
     """
     catalog, selection_id = dataset.catalog, dataset.resolve_selection(selection)
     newest = lineage.current_renders(catalog, selection_id)

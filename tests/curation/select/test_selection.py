@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.catalog import Catalog
+from curation.catalog import Catalog, StaleWriterError
 from curation.dataset import Dataset
 from curation.dedup import rules
 from curation.dedup.neighbours import find_neighbours
@@ -200,9 +200,10 @@ def test_two_runs_at_once_commit_one_set_of_verdicts(dataset, monkeypatch):
         return writer(catalog, app, tables)
 
     monkeypatch.setattr(Catalog, "writer", late)
-    outer = select(dataset, POLICY)
-    assert outer == inner[0]
-    assert len(verdicts(dataset, outer.selection_id)) == 5
+    with pytest.raises(StaleWriterError, match="another run"):
+        select(dataset, POLICY)
+    assert len(verdicts(dataset, inner[0].selection_id)) == 5
+    assert select(dataset, POLICY).selection_id == inner[0].selection_id
 
 
 def test_clips_without_a_signature_are_named(dataset):
