@@ -300,3 +300,20 @@ def test_keys_that_no_client_can_open_fail_by_name_and_the_others_go_on(monkeypa
     assert step.todo() == []
     with pytest.raises(ListingError, match="a part of its key is empty"):
         list_videos([f"{bucket}/a//b.mp4"])
+
+
+def test_links_to_outside_are_left_out_where_they_are_not_followed(tmp_path):
+    """A name that is no UTF-8 is no link for that."""
+    videos, odd = tmp_path / "videos", os.fsdecode(b"caf\xe9.mp4")
+    videos.mkdir()
+    for path in (tmp_path / "secret.mp4", videos / odd, videos / "own.mp4"):
+        path.write_bytes(b"x")
+    (videos / "out.mp4").symlink_to("../secret.mp4")
+    (videos / "in.mp4").symlink_to("own.mp4")
+    found = list_videos([str(videos)], follow_links=False)
+    assert sorted(Path(entry.uri).name for entry in found.entries) == [
+        "caf%E9.mp4", "in.mp4", "own.mp4",
+    ]  # fmt: skip
+    (skipped,) = found.skipped.values()
+    assert skipped["links leading outside"] == 1
+    assert len(list_videos([str(videos)]).entries) == 4
