@@ -229,7 +229,7 @@ def test_inputs_lie_below_the_configured_sources(serve, curated, tmp_path, place
     [
         {"execution.address": "evil:6379"}, {"address": "evil:6379"}, {"executor": "ray"},
         {"sandbox.memory_mb": 1}, {"tokenizer": "/etc/passwd"}, {"tokenizer": "diffusers:a/b"},
-        {"ApiCaption.url": "http://169.254.169.254/"}, {"nonsense": 1},
+        {"captioner": "ApiCaption", "ApiCaption.url": "http://169.254.169.254/"}, {"nonsense": 1},
         {"motion.min": "much"}, {"embedders": ["x"]}, {"semantic.embedding": "../../elsewhere"},
         {"tokenizer": "pca-٤x8x8"},
     ],
