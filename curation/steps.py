@@ -12,7 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from curation.errors import ReelmillError
 from curation.records import CaptionedClip, Render, Source, TokenizedClip, Verdict
+
+
+class UnknownStepError(ReelmillError, ValueError):
+    """There is no step of this name; the message says which there are."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,16 @@ STEPS: dict[str, StepInfo] = {
 def clip_steps() -> list[StepInfo]:
     """The steps that give kept clips an outcome, in order."""
     return [step for step in STEPS.values() if step.is_of_clips]
+
+
+def steps_until(last: str | None) -> tuple[str, ...]:
+    """The names of the steps up to one of them, or of all; `UnknownStepError` for another name."""
+    names = tuple(STEPS)
+    if last is None:
+        return names
+    if last not in names:
+        raise UnknownStepError(f"until: there is no step {last!r}; there are {', '.join(names)}")
+    return names[: names.index(last) + 1]
 
 
 def step_of_kind(kind: str) -> StepInfo:

@@ -143,12 +143,16 @@ class Storage:
     @contextlib.contextmanager
     def atomic_write(self, relative: str) -> Iterator[str]:
         """A temporary local path that becomes the file when the block succeeds: all or nothing."""
+        with self.temporary_path(relative) as temporary:
+            yield temporary
+            self.publish(temporary, relative)
+
+    @contextlib.contextmanager
+    def temporary_path(self, relative: str) -> Iterator[str]:
+        """A local path where a file may be written before it is published, and gone afterwards."""
         if self.is_s3:
             with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-                temporary = os.path.join(folder, Path(relative).name)
-                yield temporary
-                with storage_faults():
-                    self._upload(temporary, relative)
+                yield os.path.join(folder, Path(relative).name)
             return
         target = Path(self.uri(relative))
         temporary = str(target.with_name(f".{secrets.token_hex(4)}-{target.name}"))
@@ -159,12 +163,19 @@ class Storage:
             os.unlink(temporary)
         try:
             yield temporary
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+    def publish(self, temporary: str, relative: str) -> None:
+        """Makes what was written at a temporary path the file, all or nothing."""
+        if self.is_s3:
+            with storage_faults():
+                self._upload(temporary, relative)
+            return
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, self.uri(relative))
 
     def _upload(self, temporary: str, relative: str) -> None:
         """Uploads a file; the truncated object that an interrupted upload leaves is removed."""

@@ -20,6 +20,7 @@ scan:
 tokenize:
   tokenizer: pca-8x8x8
 execution:
+  executor: ray
   workers: 2
   cpus: 2
   object_store_mb: 200

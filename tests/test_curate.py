@@ -20,7 +20,7 @@ def curated(tmp_path_factory) -> tuple[Path, Path, list[SampleTruth]]:
     folder = tmp_path_factory.mktemp("curated")
     shutil.copytree(sample, folder / "videos")
     out = folder / "out"
-    done = run("curate", str(folder / "videos"), "--out", str(out))
+    done = run("curate", str(folder / "videos"), "--out", str(out), "--set", "executor=ray")
     assert done.returncode == 3, done.stdout + done.stderr
     assert done.stderr == ""
     assert "3 inputs failed: 1 corrupt, 1 empty, 1 not video" in done.stdout

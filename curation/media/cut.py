@@ -9,7 +9,7 @@ counted from the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
@@ -103,25 +103,34 @@ class Span:
         return self.frame_times is None and self.start_pts is not None
 
 
-def span_stream(
-    path: str, span: Span, limits: sandbox.Limits, ahead_s: float | None
-) -> ffmpeg.Stream:
-    """The frames of the span from time 0 on, as displayed and in SDR, but not scaled yet.
+def span_streams(
+    path: str, spans: Sequence[Span], limits: sandbox.Limits, ahead_s: float | None
+) -> list[ffmpeg.Stream]:
+    """The frames of spans of one source, in order, out of one decode.
 
-    `ahead_s` is how far before the span to seek; None counts frames from the start of the file.
+    Each from time 0 on, as displayed and in SDR, but not scaled yet. `ahead_s` is how far before
+    the first span to seek; None counts frames from the start of the file.
     """
-    start_s = span.container_start_s
+    first = spans[0]
+    start_s = first.container_start_s
     seeks = ahead_s is not None and start_s is not None
-    options: dict[str, str | None] = {**span.packet_selection.options(limits, seeks=seeks)}
+    options: dict[str, str | None] = {**first.packet_selection.options(limits, seeks=seeks)}
     if ahead_s is not None and start_s is not None:
         seek_s = f"{start_s - ahead_s:.6f}"
         options |= {"seek_timestamp": "1", "ss": seek_s, "noaccurate_seek": None}
     source = input_file(path, **options)
-    video = span.colour.apply_tags(source[str(span.packet_selection.stream_index)])
-    if span.interlaced:
+    video = first.colour.apply_tags(source[str(first.packet_selection.stream_index)])
+    if first.interlaced:
         video = video.filter("bwdif", mode="send_frame", deint="interlaced")
-        if span.start_pts is not None:  # bwdif halves the time base, and trim compares ticks
-            video = video.filter("settb", str(span.time_base))
+        if first.start_pts is not None:  # bwdif halves the time base, and trim compares ticks
+            video = video.filter("settb", str(first.time_base))
+    if len(spans) == 1:
+        return [_cut(video, first, seeks)]
+    copies = video.filter_multi_output("split", len(spans))
+    return [_cut(copies[index], span, seeks) for index, span in enumerate(spans)]
+
+
+def _cut(video: ffmpeg.Stream, span: Span, seeks: bool) -> ffmpeg.Stream:
     if seeks:
         video = _trim_by_time(video, span)
     else:
@@ -186,17 +195,21 @@ def span_command(span: Span, *outputs: ffmpeg.Stream) -> list[str]:
     return ffmpeg_command(*outputs, log_level="repeat+level+error", strict=strict)
 
 
+def seek_distances(span: Span) -> list[float | None]:
+    """How many seconds ahead of a span to seek, and how many if that was not enough."""
+    if span.start_pts is None or span.start_frame == 0:
+        return [None]
+    return [6.0, 15.0, None] if "mpeg" in span.container else [1.0, 12.0, None]
+
+
 def retry_until_exact(span: Span, attempt: Callable[[float | None], tuple[int, Result]]) -> Result:
     """Seeks further and further ahead until the number of frames is the span's.
 
     `attempt` receives the seconds to seek ahead and returns the number of frames and its result.
     Raises `MediaError` if no attempt is exact.
     """
-    distances: list[float | None] = [None]
-    if span.start_pts is not None and span.start_frame > 0:
-        distances = [6.0, 15.0, None] if "mpeg" in span.container else [1.0, 12.0, None]
     failures: list[str] = []
-    for ahead_s in distances:
+    for ahead_s in seek_distances(span):
         try:
             count, result = attempt(ahead_s)
         except sandbox.ChildFailedError as error:

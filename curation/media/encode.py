@@ -7,17 +7,30 @@ frames as its duration rounds to.
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import ffmpeg
 
+from curation.errors import MediaError
 from curation.media import colour, sandbox
-from curation.media.cut import TICK, Span, retry_until_exact, span_command, span_stream
+from curation.media.cut import (
+    TICK,
+    Span,
+    retry_until_exact,
+    seek_distances,
+    span_command,
+    span_streams,
+)
 from curation.media.picture_edits import PictureEdits
 from curation.media.probe import fitted_size
+
+MAX_NEIGHBOURS = 8
+"""Clips out of one decode: each has an encoder, which stays in memory to the end."""
+_MAX_GAP_S = 4.0
+"""Seconds between clips that are decoded rather than passed over."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,19 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class EncodeJob:
+    """One span of a source, to be written as a file."""
+
+    target: str
+    span: Span
+    size: tuple[int, int]
+    """Width and height of the file."""
+    audio_path: str | None = None
+    """A WAV file that Reelmill wrote, with the sound of the span."""
+    edits: PictureEdits | None = None
+
+
+@dataclass(frozen=True)
 class EncodeResult:
     """What was written."""
 
@@ -58,85 +84,120 @@ class EncodeResult:
     """At another rate, the source's frame that each frame shows; else None."""
 
 
-def encode(
-    path: str,
-    target: str,
-    span: Span,
-    *,
-    size: tuple[int, int],
-    encoding: Encoding,
-    limits: sandbox.Limits,
-    audio_path: str | None = None,
-    edits: PictureEdits | None = None,
-) -> EncodeResult:
-    """Writes the span to `target`, with the audio of a WAV file that Reelmill wrote, if given.
-
-    Raises `MediaError` if the exact frames are not available.
-    """
+def encode(path: str, job: EncodeJob, encoding: Encoding, limits: sandbox.Limits) -> EncodeResult:
+    """Writes one span. Raises `MediaError` if its exact frames are not available."""
 
     def attempt(ahead_s: float | None) -> tuple[int, EncodeResult]:
-        # Masks have the timestamps of the source's frames, so they come before resampling.
-        video = _edited(span_stream(path, span, limits, ahead_s), span, size, edits)
-        options = _options(encoding, span, audio_path is not None)
-        with contextlib.ExitStack() as stack:
-            resampler = None
-            outputs = []
-            if encoding.fps is not None:
-                resampler = _Resampler(stack, span, encoding.fps)
-                video, counter = resampler.split(video)
-                outputs = [counter]
-                options |= resampler.options
-            streams = [video]
-            if audio_path is not None:
-                streams.append(ffmpeg.input(f"file:{audio_path}", format="wav")["a:0"])
-            outputs.insert(0, ffmpeg.output(*streams, target, **options))
-            out, _ = sandbox.run(span_command(span, *outputs), limits)
-            written = [int(n) for n in re.findall(rb"^frame=(\d+)", out, re.M)][-1]
-            if resampler is None:
-                return written, EncodeResult(written, None)
-            read, source_frames = resampler.frame_map()
-            exact = len(source_frames) == written
-            return read if exact else -written, EncodeResult(written, source_frames)
+        ((frames, result),) = _encode(path, [job], encoding, limits, ahead_s)
+        return frames, result
 
-    return retry_until_exact(span, attempt)
+    return retry_until_exact(job.span, attempt)
 
 
-class _Resampler:
-    """Another frame rate, and which frames of the source it shows.
+def encode_neighbours(
+    path: str, jobs: Sequence[EncodeJob], encoding: Encoding, limits: sandbox.Limits
+) -> list[EncodeResult | None]:
+    """Writes spans of one source, in order, out of one decode; the bytes are those of `encode`.
 
-    A frame starts half way from the one before it, so that the frame at any moment is the nearest.
-    All frames of the span also go to an output that writes nothing, to be counted.
+    None for each whose exact frames did not come out: it is to be encoded alone.
+    """
+    ahead_s = seek_distances(jobs[0].span)[0]
+    try:
+        results = _encode(path, jobs, encoding, limits, ahead_s)
+    except (MediaError, sandbox.ChildFailedError, sandbox.ChildKilledError):
+        return [None] * len(jobs)
+    return [
+        result if frames == job.span.frames else None
+        for job, (frames, result) in zip(jobs, results, strict=True)
+    ]
+
+
+def are_close(span: Span, following: Span) -> bool:
+    """Whether decoding what lies between is cheaper than another start; of repaired times none is.
+
+    Their expressions are long, and those of several would not fit into one argument.
+    """
+    if span.frame_times is not None or following.frame_times is not None:
+        return False
+    return 0 <= following.start_s - span.end_s <= _MAX_GAP_S
+
+
+def _encode(
+    path: str,
+    jobs: Sequence[EncodeJob],
+    encoding: Encoding,
+    limits: sandbox.Limits,
+    ahead_s: float | None,
+) -> list[tuple[int, EncodeResult]]:
+    """How many frames of each span were read, and what was written."""
+    videos = span_streams(path, [job.span for job in jobs], limits, ahead_s)
+    with contextlib.ExitStack() as stack:
+        files = [_ClipFile(stack, job, encoding) for job in jobs]
+        outputs = [
+            output
+            for file, video in zip(files, videos, strict=True)
+            for output in file.outputs(video)
+        ]
+        sandbox.run(span_command(jobs[0].span, *outputs), limits)
+        return [file.result() for file in files]
+
+
+class _ClipFile:
+    """The outputs of one job, and ffmpeg's report of their frames.
+
+    At another rate, a frame starts half way from the one before it, so that the frame at any moment
+    is the nearest; all frames of the span also go to an output that writes nothing, to be counted.
     """
 
-    def __init__(self, stack: contextlib.ExitStack, span: Span, fps: float) -> None:
-        self._span = span
-        self._fps = fps
+    def __init__(self, stack: contextlib.ExitStack, job: EncodeJob, encoding: Encoding) -> None:
+        self._job = job
+        self._encoding = encoding
         files = (tempfile.NamedTemporaryFile(prefix="reelmill-") for _ in range(2))  # noqa: SIM115
         self._written, self._read = [stack.enter_context(file) for file in files]
-        self.options = {"stats_enc_pre:v": self._written.name, "stats_enc_pre_fmt:v": "{ni}"}
 
-    def split(self, video: ffmpeg.Stream) -> tuple[ffmpeg.Stream, ffmpeg.Stream]:
-        """The frames at the other rate, and the output that counts those that went in."""
-        copies = video.filter_multi_output("split", 2)
-        count = max(1, round(self._span.duration_s * self._fps))
-        video = copies[0].filter("settb", str(TICK))
-        video = video.filter("setpts", "if(N,(PTS+PREV_INPTS)/2,0)")
-        video = video.filter("tpad", stop_mode="clone", stop_duration=f"{2 / self._fps:.6f}")
-        video = video.filter("fps", self._fps, start_time=0, round="up", eof_action="pass")
-        video = video.filter("tpad", stop=count, stop_mode="clone").filter("trim", end_frame=count)
-        stats = {"stats_enc_pre:v": self._read.name, "stats_enc_pre_fmt:v": "{ni}"}
-        counter = ffmpeg.output(copies[1], "-", format="null", fps_mode="passthrough", **stats)
-        return video, counter
+    def outputs(self, video: ffmpeg.Stream) -> list[ffmpeg.Stream]:
+        """The file and, at another rate, the output that counts."""
+        job, encoding = self._job, self._encoding
+        # Masks have the timestamps of the source's frames, so they come before resampling.
+        video = _edited(video, job.span, job.size, job.edits)
+        counters = []
+        if encoding.fps is not None:
+            copies = video.filter_multi_output("split", 2)
+            video = _resampled(copies[0], job.span, encoding.fps)
+            counters = [
+                ffmpeg.output(
+                    copies[1], "-", format="null", fps_mode="passthrough",
+                    **_frame_numbers(self._read.name),
+                )
+            ]  # fmt: skip
+        streams = [video]
+        if job.audio_path is not None:
+            streams.append(ffmpeg.input(f"file:{job.audio_path}", format="wav")["a:0"])
+        options = _options(encoding, job.span, job.audio_path is not None)
+        options |= _frame_numbers(self._written.name)
+        return [ffmpeg.output(*streams, job.target, **options), *counters]
 
-    def frame_map(self) -> tuple[int, tuple[int, ...]]:
-        """How many frames went in, and the source's frame of each that came out."""
-        written, read = (
-            [int(n) for n in file.read().split()] for file in (self._written, self._read)
-        )
-        if not read:
-            return 0, ()
-        offset = self._span.start_frame - read[0]
-        return len(read), tuple(offset + frame for frame in written)
+    def result(self) -> tuple[int, EncodeResult]:
+        """How many frames of the span were read, and what was written."""
+        written = [int(number) for number in self._written.read().split()]
+        if self._encoding.fps is None:
+            return len(written), EncodeResult(len(written), None)
+        read = [int(number) for number in self._read.read().split()]
+        offset = self._job.span.start_frame - (read[0] if read else 0)
+        return len(read), EncodeResult(len(written), tuple(offset + frame for frame in written))
+
+
+def _frame_numbers(file: str) -> dict[str, str]:
+    """Options that write the number of each frame that an encoder gets."""
+    return {"stats_enc_pre:v": file, "stats_enc_pre_fmt:v": "{ni}"}
+
+
+def _resampled(video: ffmpeg.Stream, span: Span, fps: float) -> ffmpeg.Stream:
+    count = max(1, round(span.duration_s * fps))
+    video = video.filter("settb", str(TICK)).filter("setpts", "if(N,(PTS+PREV_INPTS)/2,0)")
+    video = video.filter("tpad", stop_mode="clone", stop_duration=f"{2 / fps:.6f}")
+    video = video.filter("fps", fps, start_time=0, round="up", eof_action="pass")
+    return video.filter("tpad", stop=count, stop_mode="clone").filter("trim", end_frame=count)
 
 
 def _edited(
@@ -186,7 +247,6 @@ def _options(encoding: Encoding, span: Span, audio: bool) -> dict[str, Any]:
         "map_chapters": -1,
         "movflags": "+faststart",
         "format": "mp4",
-        "progress": "pipe:1",
     }
     if encoding.fps is None:
         time_base = "demux" if span.has_container_times else f"{TICK.numerator}:{TICK.denominator}"

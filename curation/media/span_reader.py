@@ -9,7 +9,7 @@ import ffmpeg
 import numpy as np
 
 from curation.media import colour, sandbox
-from curation.media.cut import TICK, Span, retry_until_exact, span_command, span_stream
+from curation.media.cut import TICK, Span, retry_until_exact, span_command, span_streams
 from curation.media.decode import Frames
 from curation.media.timeline import FrameTimes
 
@@ -26,7 +26,7 @@ def read_span(
     """
 
     def attempt(ahead_s: float | None) -> tuple[int, TimedFrames]:
-        video = span_stream(path, span, limits, ahead_s)
+        (video,) = span_streams(path, [span], limits, ahead_s)
         video = video.filter("scale", width, height, flags=f"bicubic+{colour.EXACT_SCALING}")
         with tempfile.NamedTemporaryFile(prefix="reelmill-") as stats:
             output = ffmpeg.output(

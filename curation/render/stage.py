@@ -21,8 +21,16 @@ from curation.media import sandbox
 from curation.media.allowlist import AUDIO_CODECS
 from curation.media.audio import extract_audio
 from curation.media.cut import Span
-from curation.media.encode import Encoding, encode
-from curation.media.picture_edits import Crop, PictureEdits
+from curation.media.encode import (
+    MAX_NEIGHBOURS,
+    EncodeJob,
+    EncodeResult,
+    Encoding,
+    are_close,
+    encode,
+    encode_neighbours,
+)
+from curation.media.picture_edits import Crop, MaskFile, PictureEdits
 from curation.media.remux import COPYABLE_CODECS, copy_packets
 from curation.media.timeline import segments_from_json
 from curation.records import Clip, Render, Source
@@ -112,10 +120,11 @@ def _render_batch(stage: RenderClips, batch: RenderBatch) -> list[Render]:
         return [_span_row(clip, source) for clip in batch.clips]
     crops = batch.crops or (None,) * len(batch.clips)
     with open_scanned_source(source) as path, _audio_files(stage, batch, path) as audio_paths:
-        return [
-            _ClipRender(stage, source, path, clip, crop, audio_path).run()
+        renders = [
+            _ClipRender(stage, source, path, clip, crop, audio_path)
             for clip, crop, audio_path in zip(batch.clips, crops, audio_paths, strict=True)
         ]
+        return [row for group in _neighbours(renders) for row in _render_neighbours(group)]
 
 
 def _span_row(clip: Clip, source: Source) -> Render:
@@ -150,6 +159,33 @@ def _audio_files(
         yield targets if extract_audio(path, spans, targets, segments, stage.limits) else none
 
 
+def _neighbours(renders: Sequence[_ClipRender]) -> Iterator[list[_ClipRender]]:
+    """Renders in groups that are worth one decode."""
+    group: list[_ClipRender] = []
+    for render in renders:
+        if group and not (len(group) < MAX_NEIGHBOURS and group[-1].precedes(render)):
+            yield group
+            group = []
+        group.append(render)
+    yield group
+
+
+def _render_neighbours(renders: Sequence[_ClipRender]) -> list[Render]:
+    """One row for each; where exact frames do not come out of one decode, each has its own."""
+    first = renders[0]
+    storage, stage = Storage.at(first.stage.output), first.stage
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(storage.temporary_path(render.target)) for render in renders]
+        encoded: Sequence[EncodeResult | None] = [None] * len(renders)
+        if len(renders) > 1:
+            jobs = [render.job(target) for render, target in zip(renders, targets, strict=True)]
+            encoded = encode_neighbours(first.path, jobs, stage.encoding, stage.limits)
+        return [
+            render.run(storage, target, result)
+            for render, target, result in zip(renders, targets, encoded, strict=True)
+        ]
+
+
 @dataclass(frozen=True)
 class _ClipRender:
     """One clip to be written to a file."""
@@ -167,9 +203,43 @@ class _ClipRender:
     def key(self) -> str:
         return self.clip.clip_id
 
-    def run(self) -> Render:
-        """The clip's row, also where it failed."""
-        clip, outcome = self.clip, attempt(_ClipRender._write_file, self)
+    @property
+    def target(self) -> str:
+        """Where the file goes, relative to the output."""
+        clip_id = self.clip.clip_id
+        return f"renders/{self.stage.profile}/media/{clip_id[:2]}/{clip_id}.mp4"
+
+    @functools.cached_property
+    def span(self) -> Span:
+        return Span.of(self.clip, self.source)
+
+    def precedes(self, other: _ClipRender) -> bool:
+        """Whether both may come out of one decode, and are so close that it pays."""
+        shares = not (self.stage.blur_faces or self._can_copy() or other._can_copy())
+        return shares and are_close(self.span, other.span)
+
+    def job(self, target: str, mask: MaskFile | None = None) -> EncodeJob:
+        """What is encoded, and how."""
+        displayed = (self.source.width or 0, self.source.height or 0)
+        visible = displayed if self.crop is None else (self.crop.width, self.crop.height)
+        edits = PictureEdits(displayed, self.crop, mask)
+        size = self.stage.encoding.size(*visible)
+        return EncodeJob(target, self.span, size, self.audio_path, edits)
+
+    def run(self, storage: Storage, target: str, encoded: EncodeResult | None) -> Render:
+        """The clip's row, also where it failed; an encode that is at `target` is taken."""
+
+        def write_file(render: _ClipRender) -> Render:
+            columns = render._write(target, encoded)
+            row = Render(
+                clip.clip_id, clip.source_id, "rendered", path=render.target,
+                sha256=file_sha256(target), size_bytes=os.path.getsize(target), **columns,
+            )  # fmt: skip
+            storage.publish(target, render.target)
+            return row
+
+        clip = self.clip
+        outcome = attempt(write_file, self)
         if isinstance(outcome, Done):
             row: Render = outcome.value
             return row
@@ -177,36 +247,22 @@ class _ClipRender:
             return Render(clip.clip_id, clip.source_id, "failed", outcome.reason, outcome.detail)
         raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
 
-    def _write_file(self) -> Render:
-        clip_id = self.clip.clip_id
-        path = f"renders/{self.stage.profile}/media/{clip_id[:2]}/{clip_id}.mp4"
-        with Storage.at(self.stage.output).atomic_write(path) as target:
-            columns = self._write(target, Span.of(self.clip, self.source))
-            return Render(
-                clip_id, self.clip.source_id, "rendered", path=path, sha256=file_sha256(target),
-                size_bytes=os.path.getsize(target), **columns,
-            )  # fmt: skip
-
-    def _write(self, target: str, span: Span) -> dict[str, Any]:
+    def _write(self, target: str, encoded: EncodeResult | None) -> dict[str, Any]:
         """Copies or encodes the clip to `target`; columns of its row."""
         stage, source = self.stage, self.source
-        displayed = (source.width or 0, source.height or 0)
-        if self._can_copy() and copy_packets(self.path, target, span, stage.limits) is None:
+        if self._can_copy() and copy_packets(self.path, target, self.span, stage.limits) is None:
             return {
-                "mode": "copy", "codec": source.codec, "width": displayed[0],
-                "height": displayed[1], "fps": source.fps, "frames": span.frames, "audio": False,
+                "mode": "copy", "codec": source.codec, "width": source.width or 0,
+                "height": source.height or 0, "fps": source.fps, "frames": self.span.frames,
+                "audio": False,
             }  # fmt: skip
-        visible = displayed if self.crop is None else (self.crop.width, self.crop.height)
-        width, height = size = stage.encoding.size(*visible)
-        with self._face_mask(span, displayed) as faces:
-            encoded = encode(
-                self.path, target, span, size=size, encoding=stage.encoding, limits=stage.limits,
-                audio_path=self.audio_path,
-                edits=PictureEdits(displayed, self.crop, faces.mask if faces else None),
-            )  # fmt: skip
+        with self._face_mask() as faces:
+            job = self.job(target, faces.mask if faces else None)
+            if encoded is None:
+                encoded = encode(self.path, job, stage.encoding, stage.limits)
         numbers = encoded.source_frames
         return {
-            "mode": "encode", "codec": "h264", "width": width, "height": height,
+            "mode": "encode", "codec": "h264", "width": job.size[0], "height": job.size[1],
             "fps": stage.encoding.fps or source.fps, "frames": encoded.frames,
             "audio": self.audio_path is not None,
             "crop": None if self.crop is None else str(self.crop),
@@ -215,7 +271,7 @@ class _ClipRender:
         }  # fmt: skip
 
     @contextlib.contextmanager
-    def _face_mask(self, span: Span, displayed: tuple[int, int]) -> Iterator[FaceMask | None]:
+    def _face_mask(self) -> Iterator[FaceMask | None]:
         """A temporary mask of the clip's faces; None where they are not blurred."""
         stage = self.stage
         if stage.blur_faces is None:
@@ -223,8 +279,9 @@ class _ClipRender:
             return
         with tempfile.NamedTemporaryFile(prefix="reelmill-", suffix=".nut") as file:
             yield mask_faces(
-                stage.blur_faces, self.path, span,
-                size=displayed, limits=stage.limits, target=file.name,
+                stage.blur_faces, self.path, self.span,
+                size=(self.source.width or 0, self.source.height or 0), limits=stage.limits,
+                target=file.name,
             )  # fmt: skip
 
     def _can_copy(self) -> bool:

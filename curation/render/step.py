@@ -23,7 +23,7 @@ from curation.step import ClipStep, StepRequest
 Bars = tuple[float | None, ...]
 """Shares of the upper, lower, left and right bar."""
 _LARGEST_BATCH = 32
-_BATCHES = 16
+_BATCHES = 8
 """At least so many batches where there are enough clips, so that all workers have some."""
 
 

@@ -10,7 +10,7 @@ import typer
 from curation import pending_inputs
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
-from pipelines.cli.terminal import escape
+from pipelines.cli.terminal import count, escape
 
 _MAX_ROWS = 20
 
@@ -31,8 +31,8 @@ def pending(
     if not rows.num_rows:
         terminal.console.print("every listed input has an outcome")
     else:
-        state = "were removed from the list" if withdraw else "were listed and never scanned"
-        terminal.console.print(f"{rows.num_rows:,} inputs {state}:")
+        state = "removed from the list" if withdraw else "listed and never scanned"
+        terminal.console.print(f"{count(rows.num_rows, 'input')} {state}:")
         shown = rows.num_rows if show_all else _MAX_ROWS
         for uri in rows["uri"].slice(0, shown).to_pylist():
             terminal.console.print(f"  {escape(uri)}")

@@ -38,11 +38,9 @@ def print_changes(pipeline: Pipeline, step: str) -> None:
         return
     settings: Any = pipeline.profile.resolved[STEPS[step].section]
     for change in setting_changes(step, last.settings, settings):
-        before = escape(change.old)
-        terminal.console.print(
-            f"[yellow]{step}[/]: {escape(change.key)} {before} → {escape(change.new)}"
-            f" ({before} was given on {_minute(last.started)})"
-        )
+        values = f"{escape(change.old)} → {escape(change.new)}"
+        last_run = f"last run: {_minute(last.started)}"
+        terminal.console.print(f"[yellow]{step}[/]: {escape(change.key)} {values} ({last_run})")
 
 
 def _minute(started: str) -> str:

@@ -14,13 +14,13 @@ from rich.table import Table
 from curation.caption.step import CaptionStep
 from curation.lineage import LineageError
 from curation.listing import ListingError, list_videos
-from curation.steps import STEPS, StepInfo, clip_steps
+from curation.steps import STEPS, StepInfo, clip_steps, steps_until
 from pipelines import config
 from pipelines.cli import terminal
 from pipelines.cli.exit import FAILED_INPUTS
 from pipelines.cli.options import Out
 from pipelines.cli.settings import print_changes
-from pipelines.cli.terminal import escape
+from pipelines.cli.terminal import count, escape
 from pipelines.run import progress
 from pipelines.run.pipeline import Pipeline, open_pipeline
 from pipelines.run.step_runner import Progress
@@ -56,6 +56,10 @@ FollowLinks = Annotated[
         help="Read files that are links to outside of the named folders.",
     ),
 ]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", help="The last step to run, such as render.", metavar="STEP"),
+]
 _YES = 0.5
 
 
@@ -80,18 +84,25 @@ def curate(
     retry: Retry = None,
     give_up: GiveUp = False,
     follow_links: FollowLinks = True,
+    until: Until = None,
 ) -> None:
     """Scan, select, render, caption and tokenize: the main job.
 
     Run it again to resume or to add videos.
     """
 
+    steps = steps_until(until)
+
     def work(pipeline: Pipeline) -> None:
         _scan(pipeline, videos, follow_links)
-        _select(pipeline)
+        if "select" in steps:
+            _select(pipeline)
         for step in clip_steps():
-            _run_clip_step(pipeline, step)
-        _print_closing(pipeline, out)
+            if step.name in steps:
+                _run_clip_step(pipeline, step)
+        place = escape(shlex.quote(out))
+        terminal.console.print(f"look:   reelmill report {place}")
+        terminal.console.print(f"check:  reelmill verify {place}")
 
     run_pipeline("curate", out, config, set_, work, retry=retry, give_up=give_up)
 
@@ -150,7 +161,9 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
     with open_pipeline(out, profile, selection, retry=retry or (), give_up=give_up) as pipeline:
         work(pipeline)
         pipeline.check_available()
-        if pipeline.failed():
+        if failed := pipeline.failed():
+            total = f"{count(failed.total(), 'input')} failed"
+            terminal.console.print(f"[yellow]{total}[/]: {terminal.format_counts(failed)}")
             raise typer.Exit(FAILED_INPUTS)
 
 
@@ -169,7 +182,7 @@ def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool) -> None:
     _print_result("scan", done)
     unusual = pipeline.dataset.remarked_sources() if done is not None else 0
     if unusual:
-        message = f"{unusual} sources are unusual; the report says how"
+        message = f"{count(unusual, 'unusual source')}; the report says how"
         terminal.console.print(f"[yellow]remarks[/]: {message}")
 
 
@@ -216,12 +229,3 @@ def _print_captions(step: CaptionStep) -> None:
             no = len(answers) - answers[name].null_count - yes
             table.add_row(escape(name), f"{threshold:g}", f"{yes:,}", f"{no:,}")
     terminal.console.print(table)
-
-
-def _print_closing(pipeline: Pipeline, out: str) -> None:
-    if failed := pipeline.failed():
-        total = f"{failed.total()} inputs failed"
-        terminal.console.print(f"[yellow]{total}[/]: {terminal.format_counts(failed)}")
-    place = escape(shlex.quote(out))
-    terminal.console.print(f"look:   reelmill report {place}")
-    terminal.console.print(f"check:  reelmill verify {place}")

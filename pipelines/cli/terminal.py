@@ -119,6 +119,11 @@ def format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in ordered)
 
 
+def count(number: int, noun: str) -> str:
+    """A number and its noun, which takes an s in the plural."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def format_skipped(counts: Mapping[str, int]) -> str:
     """Skipped files by kind, the most frequent first."""
     first = dict(Counter(counts).most_common(_MAX_KINDS))

@@ -23,7 +23,7 @@ from tokenizer.tokenize.stage import Tokenize
 class Execution:
     """Where a job runs."""
 
-    executor: Literal["ray", "in_process"] = "ray"
+    executor: Literal["auto", "local", "ray", "in_process"] = "auto"
     address: str = "local"
     workers: int = 0
     cpus: int = 0

@@ -47,9 +47,10 @@ def curate(
     settings: Mapping[str, Any] | None = None,
     retry: str | Iterable[str] = (),
     give_up: bool = False,
+    until: str | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Output:
-    """Runs all steps: scan, select, render, caption, tokenize.
+    """Runs the steps scan, select, render, caption, tokenize: all, or those up to `until`.
 
     `videos` are folders, files, lists (.txt, .csv, .parquet) or `s3://` addresses. `profile` is a
     YAML file or a shipped profile laid over the default one, and `settings` single values over it,
@@ -60,13 +61,17 @@ def curate(
         output = reelmill.curate("videos", "out", settings={"execution.executor": "in_process"})
         output.sources()["outcome"].unique().to_pylist()  # ['scanned', 'failed']
     """
-    from curation.steps import clip_steps
+    from curation.steps import clip_steps, steps_until
+
+    steps = steps_until(until)
 
     def work(pipeline: Pipeline) -> None:
         _scan(pipeline, videos, on_progress)
-        pipeline.select()
+        if "select" in steps:
+            pipeline.select()
         for step in clip_steps():
-            pipeline.run(step.name, _callback(step.name, on_progress))
+            if step.name in steps:
+                pipeline.run(step.name, _callback(step.name, on_progress))
 
     return _run("curate", out, profile, settings, work, retry=retry, give_up=give_up)
 

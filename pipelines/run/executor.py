@@ -14,6 +14,9 @@ from threadpoolctl import threadpool_limits
 from curation.errors import InfrastructureError, ReelmillError
 from curation.stage import Item, Outcome, Stage, attempt
 
+_MAX_SMALL = 256
+"""Items for which a Ray cluster, whose start takes seconds, is not worth its start."""
+
 
 class ExecutorLostError(ReelmillError):
     """Workers died for good, and the stream of outcomes broke off.
@@ -65,6 +68,19 @@ class LazyExecutor:
         if self._executor is None:
             self._executor = self.start()
         return self._executor.run(stage, items)
+
+
+@dataclass(frozen=True)
+class SizedExecutor:
+    """Runs few items, if they need no GPU, on one executor, and others on another."""
+
+    small: Executor
+    large: Executor
+
+    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+        """See `Executor`."""
+        is_small = len(items) <= _MAX_SMALL and not stage.resources.gpus
+        return (self.small if is_small else self.large).run(stage, items)
 
 
 def set_up_stage(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:

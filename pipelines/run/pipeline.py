@@ -24,7 +24,7 @@ from curation.step import Step, StepRequest
 from curation.steps import STEPS
 from pipelines.config import Profile
 from pipelines.run.budgeted_executor import BudgetedExecutor
-from pipelines.run.executor import Executor, InProcessExecutor, LazyExecutor
+from pipelines.run.executor import Executor, InProcessExecutor, LazyExecutor, SizedExecutor
 from pipelines.run.step_runner import UNAVAILABLE, Progress, ProgressCallback, run_step
 
 _MAX_DETAILS = 5
@@ -38,20 +38,34 @@ class RetryError(ReelmillError, ValueError):
 
 @contextlib.contextmanager
 def open_executor(profile: Profile) -> Iterator[Executor]:
-    """The profile's executor; a cluster is joined or started only when a stage first runs."""
+    """The profile's executor; processes and clusters start only when a stage first runs."""
     settings = profile.execution
     with contextlib.ExitStack() as stack:
 
-        def start() -> Executor:
-            if settings.executor == "in_process":
-                return InProcessExecutor()
+        def start_ray() -> Executor:
             from pipelines.run.ray_executor import RayExecutor, cluster
 
             size = {"cpus": settings.cpus, "object_store_mb": settings.object_store_mb}
             stack.enter_context(cluster(settings.address, **size))
             return RayExecutor(settings.workers)
 
-        yield LazyExecutor(start)
+        def start_local() -> Executor:
+            from pipelines.run.local_executor import LocalExecutor
+
+            executor = LocalExecutor(settings.workers, settings.cpus)
+            stack.callback(executor.close)
+            return executor
+
+        executors: dict[str, Executor] = {
+            "in_process": InProcessExecutor(),
+            "local": LazyExecutor(start_local),
+            "ray": LazyExecutor(start_ray),
+        }
+        is_sized = settings.executor == "auto" and settings.address == "local"
+        executors["auto"] = (
+            SizedExecutor(executors["local"], executors["ray"]) if is_sized else executors["ray"]
+        )
+        yield executors[settings.executor]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from curation.errors import ReelmillError
 from curation.media.cut import Span
-from curation.media.encode import Encoding, encode
+from curation.media.encode import EncodeJob, Encoding, encode
 from curation.media.sandbox import Limits
 from curation.records import Clip, Source
 from curation.render.source_file import open_scanned_source
@@ -56,8 +56,8 @@ class Previews:
     def _cut(self, clip: Clip, source: Source, name: str) -> None:
         size = _ENCODING.size(source.width or 2, source.height or 2)
         with open_scanned_source(source) as path, self._storage.atomic_write(name) as target:
-            encode(path, target, Span.of(clip, source), size=size, encoding=_ENCODING,
-                   limits=_LIMITS)  # fmt: skip
+            job = EncodeJob(target, Span.of(clip, source), size)
+            encode(path, job, _ENCODING, _LIMITS)
         files = sorted(Path(self._storage.root).glob("*.mp4"), key=lambda p: p.stat().st_mtime)
         total_bytes = sum(file.stat().st_size for file in files)
         for oldest in files[:-1]:

@@ -50,7 +50,7 @@ def test_a_job_says_what_it_did(curated):
     assert "scan: 3 scanned, 1 not video" in said
     assert "render: 2 rendered" in said
     assert "tokenize: 2 tokenized" in said
-    assert "1 inputs failed: 1 not video" in said
+    assert "1 input failed: 1 not video" in said
     assert f"look:   reelmill report {curated.out}" in said
     funnel = {" ".join(line.split()[:-2]): line.split()[-2] for line in said if line.endswith("%")}
     assert funnel == {"kept": "2", "duplicates": "2", "filtered: too_short": "1"}
@@ -305,7 +305,7 @@ def test_a_job_that_is_stopped_leaves_word_of_what_was_never_scanned(reelmill, c
     ended = reelmill("pending", out)
     assert (ended.code, ended.out) == (
         0,
-        "4 inputs were listed and never scanned:\n"
+        "4 inputs listed and never scanned:\n"
         + "".join(f"  {videos}/{n}.mp4\n" for n in range(1, 5))
         + f"resume: reelmill scan '{videos}' --out {out}  (or curate; with the same options)\n"
         + f"skipped in {videos}: 1 .txt\n",
@@ -345,7 +345,7 @@ def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tm
         arguments = ("scan", tmp_path / "v", "--out", tmp_path / "out", *curated.options)
         assert reelmill(*arguments).code == 4
     assert reelmill("verify", tmp_path / "out").code == 1
-    assert "1 inputs were removed" in reelmill("pending", tmp_path / "out", "--withdraw").out
+    assert "1 input removed" in reelmill("pending", tmp_path / "out", "--withdraw").out
     assert reelmill("verify", tmp_path / "out").code == 0
 
 
@@ -402,11 +402,11 @@ def test_a_setting_that_a_step_does_not_read_is_refused(reelmill, copied, comman
 def test_a_setting_that_changes_is_said_and_those_of_an_output_are_shown(reelmill, copied):
     assert "duration_s.min=0.9  (default 1.0)" in reelmill("settings", copied.out).out
     ended = reelmill("select", copied.out, *copied.options, "--set", "motion.min=0.3")
-    assert re.search(r"^select: motion\.min none → 0\.3 \(none was given on 20", ended.out, re.M)
+    assert re.search(r"^select: motion\.min none → 0\.3 \(last run: 20", ended.out, re.M)
     shown = reelmill("settings", copied.out).out
     assert "motion.min=0.3  (default 0.004)" in shown
     ended = reelmill("curate", copied.videos, "--out", copied.out, *copied.options)
-    assert re.search(r"^select: motion\.min 0\.3 → none \(0\.3 was given on 20", ended.out, re.M)
+    assert re.search(r"^select: motion\.min 0\.3 → none \(last run: 20", ended.out, re.M)
     again = reelmill("curate", copied.videos, "--out", copied.out, *copied.options)
     assert "→" not in again.out
 

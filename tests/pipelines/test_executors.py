@@ -5,15 +5,23 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from curation.catalog import Catalog
 from curation.errors import InfrastructureError
-from curation.stage import Done, Failed, Fault, Unavailable, attempt
+from curation.stage import Done, Failed, Fault, Resources, Unavailable, attempt
 from curation.storage import Storage
-from pipelines.run.executor import ClusterError, ExecutorLostError, InProcessExecutor, set_up_stage
+from pipelines.run.executor import (
+    ClusterError,
+    ExecutorLostError,
+    InProcessExecutor,
+    SizedExecutor,
+    set_up_stage,
+)
+from pipelines.run.local_executor import LocalExecutor
 from pipelines.run.step_runner import Progress, run_step
 from tests.outputs import ROOT
 from tests.pipelines.stages import Shout, Stillborn, Word
@@ -29,11 +37,27 @@ def ray_executor():
             yield RayExecutor(workers=2)
 
 
-@pytest.fixture(params=["in_process", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(scope="module")
+def local_executor():
+    executor = LocalExecutor(workers=2)
+    yield executor
+    executor.close()
+
+
+WITH_WORKERS = ["local_executor", pytest.param("ray_executor", marks=pytest.mark.ray)]
+
+
+@pytest.fixture(params=["in_process", *WITH_WORKERS])
 def executor(request):
     if request.param == "in_process":
         return InProcessExecutor()
-    return request.getfixturevalue("ray_executor")
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=WITH_WORKERS)
+def mortal_executor(request):
+    """One whose workers may die."""
+    return request.getfixturevalue(request.param)
 
 
 class WordStep:
@@ -126,20 +150,18 @@ def test_a_fault_stops_the_run_and_keeps_what_was_committed(executor, tmp_path):
     assert {k: o.value for k, o in step.committed.items()} == {"one": "ONE", "two": "TWO"}
 
 
-@pytest.mark.ray
-def test_a_worker_that_dies_once_loses_nothing(ray_executor, tmp_path):
+def test_a_worker_that_dies_once_loses_nothing(mortal_executor, tmp_path):
     step = WordStep(tmp_path, ["one", "deadly once", "two"])
-    run_step(step, ray_executor, Progress())
+    run_step(step, mortal_executor, Progress())
     assert {k: o.value for k, o in step.committed.items()} == {
         "one": "ONE", "two": "TWO", "deadly once": "DEADLY ONCE"
     }  # fmt: skip
 
 
-@pytest.mark.ray
-def test_an_item_that_kills_every_worker_fails_by_name_and_alone(ray_executor, tmp_path):
+def test_an_item_that_kills_every_worker_fails_by_name_and_alone(mortal_executor, tmp_path):
     words = [f"word {n}" for n in range(12)]
     step = WordStep(tmp_path, [*words[:3], "deadly", *words[3:]])
-    run_step(step, ray_executor, Progress())
+    run_step(step, mortal_executor, Progress())
     deadly = step.committed.pop("deadly")
     assert deadly == Failed("deadly", "internal", "its worker died each time it was tried alone")
     assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
@@ -156,12 +178,11 @@ def test_a_worker_with_other_storage_does_no_work(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.ray
-def test_workers_that_cannot_start_stop_the_run(ray_executor, tmp_path):
+def test_workers_that_cannot_start_stop_the_run(mortal_executor, tmp_path):
     step = WordStep(tmp_path, [f"w{n}" for n in range(20)])
     step.stage = Stillborn(str(tmp_path))
     with pytest.raises(InfrastructureError, match="every worker died"):
-        run_step(step, ray_executor, Progress())
+        run_step(step, mortal_executor, Progress())
     assert not step.committed
 
 
@@ -304,3 +325,20 @@ def test_a_deadly_item_is_split_and_the_total_stays_the_same(tmp_path):
     assert [k for k, o in step.committed.items() if isinstance(o, Failed)] == ["g"]
     assert {total for _, total in calls} == {13}
     assert calls[-1] == (13, 13)
+
+
+@dataclass(frozen=True)
+class Marked:
+    name: str
+
+    def run(self, stage, items):
+        return iter([self.name])
+
+
+@pytest.mark.parametrize(
+    ("count", "gpus", "name"), [(256, 0.0, "small"), (257, 0.0, "large"), (1, 0.5, "large")]
+)
+def test_few_items_without_a_gpu_need_no_cluster(tmp_path, monkeypatch, count, gpus, name):
+    monkeypatch.setattr(Shout, "resources", Resources(1.0, gpus))
+    executor = SizedExecutor(Marked("small"), Marked("large"))
+    assert list(executor.run(Shout(str(tmp_path)), [Word("a")] * count)) == [name]

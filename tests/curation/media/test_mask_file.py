@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from curation.media.cut import TICK, Span
-from curation.media.encode import Encoding, encode
+from curation.media.encode import EncodeJob, Encoding, encode
 from curation.media.picture_edits import MaskFile, PictureEdits, write_masks
 from curation.media.sandbox import Limits
 from curation.media.span_reader import read_span
@@ -37,10 +37,8 @@ def test_a_mask_blurs_its_own_frame(name, fps, made, scan_spans, tmp_path):
     write_masks(str(tmp_path / "masks.nut"), masks, pts, tick)
     edits = PictureEdits((320, 180), None, MaskFile(str(tmp_path / "masks.nut"), 90))
     target = str(tmp_path / "clip.mp4")
-    encoded = encode(
-        str(path), target, span, size=(320, 180), encoding=Encoding(fps=fps), limits=Limits(),
-        edits=edits,
-    )  # fmt: skip
+    job = EncodeJob(target, span, (320, 180), edits=edits)
+    encoded = encode(str(path), job, Encoding(fps=fps), Limits())
     shown = encoded.source_frames or tuple(range(24, 60))
     with av.open(str(Path(target))) as container:
         frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]

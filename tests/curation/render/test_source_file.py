@@ -8,7 +8,7 @@ import pytest
 from curation.errors import InfrastructureError
 from curation.listing import entry_at
 from curation.media.cut import Span
-from curation.media.encode import Encoding, encode
+from curation.media.encode import EncodeJob, Encoding, encode
 from curation.media.sandbox import Limits
 from curation.records import Clip, from_table
 from curation.render.stage import RenderBatch, RenderClips
@@ -72,4 +72,4 @@ def test_a_full_disk_is_an_infrastructure_error(scanned):
     path, batch = scanned
     span = Span.of(batch.clips[0], batch.source)
     with pytest.raises(InfrastructureError, match="No space left on device"):
-        encode(str(path), "/dev/full", span, size=(160, 96), encoding=Encoding(), limits=Limits())
+        encode(str(path), EncodeJob("/dev/full", span, (160, 96)), Encoding(), Limits())
