@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -73,6 +72,8 @@ def crop_bars(bars: Sequence[float | None], width: int, height: int) -> Crop | N
 
 def write_masks(path: str, masks: Masks, pts: Sequence[int], time_base: Fraction) -> None:
     """Writes masks with these timestamps to a NUT file."""
+    import av
+
     _, height, width = masks.shape
     with av.open(path, "w", format="nut") as sink:
         stream = sink.add_stream("ffv1", rate=25)

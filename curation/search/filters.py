@@ -19,7 +19,6 @@ from curation.search.index import Index
 from curation.search.manifest import ReadFiles
 from curation.search.mask import Bools, Ints, Mask
 from curation.search.query import SearchError
-from curation.sql_filter import filter_clips
 
 _MAX_MASKS = 16
 _MTIME_RESOLUTION_S = 0.1
@@ -56,6 +55,8 @@ class RowFilters:
 
     def _matching(self, where: str) -> Mask:
         try:
+            from curation.sql_filter import filter_clips
+
             table = filter_clips(self._index.metadata_with_verdicts, where, ["row"])
         except ValueError as error:
             raise SearchError(str(error)) from error

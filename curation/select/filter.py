@@ -20,7 +20,6 @@ from curation.dataset import Dataset
 from curation.reasons import EXCLUDED, UNWANTED_LABEL
 from curation.records import ClipLabel
 from curation.select.policy import LIMITS, TAGS, LabelRules, Policy, PolicyError, Range, suggest
-from curation.sql_filter import filter_clips
 
 Bools = npt.NDArray[np.bool_]
 Values = Mapping[str, npt.NDArray[np.float64]]
@@ -92,6 +91,8 @@ def policies_by_source(
     sources = clips["source_id"].to_numpy().astype(object)
     index, policies = np.zeros(len(sources), np.int64), [policy]
     for rules in policy.sources:
+        from curation.sql_filter import filter_clips
+
         matches = filter_clips(dataset.sources(), rules.where, ["source_id"])["source_id"]
         is_match = np.isin(sources, [source for source in matches.to_pylist() if source])
         for base in np.unique(index[is_match]).tolist():

@@ -29,7 +29,6 @@ from pipelines.cli import (
 from pipelines.cli.options import Out
 from pipelines.cli.terminal import escape
 from pipelines.cli.tokenizer import app as tokenizer_app
-from pipelines.verify import verify as verify_output
 
 _TYPER_INTERRUPTED = 130
 """What typer makes of a `KeyboardInterrupt`."""
@@ -57,6 +56,8 @@ app.command(epilog="Example: reelmill settings out")(settings.settings)
 @app.command(epilog="Example: reelmill verify out")
 def verify(out: Out) -> None:
     """Check the invariants of an output, from storage alone."""
+    from pipelines.verify import verify as verify_output
+
     results = verify_output(terminal.open_output(out))
     terminal.print_check_results(results)
     if not all(result.holds for result in results):
@@ -78,7 +79,7 @@ def report(
 ) -> None:  # fmt: skip
     """Write one HTML file with the funnel, histograms, contact sheets and timings."""
     from curation.errors import UnknownSelectionError
-    from pipelines.report import write_report
+    from pipelines.report.page import write_report
 
     storage = Storage.at(out)
     if html is None:

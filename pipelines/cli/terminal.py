@@ -6,8 +6,9 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -30,7 +31,9 @@ from curation.listing import LINKED, NO_ENDING, OTHER
 from curation.storage import AddressError, Storage
 from pipelines.run.progress import with_progress_file
 from pipelines.run.step_runner import Progress, ProgressCallback
-from pipelines.verify import CheckResult
+
+if TYPE_CHECKING:
+    from pipelines.verify import CheckResult
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -152,7 +155,7 @@ def funnel_table(current: Counter[str], previous: Counter[str] | None) -> Table:
     return table
 
 
-def print_check_results(results: list[CheckResult]) -> None:
+def print_check_results(results: Sequence[CheckResult]) -> None:
     """Prints one line per invariant, and then the violations."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for result in results:

@@ -7,8 +7,8 @@ import pytest
 from curation import records
 from curation.dataset import Dataset
 from curation.records import Caption, CaptionedClip
-from pipelines.report import write_report
 from pipelines.report.captions import QuestionSummary, gather
+from pipelines.report.page import write_report
 from pipelines.report.snapshot import OutputSnapshot
 from tests.rows import MeasuredClip, add_source, make_clip
 

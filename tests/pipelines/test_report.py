@@ -19,7 +19,8 @@ from curation.records import Caption, Clip, Render, Run, Source, Thumbnail, Toke
 from curation.scores.motion import MotionScores
 from curation.select.policy import CategoryRule, Policy, Range
 from curation.select.selection import select
-from pipelines.report import contact_sheets, formatting, histogram, totals, write_report
+from pipelines.report import contact_sheets, formatting, histogram, totals
+from pipelines.report.page import write_report
 from pipelines.report.snapshot import OutputSnapshot
 from tests.rows import MeasuredClip, add_source, make_clip
 from tokenizer.tokenize.shards import TokenWindow

@@ -10,8 +10,8 @@ from curation.errors import UnknownSelectionError
 from curation.records import Run
 from curation.select.policy import Policy, Range
 from curation.select.selection import select
-from pipelines.report import write_report
 from pipelines.report.comparison import compare
+from pipelines.report.page import write_report
 from pipelines.report.snapshot import OutputSnapshot
 from tests.outputs import run as run_command
 from tests.rows import MeasuredClip, add_source, make_clip
