@@ -54,7 +54,7 @@ def decode_streams(
     sampling: AnalysisSampling,
     limits: sandbox.Limits,
     *,
-    on_lowres: Callable[[Frames], None],
+    on_lowres: Callable[[Frames], None] | None = None,
     on_analysis: Callable[[Frames], None] | None = None,
     on_columns: Callable[[LineColumns], None] | None = None,
     max_frame_s: float = 20.0,
@@ -65,10 +65,10 @@ def decode_streams(
     `on_lowres` receives every frame at 48×27, `on_analysis` the sampled ones; both as RGB uint8
     [n, height, width, 3]. `on_columns` receives the sampled ones as luma uint8 [n, lines, columns]
     with every line and up to 200 columns of the stored picture, one field of it if the source is
-    interlaced. Streams without a callback are not made. A frame that would be shown for more than
-    `max_frame_s` seconds (5 in transport and program streams) is followed by a gap. Of a `salvaged`
-    source only what precedes the damage is decoded. Raises `MediaError` for damage and limits,
-    `ChildKilledError` if a foreign signal ended the decoder.
+    interlaced. Streams without a callback are not made; the times need none of them. A frame that
+    would be shown for more than `max_frame_s` seconds (5 in transport and program streams) is
+    followed by a gap. Of a `salvaged` source only what precedes the damage is decoded. Raises
+    `MediaError` for damage and limits, `ChildKilledError` if a foreign signal ended the decoder.
     """
     end_packet = None if salvaged is None else salvaged.end_packet
     selection = info.packet_selection(end_packet)
@@ -96,13 +96,15 @@ def decode_streams(
 def _frame_pipes(
     info: MediaInfo,
     sampling: AnalysisSampling,
-    on_lowres: Callable[[Frames], None],
+    on_lowres: Callable[[Frames], None] | None,
     on_analysis: Callable[[Frames], None] | None,
     on_columns: Callable[[LineColumns], None] | None,
 ) -> dict[str, pipes.Pipe]:
     """A pipe for each stream that has a callback."""
     width, height = fitted_size(info.width, info.height, sampling.longest_side)
-    streams = {"lowres": _frame_pipe((LOWRES_HEIGHT, LOWRES_WIDTH, 3), on_lowres)}
+    streams = {}
+    if on_lowres is not None:
+        streams["lowres"] = _frame_pipe((LOWRES_HEIGHT, LOWRES_WIDTH, 3), on_lowres)
     if on_analysis is not None:
         streams["analysis"] = _frame_pipe((height, width, 3), on_analysis)
     if on_columns is not None:
@@ -143,8 +145,8 @@ def _command(  # noqa: PLR0917
     if sampled := [name for name in streams if name != "lowres"]:
         stats[sampled[0]] = fds["analysis_stats"]
     outputs = [
-        _raw_output(stream, fds[name], stats.get(name),
-                    "gray" if name == "columns" else "rgb24", limits)
+        _raw_output(stream, fds.get(name), stats.get(name), limits,
+                    pixels="gray" if name == "columns" else "rgb24")
         for name, stream in streams.items()
     ]  # fmt: skip
     return ffmpeg_command(*outputs, log_level="repeat+level+info", strict=selection.strict)
@@ -153,10 +155,16 @@ def _command(  # noqa: PLR0917
 def _filtered(
     video: ffmpeg.Stream, info: MediaInfo, sampling: AnalysisSampling, names: Mapping[str, int]
 ) -> dict[str, ffmpeg.Stream]:
-    """The streams among `names`."""
+    """The streams among `names`; `lowres` always, in full size where it is only counted."""
+
+    def lowres(frames: ffmpeg.Stream) -> ffmpeg.Stream:
+        if "lowres" not in names:
+            return frames
+        return _scaled(frames, info, LOWRES_WIDTH, LOWRES_HEIGHT)
+
     sampled_names = [name for name in ("analysis", "columns") if name in names]
     if not sampled_names:
-        return {"lowres": _scaled(video, info, LOWRES_WIDTH, LOWRES_HEIGHT)}
+        return {"lowres": lowres(video)}
     copies = video.filter_multi_output("split", 2)
     interval_s = 0.96 / sampling.fps
     sampled = copies[1].filter(
@@ -166,7 +174,7 @@ def _filtered(
     if len(sampled_names) > 1:
         sampled_copies = sampled.filter_multi_output("split", 2)
         parts = {"analysis": sampled_copies[0], "columns": sampled_copies[1]}
-    streams = {"lowres": _scaled(copies[0], info, LOWRES_WIDTH, LOWRES_HEIGHT)}
+    streams = {"lowres": lowres(copies[0])}
     if "analysis" in parts:
         size = fitted_size(info.width, info.height, sampling.longest_side)
         streams["analysis"] = _scaled(parts["analysis"], info, *size)
@@ -190,18 +198,23 @@ def _scaled(stream: ffmpeg.Stream, info: MediaInfo, width: int, height: int) -> 
 
 
 def _raw_output(
-    stream: ffmpeg.Stream, data_fd: int, stats_fd: int | None, pixels: str, limits: sandbox.Limits
+    stream: ffmpeg.Stream,
+    data_fd: int | None,
+    stats_fd: int | None,
+    limits: sandbox.Limits,
+    *,
+    pixels: str,
 ) -> ffmpeg.Stream:
-    """Raw pictures into one pipe, and each one's index and timestamps into another.
+    """Raw pictures into one pipe, or nowhere, and each one's index and timestamps into another.
 
     The muxer needs increasing timestamps, which a source may lack: it gets the index instead.
     """
     stats = {"stats_enc_pre": f"pipe:{stats_fd}", "stats_enc_pre_fmt": "{ni} {ptsi} {pts} {tb}"}
+    data = {"format": "rawvideo", "pix_fmt": pixels}
     return ffmpeg.output(
         stream,
-        f"pipe:{data_fd}",
-        format="rawvideo",
-        pix_fmt=pixels,
+        "-" if data_fd is None else f"pipe:{data_fd}",
+        **({"format": "null"} if data_fd is None else data),
         fps_mode="passthrough",
         enc_time_base="demux",
         **{"bsf:v": "setts=ts=N"},

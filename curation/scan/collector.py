@@ -77,15 +77,21 @@ class ScanCollector:
         return bool(needed) or self._keeps_jpegs
 
     @property
+    def needs_lowres(self) -> bool:
+        """Whether it needs every frame, at 48×27."""
+        finds_shots = self._shot_finder is not None and self._shot_finder.reads_frames
+        return finds_shots or self._scores.needs("lowres")
+
+    @property
     def needs_columns(self) -> bool:
         """Whether it needs columns of analysis frames."""
         return self._scores.needs("columns")
 
     @property
     def needs_frames(self) -> bool:
-        """Whether it needs any frames."""
-        lowres = self._shot_finder is not None or self._scores.needs("lowres")
-        return lowres or self.needs_analysis or self.needs_columns
+        """Whether it needs any frames, or their times."""
+        has_shots = self._shot_finder is not None
+        return has_shots or self.needs_lowres or self.needs_analysis or self.needs_columns
 
     @property
     def needs_audio(self) -> bool:

@@ -25,6 +25,9 @@ Shot = tuple[int, int]
 class ShotFinder(Protocol):
     """Finds the shots of one source."""
 
+    reads_frames: bool
+    """Whether it is fed."""
+
     def feed(self, frames: Frames) -> None:
         """Takes the next frames, uint8 RGB of shape [n, 27, 48, 3]."""
 
@@ -95,6 +98,8 @@ class TransNetV2:
 class _TransNetFinder:
     """Cuts the stream into windows of 100 frames, 50 apart, padded with the end frames."""
 
+    reads_frames = True
+
     def __init__(self, network: Callable[[Frames], Any], threshold: float, still: float) -> None:
         self._network = network
         self._threshold = threshold
@@ -162,6 +167,8 @@ class ContentChange:
 
 
 class _DifferenceFinder:
+    reads_frames = True
+
     def __init__(self, threshold: float, ratio: float) -> None:
         self._threshold = threshold
         self._ratio = ratio
@@ -201,6 +208,8 @@ class FixedWindows:
 
 
 class _FixedWindowFinder:
+    reads_frames = False
+
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
 

@@ -188,7 +188,7 @@ class _ScanPass:
             if collector.needs_frames:
                 timeline = decode_streams(
                     self.path, info, stage.sampling, stage.limits,
-                    on_lowres=collector.on_lowres,
+                    on_lowres=collector.on_lowres if collector.needs_lowres else None,
                     on_analysis=collector.on_analysis if collector.needs_analysis else None,
                     on_columns=collector.on_columns if collector.needs_columns else None,
                     max_frame_s=stage.max_clip_s, salvaged=salvaged,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated
 
 import pyarrow.compute as pc
@@ -104,7 +104,9 @@ def curate(
         terminal.console.print(f"look:   reelmill report {place}")
         terminal.console.print(f"check:  reelmill verify {place}")
 
-    run_pipeline("curate", out, config, set_, work, retry=retry, give_up=give_up)
+    run_pipeline(
+        "curate", out, config, set_, work, retry=retry, give_up=give_up, steps=steps
+    )  # fmt: skip
 
 
 def scan(
@@ -155,9 +157,10 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
     *,
     retry: list[str] | None = None,
     give_up: bool = False,
+    steps: Collection[str] | None = None,
 ) -> None:
     """Runs the work on a pipeline and ends with the exit code that says how it went."""
-    profile = config.load(profile_name, changes or (), command=command)
+    profile = config.load(profile_name, changes or (), command=command, steps=steps)
     with open_pipeline(out, profile, selection, retry=retry or (), give_up=give_up) as pipeline:
         work(pipeline)
         pipeline.check_available()

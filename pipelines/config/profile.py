@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,13 @@ def load(
     overrides: Iterable[str] = (),
     *,
     command: str = "curate",
+    steps: Collection[str] | None = None,
     opens_files: bool = True,
 ) -> Profile:
     """The default profile, merged with a file or shipped profile, then with `a.b=c` overrides.
 
-    An override of a section that the `command` does not read is refused. Without `opens_files`
+    An override of a section that the `command` does not read is refused. `steps` are those of the
+    command that will run, if not all: what only others need is not loaded. Without `opens_files`
     nothing is opened but profiles: no list of clips, and no tokenizer, whose settings are then not
     checked against it. Raises `ConfigError`.
     """
@@ -67,7 +69,8 @@ def load(
     for override in overrides:
         apply_override(data, override, command)
         _check_all_keys(data)
-    return _build(data, opens_files, opens_files and "tokenize" in READ_BY[command])
+    loads_tokenizer = opens_files and "tokenize" in (steps or READ_BY[command])
+    return _build(data, opens_files, loads_tokenizer)
 
 
 def _check_all_keys(data: dict[str, Any]) -> None:

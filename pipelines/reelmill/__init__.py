@@ -73,7 +73,9 @@ def curate(
             if step.name in steps:
                 pipeline.run(step.name, _callback(step.name, on_progress))
 
-    return _run("curate", out, profile, settings, work, retry=retry, give_up=give_up)
+    return _run(
+        "curate", out, profile, settings, work, retry=retry, give_up=give_up, steps=steps
+    )  # fmt: skip
 
 
 def scan(

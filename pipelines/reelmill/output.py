@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +61,20 @@ def pipeline_for(
     profile: str | None,
     settings: Mapping[str, Any] | None,
     selection: str | None = None,
+    *,
+    steps: Collection[str] | None = None,
     **options: Any,
 ) -> Iterator[Pipeline]:
     """A pipeline over an output with resolved settings; what reads no videos needs an output.
 
-    Options are those of `pipelines.run.pipeline.open_pipeline`.
+    `steps` are those of the command that will run, if not all. Other options are those of
+    `pipelines.run.pipeline.open_pipeline`.
     """
     from pipelines import config
     from pipelines.run.pipeline import open_pipeline
 
     changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
-    resolved = config.load(profile, changes, command=command)
+    resolved = config.load(profile, changes, command=command, steps=steps)
     if command not in ("curate", "scan"):
         open(out)
     with open_pipeline(os.fspath(out), resolved, selection, **options) as pipeline:

@@ -35,6 +35,8 @@ class GivenShots:
 
 
 class _GivenFinder:
+    reads_frames = False
+
     def __init__(self, spans: tuple[tuple[int, int | None], ...]) -> None:
         self._spans = spans
 

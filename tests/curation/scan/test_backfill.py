@@ -83,10 +83,10 @@ def decoded(monkeypatch) -> list[set[str]]:
 
 
 NEEDS = {
-    "Motion": [{"on_lowres", "on_analysis"}],
-    "Borders": [{"on_lowres", "on_analysis"}],
+    "Motion": [{"on_analysis"}],
+    "Borders": [{"on_analysis"}],
     "Flicker": [{"on_lowres"}],
-    "Combing": [{"on_lowres", "on_columns"}],
+    "Combing": [{"on_columns"}],
     "Loudness": [],
 }
 
