@@ -65,6 +65,22 @@ def test_the_same_again_has_nothing_to_do_and_writes_nothing(reelmill, curated):
     assert versions(curated.out) == before
 
 
+def test_a_job_ends_after_the_step_that_it_names(reelmill, curated, tmp_path):
+    out = tmp_path / "out"
+    job = ("curate", curated.videos, "--out", out, *curated.options)
+    broken = reelmill(*job, "--set", "tokenizer=none.safetensors")
+    assert (broken.code, out.exists()) == (2, False)
+    ended = reelmill(*job, "--set", "tokenizer=none.safetensors", "--until", "render")
+    assert ended.code == 3, "what only tokenize reads is not loaded"
+    assert (out / "renders").exists()
+    assert not (out / "captioned").exists()
+    mistyped = reelmill(*job, "--until", "encode")
+    assert mistyped.code == 2
+    assert "until: there is no step 'encode'; there are scan, select, render," in mistyped.err
+    assert reelmill(*job).code == 3
+    assert_same(out, curated.out)
+
+
 def test_the_steps_one_by_one_make_the_same(reelmill, curated, tmp_path):
     out = tmp_path / "out"
     assert reelmill("scan", curated.videos, "--out", out, *curated.options).code == 3
