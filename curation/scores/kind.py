@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from curation.records import ClipRow
 from curation.scores.base import (
@@ -82,7 +83,7 @@ class Kind(FrameScore):
         red, green, blue = (frame.rgb[..., c] >> 3 for c in range(3))
         colours = (red.astype(np.uint16) << 10) | (green.astype(np.uint16) << 5) | blue
         counts = np.bincount(colours.ravel(), minlength=1 << 15)
-        main = float(np.partition(counts, -3)[-3:].sum()) / colours.size
+        main = sum(_take_largest(counts) for _ in range(3)) / colours.size
         same = same_detail = float("nan")
         if previous is not None:
             unchanged = np.abs(luma - previous.luma) <= _UNCHANGED_STEP
@@ -106,3 +107,11 @@ class Kind(FrameScore):
             "flat_share": mean_or_none(pairs[:, 0]),
             "unchanged_share": mean_or_none(pairs[:, 3]),
         }
+
+
+def _take_largest(counts: npt.NDArray[np.int64]) -> int:
+    """The largest count, which becomes 0."""
+    index = counts.argmax()
+    largest = int(counts[index])
+    counts[index] = 0
+    return largest

@@ -9,7 +9,7 @@ each loss is rounding: if it counted, the steps of a very smooth slope would loo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ class Sharpness(FrameScore):
         """1 − blur of one frame; NaN if it is flat or smaller than the blur."""
         if min(frame.luma.shape) <= _TAPS:
             return (float("nan"),)
-        return (1.0 - max(_remaining_variation(frame.luma), _remaining_variation(frame.luma.T)),)
+        return (1.0 - max(_remaining_variation(frame.luma, axis) for axis in (1, 0)),)
 
     def summarise(self, measures: Float64Array, times_s: Float64Array) -> Row:
         """The median frame."""
@@ -52,15 +52,23 @@ class Sharpness(FrameScore):
         return {"sharpness": round(float(np.median(valid)), 5) if len(valid) else None}
 
 
-def _remaining_variation(luma: npt.NDArray[np.float32]) -> float:
-    """Share of the variation along the rows that a 9-tap box blur leaves; NaN if there is none."""
-    sums = np.cumsum(np.pad(luma, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
-    blurred = (sums[:, _TAPS:] - sums[:, :-_TAPS]) / _TAPS
-    inner = luma[:, _TAPS // 2 : luma.shape[1] - _TAPS // 2]
-    sharp_steps = np.abs(np.diff(inner, axis=1))
-    soft_steps = np.abs(np.diff(blurred, axis=1))
+def _remaining_variation(luma: npt.NDArray[np.float32], axis: int) -> float:
+    """Share of the variation along an axis that a 9-tap box blur leaves; NaN if there is none."""
+
+    def part(values: npt.NDArray[Any], first: int, last: int | None) -> npt.NDArray[Any]:
+        return values[first:last] if axis == 0 else values[:, first:last]
+
+    sums = np.cumsum(luma, axis=axis, dtype=np.float64)
+    blurred = part(sums, _TAPS - 1, None).copy()
+    later = part(blurred, 1, None)
+    later -= part(sums, 0, -_TAPS)
+    blurred /= _TAPS
+    inner = part(luma, _TAPS // 2, luma.shape[axis] - _TAPS // 2)
+    sharp_steps = np.abs(part(inner, 1, None) - part(inner, 0, -1))
     total = float(sharp_steps.sum())
     if total < 0.05 * sharp_steps.size:
         return float("nan")
-    lost = float(np.maximum(sharp_steps - soft_steps - _ROUNDING, 0).sum())
-    return (total - lost) / total
+    lost = np.abs(part(blurred, 1, None) - part(blurred, 0, -1))  # what is left, at first
+    np.subtract(sharp_steps, lost, out=lost)
+    lost -= _ROUNDING
+    return (total - float(np.maximum(lost, 0, out=lost).sum())) / total
