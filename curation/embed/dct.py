@@ -10,7 +10,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores.base import AnalysisFrame, Float64Array
-from curation.scores.borders import bar_shares
 
 Gray = npt.NDArray[np.uint8]
 """Luma of a frame, shape [64, 64]."""
@@ -26,7 +25,7 @@ class GrayFrames:
     def add(self, frame: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
         self.grays.append(frame.gray64)
-        self.bars.append(bar_shares(frame.luma))
+        self.bars.append(frame.bars)
 
 
 def low_frequencies(gray: Gray, bars: Float64Array, side: int, count: int) -> Float64Array:

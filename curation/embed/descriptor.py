@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.embed.dct import GrayFrames, low_frequencies
+from curation.scores.bars import common_bars
 from curation.scores.base import Float64Array
-from curation.scores.borders import common_bars
 
 _SIDE = 32
 _NUM_FREQUENCIES = 12

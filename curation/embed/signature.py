@@ -23,8 +23,8 @@ import numpy as np
 
 from curation.embed.dct import Gray, GrayFrames, dct_basis, low_frequencies
 from curation.records import Signature
+from curation.scores.bars import common_bars
 from curation.scores.base import Float64Array
-from curation.scores.borders import common_bars
 
 SIGNATURE_FPS = 4.0
 """Frames a second of a signature."""

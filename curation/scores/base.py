@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from curation.scores.bars import Bars, bar_shares
+
 Float64Array = npt.NDArray[np.float64]
 
 Reason = tuple[str, str]
@@ -53,6 +55,11 @@ class AnalysisFrame:
         """A gray frame from luma [lines, columns]."""
         gray = np.broadcast_to(luma[..., None], (*luma.shape, 3))
         return cls(gray, luma.astype(np.float32))
+
+    @cached_property
+    def bars(self) -> Bars:
+        """Its black bars."""
+        return bar_shares(self.luma)
 
     @cached_property
     def gray64(self) -> npt.NDArray[np.uint8]:

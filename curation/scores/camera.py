@@ -96,7 +96,7 @@ class Camera(FrameScore):
 
     def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
         """dx, dy, log scale, rotation in radians; shares of outliers, inliers and texture."""
-        motion = None if previous is None else global_motion(previous.luma, frame.luma)
+        motion = None if previous is None else global_motion(previous, frame)
         if motion is None:
             return (float("nan"),) * 7
         shares = (motion.outlier_share, motion.inlier_share, motion.textured_share)

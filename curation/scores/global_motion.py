@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.scores.base import Float64Array, block_means
-from curation.scores.borders import bar_shares
+from curation.scores.base import AnalysisFrame, Float64Array, block_means
 
 Plane = npt.NDArray[np.float32]
 Points = npt.NDArray[np.complex128]
@@ -78,15 +77,15 @@ class _Fit:
 _NO_FIT = _Fit(1.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def global_motion(before: Plane, after: Plane) -> GlobalMotion | None:
-    """The motion between two frames of luma [height, width]; None where it is unclear.
+def global_motion(before: AnalysisFrame, after: AnalysisFrame) -> GlobalMotion | None:
+    """The motion between two frames; None where it is unclear.
 
     It cannot before black on all four sides, where the content may move by itself.
     """
-    bars = np.nan_to_num(np.fmin(bar_shares(before), bar_shares(after)))
+    bars = np.nan_to_num(np.fmin(before.bars, after.bars))
     if bars.min() > _SURROUNDED:
         return None
-    first, second = (_crop_and_shrink(luma, bars) for luma in (before, after))
+    first, second = (_crop_and_shrink(frame.luma, bars) for frame in (before, after))
     if min(first.shape) < _BLOCK:
         return None
     best = _NO_FIT

@@ -16,7 +16,6 @@ import numpy as np
 
 from curation.records import ClipRow
 from curation.scores.base import AnalysisFrame, Float64Array, FrameScore, Row, field, tag
-from curation.scores.borders import bar_shares
 
 LIGHTS = {
     "dark": "Nearly all of the picture is dark.",
@@ -55,7 +54,7 @@ class Light(FrameScore):
 
     def measure(self, frame: AnalysisFrame, previous: AnalysisFrame | None) -> tuple[float, ...]:
         """Median and 80th percentile of luma inside the bars, 0–1."""
-        shares = np.nan_to_num(bar_shares(frame.luma))
+        shares = np.nan_to_num(frame.bars)
         height, width = frame.luma.shape
         top, bottom, left, right = np.multiply(shares, (height, height, width, width)).astype(int)
         inside = frame.luma[top : height - bottom : 2, left : width - right : 2]

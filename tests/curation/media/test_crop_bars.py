@@ -21,7 +21,6 @@ from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.scores import SCORES, AnalysisFrame
-from curation.scores.borders import bar_shares
 from curation.select.policy import Policy
 from curation.select.selection import select
 from pipelines.run.executor import InProcessExecutor
@@ -112,7 +111,7 @@ def test_renders_are_cropped_to_inside_the_bars_and_record_it(dataset):
         assert (crop.width, crop.height) == (320, 166)
         frame = middle_frame(dataset, crop)
         assert frame.shape == (166, 320, 3)
-        assert bar_shares(AnalysisFrame.from_rgb(frame).luma) == (0, 0, 0, 0)
+        assert AnalysisFrame.from_rgb(frame).bars == (0, 0, 0, 0)
         inner = np.asarray(picture(12, True))[37:203, ..., 0].astype(float)
         assert np.abs(frame[..., 0] - inner).mean() < 4
     whole = renders["whole.mp4"]

@@ -114,7 +114,7 @@ def test_bars_do_not_hold_the_picture(film, row):
 
 def test_the_transform_is_right_to_a_fraction_of_a_pixel(film):
     before, after = (
-        AnalysisFrame.from_rgb(f).luma for f in film(2, right=30.5, down=-4.25, grow=0.02, turn=1)
+        AnalysisFrame.from_rgb(f) for f in film(2, right=30.5, down=-4.25, grow=0.02, turn=1)
     )
     motion = global_motion(before, after)
     # The camera goes right and up about its middle, so that the content goes left and down.
