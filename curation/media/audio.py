@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from curation.errors import MediaError
 from curation.media import allowlist, pipes, sandbox
+from curation.media.confinement import FileAccess
 from curation.media.cut import Span
 from curation.media.ffmpeg_command import ffmpeg_command, input_file
 from curation.media.probe import MediaInfo
@@ -38,6 +39,8 @@ _MIN_LUFS = -120.0
 _LOUDNESS_LINE = re.compile(r"pts_time:(-?[\d.]+)\s+lavfi\.r128\.M=(-?[\d.]+)")
 _MAX_SEGMENTS = 200
 """Segments that an ffmpeg expression has room for."""
+_MAX_WAV_RATE = 192_000 * 64 * 2
+"""Bytes of a second of 64 channels, more than any track has."""
 _LEAD_S = 0.1
 """How long before its video the audio of a segment may start."""
 _OUTSIDE_S = -1e6
@@ -83,13 +86,15 @@ def decode_audio(
             on_audio(np.asarray(levels / np.float32(32768), np.float32))
 
     loudness = pipes.Pipe(max_bytes=limits.max_frames * 64)
-    samples = pipes.Pipe(2 * CHUNK_SAMPLES, deliver)
+    max_samples = SAMPLE_RATE * (limits.max_frames // 10 + 1)
+    samples = pipes.Pipe(2 * CHUNK_SAMPLES, deliver, max_bytes=2 * max_samples)
     # What is decoded until an error is used.
     with contextlib.suppress(MediaError, sandbox.ChildFailedError):
-        exit_code, log = pipes.run_piped(
+        exit_code, log = sandbox.run_piped(
             lambda fds: _command(path, limits, expression, fds["loudness"], fds["samples"]),
             {"loudness": loudness, "samples": samples},
             limits,
+            files=FileAccess(reads=(path,)),
         )
         sandbox.check_exit(exit_code, log, limits, 0.0)
     if rest := bytes(samples.buffer[: len(samples.buffer) // 2 * 2]):
@@ -155,11 +160,13 @@ def extract_audio(
         part = part.filter("asetpts", f"PTS-{span.start_s:.6f}/TB")
         part = part.filter("apad", whole_dur=f"{span.duration_s:.6f}")
         outputs.append(ffmpeg.output(part, target, format="wav", acodec="pcm_s16le"))
+    max_bytes = round(max(span.duration_s for span in spans) * _MAX_WAV_RATE) + (1 << 20)
+    files = FileAccess(reads=(path,), writes=tuple(targets), max_bytes=max_bytes)
     try:
-        sandbox.run(ffmpeg_command(*outputs), limits)
+        sandbox.run(ffmpeg_command(*outputs), limits, files=files)
     except sandbox.ChildFailedError:
         return False
-    return all(os.path.exists(target) for target in targets)
+    return all(os.path.getsize(target) for target in targets)
 
 
 def audio_matches_segments(segments: tuple[TimelineSegment, ...], restarts: int) -> bool:

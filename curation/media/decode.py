@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from curation.errors import MediaError
 from curation.media import colour, decoder_log, pipes, sandbox
+from curation.media.confinement import FileAccess
 from curation.media.ffmpeg_command import ffmpeg_command, input_file
 from curation.media.packet_selection import PacketSelection
 from curation.media.probe import UNTIMED, MediaInfo, fitted_size
@@ -74,12 +75,16 @@ def decode_streams(
     selection = info.packet_selection(end_packet)
     if not selection.strict and salvaged is None and info.packets.damaged:
         raise MediaError("corrupt", f"{info.packets.damaged} packets are damaged")
-    frame_stats, analysis_stats = pipes.Pipe(), pipes.Pipe()
-    streams = _frame_pipes(info, sampling, on_lowres, on_analysis, on_columns)
+    max_frames = limits.max_frames + 1
+    frame_stats, analysis_stats = (pipes.Pipe(max_bytes=128 * max_frames) for _ in range(2))
+    streams = _frame_pipes(info, sampling, max_frames, on_lowres, on_analysis, on_columns)
     streams |= {"frame_stats": frame_stats, "analysis_stats": analysis_stats}
     cpu_before_s = sandbox.cpu_seconds()
-    exit_code, log = pipes.run_piped(
-        lambda fds: _command(path, info, selection, sampling, limits, fds), streams, limits
+    exit_code, log = sandbox.run_piped(
+        lambda fds: _command(path, info, selection, sampling, limits, fds),
+        streams,
+        limits,
+        files=FileAccess(reads=(path,)),
     )
     cpu_s = sandbox.cpu_seconds() - cpu_before_s
     decoder_log.check_decoder(exit_code, log, cpu_s, info, limits, selection.is_harmless)
@@ -93,9 +98,10 @@ def decode_streams(
     return timeline
 
 
-def _frame_pipes(
+def _frame_pipes(  # noqa: PLR0917
     info: MediaInfo,
     sampling: AnalysisSampling,
+    max_frames: int,
     on_lowres: Callable[[Frames], None] | None,
     on_analysis: Callable[[Frames], None] | None,
     on_columns: Callable[[LineColumns], None] | None,
@@ -104,21 +110,23 @@ def _frame_pipes(
     width, height = fitted_size(info.width, info.height, sampling.longest_side)
     streams = {}
     if on_lowres is not None:
-        streams["lowres"] = _frame_pipe((LOWRES_HEIGHT, LOWRES_WIDTH, 3), on_lowres)
+        lowres_shape = (LOWRES_HEIGHT, LOWRES_WIDTH, 3)
+        streams["lowres"] = _frame_pipe(lowres_shape, max_frames, on_lowres)
     if on_analysis is not None:
-        streams["analysis"] = _frame_pipe((height, width, 3), on_analysis)
+        streams["analysis"] = _frame_pipe((height, width, 3), max_frames, on_analysis)
     if on_columns is not None:
-        streams["columns"] = _frame_pipe(_columns_shape(info), on_columns)
+        streams["columns"] = _frame_pipe(_columns_shape(info), max_frames, on_columns)
     return streams
 
 
 def _frame_pipe(
-    shape: tuple[int, ...], callback: Callable[[npt.NDArray[np.uint8]], None]
+    shape: tuple[int, ...], max_frames: int, callback: Callable[[npt.NDArray[np.uint8]], None]
 ) -> pipes.Pipe:
     def deliver(raw: bytes) -> None:
         callback(np.frombuffer(raw, np.uint8).reshape(-1, *shape))
 
-    return pipes.Pipe(int(np.prod(shape)), deliver)
+    frame_bytes = int(np.prod(shape))
+    return pipes.Pipe(frame_bytes, deliver, max_bytes=frame_bytes * max_frames)
 
 
 def _columns_shape(info: MediaInfo) -> tuple[int, int]:

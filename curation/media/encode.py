@@ -16,6 +16,7 @@ import ffmpeg
 
 from curation.errors import MediaError
 from curation.media import colour, sandbox
+from curation.media.confinement import FileAccess
 from curation.media.cut import (
     TICK,
     Span,
@@ -138,8 +139,20 @@ def _encode(
             for file, video in zip(files, videos, strict=True)
             for output in file.outputs(video)
         ]
-        sandbox.run(span_command(jobs[0].span, *outputs), limits)
+        access = FileAccess(
+            reads=(path, *(name for file in files for name in file.reads)),
+            writes=tuple(name for file in files for name in file.writes),
+            max_bytes=max(_max_bytes(job, encoding) for job in jobs),
+        )
+        sandbox.run(span_command(jobs[0].span, *outputs), limits, files=access)
         return [file.result() for file in files]
+
+
+def _max_bytes(job: EncodeJob, encoding: Encoding) -> int:
+    """More than any encoding takes: twice the raw pictures, and what sound needs."""
+    span, (width, height) = job.span, job.size
+    frames = max(span.frames, round(span.duration_s * (encoding.fps or 0)))
+    return 3 * width * height * (frames + 2) + round(span.duration_s * (1 << 16)) + (1 << 24)
 
 
 class _ClipFile:
@@ -154,6 +167,9 @@ class _ClipFile:
         self._encoding = encoding
         files = (tempfile.NamedTemporaryFile(prefix="reelmill-") for _ in range(2))  # noqa: SIM115
         self._written, self._read = [stack.enter_context(file) for file in files]
+        mask = None if job.edits is None else job.edits.mask
+        self.reads = [name for name in (job.audio_path, mask and mask.path) if name is not None]
+        self.writes = [job.target, self._written.name, self._read.name]
 
     def outputs(self, video: ffmpeg.Stream) -> list[ffmpeg.Stream]:
         """The file and, at another rate, the output that counts."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.errors import MediaError
 from curation.media import sandbox
+from curation.media.confinement import FileAccess
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000
 LONGEST_SIDE = 1024
 """A larger picture is reduced to it, so that what a caller holds is bounded."""
-_CHILD = Path(__file__).with_name("picture_child.py")
 _LIMITS = sandbox.Limits(memory_mb=1024, cpu_s=10, wall_s=20)
 
 
@@ -30,9 +28,9 @@ def read_picture(path: str) -> npt.NDArray[np.uint8] | None:
         "path": os.path.abspath(path), "formats": PICTURE_FORMATS, "max_pixels": MAX_PIXELS,
         "longest_side": LONGEST_SIDE,
     }  # fmt: skip
-    command = [sys.executable, "-I", str(_CHILD), json.dumps(request)]
+    command = sandbox.child_command("picture_child.py", request)
     try:
-        out, _ = sandbox.run(command, _LIMITS)
+        out, _ = sandbox.run(command, _LIMITS, files=FileAccess(reads=(path,)))
     except sandbox.ChildFailedError as error:
         raise MediaError("corrupt", sandbox.printable(error.text.strip()[-200:])) from error
     except sandbox.ChildKilledError as error:

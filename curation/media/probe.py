@@ -12,6 +12,7 @@ from typing import Any
 from curation.errors import MediaError
 from curation.media import allowlist, sandbox, sniff
 from curation.media.colour import HDR_TRANSFERS, Colour
+from curation.media.confinement import FileAccess
 from curation.media.packet_selection import PacketSelection
 
 _PLAYLIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
@@ -122,7 +123,8 @@ def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> Media
         "stream": stream,
     }
     try:
-        raw = sandbox.run_child("probe_child.py", request, limits)
+        files = FileAccess(reads=(path,))
+        raw = sandbox.run_child("probe_child.py", request, limits, files=files)
     except sandbox.ChildFailedError as error:
         raise MediaError("corrupt", f"the demuxer crashed: {error.text[-200:]}") from error
     if not raw.get("first_frame"):

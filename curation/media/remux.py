@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 
 from curation.media import allowlist, sandbox
+from curation.media.confinement import FileAccess
 from curation.media.cut import Span
 
 COPYABLE_CODECS = ("h264", "hevc")
+_INDEX_BYTES = 256
+"""More than an mp4 file's index and headers take for a frame."""
 
 
 def copy_packets(path: str, target: str, span: Span, limits: sandbox.Limits) -> str | None:
@@ -29,8 +32,10 @@ def copy_packets(path: str, target: str, span: Span, limits: sandbox.Limits) -> 
         "target": target,
         "colour": span.colour.h273_codes,
     }
+    max_bytes = os.path.getsize(path) + _INDEX_BYTES * span.frames + (1 << 20)
+    files = FileAccess(reads=(path,), writes=(target,), max_bytes=max_bytes)
     try:
-        answer = sandbox.run_child("remux_child.py", request, limits)
+        answer = sandbox.run_child("remux_child.py", request, limits, files=files)
     except sandbox.ChildFailedError as error:
         return f"the copy failed: {error.text.strip()[-200:]}"
     return None if "frames" in answer else str(answer["refused"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from curation.errors import MediaError
 from curation.media import sandbox
+from curation.media.confinement import FileAccess
 from curation.media.probe import MediaInfo
 
 
@@ -42,7 +43,8 @@ def salvage(path: str, info: MediaInfo, limits: sandbox.Limits, error: MediaErro
         "max_pixels": str(limits.max_pixels),
     }
     try:
-        good = sandbox.run_child("salvage_child.py", request, limits)
+        files = FileAccess(reads=(path,))
+        good = sandbox.run_child("salvage_child.py", request, limits, files=files)
     except sandbox.ChildFailedError:
         raise error from None
     not_located = error.reason == "corrupt" and good["packets"] >= info.packets.count

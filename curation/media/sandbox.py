@@ -1,31 +1,32 @@
 """Confined child processes, which may read hostile bytes.
 
-A child gets an empty environment, its own process group and (where the kernel allows it) network
-namespace, limits on memory and CPU time, and SIGKILL when its parent dies. The programs
-`*_child.py` beside this file run in one.
+A child gets an empty environment, the guards of `confinement`, its own process group, limits on
+memory, CPU time and what it writes, and SIGKILL when its parent dies. What it prints is read up to
+a bound. The programs `*_child.py` beside this file run in one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from curation.errors import InfrastructureError, MediaError, ReelmillError
+from curation.media.confinement import Confinement, FileAccess, guards
+from curation.media.pipes import Pipe, open_pipe, pump
 
-_PR_SET_PDEATHSIG = 1
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
 _EXIT_CAUGHT_SIGNAL = 255
 """ffmpeg's exit code after a signal that it caught."""
 _NO_MEMORY = re.compile(
@@ -34,14 +35,24 @@ _NO_MEMORY = re.compile(
 )
 _BAD_SIZE = "image parameters invalid"
 """The message of an allocation that failed for an invalid size, not for lack of memory."""
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-_CALLS = (_LIBC.prctl, _LIBC.unshare) if _LIBC is not None else None
-"""Resolved here, so that nothing has to be resolved between fork and exec."""
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system")
+_LOG_BYTES = 1 << 22
+"""How much of a child's log is kept."""
+_OUTPUT_BYTES = 1 << 26
+"""How much of a child's output is kept where the caller states no other bound."""
 
 
 class ChildKilledError(ReelmillError):
     """A signal that no limit explains ended the child: a crash, or the out-of-memory killer."""
+
+
+class ConfinementError(InfrastructureError):
+    """Children cannot be confined here as `sandbox.require` demands."""
+
+    advice = (
+        "Use a kernel from 5.13 on and a container runtime that lets Landlock and seccomp through,"
+        " or set sandbox.require=available; `reelmill doctor` says what holds."
+    )
 
 
 @dataclass(frozen=True)
@@ -58,18 +69,42 @@ class Limits:
     """Pixels of one frame."""
     max_frames: int = 2_000_000
     """Frames of one stream."""
+    require: Literal["available", "strict"] = "available"
+    """`strict` starts no child where a guard of `confinement` is missing."""
 
 
-def _confine(limits: Limits) -> None:
+@functools.cache
+def confinement() -> Confinement:
+    """What holds for children on this machine, as one of them reports it.
+
+    Raises `ConfinementError` if the interpreter cannot start when it is confined.
+    """
+    read, write = os.pipe()
+    with open(read, "rb") as report, guards(sys.executable, FileAccess()) as confine:
+        try:
+            process = subprocess.run(
+                [sys.executable, "-I", "-c", "import av"],
+                env={"LC_ALL": "C"},
+                stderr=subprocess.PIPE,
+                check=False,
+                preexec_fn=lambda: os.write(write, json.dumps(vars(confine())).encode()),
+            )
+        finally:
+            os.close(write)
+        if process.returncode:
+            text = printable(process.stderr.decode("utf-8", "replace")[-200:])
+            raise ConfinementError(f"a confined interpreter does not start: {text}")
+        return Confinement(**json.load(report))
+
+
+def _enter(limits: Limits, files: FileAccess, confine: Callable[[], Confinement]) -> None:
     """Runs in the child between fork and exec."""
-    if _CALLS is not None:
-        prctl, unshare = _CALLS
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     memory = limits.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (files.max_bytes, files.max_bytes))
+    confine()
 
 
 @contextlib.contextmanager
@@ -77,20 +112,28 @@ def spawn(
     command: Sequence[str],
     limits: Limits,
     *,
+    files: FileAccess,
     pass_fds: Sequence[int] = (),
     stdout: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts a confined child; its process group is killed on exit."""
-    process = subprocess.Popen(
-        list(command),
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        pass_fds=tuple(pass_fds),
-        env={"LC_ALL": "C"},
-        start_new_session=True,
-        preexec_fn=lambda: _confine(limits),  # noqa: PLW1509  short, and resolves nothing
-    )
+    """Starts a confined child; its process group is killed on exit.
+
+    Raises `ConfinementError` where `limits.require` demands more than there is.
+    """
+    if limits.require == "strict" and (missing := confinement().missing):
+        raise ConfinementError(f"sandbox.require is strict, and {', '.join(missing)} is missing")
+    program = shutil.which(command[0]) or command[0]
+    with guards(program, files) as confine:
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            pass_fds=tuple(pass_fds),
+            env={"LC_ALL": "C"},
+            start_new_session=True,
+            preexec_fn=lambda: _enter(limits, files, confine),  # noqa: PLW1509  short
+        )
     try:
         yield process
     finally:
@@ -102,31 +145,74 @@ def spawn(
                 stream.close()
 
 
-def run(command: Sequence[str], limits: Limits) -> tuple[bytes, str]:
-    """Runs a confined child to its end. Returns its output and its error text.
+def run_piped(
+    command: Callable[[Mapping[str, int]], list[str]],
+    streams: Mapping[str, Pipe],
+    limits: Limits,
+    *,
+    files: FileAccess,
+    stdout: str | None = None,
+) -> tuple[int, str]:
+    """Runs a confined child that writes into pipes; returns its exit code and its log.
+
+    `command` receives the descriptor of each stream's write end; `stdout` is the stream that is its
+    standard output. Raises `MediaError` at the limit on wall-clock time.
+    """
+    log = Pipe(max_bytes=_LOG_BYTES)
+    deadline = time.monotonic() + limits.wall_s
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as child_ends:
+            ends = {name: open_pipe(stack, child_ends) for name in streams}
+            write_ends = {name: write for name, (_, write) in ends.items()}
+            process = stack.enter_context(
+                spawn(
+                    command(write_ends),
+                    limits,
+                    files=files,
+                    pass_fds=[end for name, end in write_ends.items() if name != stdout],
+                    stdout=subprocess.DEVNULL if stdout is None else write_ends[stdout],
+                )
+            )
+        assert process.stderr is not None
+        read_ends = {ends[name][0]: pipe for name, pipe in streams.items()}
+        try:
+            pump({**read_ends, process.stderr.fileno(): log}, process, deadline)
+            return process.wait(max(0.0, deadline - time.monotonic())), log.text()
+        except (TimeoutError, subprocess.TimeoutExpired) as error:
+            raise MediaError("time_limit", f"stopped after {limits.wall_s} s") from error
+
+
+def run(
+    command: Sequence[str],
+    limits: Limits,
+    *,
+    files: FileAccess,
+    max_output_bytes: int = _OUTPUT_BYTES,
+) -> tuple[bytearray, str]:
+    """Runs a confined child to its end. Returns its output and its error text, up to a bound each.
 
     Raises `MediaError` for a limit, `ChildKilledError` for a foreign signal, and `ChildFailedError`
     for any other non-zero exit.
     """
     cpu_before_s = cpu_seconds()
-    with spawn(command, limits, stdout=subprocess.PIPE) as process:
-        try:
-            out, err = process.communicate(timeout=limits.wall_s)
-        except subprocess.TimeoutExpired as error:
-            raise MediaError("time_limit", f"stopped after {limits.wall_s} s") from error
-        text = err.decode("utf-8", "replace")
-        check_exit(process.returncode, text, limits, cpu_seconds() - cpu_before_s)
-        return out, text
+    out = Pipe(max_bytes=max_output_bytes)
+    code, text = run_piped(lambda _: list(command), {"out": out}, limits, files=files, stdout="out")
+    check_exit(code, text, limits, cpu_seconds() - cpu_before_s)
+    return out.buffer, text
 
 
-def run_child(script: str, request: dict[str, Any], limits: Limits) -> Any:
+def run_child(script: str, request: dict[str, Any], limits: Limits, *, files: FileAccess) -> Any:
     """Runs a `*_child.py` program with a JSON argument; returns the JSON that it prints.
 
     Raises as `run` does.
     """
-    command = [sys.executable, "-I", str(Path(__file__).with_name(script)), json.dumps(request)]
-    out, _ = run(command, limits)
+    out, _ = run(child_command(script, request), limits, files=files)
     return json.loads(out)
+
+
+def child_command(script: str, request: dict[str, Any]) -> list[str]:
+    """The command line of a `*_child.py` program."""
+    return [sys.executable, "-I", str(Path(__file__).with_name(script)), json.dumps(request)]
 
 
 class ChildFailedError(ReelmillError):

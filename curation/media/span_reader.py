@@ -9,6 +9,7 @@ import ffmpeg
 import numpy as np
 
 from curation.media import colour, sandbox
+from curation.media.confinement import FileAccess
 from curation.media.cut import TICK, Span, retry_until_exact, span_command, span_streams
 from curation.media.decode import Frames
 from curation.media.timeline import FrameTimes
@@ -25,6 +26,8 @@ def read_span(
     Oriented, scaled and tone-mapped as a render is. Raises `MediaError` for damage.
     """
 
+    frame_bytes = 3 * width * height
+
     def attempt(ahead_s: float | None) -> tuple[int, TimedFrames]:
         (video,) = span_streams(path, [span], limits, ahead_s)
         video = video.filter("scale", width, height, flags=f"bicubic+{colour.EXACT_SCALING}")
@@ -34,9 +37,15 @@ def read_span(
                 enc_time_base="demux", stats_enc_pre=stats.name, stats_enc_pre_fmt="{ptsi} {tbi}",
                 **{"bsf:v": "setts=ts=N"},
             )  # fmt: skip
-            out, _ = sandbox.run(span_command(span, output), limits)
+            out, _ = sandbox.run(
+                span_command(span, output),
+                limits,
+                files=FileAccess((path,), (stats.name,), max_bytes=64 * limits.max_frames),
+                max_output_bytes=frame_bytes * (span.frames + 1),
+            )
             times = _frame_times(stats.read().decode("ascii", "replace"), span)
-        frames = np.frombuffer(out, np.uint8).reshape(-1, height, width, 3)
+        count = len(out) // frame_bytes
+        frames = np.frombuffer(out, np.uint8, count * frame_bytes).reshape(-1, height, width, 3)
         return len(frames), (frames, times if times and len(times.pts) == len(frames) else None)
 
     return retry_until_exact(span, attempt)

@@ -60,7 +60,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
     },
     "caption": {"captioner": None},
     "tokenize": {f.name: None for f in dataclasses.fields(Tokenize) if f.name != "limits"},
-    "sandbox": {f.name: int for f in dataclasses.fields(Limits)},
+    "sandbox": typing.get_type_hints(Limits),
     "execution": typing.get_type_hints(Execution),
 }
 """The type of each key; None where `pipelines.config` builds the value itself."""
