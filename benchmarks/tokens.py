@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -39,6 +40,7 @@ from curation.dataset import Dataset
 from curation.media.sandbox import Limits
 from curation.render.rendered_clip import RenderedClip
 from curation.sample import write_numbered_video
+from curation.storage import file_sha256
 from tokenizer.evaluate.clip_sampling import rendered_clips, sample_evenly
 from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.models.external import ExternalTokenizer
@@ -64,7 +66,13 @@ def clips_of(place: str | None, folder: str, count: int) -> list[RenderedClip]:
     for number, path in enumerate(paths):
         write_numbered_video(Path(path), FRAMES, size=SIZE, first=number * FRAMES)
     made = [(str(n), paths[n % MADE]) for n in range(count)]
-    return [RenderedClip(name, name, path, FRAMES, *SIZE, 24.0, 0, 0.0) for name, path in made]
+    return [
+        RenderedClip(
+            name, name, path, FRAMES, *SIZE, 24.0, 0, 0.0,
+            sha256=file_sha256(path), size_bytes=os.path.getsize(path),
+        )
+        for name, path in made
+    ]  # fmt: skip
 
 
 def sources_of(

@@ -51,7 +51,7 @@ def check_writable(storage: Storage) -> None:
             storage.filesystem.delete_file(storage.path(name))
         return
     try:
-        with tempfile.TemporaryFile(dir=_existing_folder(storage.root)) as file:
+        with tempfile.TemporaryFile(dir=existing_folder(storage.root)) as file:
             file.write(bytes(_PROBE_BYTES))
             file.flush()
     except OSError as error:
@@ -67,12 +67,12 @@ def check_free_space(storage: Storage, size_bytes: int = 0) -> None:
     if storage.is_s3:
         return
     with storage_faults():
-        disk = os.statvfs(_existing_folder(storage.root))
+        disk = os.statvfs(existing_folder(storage.root))
         if disk.f_blocks and disk.f_bavail * disk.f_frsize < size_bytes + _MIN_FREE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), storage.root)
 
 
-def _existing_folder(root: str) -> str:
+def existing_folder(root: str) -> str:
     """The folder, or the nearest one above it that exists."""
     while not os.path.isdir(root):
         root = os.path.dirname(root)

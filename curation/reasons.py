@@ -26,7 +26,7 @@ INPUT_REASONS: dict[str, str] = {
     "memory_limit": "Decoding needed more memory than the limit allows.",
     "time_limit": "Decoding took longer than the limit allows.",
     "decoder_died": "The decoder process was killed or crashed, twice.",
-    "changed": "The file's bytes are no longer those that were scanned.",
+    "changed": "The file's bytes are no longer those that were scanned or rendered.",
     "no_tokens": "The tokenizer refuses a window, or its network gives NaN or infinity.",
     "no_caption": "The captioner gave no text, or answers that cannot be parsed, each time.",
     "refused": "The captioner refuses this clip but accepts others.",

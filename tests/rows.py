@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from curation.records import Clip, Embedding, Run, Signature, Source
 from curation.scan.clips import compute_clip_id
 from curation.scan.collector import EMBEDDINGS, SIGNATURES
 from curation.scores import SCORES, columns, table_name
+from curation.storage import file_sha256
 
 SCAN = {
     "clips": Clip,
@@ -23,6 +25,13 @@ SCAN = {
     SIGNATURES: Signature,
 }
 """The tables that a scan fills before it commits the source."""
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """What a render records of its file; nothing of a file that is missing."""
+    if not path.exists():
+        return {}
+    return {"sha256": file_sha256(str(path)), "size_bytes": path.stat().st_size}
 
 
 def make_clip(source_id: str, start: int, end: int, shot: tuple[int, int] | None = None) -> Clip:

@@ -1,13 +1,16 @@
 """Reads clips that Reelmill encoded itself, with decord.
 
-decord is fast at random access and reduced sizes, but reports no error for a truncated file: it is
-used for our own files only, and the caller says how many frames to expect.
+decord is fast at random access and reduced sizes, but it carries an old FFmpeg with every demuxer,
+opens what a playlist names, and reports no error for a truncated file. So it gets no path: the
+bytes are read once, compared with the digest that render recorded, and decoded from memory. Bytes
+that do not start like the mp4 files that render writes never reach it, whatever a table says.
 """
 
 from __future__ import annotations
 
 import functools
-import os
+import hashlib
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,22 +22,38 @@ from curation.errors import MediaError
 from curation.media.timeline import FrameTimes
 
 
+def read_rendered_file(path: str | Path, sha256: str | None, size_bytes: int | None) -> bytes:
+    """The bytes of a rendered file.
+
+    Raises `MediaError` (`changed`) unless they are those that render recorded.
+    """
+    with open(path, "rb") as file:
+        data = file.read((size_bytes or 0) + 1)
+    if len(data) != size_bytes or hashlib.sha256(data).hexdigest() != sha256:
+        raise MediaError(
+            "changed", "the file has other bytes than were rendered; `reelmill verify` names such"
+        )
+    return data
+
+
 class ClipReader:
     """One of our own clips, read at a given size."""
 
-    def __init__(self, path: str | Path, *, width: int, height: int, frames: int) -> None:
-        """Opens the clip to be read at `width` × `height`, scaled if need be.
+    def __init__(self, data: bytes, *, width: int, height: int, frames: int) -> None:
+        """Opens the bytes of an mp4 file to be read at `width` × `height`, scaled if need be.
 
-        Raises `MediaError` if the file does not hold exactly `frames` frames.
+        Raises `MediaError` if it does not hold exactly `frames` frames.
         """
+        if data[4:8] != b"ftyp":
+            raise MediaError("corrupt", "not an mp4 file, as renders are")
         import decord
 
         decord.logging.set_level(decord.logging.FATAL)
-        self._path = os.path.abspath(path)
+        self._data = data
         self._scale = _safe_scale(width)
         try:
             self._reader = decord.VideoReader(
-                self._path,
+                io.BytesIO(data),
                 ctx=decord.cpu(0),
                 width=width * self._scale,
                 height=height * self._scale,
@@ -75,7 +94,7 @@ class ClipReader:
         """
         import av
 
-        with av.open(f"file:{self._path}") as container:
+        with av.open(io.BytesIO(self._data), format="mp4") as container:
             stream = container.streams.video[0]
             pts = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
             times = FrameTimes.from_pts(pts, stream.time_base or Fraction(0))

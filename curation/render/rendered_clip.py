@@ -1,7 +1,8 @@
 """Rendered clips as files, however they were rendered, and readers of their frames.
 
-Our own encodes are read by decord; packets of a source (copies and spans) are decoded in a sandbox,
-a complete clip at a time. Another decoder, such as one on a GPU, belongs into `frame_reader`.
+A file is read only if its bytes are those that render recorded. Our own encodes are read by decord;
+packets of a source (copies and spans) are decoded in a sandbox, a complete clip at a time. Another
+decoder, such as one on a GPU, belongs into `frame_reader`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from curation import records
 from curation.catalog import Catalog
 from curation.dataset import sources_by_id
 from curation.lineage import RenderOrigin
-from curation.media.clip_reader import ClipReader
+from curation.media.clip_reader import ClipReader, read_rendered_file
 from curation.media.colour import Colour
 from curation.media.cut import Span
 from curation.media.decode import Frames
@@ -62,6 +63,10 @@ class RenderedClip:
     """The source's frame that each frame shows, where a render changed the rate; else None."""
     source: Source | None = None
     """The source, if `uri` is the source itself."""
+    sha256: str | None = None
+    """Digest of the rendered file; None if there is no such file."""
+    size_bytes: int | None = None
+    """Size of the rendered file; None if there is no such file."""
     span: Span | None = None
     """Which frames of the file to decode in a sandbox; None for our own encode, which decord
     reads."""
@@ -116,6 +121,8 @@ def rendered_clip(render: Render, clip: Clip, source: Source, storage: Storage) 
         time_base=clip.time_base,
         source_frames=None if numbers is None else tuple(np.frombuffer(numbers, "<u4").tolist()),
         source=source if render.mode == "span" else None,
+        sha256=render.sha256,
+        size_bytes=render.size_bytes,
         span=span,
     )
 
@@ -158,10 +165,14 @@ def frame_reader(
 ) -> tuple[Callable[[Sequence[int]], Frames], FrameTimes | None]:
     """A function that reads frames by their numbers, and when each frame is shown.
 
-    Frames are RGB uint8 of shape [n, height, width, 3]. Raises `MediaError` for damage.
+    Frames are RGB uint8 of shape [n, height, width, 3]. Raises `MediaError` for damage, and for a
+    rendered file with other bytes than were written.
     """
+    data = b""
+    if clip.source is None:
+        data = read_rendered_file(path, clip.sha256, clip.size_bytes)
     if clip.span is not None:
         frames, times = read_span(path, clip.span, width, height, limits)
         return lambda numbers: frames[list(numbers)], times
-    reader = ClipReader(path, width=width, height=height, frames=clip.frames)
+    reader = ClipReader(data, width=width, height=height, frames=clip.frames)
     return reader.read, reader.times

@@ -15,6 +15,7 @@ import typer
 
 from curation.storage import Storage
 from pipelines.cli import (
+    doctor,
     exit,
     export,
     label,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(tokenizer_app, name="tokenizer")
 steps.register(app)
+app.command(epilog="Example: reelmill doctor")(doctor.doctor)
 app.command(epilog="Example: reelmill why out 3f2a")(why.why)
 app.command(epilog="Example: reelmill index out")(search.index)
 app.command(epilog="Example: reelmill search out 'a dark clip' --where 'duration_s > 3'")(

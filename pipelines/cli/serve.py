@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curation.media.sandbox import confinement
 from curation.output_location import check_address
 from curation.storage import Storage
 from pipelines.cli import terminal
@@ -89,6 +90,7 @@ def _serve(settings: ServerSettings, port: int) -> None:
             "one with `reelmill key create`"
         )
     service.commands.preload()
+    terminal.console.print(f"confinement of decoders: {confinement()}")
     terminal.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
     gc.collect()
     gc.freeze()  # each traversal of the libraries' 300,000 objects stops requests for 0.1 to 0.3 s

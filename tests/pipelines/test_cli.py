@@ -252,7 +252,7 @@ def test_decode_writes_the_clip_from_its_tokens_where_nothing_else_is_left(
         shown = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     assert shown.shape == (24, 64, 108, 3), "an odd side gets one more column"
     (path,) = curated.out.glob(f"renders/*/media/*/{clip}.mp4")
-    rendered = ClipReader(str(path), width=107, height=64, frames=24).read(range(24))
+    rendered = ClipReader(path.read_bytes(), width=107, height=64, frames=24).read(range(24))
     (table,) = Dataset(curated.out).catalog.names("tokenized")
     stored = Dataset(curated.out).catalog.read(table, TokenizedClip).to_pylist()
     (psnr,) = (row["psnr_codes_db"] for row in stored if row["clip_id"] == clip)

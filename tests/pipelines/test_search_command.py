@@ -64,7 +64,7 @@ def test_a_video_and_its_span_and_a_picture_of_it_find_their_clips(copied, tmp_p
         hit = search.query(like=f"{video}{span}", k=1, where="uri like '%/a.mp4'").to_pylist()[0]
         assert hit["start_s"] == start_s
         assert hit["score"] > 0.99
-    frames = ClipReader(video, width=160, height=96, frames=48).read([30])
+    frames = ClipReader(video.read_bytes(), width=160, height=96, frames=48).read([30])
     picture = tmp_path / "picture.png"
     Image.fromarray(frames[0]).save(picture)
     hit = search.query(like=picture, k=1, where="uri like '%/a.mp4'").to_pylist()[0]

@@ -64,6 +64,8 @@ def rendered_clips(
             fps=render.fps or 25.0,
             start_frame=0,
             start_s=0.0,
+            sha256=render.sha256,
+            size_bytes=render.size_bytes,
         )
         for render in renders
         if groups is None or group_of[render.source_id] in groups

@@ -21,7 +21,7 @@ import numpy as np
 
 from curation import records
 from curation.dataset import Dataset
-from curation.media.clip_reader import ClipReader
+from curation.media.clip_reader import ClipReader, read_rendered_file
 from curation.records import Render, Source
 from curation.storage import Storage
 from tokenizer.models.interface import Video
@@ -169,7 +169,8 @@ def _crop(
     stride = min(int(random.choice(_STRIDES)), (frames - 1) // (settings.frames - 1))
     start = int(random.integers(frames - (settings.frames - 1) * stride))
     with storage.local_path(render.path or "") as path:
-        reader = ClipReader(path, width=width, height=height, frames=frames)
+        data = read_rendered_file(path, render.sha256, render.size_bytes)
+        reader = ClipReader(data, width=width, height=height, frames=frames)
         video = reader.read(range(start, start + (settings.frames - 1) * stride + 1, stride))
     y = int(random.integers(height - settings.side + 1))
     x = int(random.integers(width - settings.side + 1))

@@ -8,7 +8,7 @@ import numpy as np
 
 from curation.dataset import Dataset
 from curation.errors import PrerequisiteError
-from curation.media.clip_reader import ClipReader
+from curation.media.clip_reader import ClipReader, read_rendered_file
 from curation.records import Render
 from curation.storage import Storage
 from tokenizer.models.interface import Compression, Video
@@ -66,4 +66,5 @@ def _open_clips(
     for render in renders:
         size = fit_size(render.width or 1, render.height or 1, short_side, rate)
         with storage.local_path(render.path or "") as path:
-            yield ClipReader(path, width=size.width, height=size.height, frames=render.frames or 0)
+            data = read_rendered_file(path, render.sha256, render.size_bytes)
+            yield ClipReader(data, width=size.width, height=size.height, frames=render.frames or 0)

@@ -54,7 +54,7 @@ def test_spans_between_key_frames_are_copied(name, made, scan_spans, packets, tm
 def test_a_copy_reads_back_with_decord(made, scan_spans, tmp_path):
     result = scan_spans(made("closed_b.mp4", 72, CLOSED["closed_b.mp4"]), (24, 48))
     [(row, path)] = render(result, tmp_path)
-    reader = ClipReader(path, width=320, height=180, frames=row.frames)
+    reader = ClipReader(path.read_bytes(), width=320, height=180, frames=row.frames)
     pictures = reader.read([0, 5, 23])
     assert [read_number(picture) for picture in pictures] == [24, 29, 47]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from curation.render.rendered_clip import RenderedClip
+from tests.rows import file_facts
 from tokenizer.evaluate.roundtrip import Candidate
 from tokenizer.models.inference import DeviceConfig
 from tokenizer.models.interface import Video
@@ -36,7 +37,16 @@ def clip_of(tmp_path_factory, write_clip) -> Callable[[Video], RenderedClip]:
         write_clip(path, video)
         frames, height, width, _ = video.shape
         return RenderedClip(
-            name, f"source of {name}", str(path), frames, width, height, 24.0, 0, 0.0
+            name,
+            f"source of {name}",
+            str(path),
+            frames,
+            width,
+            height,
+            24.0,
+            0,
+            0.0,
+            **file_facts(path),
         )
 
     return make

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def metrics(clip, candidates):
 @pytest.fixture(scope="module")
 def decoded(clip, candidates):
     """Source and, by tokenizer and head, its reconstruction, without the code under test."""
-    source = ClipReader(clip.uri, width=90, height=60, frames=30).read(range(30))
+    source = ClipReader(Path(clip.uri).read_bytes(), width=90, height=60, frames=30).read(range(30))
     results = {
         name: start_roundtrip(s, "independent").run([source[:17], source[17:]])
         for name, s in candidates.items()

@@ -59,7 +59,13 @@ def all_rendered(kept, tmp_path_factory, pattern, write_clip) -> Path:
     shutil.copytree(kept, place)
     for at in range(len(CLIPS)):
         write_clip(place / f"{at}.mp4", pattern(9))
-    commit_renders(Dataset(place), *(rendered(c, f"{at}.mp4") for at, c in enumerate(CLIPS)))
+    commit_renders(
+        Dataset(place),
+        *(
+            rendered(c, f"{at}.mp4", **rows.file_facts(place / f"{at}.mp4"))
+            for at, c in enumerate(CLIPS)
+        ),
+    )
     return place
 
 

@@ -23,6 +23,7 @@ def rendered_clips(place: Path, listed: list[tuple[str, str]]) -> Dataset:
         rows.add_source(dataset, uri, looks, tables={"clips": Clip}, extra=extra)
         encode(place / f"{number}.mp4", moving_pattern(20, speed=1 + number))
         facts = {"width": 96, "height": 64, "frames": 20, "fps": 24.0, "mode": "encode"}
+        facts |= rows.file_facts(place / f"{number}.mp4")
         render = Render(clip.clip_id, clip.source_id, "rendered", path=f"{number}.mp4", **facts)
         dataset.catalog.append("renders/encode-1", Render, records.to_table(Render, [render]))
     return dataset

@@ -44,7 +44,7 @@ def test_too_little_video_is_an_error(pattern):
 
 def test_clips_give_whole_windows_spread_evenly(tmp_path, pattern, write_clip):
     write_clip(tmp_path / "clip.mp4", pattern(130))
-    clip = ClipReader(tmp_path / "clip.mp4", width=96, height=64, frames=130)
+    clip = ClipReader((tmp_path / "clip.mp4").read_bytes(), width=96, height=64, frames=130)
     assert [len(w) for w in clip_windows([clip], RATE, per_clip=4)] == [49, 49]
     (only,) = clip_windows([clip], RATE, per_clip=1)
     assert np.array_equal(only, clip.read(range(49)))

@@ -1,0 +1,60 @@
+"""`reelmill doctor`: one screen, and exit code 1 if something that every run needs is missing."""
+
+import pytest
+
+from curation.media import confinement, sandbox
+from pipelines.cli import doctor
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """Weights are loaded by one test alone."""
+    monkeypatch.setattr(doctor, "_weights", lambda: doctor._Finding("all"))
+
+
+def test_a_machine_that_can_curate(reelmill, tmp_path):
+    ended = reelmill("doctor", tmp_path / "new")
+    assert (ended.code, ended.err) == (0, "")
+    text = " ".join(ended.out.split())
+    for words in (
+        "reelmill 0.1.0", "deltalake", "ffmpeg version", "no_new_privs", "seccomp", "GiB free in",
+        "new can be written", "TransNetV2, causal-4x8x8", "service",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "to do" not in text
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_decoder_that_does_not_start_is_a_problem(reelmill, monkeypatch):
+    monkeypatch.setattr(doctor, "ffmpeg_path", lambda: "/no/such/ffmpeg")
+    ended = reelmill("doctor")
+    assert ended.code == 1
+    assert "to do: ffmpeg: " in ended.out
+    assert "/no/such/ffmpeg" in ended.out
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_place_without_room_and_an_output_that_is_a_file_are_problems(
+    reelmill, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(doctor, "_MIN_FREE_GIB", 1e9)
+    (tmp_path / "file").write_text("")
+    ended = reelmill("doctor", tmp_path / "file")
+    assert ended.code == 1
+    problems = [line.split(":")[1].strip() for line in ended.out.splitlines() if "to do" in line]
+    assert problems == ["memory", "temporary files", "output"]
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_missing_guard_is_shown(reelmill, monkeypatch):
+    sandbox.confinement.cache_clear()
+    monkeypatch.setattr(confinement, "landlock_abi", lambda: 0)
+    try:
+        ended = reelmill("doctor")
+    finally:
+        sandbox.confinement.cache_clear()
+    text = " ".join(ended.out.split())
+    assert ended.code == 0
+    assert "not here: Landlock" in text
+    assert "sandbox.require=strict would refuse to run" in text
