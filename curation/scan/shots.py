@@ -223,12 +223,16 @@ class _FixedWindowFinder:
 def split_into_windows(
     shot: Shot, timeline: Timeline, length_s: float, *, equal: bool
 ) -> list[Shot]:
-    """Cuts a shot into windows of at most `length_s` seconds, all of one length if `equal`."""
+    """Cuts a shot into windows of at most `length_s` seconds, all of one length if `equal`.
+
+    A window has at least one frame, however short it should be.
+    """
     start, end = shot
     starts = timeline.starts_s
     duration = float(starts[end] - starts[start])
-    count = max(1, int(np.ceil(duration / length_s - 1e-6)))
-    step = duration / count if equal else length_s
+    wanted = max(1.0, np.ceil(duration / length_s - 1e-6))
+    count = int(min(wanted, end - start))
+    step = length_s if not equal and count == wanted else duration / count
     edges = starts[start] + step * np.arange(1, count)
     cuts = start + np.searchsorted(starts[start:end], edges - 1e-6)
     bounds = [start, *cuts.tolist(), end]

@@ -18,11 +18,21 @@ class ConfigError(ReelmillError, ValueError):
     """The configuration cannot be used; the message says which key and what to do."""
 
 
-_MAY_BE_ZERO = {
-    "threshold", "ratio", "still", "crf", "workers", "cpus", "retries", "seed", "stream",
-    "temperature",
+_BOUNDS: dict[str, tuple[float, float]] = {
+    # what decides how many clips, frames and pixels there are
+    "max_clip_s": (0.1, 1_000_000), "length_s": (0.1, 1_000_000), "fps": (0.01, 1000),
+    "longest_side": (16, 16_384), "short_side": (8, 16_384), "max_frames": (1, 100_000_000),
+    "max_pixels": (1, 2**31 - 1), "crf": (0, 51), "stream": (0, 65_535),
+    # what is compared with a measurement
+    "threshold": (0, 1000), "ratio": (0, 1000), "still": (0, 1000), "temperature": (0, 100),
+    # what is reserved or started
+    "memory_mb": (1, 2**24), "cpu_s": (1, 10**8), "wall_s": (1, 10**8), "workers": (0, 10_000),
+    "cpus": (0, 10_000), "object_store_mb": (1, 2**24), "batch": (1, 4096), "readers": (1, 256),
+    "concurrency": (1, 4096), "retries": (0, 1000), "seed": (0, 2**63 - 1),
 }  # fmt: skip
-"""Numbers outside the policy that may be 0; the others have to be more."""
+"""Least and greatest value of a number outside the policy, by the last part of its key."""
+_OTHERS = (0, 2**31)
+"""Bounds of the other numbers, which have to be more than 0."""
 
 
 def check_keys(data: Any, names: Iterable[str], section: str) -> None:
@@ -55,15 +65,16 @@ def validate(kind: Any, value: Any, key: str) -> Any:
         reason = reason[:1].lower() + reason[1:]
         raise ConfigError(f"{path}: {reason}, not {first['input']!r}") from error
     if not key.startswith("policy"):
-        _refuse_negative(value, key)
+        _check_bounds(value, key)
     return result
 
 
-def _refuse_negative(value: Any, key: str) -> None:
+def _check_bounds(value: Any, key: str) -> None:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            _refuse_negative(inner, f"{key}.{name}")
+            _check_bounds(inner, f"{key}.{name}")
     elif isinstance(value, float | int) and not isinstance(value, bool):
-        minimum = "0 or more" if key.rsplit(".", 1)[-1] in _MAY_BE_ZERO else "more than 0"
-        if not (value > 0 or (value == 0 and minimum == "0 or more")):
-            raise ConfigError(f"{key}: has to be {minimum}, not {value!r}")
+        low, high = _BOUNDS.get(key.rsplit(".", 1)[-1], _OTHERS)
+        if not (low <= value <= high and (value > 0 or (low, high) != _OTHERS)):
+            bounds = f"from {low:,} to" if (low, high) != _OTHERS else "more than 0, at most"
+            raise ConfigError(f"{key}: has to be {bounds} {high:,}, not {value!r}")

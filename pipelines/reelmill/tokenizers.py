@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tokenizer.models.interface import Tokenizer, Tokens
+from tokenizer.models.interface import Tokenizer, Tokens, decode_windows
 from tokenizer.models.load import load
 from tokenizer.tokenize.windows import pad_video
 
@@ -49,11 +49,12 @@ class FrameTokenizer:
         head: Literal["codes", "latents"] = "codes",
         shape: tuple[int, int, int] | None = None,
     ) -> Frames:
-        """The uint8 RGB frames [T, H, W, 3] of one head; cropped to `shape` (T, H, W) if given."""
-        if head == "codes":
-            (video,) = self.tokenizer.decode_codes([tokens.codes])  # type: ignore[list-item]
-        else:
-            (video,) = self.tokenizer.decode_latents([tokens.latents])  # type: ignore[list-item]
+        """The uint8 RGB frames [T, H, W, 3] of one head; cropped to `shape` (T, H, W) if given.
+
+        Raises `ShapeError` for tokens without this head, of another shape or type, beyond the
+        codebook, or not finite.
+        """
+        (video,) = decode_windows([tokens], self.tokenizer, head)
         if shape is None:
             return video
         count, height, width = shape

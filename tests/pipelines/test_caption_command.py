@@ -151,7 +151,7 @@ def test_a_model_on_disk_describes_clips(reelmill, copied, tmp_path):
         ([WHERE[1], WHERE[3], "rewrite=haiku"], "no captions 'haiku'; there are captions/facts-"),
         ([WHERE[1], WHERE[3], "url=here"], "is no http:// or https:// address"),
         ([WHERE[1], WHERE[3], "domain=cooking"], "domain 'cooking' is none of driving"),
-        ([WHERE[1], WHERE[3], "temperature=-1"], "temperature: has to be 0 or more"),
+        ([WHERE[1], WHERE[3], "temperature=-1"], "temperature: has to be from 0 to"),
         ([WHERE[1], WHERE[3], "ApiCaption.frame=3"], "did you mean"),
     ],
 )

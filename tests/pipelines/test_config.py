@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -105,6 +106,23 @@ def test_another_detector_replaces_and_the_same_one_merges(overlay):
         assert shots.length_s == (4 if "4" in text else 10)
 
 
+EXTREMES = ("1e-300", "1e-9", "1e300", str(2**63), "-1", ".inf", "-.inf", ".nan")
+
+
+@pytest.mark.parametrize("value", EXTREMES)
+def test_an_extreme_number_is_refused_by_name_or_harmless(value):
+    """What may be endless or empty is bounded; thresholds are only compared."""
+    data = load(None, opens_files=False).resolved
+    compared = ("policy.", "scan.shots.TransNetV2.threshold", "scan.shots.TransNetV2.still")
+    for key in known_keys(data):
+        kind = type(functools.reduce(lambda d, part: (d or {}).get(part), key.split("."), data))
+        may_be_null = ("render.encoding.fps", "scan.stream")
+        if key.startswith(compared) or (kind not in (int, float) and key not in may_be_null):
+            continue
+        with pytest.raises(ConfigError, match=key.rsplit(".", 1)[-1]):
+            load(None, [f"{key}={value}"], opens_files=False)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -124,9 +142,9 @@ def test_another_detector_replaces_and_the_same_one_merges(overlay):
         ("crf=1.5", "render.encoding.crf: .* integer, not 1.5"),
         ("crf=52", "render.encoding: .*crf goes from 0 to 51, it is 52"),
         ("preset=quick", "render.encoding.preset: input should be .*not 'quick'"),
-        ("max_clip_s=0", "scan.max_clip_s: has to be more than 0, not 0"),
-        ("sampling.fps=.nan", "scan.sampling.fps: has to be more than 0|valid number"),
-        ("workers=-1", "execution.workers: has to be 0 or more, not -1"),
+        ("max_clip_s=0", "scan.max_clip_s: has to be from 0.1 to 1,000,000, not 0"),
+        ("sampling.fps=.nan", "scan.sampling.fps: has to be from 0.01|valid number"),
+        ("workers=-1", "execution.workers: has to be from 0 to 10,000, not -1"),
         ("scores=Motion", "scan.scores: needs a list of names, not 'Motion'"),
         ("scores=[Motoin]", "unknown key 'Motoin' in scan.scores; did you mean 'Motion'"),
         ("shots=TransNet", "unknown key 'TransNet' in scan.shots; did you mean 'TransNetV2'"),

@@ -7,6 +7,7 @@ the last few row groups are cached. Reading clips in the order of the table read
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from curation.dataset import Dataset
 from curation.storage import storage_faults
 from tokenizer.feed.clip_query import committed_clips
+from tokenizer.tokenize.shards import BadTokensError
 
 WINDOW_COLUMNS = (
     "window", "start_frame", "start_s", "frames", "pad_frames", "causal_first", "context_latents",
@@ -133,10 +135,30 @@ class TokenIndex:
             shape = (row["latent_frames"], row["latent_height"], row["latent_width"])
             for head, parts in windows.items():
                 stored = group[head][row["row"]].as_buffer()
-                dtype = "<u2" if head == "codes" else "<f2"
-                parts.append(np.frombuffer(stored, dtype).reshape(-1, *shape))
+                try:
+                    parts.append(self._array(head, stored, shape, row["channels"]))
+                except ValueError as error:
+                    raise BadTokensError(
+                        f"{self.table}: clip {clip_id}, window {row['window']}: {error}"
+                    ) from error
         arrays = {head: np.concatenate(parts, 1) for head, parts in windows.items()}
         return {head: array[0] if head == "codes" else array for head, array in arrays.items()}
+
+    def _array(
+        self, head: str, stored: Any, shape: tuple[int, int, int], channels: int
+    ) -> npt.NDArray[Any]:
+        """The numbers of a window [channels or 1, T, H, W]; `ValueError` for damaged ones."""
+        expected = 2 * math.prod(shape) * (1 if head == "codes" else channels)
+        if stored is None or min(shape) < 1 or stored.size != expected:
+            actual = 0 if stored is None else stored.size
+            raise ValueError(f"{actual} bytes of {head}, where its shape has {expected}")
+        array = np.frombuffer(stored, "<u2" if head == "codes" else "<f2")
+        size = math.prod(self.tokenizer_facts["levels"])
+        if head == "codes" and int(array.max()) >= size:
+            raise ValueError(f"code {array.max()} is beyond the codebook's {size} entries")
+        if head == "latents" and not np.isfinite(array).all():
+            raise ValueError("latents are NaN or infinite")
+        return array.reshape(-1, *shape)
 
     def _group(self, file: int, group: int) -> Any:
         key = file, group

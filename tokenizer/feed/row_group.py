@@ -47,6 +47,8 @@ HEADS = ("codes", "latents")
 """Columns of tokens."""
 NUMBERS = _number_columns()
 """Columns of numbers and their types; float64, with NaN for null, if they are nullable."""
+_NOT_FINITE = 0x7C00
+"""Bits of a half float, without its sign, from which it is infinite or NaN."""
 TEXTS = tuple(n for n in typing.get_type_hints(TokenWindow) if n not in NUMBERS and n not in HEADS)
 """Columns of text."""
 
@@ -79,11 +81,17 @@ def _once(
 class RowGroup:
     """A row group in memory. What is derived from its columns is computed once."""
 
-    def __init__(self, name: str, rows: pa.Table, samples: Samples) -> None:
-        """`name` is file and row group, for messages; `samples` are those of rows that pass."""
+    def __init__(
+        self, name: str, rows: pa.Table, samples: Samples, codebook_size: int | None = None
+    ) -> None:
+        """`name` is file and row group, for messages; `samples` are those of rows that pass.
+
+        Codes from `codebook_size` on are refused, if it is given.
+        """
         self.name = name
         self.rows = rows
         self._samples = samples
+        self._codebook_size = codebook_size
         self.cache: dict[Any, Any] = {}
 
     @_once
@@ -148,8 +156,12 @@ class RowGroup:
 
     @_once
     def _row_starts(self, name: str, channels: int) -> Ints:
-        """Start of each row in a binary column's buffer; `BadShardError` for one of wrong size."""
-        _, offsets = self._buffer(name)
+        """Start of each row in a binary column's buffer.
+
+        Raises `BadShardError` for a row of the wrong size, a code beyond the codebook, and a latent
+        that is NaN or infinite.
+        """
+        numbers, offsets = self._buffer(name)
         area = self.numbers("latent_height") * self.numbers("latent_width")
         expected = self.numbers("latent_frames") * area * channels
         sizes = np.diff(offsets)
@@ -159,7 +171,23 @@ class RowGroup:
                 f"{self.name}: row {wrong[0]} has {sizes[wrong[0]]:g} numbers of {name}, but its"
                 f" shape has {expected[wrong[0]]}"
             )
+        self._check_values(name, numbers, offsets)
         return offsets[:-1].astype(np.int64)
+
+    def _check_values(self, name: str, numbers: Array, offsets: Array) -> None:
+        """One pass over the bits: those of a half float that is not finite exceed all others."""
+        used = numbers[int(offsets[0]) : int(offsets[-1])]
+        limit, bits = self._codebook_size, used
+        if name == "latents":
+            limit, bits = _NOT_FINITE, used.view("<u2") & 0x7FFF
+        if limit is None or not used.size or int(bits.max()) < limit:
+            return
+        place = int((bits >= limit).argmax())
+        row = int(np.searchsorted(offsets - offsets[0], place, "right")) - 1
+        problem = "latents that are NaN or infinite"
+        if name == "codes":
+            problem = f"code {bits[place]}, beyond the codebook's {limit} entries"
+        raise BadShardError(f"{self.name}: row {row} has {problem}")
 
     @_once
     def _buffer(self, name: str) -> tuple[Array, Array]:
@@ -179,15 +207,16 @@ class RowGroup:
 class RowGroupCache:
     """The row groups of one table by file and number."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self, reader: ShardReader, index: SampleIndex, window: SequenceWindow,
-        columns: Sequence[str], limit_bytes: int,
+        columns: Sequence[str], limit_bytes: int, codebook_size: int | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._index = index
         self._window = window
         self._columns = tuple(dict.fromkeys([*SHAPE_COLUMNS, *columns]))
         self._limit_bytes = limit_bytes
+        self._codebook_size = codebook_size
         self._groups: OrderedDict[tuple[int, int], Future[RowGroup]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -232,7 +261,7 @@ class RowGroupCache:
             first = sum(metadata.row_group(g).num_rows for g in range(group))
             mask = self._index.row_mask.rows(file, first, first + len(rows))
             samples = samples[mask[samples.row]]
-        return RowGroup(f"{name}, row group {group}", rows, samples)
+        return RowGroup(f"{name}, row group {group}", rows, samples, self._codebook_size)
 
 
 def _has_failed(future: Future[RowGroup]) -> bool:

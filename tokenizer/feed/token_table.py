@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from curation.catalog import Catalog
 from curation.dataset import ALL, Dataset
 from tokenizer.feed.clip_query import ClipQuery
 from tokenizer.feed.disk_cache import DiskCache
-from tokenizer.feed.errors import FeedError
+from tokenizer.feed.errors import BadShardError, FeedError
 from tokenizer.feed.indexer import SampleCounter, count_samples
 from tokenizer.feed.row_group import RowGroupCache, validate_columns
 from tokenizer.feed.sequence_window import SequenceWindow, Shape
@@ -93,14 +94,12 @@ class TokenTable:
         self.index = counter.index(files)
         self.versions = dict(catalog.versions)
         """Version of every table that was read."""
-        self.rate = Compression.parse(metadata.get("rate", "1x1x1"))
+        stated = _read_metadata(self.name, metadata)
+        self.rate = stated.rate
         """Compression of the tokenizer; 1 if the shards do not state it."""
-        self.channels = int(metadata.get("channels") or 0)
+        self.channels = stated.channels
         """Channels of the latents."""
-        self._levels = json.loads(metadata.get("levels", "null"))
-        self._statistics = [
-            json.loads(metadata.get(key, "[]")) for key in ("latent_mean", "latent_std")
-        ]
+        self._levels, self._statistics = stated.levels, stated.statistics
         self._check()
 
     def _check(self) -> None:
@@ -144,7 +143,10 @@ class TokenTable:
         columns = {*self.columns}
         columns |= {"clip_id"} if self.side_tables else set()
         columns |= {"context_latents"} if self.window.latent_frames else set()
-        return RowGroupCache(reader, self.index, self.window, sorted(columns), options.memory_bytes)
+        return RowGroupCache(
+            reader, self.index, self.window, sorted(columns), options.memory_bytes,
+            math.prod(self._levels) if self._levels else None,
+        )  # fmt: skip
 
     def fingerprint(self) -> dict[str, str | int]:
         """What determines the samples and the content of a batch, short enough for a state.
@@ -170,6 +172,37 @@ class TokenTable:
             "windows": f"{window.latent_frames}/{window.stride}/{window.causal_only}",
             "columns": short_digest(content),
         }
+
+
+@dataclass(frozen=True)
+class _TokenizerMetadata:
+    """What the shards of a table state of their tokenizer."""
+
+    rate: Compression
+    channels: int
+    levels: list[int] | None
+    """None where it is not stated; empty without codes."""
+    statistics: list[list[float]]
+    """Mean and deviation of each channel; empty where they are not stated."""
+
+
+def _read_metadata(table: str, metadata: Mapping[str, str]) -> _TokenizerMetadata:
+    """Raises `BadShardError` for values that no tokenizer has."""
+    try:
+        channels = int(metadata.get("channels") or 0)
+        levels = json.loads(metadata.get("levels", "null"))
+        if levels is not None and not all(isinstance(n, int) and n > 1 for n in levels):
+            raise ValueError(f"levels {levels}")
+        statistics = [json.loads(metadata.get(key, "[]")) for key in ("latent_mean", "latent_std")]
+        for values in filter(None, statistics):
+            if len(values) != channels or not all(math.isfinite(value) for value in values):
+                raise ValueError(f"mean or deviation of {channels} channels: {values}")
+        rate = Compression.parse(metadata.get("rate", "1x1x1"))
+    except (ValueError, TypeError) as error:
+        raise BadShardError(
+            f"{table}: the metadata of its shards is damaged: {str(error)[:200]}"
+        ) from error
+    return _TokenizerMetadata(rate, channels, levels, statistics)
 
 
 def open_table(

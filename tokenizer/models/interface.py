@@ -7,7 +7,7 @@ wrong shape is an error here; several published tokenizers accept one silently a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -23,6 +23,8 @@ Codes = npt.NDArray[np.uint16]
 """[1 + k, H / space, W / space], each 0 to 63,999."""
 Latents = npt.NDArray[np.float16]
 """[channels, 1 + k, H / space, W / space]."""
+MAX_RATE = 64
+"""Greatest compression along one axis that weights may state."""
 Head = Literal["codes", "latents"]
 """The discrete or the continuous form of a window."""
 
@@ -170,13 +172,15 @@ def check_codes(codes: npt.NDArray[Any], size: int) -> None:
 
 
 def check_latents(latents: npt.NDArray[Any], channels: int) -> None:
-    """Raises `ShapeError` unless this is float16 [channels, T, H, W], not empty."""
+    """Raises `ShapeError` unless this is finite float16 [channels, T, H, W], not empty."""
     fits = latents.ndim == 4 and latents.shape[0] == channels and latents.size > 0
     if latents.dtype != np.float16 or not fits:
         raise ShapeError(
             f"need latents as float16 [{channels}, T, H, W], got {latents.dtype}"
             f" {list(latents.shape)}"
         )
+    if not np.isfinite(latents).all():
+        raise ShapeError("latents are NaN or infinite")
 
 
 def heads_of(tokenizer: Tokenizer) -> tuple[Head, ...]:
@@ -197,7 +201,36 @@ def decode_windows(windows: Sequence[Tokens], tokenizer: Tokenizer, head: Head) 
     return tokenizer.decode_codes(codes) if head == "codes" else tokenizer.decode_latents(latents)
 
 
-def check_digest(path: str | Path, digest: str, recorded: str) -> None:
+def parse_rate(path: str | Path, metadata: Mapping[str, str]) -> Compression:
+    """The rate that a weights file states; raises `TokenizerLoadError` for none or a wrong one."""
+    try:
+        rate = Compression.parse(metadata.get("rate", ""))
+    except ShapeError as error:
+        raise TokenizerLoadError(f"{path}: {error}") from error
+    if not (1 <= rate.time <= MAX_RATE and 1 <= rate.space <= MAX_RATE):
+        raise TokenizerLoadError(f"{path}: rate {rate} is not from 1 to {MAX_RATE}")
+    return rate
+
+
+def check_tensors(
+    path: str | Path,
+    tensors: Mapping[str, npt.NDArray[Any]],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raises `TokenizerLoadError` unless a file holds finite float32 tensors of these shapes."""
+    if missing := sorted(shapes.keys() - tensors.keys()):
+        raise TokenizerLoadError(f"{path}: the tensors {', '.join(missing)} are missing")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.dtype != np.float32 or tensor.shape != shape:
+            raise TokenizerLoadError(
+                f"{path}: {name} is {tensor.dtype} {list(tensor.shape)}, not float32 {list(shape)}"
+            )
+        if not np.isfinite(tensor).all():
+            raise TokenizerLoadError(f"{path}: {name} is NaN or infinite")
+
+
+def check_digest(path: str | Path, digest: str, recorded: str | None) -> None:
     """Raises `TokenizerLoadError` unless a weights file has the digest that it records."""
     if digest != recorded:
         raise TokenizerLoadError(f"{path} was altered: digest {digest}, recorded {recorded}")

@@ -33,7 +33,9 @@ from tokenizer.models.interface import (
     check_codes,
     check_digest,
     check_latents,
+    check_tensors,
     check_video,
+    parse_rate,
 )
 
 CHANNELS = 16
@@ -204,12 +206,23 @@ class PcaTokenizer:
             raise TokenizerLoadError(
                 f"{path} holds no PCA tokenizer; its metadata is {sorted(metadata)}"
             )
+        rate = parse_rate(path, metadata)
+        check_tensors(path, tensors, _shapes(rate))
         first, group = (
             Basis(*(tensors[f"{kind}.{part}"] for part in _PARTS)) for kind in ("first", "group")
         )
         mean, std = (tuple(tensors[key].tolist()) for key in ("latent_mean", "latent_std"))
         card = {key: metadata[key] for key in ("licence", "data", "psnr") if key in metadata}
-        rate = Compression.parse(metadata["rate"])
         tokenizer = cls(rate, first, group, mean, std, card)
-        check_digest(path, tokenizer.digest, metadata["digest"])
+        check_digest(path, tokenizer.digest, metadata.get("digest"))
         return tokenizer
+
+
+def _shapes(rate: Compression) -> dict[str, tuple[int, ...]]:
+    """The tensors of a file and their shapes."""
+    area = 3 * rate.space**2
+    shapes: dict[str, tuple[int, ...]] = {"latent_mean": (CHANNELS,), "latent_std": (CHANNELS,)}
+    for kind, size in (("first", area), ("group", area * rate.time)):
+        parts = ((size,), (CHANNELS, size), (len(fsq.LEVELS),))
+        shapes |= {f"{kind}.{part}": shape for part, shape in zip(_PARTS, parts, strict=True)}
+    return shapes

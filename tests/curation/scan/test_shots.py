@@ -82,6 +82,14 @@ def test_windows_of_one_length():
     assert split_into_windows((0, 1), line, 1.0, equal=False) == [(0, 1)]
 
 
+@pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.parametrize("length_s", [1e-3, 1e-9, 1e-300])
+def test_a_window_has_at_least_one_frame(equal, length_s):
+    line = timeline(100)
+    windows = split_into_windows((10, 100), line, length_s, equal=equal)
+    assert windows == [(frame, frame + 1) for frame in range(10, 100)]
+
+
 def test_windows_count_seconds_where_the_rate_varies():
     starts = [*np.arange(24) / 24, *(1 + np.arange(25) / 12)]
     line = timeline(48, starts=starts)

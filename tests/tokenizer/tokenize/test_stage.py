@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from curation.media.cut import Span
 from curation.records import TokenizedClip, arrow_schema, from_table
 from curation.render.rendered_clip import RenderedClip
 from curation.storage import Storage
-from tests.rows import make_clip, make_source
+from tests.rows import file_facts, make_clip, make_source
 from tests.tokenizer.clip_windows import clip_file
 from tests.tokenizer.models.causal.conftest import untrained
 from tests.tokenizer.recursive import Recursive
@@ -48,7 +49,12 @@ def batch(clips, tmp_path):
             clip_file(name, FRAMES.get(name, 9)) if isinstance(name, str) else name
             for name in names
         ]
-        placed = tuple(dataclasses.replace(file, uri=clips.uri(file.uri)) for file in files)
+        placed = tuple(
+            dataclasses.replace(
+                file, uri=clips.uri(file.uri), **file_facts(Path(clips.uri(file.uri)))
+            )
+            for file in files
+        )
         origins = (RenderOrigin(),) * len(placed)
         return ClipBatch("k", placed, Storage.at(tmp_path), "tokens/t", origins)
 

@@ -201,21 +201,23 @@ def test_other_renders_fill_another_table_and_rows_name_them(step):
     with open_ledger(step) as ledger:
         ledger.commit([(batch, work(step, batch)) for batch in step.todo()])
     root = Path(step.catalog.storage.root)
-    shutil.copy(root / "0.mp4", root / "blurred.mp4")
-    clip = rendered(CLIPS[0], "blurred.mp4", sha256="b" * 64)
+    blurred = root / "blurred.mp4"
+    blurred.write_bytes((root / "0.mp4").read_bytes() + b"\0\0\0\x08free")
+    facts = rows.file_facts(blurred)
+    clip = rendered(CLIPS[0], "blurred.mp4", **facts)
     step.catalog.append("renders/encode-2", Render, records.to_table(Render, [clip]))
     other = dataclasses.replace(step, renders="renders/encode-2")
     assert (other.tokens == step.tokens, other.result == step.result) == (False, False)
     (batch,) = other.todo()
-    assert [file.uri for file in batch.clips] == [str(root / "blurred.mp4")]
+    assert [file.uri for file in batch.clips] == [str(blurred)]
     assert [part.origins for part in other.split(batch)] == [batch.origins]
     with open_ledger(other) as ledger:
         ledger.commit([(batch, work(other, batch))])
     (done,) = tokenized(other).values()
     told = (done.render_profile, done.render_sha256, done.render_frames, done.render_fps)
-    assert told == ("encode-2", "b" * 64, 9, 24.0)
+    assert told == ("encode-2", facts["sha256"], 9, 24.0)
     (row,) = records.from_table(TokenWindow, other.catalog.read(other.tokens, TokenWindow))
-    assert (row.render_profile, row.render_sha256) == ("encode-2", "b" * 64)
+    assert (row.render_profile, row.render_sha256) == ("encode-2", facts["sha256"])
     assert {c.render_profile for c in tokenized(step).values()} == {"encode-1"}
     assert len(windows(step)) == 2
 

@@ -32,11 +32,12 @@ from torch import Tensor, nn
 
 from tokenizer.models import fsq
 from tokenizer.models.causal.patch import Stem, Unstem
-from tokenizer.models.interface import Compression, Head
+from tokenizer.models.interface import MAX_RATE, Compression, Head, TokenizerLoadError
 
 CHANNELS = 16
 DIGITS = len(fsq.LEVELS)
 _PAST = 2
+_MAX_CHANNELS, _MAX_BLOCKS, _MAX_PATCH = 4096, 64, 4096
 State = dict[str, Tensor]
 """What a stream carries from chunk to chunk: the past of each temporal convolution, by name."""
 
@@ -62,6 +63,24 @@ class NetworkConfig:
     decoder: tuple[int, int]
     """Fine and wide blocks of the decoder."""
 
+    def __post_init__(self) -> None:
+        """Raises `TokenizerLoadError` for sizes that no network of this kind has."""
+        bounds = {
+            "time": MAX_RATE, "space": MAX_RATE, "patch_time": self.time, "patch_space": self.space,
+            "fine": _MAX_CHANNELS, "wide": _MAX_CHANNELS,
+        }  # fmt: skip
+        sizes = {name: getattr(self, name) for name in bounds}
+        blocks = (*self.encoder, *self.decoder)
+        if not all(type(size) is int for size in (*sizes.values(), *blocks)):
+            raise TokenizerLoadError(f"sizes of a network are whole numbers, not {self}")
+        for name, size in sizes.items():
+            if not 1 <= size <= bounds[name]:
+                raise TokenizerLoadError(f"{name} of a network is from 1 to {bounds[name]}: {size}")
+        if len(blocks) != 4 or not all(0 <= count <= _MAX_BLOCKS for count in blocks):
+            raise TokenizerLoadError(f"a network has up to {_MAX_BLOCKS} blocks a part: {blocks}")
+        if 3 * self.patch_time * self.patch_space**2 > _MAX_PATCH:
+            raise TokenizerLoadError(f"a patch has at most {_MAX_PATCH} numbers")
+
     @property
     def rate(self) -> Compression:
         """Compression in time and space."""
@@ -73,9 +92,13 @@ class NetworkConfig:
 
     @classmethod
     def from_json(cls, text: str) -> NetworkConfig:
-        """What `to_json` wrote."""
-        values = json.loads(text)
-        return cls(**{**values, "encoder": (*values["encoder"],), "decoder": (*values["decoder"],)})
+        """What `to_json` wrote; raises `TokenizerLoadError` for anything else."""
+        try:
+            values = json.loads(text)
+            parts = {name: (*values[name],) for name in ("encoder", "decoder")}
+            return cls(**{**values, **parts})
+        except (ValueError, KeyError, TypeError) as error:
+            raise TokenizerLoadError(f"no configuration of a network: {error}") from error
 
 
 CONFIGS = {

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -151,17 +153,40 @@ class CausalTokenizer:
                 f"{path} holds no causal tokenizer; its metadata is {sorted(metadata)}"
             )
         try:
-            network = Network(NetworkConfig.from_json(metadata["config"]))
-            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        except (RuntimeError, KeyError, TypeError) as error:
-            raise TokenizerLoadError(
-                f"{path}: weights do not fit their configuration: {error}"
-            ) from error
-        mean, std = (json.loads(metadata[key]) for key in ("latent_mean", "latent_std"))
+            config = NetworkConfig.from_json(metadata.get("config", ""))
+        except TokenizerLoadError as error:
+            raise TokenizerLoadError(f"{path}: {error}") from error
+        network = _network(path, config, tensors)
+        mean, std = (_statistics(path, metadata, key) for key in ("latent_mean", "latent_std"))
         card = {key: text for key, text in metadata.items() if key not in _METADATA}
         tokenizer = cls.of(network, mean, std, device_config, card)
-        check_digest(path, tokenizer.digest, metadata["digest"])
+        check_digest(path, tokenizer.digest, metadata.get("digest"))
         return tokenizer
+
+
+def _network(path: str | Path, config: NetworkConfig, tensors: Mapping[str, Tensor]) -> Network:
+    """The network with these weights; nothing is allocated for sizes that the file lacks."""
+    with torch.device("meta"):
+        expected = {name: t.shape for name, t in Network(config).state_dict().items()}
+    actual = {name: tensor.shape for name, tensor in tensors.items()}
+    if wrong := sorted(name for name, _ in expected.items() ^ actual.items()):
+        raise TokenizerLoadError(
+            f"{path}: weights do not fit their configuration: {', '.join(dict.fromkeys(wrong))}"
+        )
+    network = Network(config)
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    return network
+
+
+def _statistics(path: str | Path, metadata: Mapping[str, str], key: str) -> list[float]:
+    """The mean or deviation of each latent channel."""
+    try:
+        values = json.loads(metadata.get(key, ""))
+        if len(values) == CHANNELS and all(math.isfinite(value) for value in values):
+            return list(values)
+    except (ValueError, TypeError):
+        pass
+    raise TokenizerLoadError(f"{path}: {key} is no list of {CHANNELS} finite numbers")
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
