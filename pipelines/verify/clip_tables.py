@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import fields
 
 from curation import records
+from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.lineage import RenderOrigin, profile_name
 from curation.records import (
@@ -22,6 +23,8 @@ from curation.records import (
 from curation.scan.collector import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from curation.scores import SCORES, table_name
 from pipelines.verify.invariant import CheckResult
+from tokenizer.feed.errors import BadShardError
+from tokenizer.feed.shard_check import check_shard
 from tokenizer.tokenize.shards import TokenWindow
 
 _Renders = dict[str, dict[str, RenderOrigin]]
@@ -52,6 +55,7 @@ def _check_tokenized(dataset: Dataset, name: str, renders: _Renders, result: Che
     windows_of: dict[str, list[tuple[int, int, float]]] = {}
     for clip, *window in zip(*(column.to_pylist() for column in tokens.columns), strict=True):
         windows_of.setdefault(clip, []).append(tuple(window))
+    _check_shards(catalog, name.replace("tokenized", "tokens", 1), result)
     for row in rows:
         subject = f"{name}: clip {row.clip_id}"
         windows = sorted(windows_of.get(row.clip_id, []))
@@ -62,6 +66,17 @@ def _check_tokenized(dataset: Dataset, name: str, renders: _Renders, result: Che
         num_frames = sum(frames for _, frames, _ in windows)
         contents = [(num_frames, fps) for fps in {fps for _, _, fps in windows}]
         _check_render(row, contents, renders, subject, result)
+
+
+def _check_shards(catalog: Catalog, tokens: str, result: CheckResult) -> None:
+    """Expects tokens that fit their shapes and the codebook; missing files are found elsewhere."""
+    for path, _ in catalog.files(tokens):
+        try:
+            check_shard(catalog.storage, f"{tokens}/{path}")
+        except BadShardError as error:
+            result.expect(False, str(error))
+        except FileNotFoundError:
+            continue
 
 
 def _check_captioned(dataset: Dataset, name: str, renders: _Renders, result: CheckResult) -> None:

@@ -94,6 +94,12 @@ class RowGroup:
         self._codebook_size = codebook_size
         self.cache: dict[Any, Any] = {}
 
+    def check(self) -> None:
+        """Raises `BadShardError` for a row whose tokens do not fit its shape and the codebook."""
+        for name, channels in (("codes", 1), ("latents", int(self.numbers("channels")[0]))):
+            if self.rows[name].null_count < len(self.rows):
+                self._row_starts(name, channels)
+
     @_once
     def samples_of(self, shape: Shape) -> tuple[Ints, Ints]:
         """Row and first latent of each sample of a shape."""

@@ -91,7 +91,7 @@ class CosmosJit(ExternalTokenizer):
     def _levels(self) -> tuple[int, ...]:
         stated = dict(self._encoder.state_dict()).get("quantizer._levels")
         levels = fsq.LEVELS if stated is None else tuple(int(level) for level in stated)
-        if math.prod(levels) > 2**16:
+        if min(levels, default=0) < 1 or math.prod(levels) > 2**16:
             raise TokenizerLoadError(
                 f"{self.source}: the codes of levels {levels} do not fit 16 bits"
             )
@@ -114,7 +114,10 @@ def _tokens_of(module: Any, tensor: Tensor) -> Tensor:
     # The optimising executor rewrites a module after its first runs, and with it the last bits.
     with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         output = module(tensor)
-    return output if isinstance(output, Tensor) else output[0]
+    first = output[0] if isinstance(output, list | tuple) and output else output
+    if not isinstance(first, Tensor):
+        raise TokenizerLoadError(f"a module gives {type(first).__name__} where a tensor should be")
+    return first
 
 
 def _first_line(error: Exception) -> str:

@@ -162,6 +162,8 @@ class ExternalTokenizer(ABC):
         try:
             with torch.inference_mode():
                 tokens = self.encode_pixels(pixels)
+                if not tokens.isfinite().all():
+                    raise TokenizerLoadError(f"{self.source} encodes to NaN or infinity")
                 self.rate = self._rate(tokens)
                 self.channels = tokens.shape[1] if tokens.is_floating_point() else 0
                 self._check_causal(pixels, tokens)
@@ -174,10 +176,10 @@ class ExternalTokenizer(ABC):
             ) from error
 
     def _rate(self, tokens: Tensor) -> Compression:
-        frames, height, width = tokens.shape[-3:]
+        frames, height, width = tokens.shape[-3:] if tokens.ndim >= 3 else (0, 0, 0)
         later = _FRAMES - 1
         is_whole = (
-            frames > 1 and later % (frames - 1) == 0 and height == width and _SIDE % height == 0
+            frames > 1 and later % (frames - 1) == 0 and height == width > 0 and _SIDE % height == 0
         )
         if len(tokens) != min(self.device_config.batch, 2):
             raise TokenizerLoadError(f"{self.source} does not take batches; set batch: 1")

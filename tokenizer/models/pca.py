@@ -197,11 +197,14 @@ class PcaTokenizer:
     @classmethod
     def load(cls, path: str | Path) -> PcaTokenizer:
         """Reads what `save` wrote; raises `TokenizerLoadError` for other or altered files."""
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                metadata = dict(file.metadata() or {})
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, TypeError) as error:
+            raise TokenizerLoadError(f"{path} cannot be read as safetensors: {error}") from error
         if metadata.get("kind") != "pca":
             raise TokenizerLoadError(
                 f"{path} holds no PCA tokenizer; its metadata is {sorted(metadata)}"

@@ -3,13 +3,24 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from curation.dataset import Dataset
 from curation.errors import InfrastructureError
 from curation.storage import Storage
-from tests.tokenizer.feed.tables import TABLE, add_shards, add_simple_shards, token_row
+from tests.tokenizer.feed.tables import (
+    FACTS,
+    TABLE,
+    add_shards,
+    add_simple_shards,
+    codes_of,
+    latents_of,
+    token_row,
+)
 from tokenizer.feed import BadShardError, ReadOptions, Retry, TokenFeed, TokenTable
+from tokenizer.feed.shard_check import check_shard
 from tokenizer.feed.shard_reader import ShardReader
 from tokenizer.tokenize.shards import TokenWindow
 
@@ -107,6 +118,45 @@ def test_rows_without_tokens_are_named(tmp_path):
     add_shards(tmp_path, [[token_row(2, 0, SHAPE, codes=None)]])
     with pytest.raises(BadShardError, match="row group 0: 1 rows have no codes"):
         list(TokenFeed(tmp_path, batch_size=8))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("codes", 64_000, "row 1 has code 64000, beyond the codebook's 64000 entries"),
+        ("codes", 65_535, "row 1 has code 65535, beyond the codebook's 64000 entries"),
+        ("latents", np.nan, "row 1 has latents that are NaN or infinite"),
+        ("latents", -np.inf, "row 1 has latents that are NaN or infinite"),
+    ],
+)
+def test_tokens_that_cannot_be_are_named(tmp_path, column, value, words):
+    shape = (3, 2, 4)
+    make = {"codes": codes_of, "latents": latents_of}[column]
+    bad = make(1, 0, shape).copy()
+    bad.flat[bad.size // 2] = value
+    row_values = [token_row(0, 0, shape), token_row(1, 0, shape, **{column: bad.tobytes()})]
+    add_shards(tmp_path, [[*row_values, token_row(2, 0, shape)]])
+    table = TokenTable(tmp_path, columns=(column,), normalised=False)
+    with pytest.raises(BadShardError, match=f"row group 0: {words}"):
+        next(iter(TokenFeed(table, batch_size=1)))
+    [path] = [name for name, _ in Dataset(tmp_path).catalog.files(TABLE)]
+    with pytest.raises(BadShardError, match=f"{TABLE}/{path}, row group 0: {words}"):
+        check_shard(Dataset(tmp_path).catalog.storage, f"{TABLE}/{path}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("levels", "["), ("levels", '["a"]'), ("levels", "[8, 0]"), ("levels", "8"),
+        ("rate", "fast"), ("latent_mean", "[1.0]"), ("latent_std", "[1.0, NaN, 1.0]"),
+        ("latent_std", "nothing"),
+    ],
+)  # fmt: skip
+def test_metadata_that_cannot_be_is_named(tmp_path, monkeypatch, key, value):
+    monkeypatch.setitem(FACTS, key, value)
+    add_shards(tmp_path, [[token_row(0, 0, (3, 2, 4))]])
+    with pytest.raises(BadShardError, match="the metadata of its shards is damaged"):
+        TokenTable(tmp_path)
 
 
 def test_failed_reads_are_retried():
