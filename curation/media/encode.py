@@ -167,8 +167,9 @@ class _ClipFile:
         self._encoding = encoding
         files = (tempfile.NamedTemporaryFile(prefix="reelmill-") for _ in range(2))  # noqa: SIM115
         self._written, self._read = [stack.enter_context(file) for file in files]
-        mask = None if job.edits is None else job.edits.mask
-        self.reads = [name for name in (job.audio_path, mask and mask.path) if name is not None]
+        self.reads = [] if job.audio_path is None else [job.audio_path]
+        if job.edits is not None and job.edits.mask is not None:
+            self.reads.append(job.edits.mask.path)
         self.writes = [job.target, self._written.name, self._read.name]
 
     def outputs(self, video: ffmpeg.Stream) -> list[ffmpeg.Stream]:
