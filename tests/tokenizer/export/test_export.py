@@ -28,6 +28,7 @@ from tests.tokenizer.export.conftest import (
 from tests.tokenizer.feed.tables import add_shards, token_row
 from tokenizer.export.clip_rows import ExportError, ExportRows, ExportTables
 from tokenizer.export.export import export
+from tokenizer.tokenize.shards import BadTokensError
 
 SHARD = 70_000
 FORMATS = ["webdataset", "hf"]
@@ -244,6 +245,26 @@ def test_tokens_of_another_file_than_the_render_are_refused(copy_output, tmp_pat
     with pytest.raises(ExportError, match=f"tokens/odd-1 was made from other renders.*{words}"):
         export_rows(tmp_path)
     assert export_rows(tmp_path, tokens="none").table.num_rows == KEPT
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"codes": bytes(63)}, "63 bytes of codes, where its shape has 64"),
+        ({"codes": b""}, "0 bytes of codes, where its shape has 64"),
+        ({"codes": b"\xff\xff" * 32}, "code 65535 is beyond the codebook's 64000 entries"),
+        ({"latents": bytes(190)}, "190 bytes of latents, where its shape has 192"),
+        ({"latents": b"\x00\x7c" * 96}, "latents are NaN or infinite"),
+        ({"latent_frames": 0}, "64 bytes of codes, where its shape has 0"),
+    ],
+)
+@pytest.mark.parametrize("form", FORMATS)
+def test_tokens_that_cannot_be_are_named(copy_output, tmp_path, form, more, words):
+    output = copy_output(tmp_path / "out")
+    tokenized(output, "tokens/odd-1", **more)
+    rows = export_rows(output.place, tokens="odd-1")
+    with pytest.raises(BadTokensError, match=rf"tokens/odd-1: clip \w{{32}}, window 0: {words}"):
+        export(rows, str(tmp_path / "shards"), form, SHARD)
 
 
 def test_tokens_without_a_render_digest_are_compared_by_frames(copy_output, tmp_path):

@@ -14,8 +14,8 @@ from tests.tokenizer.models.autoencoders import diffusers
 from tokenizer.models import fsq
 from tokenizer.models.cosmos import CosmosJit
 from tokenizer.models.inference import DeviceConfig
-from tokenizer.models.interface import Compression
-from tokenizer.models.load import load
+from tokenizer.models.interface import Compression, TokenizerLoadError
+from tokenizer.models.load import _WEIGHTS, load
 
 pytestmark = [
     pytest.mark.models,
@@ -224,6 +224,59 @@ def test_missing_and_damaged_modules_are_named(continuous, tmp_path):
         CosmosJit(folder)
     (folder / "decoder.jit").unlink()
     with pytest.raises(FileNotFoundError, match=r"tokenizer/decoder\.jit"):
+        CosmosJit(folder)
+
+
+class Odd(nn.Module):
+    """A module that gives what no tokenizer does."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "flat":
+            return x.flatten()
+        if self.kind == "nan":
+            return x[:, :, ::8, ::8, ::8] / 0.0 * 0.0
+        return x
+
+
+class NoTensor(nn.Module):
+    def forward(self, x: Tensor) -> list[int]:
+        return [x.ndim]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x08\x07\x12\x07pytorch:", r"encoder\.jit cannot be read as TorchScript"),
+        ((_WEIGHTS / "pca-8x8x8.safetensors").read_bytes(), "cannot be read as TorchScript"),
+        (Odd("flat"), "is no video tokenizer with whole rates|does not take batches"),
+        (Odd("nan"), "encodes to NaN or infinity"),
+        (Odd("same"), "is no video tokenizer|decodes|does not run"),
+        (NoTensor(), "a module gives int where a tensor should be"),
+    ],
+    ids=["onnx", "safetensors", "flat", "nan", "same", "no tensor"],
+)
+def test_another_kind_of_file_or_network_is_refused_by_name(continuous, tmp_path, content, words):
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(continuous, folder)
+    if isinstance(content, bytes):
+        (folder / "encoder.jit").write_bytes(content)
+    else:
+        torch.jit.script(content).save(str(folder / "encoder.jit"))
+    with pytest.raises(TokenizerLoadError, match=words):
+        CosmosJit(folder)
+
+
+def test_encoder_and_decoder_that_are_swapped_are_refused(continuous, tmp_path):
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(continuous, folder)
+    (folder / "encoder.jit").rename(folder / "kept")
+    (folder / "decoder.jit").rename(folder / "encoder.jit")
+    (folder / "kept").rename(folder / "decoder.jit")
+    with pytest.raises(TokenizerLoadError, match="tokenizer"):
         CosmosJit(folder)
 
 
