@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -354,6 +355,14 @@ def has_exited(process):
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what its owner alone may read")
+def test_children_of_root_have_no_rights_of_root(plain, fails, tmp_path):
+    path = shutil.copy(plain, tmp_path / "private.mp4")
+    os.chown(path, 1000, 1000)
+    path.chmod(0o600)
+    fails(path, "unreadable", "only its owner may read it")
 
 
 def test_a_child_gets_no_environment_and_no_open_files(plain, monkeypatch):
