@@ -132,7 +132,7 @@ def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> Media
         sandbox.check_memory("\n".join([*raw["log"], raw.get("error", "")]), limits)
     if raw.get("error") == os.strerror(errno.EACCES):
         raise MediaError(
-            "unreadable", "only its owner may read it; root gives that up for decoders"
+            "unreadable", "only its owner may read it, as root decodes without its rights"
         )
     if "error" in raw:
         raise _refusal(raw, path)
@@ -143,10 +143,6 @@ def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> Media
 
 def _refusal(raw: dict[str, Any], path: str) -> MediaError:
     """Why the file could not be opened, from the message of the demuxer that tried."""
-    if raw["error"] == os.strerror(errno.EACCES):
-        return MediaError(
-            "unreadable", "its owner alone may read it, which root's children are not"
-        )
     demuxer, message = raw["demuxer"] or "", sandbox.printable((raw["log"] or [""])[-1])
     if demuxer in _PLAYLIST_DEMUXERS:
         return MediaError("playlist", f"a playlist ({demuxer})")
