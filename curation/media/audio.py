@@ -166,7 +166,7 @@ def extract_audio(
         sandbox.run(ffmpeg_command(*outputs), limits, files=files)
     except sandbox.ChildFailedError:
         return False
-    return all(os.path.getsize(target) for target in targets)
+    return all(os.path.exists(target) for target in targets)
 
 
 def audio_matches_segments(segments: tuple[TimelineSegment, ...], restarts: int) -> bool:

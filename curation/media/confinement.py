@@ -99,7 +99,7 @@ class FileAccess:
     reads: tuple[str, ...] = ()
     """Files that it may read."""
     writes: tuple[str, ...] = ()
-    """Files that it may write and read; those that do not exist are created empty."""
+    """Files that it may write and read; a rule can only name one that exists."""
     max_bytes: int = 0
     """Bytes that it may write to any one file."""
 
@@ -138,8 +138,6 @@ def guards(program: str, files: FileAccess) -> Iterator[Callable[[], Confinement
 
     `program` is the file that is executed next.
     """
-    for path in files.writes:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     if _LIBC is None:
         yield lambda: Confinement(False, 0, False, False)
         return

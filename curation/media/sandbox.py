@@ -123,26 +123,44 @@ def spawn(
     if limits.require == "strict" and (missing := confinement().missing):
         raise ConfinementError(f"sandbox.require is strict, and {', '.join(missing)} is missing")
     program = shutil.which(command[0]) or command[0]
-    with guards(program, files) as confine:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            pass_fds=tuple(pass_fds),
-            env={"LC_ALL": "C"},
-            start_new_session=True,
-            preexec_fn=lambda: _enter(limits, files, confine),  # noqa: PLW1509  short
-        )
+    with _new_files(files.writes):
+        with guards(program, files) as confine:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                pass_fds=tuple(pass_fds),
+                env={"LC_ALL": "C"},
+                start_new_session=True,
+                preexec_fn=lambda: _enter(limits, files, confine),  # noqa: PLW1509  short
+            )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+
+@contextlib.contextmanager
+def _new_files(paths: Sequence[str]) -> Iterator[None]:
+    """Creates the files of these that are missing; in the end removes those that stayed empty."""
+    created = []
     try:
-        yield process
+        for path in paths:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+                created.append(path)
+        yield
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+        for path in created:
+            with contextlib.suppress(OSError):
+                if not os.path.getsize(path):
+                    os.unlink(path)
 
 
 def run_piped(
