@@ -49,11 +49,6 @@ class ChildKilledError(ReelmillError):
 class ConfinementError(InfrastructureError):
     """Children cannot be confined here as `sandbox.require` demands."""
 
-    advice = (
-        "Use a kernel from 5.13 on and a container runtime that lets Landlock and seccomp through,"
-        " or set sandbox.require=available; `reelmill doctor` says what holds."
-    )
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -121,7 +116,11 @@ def spawn(
     Raises `ConfinementError` where `limits.require` demands more than there is.
     """
     if limits.require == "strict" and (missing := confinement().missing):
-        raise ConfinementError(f"sandbox.require is strict, and {', '.join(missing)} is missing")
+        raise ConfinementError(
+            f"sandbox.require is strict, and here is no {' and no '.join(missing)}: take a kernel"
+            " or a container runtime that has it, or set sandbox.require=available; `reelmill"
+            " doctor` says what holds"
+        )
     program = shutil.which(command[0]) or command[0]
     with _new_files(files.writes):
         with guards(program, files) as confine:

@@ -68,7 +68,7 @@ def doctor(
         try:
             finding = check()
         except (ReelmillError, OSError, ImportError) as error:
-            finding = _Finding(str(error), getattr(error, "advice", "") or "see the message")
+            finding = _Finding(str(error), str(error))
         mark = "[red]✗[/]" if finding.problem else "[green]✓[/]"
         table.add_row(mark, name, escape(finding.text))
         if finding.problem:

@@ -58,3 +58,20 @@ def test_a_missing_guard_is_shown(reelmill, monkeypatch):
     assert ended.code == 0
     assert "not here: Landlock" in text
     assert "sandbox.require=strict would refuse to run" in text
+
+
+def test_strict_stops_a_run_that_can_be_resumed_elsewhere(reelmill, curated, tmp_path, monkeypatch):
+    scan = ("scan", curated.videos, "--out", tmp_path / "out", *curated.options)
+    strict = ("--set", "sandbox.require=strict")
+    sandbox.confinement.cache_clear()
+    monkeypatch.setattr(confinement, "landlock_abi", lambda: 0)
+    try:
+        ended = reelmill(*scan, *strict)
+    finally:
+        monkeypatch.undo()
+        sandbox.confinement.cache_clear()
+    assert ended.code == 4
+    assert "sandbox.require is strict, and here is no landlock: take a kernel" in ended.err
+    assert "or set sandbox.require=available; `reelmill doctor` says what holds" in ended.err
+    if not sandbox.confinement().missing:
+        assert reelmill(*scan, *strict).code == curated.ended.code

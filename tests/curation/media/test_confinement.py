@@ -185,9 +185,8 @@ def test_strict_starts_no_child_where_a_guard_is_missing(monkeypatch):
     command = [sys.executable, "-I", "-c", ""]
     try:
         sandbox.run(command, Limits(), files=FileAccess())
-        with pytest.raises(ConfinementError, match="strict, and landlock is missing") as error:
+        with pytest.raises(ConfinementError, match="strict, and here is no landlock: take"):
             sandbox.run(command, Limits(require="strict"), files=FileAccess())
-        assert "reelmill doctor" in error.value.advice
     finally:
         sandbox.confinement.cache_clear()
 
