@@ -74,7 +74,6 @@ _REFUSED: dict[str, tuple[tuple[int | None, int | None], ...]] = {
     "memory that no limit counts": (
         (319, 279), (447, 447), (29, 194), (30, 196), (68, 186), (64, 190), (240, 180),
     ),
-    "limits": ((160, 164),),
     "owners, modes, times, attributes": (
         (90, None), (91, 52), (268, 53), (452, 452), (92, None), (93, 55), (94, None), (260, 54),
         (132, None), (235, None), (280, 88), (261, None), (188, 5), (189, 6), (190, 7), (197, 14),
@@ -84,8 +83,8 @@ _REFUSED: dict[str, tuple[tuple[int | None, int | None], ...]] = {
 """Refused system calls by their numbers on x86_64 and aarch64."""
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_FIRST_ARGUMENT, _THIRD_ARGUMENT = 16, 32
-"""Where the filter finds arguments of a system call."""
+_FIRST_ARGUMENT = 16
+"""Where the filter finds it."""
 _SPEC_ALLOW = 4
 """Without this flag kernels before 5.16 slow a filtered process down."""
 _OWN_PID = 0xFFFFFFFF
@@ -290,8 +289,7 @@ def _instructions(column: int, audit_number: int) -> list[_Instruction]:
     """The filter: operation, jump if true, jump if false, operand."""
     refuse, allow = (_RETURN, 0, 0, _FAIL | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
     unknown = (_RETURN, 0, 0, _FAIL | errno.ENOSYS)
-    first, third = ((_LOAD, 0, 0, at) for at in (_FIRST_ARGUMENT, _THIRD_ARGUMENT))
-    third_high = (_LOAD, 0, 0, _THIRD_ARGUMENT + 4)
+    first = (_LOAD, 0, 0, _FIRST_ARGUMENT)
 
     def only(number: int | None, *lines: _Instruction) -> list[_Instruction]:
         """What happens to one system call."""
@@ -303,8 +301,7 @@ def _instructions(column: int, audit_number: int) -> list[_Instruction]:
         *only(_CLONE3, unknown),
         *only(_CLONE[column], first, (_ANY_BIT, 1, 0, _CLONE_THREAD), refuse, allow),
         *only(_PRCTL[column], first, (_EQUAL, 0, 1, _PR_SET_PDEATHSIG), refuse, allow),
-        *only(_PRLIMIT[column], third, (_EQUAL, 1, 0, 0), refuse,
-              third_high, (_EQUAL, 1, 0, 0), refuse, allow),
+        *only(_PRLIMIT[column], first, (_EQUAL, 1, 0, 0), refuse, allow),
     ]  # fmt: skip
     for numbers in _SIGNALS:
         code += only(numbers[column], first, (_EQUAL, 1, 0, _OWN_PID), refuse, allow)

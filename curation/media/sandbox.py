@@ -95,11 +95,12 @@ def confinement() -> Confinement:
 def _enter(limits: Limits, files: FileAccess, confine: Callable[[], Confinement]) -> None:
     """Runs in the child between fork and exec."""
     memory = limits.memory_mb << 20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (files.max_bytes, files.max_bytes))
     confine()
+    # Last, because the parent may exceed it, and then nothing can be allocated any more.
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """What a hostile program can do as a confined child: next to nothing, namespaces or not."""
 
+import contextlib
 import json
+import mmap
 import os
 import re
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 from curation.errors import MediaError
 from curation.media import confinement, sandbox
-from curation.media.confinement import Confinement, FileAccess
+from curation.media.confinement import Confinement, FileAccess, guards
 from curation.media.sandbox import ConfinementError, Limits
 
 HOSTILE = """if True:
@@ -177,6 +179,24 @@ def test_what_a_child_prints_is_kept_up_to_a_bound():
     command = [sys.executable, "-I", "-c", program]
     out, text = sandbox.run(command, Limits(), files=FileAccess(), max_output_bytes=1000)
     assert (len(out), len(text)) == (1000, 1 << 22)
+
+
+def test_a_parent_may_be_larger_than_its_child(monkeypatch):
+    """What runs between fork and exec may need memory, which a limit below the parent's forbids."""
+
+    @contextlib.contextmanager
+    def greedy(program, files):
+        with guards(program, files) as confine:
+            yield lambda: (bytes(64 << 20), confine())[1]
+
+    monkeypatch.setattr(sandbox, "guards", greedy)
+    no_reserve = 0x4000  # as the constant MAP_NORESERVE, which the module lacks
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve
+    with mmap.mmap(-1, 8 << 30, flags):
+        program = "import resource; print(resource.getrlimit(resource.RLIMIT_AS)[1])"
+        command = [sys.executable, "-I", "-c", program]
+        out, _ = sandbox.run(command, Limits(memory_mb=1024), files=FileAccess())
+    assert int(out) == 1 << 30
 
 
 def test_strict_starts_no_child_where_a_guard_is_missing(monkeypatch):
