@@ -24,7 +24,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "longest_side": (16, 16_384), "short_side": (8, 16_384), "max_frames": (1, 100_000_000),
     "max_pixels": (1, 2**31 - 1), "crf": (0, 51), "stream": (0, 65_535),
     # what is compared with a measurement
-    "threshold": (0, 1000), "ratio": (0, 1000), "still": (0, 1000), "temperature": (0, 100),
+    "threshold": (0, 1000), "ratio": (0, 1000), "temperature": (0, 100),
     # what is reserved or started
     "memory_mb": (1, 2**24), "cpu_s": (1, 10**8), "wall_s": (1, 10**8), "workers": (0, 10_000),
     "cpus": (0, 10_000), "object_store_mb": (1, 2**24), "batch": (1, 4096), "readers": (1, 256),

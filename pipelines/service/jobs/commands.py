@@ -29,7 +29,7 @@ from pipelines.service.settings import ServerSettings
 _UNPRIVILEGED = re.compile(
     r"policy\.(limits|tags)\..+|policy\.(near_duplicates|include|exclude)|policy\.semantic\..+"
     r"|policy\.labels\..+|render\.(mode|crop)|render\.encoding\..+"
-    r"|scan\.(max_clip_s|scores|shots)|scan\.shots\.\w+\.(threshold|ratio|still|length_s)"
+    r"|scan\.(max_clip_s|scores|shots)|scan\.shots\.\w+\.(threshold|ratio|prefilter|length_s)"
     r"|scan\.sampling\..+|tokenize\.(tokenizer|short_side|max_frames|windows|quality)"
 )
 """Settings that callers below `admin` may change: none of them names a file, a server or a device,

@@ -188,7 +188,7 @@ def test_the_network_finds_the_cuts(network, cut_source):
 
 
 @pytest.mark.slow
-def test_still_windows_are_skipped_without_a_difference(network):
+def test_windows_without_a_change_are_skipped_without_a_difference(network):
     frames = film_frames()
     calls = []
     finder = network()
@@ -196,8 +196,8 @@ def test_still_windows_are_skipped_without_a_difference(network):
     finder._network = lambda window: calls.append(1) or original(window)
     shots = shots_of(finder, frames, (64,))
     assert shots == [(0, 40), (40, 190), (190, 230)]
-    assert len(calls) == 3  # of five
-    everything = TransNetV2(still=-1.0).load()()
+    assert len(calls) == 2  # of five
+    everything = TransNetV2(prefilter=False).load()()
     assert shots_of(everything, frames, (230,)) == shots
 
 
@@ -228,7 +228,7 @@ def test_windows_are_those_of_the_authors(count, sizes, network):
     frames[...] = np.random.default_rng(count).integers(0, 256, (count, 1, 1, 1))
     finder, fake = network(), FakeNetwork()
     finder._network = fake
-    finder._still = -1.0
+    finder._prefilter = False
     shots = shots_of(finder, frames, sizes)
     assert np.array_equal(np.array(fake.windows), np.array(reference(frames)))
     assert shots == shots_from_transitions(frames[:, 0, 0, 0] / np.float32(255) > 0.3)
@@ -251,8 +251,10 @@ def test_streaming_gives_the_probabilities_of_one_batch(count, network, cut_sour
 
 
 def test_backends_name_what_decides_the_shots():
-    assert TransNetV2(precision="fp32").backend == "TransNetV2 0.3 cpu fp32"
-    assert TransNetV2(0.5, device="cuda").backend == "TransNetV2 0.5 cuda fp32"
-    assert TransNetV2().backend in ("TransNetV2 0.3 cpu fp32", "TransNetV2 0.3 cpu bf16")
+    assert TransNetV2(precision="fp32").backend == "TransNetV2 0.3 prefiltered cpu fp32"
+    full = TransNetV2(0.5, prefilter=False, device="cuda")
+    assert full.backend == "TransNetV2 0.5 all cuda fp32"
+    assert TransNetV2().backend.rsplit(" ", 1)[0] == "TransNetV2 0.3 prefiltered cpu"
+    assert TransNetV2().backend.rsplit(" ", 1)[1] in ("fp32", "bf16")
     assert ContentChange().backend == "ContentChange 18 3"
     assert list(SHOT_DETECTORS) == ["TransNetV2", "ContentChange", "FixedWindows"]
