@@ -11,7 +11,8 @@ and in most windows nothing does. For each frame, in the 48×27 pictures:
   slow dissolves too (0–2).
 
 A logistic rule on their logarithms scores each frame; a window passes if its highest score is above
-a limit. `python benchmarks/shots.py DATA --fit` fits weights and limit to the network's own output.
+a limit. `python benchmarks/shots.py DATA --fit` fits weights and limit to the network's own output. Other
+values give other shots, and so another `Scan.version`.
 """
 
 from __future__ import annotations
