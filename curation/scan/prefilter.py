@@ -10,9 +10,9 @@ and in most windows nothing does. For each frame, in the 48×27 pictures:
 - `layout`: one minus the correlation of 9×16 blocks of brightness, 32 frames apart, which grows in
   slow dissolves too (0–2).
 
-A logistic rule on their logarithms scores each frame; a window passes if its highest score is above
-a limit. `python benchmarks/shots.py DATA --fit` fits weights and limit to the network's own output. Other
-values give other shots, and so another `Scan.version`.
+A logistic rule on their logarithms scores each frame; a window passes if its highest score is
+above a limit. `python benchmarks/shots.py DATA --fit` fits weights and limit to the network's own
+output. Other values give other shots, and so another `Scan.version`.
 """
 
 from __future__ import annotations
