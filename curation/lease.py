@@ -30,6 +30,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from curation.errors import InfrastructureError
+from curation.process_identity import machine_id, start_time
 from curation.storage import Storage, storage_faults
 
 FOLDER = "_leases"
@@ -70,9 +71,9 @@ class Lease:
             app=app,
             tables=sorted(tables),
             host=socket.gethostname(),
-            machine=_machine_id(),
+            machine=machine_id(),
             pid=os.getpid(),
-            process=_start_time(os.getpid()) or "",
+            process=start_time(os.getpid()) or "",
             since=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
             command=shlex.join([name, *sys.argv[1:]])[:_MAX_COMMAND],
         )
@@ -121,7 +122,7 @@ def _check_free(storage: Storage, lease: Lease) -> None:
         if other is None or other.app != lease.app or not set(other.tables) & set(lease.tables):
             continue
         if other.machine == lease.machine:
-            is_live, hint = _start_time(other.pid) == other.process, ""
+            is_live, hint = start_time(other.pid) == other.process, ""
         else:
             age_s = max(0.0, (_storage_time_ns(storage) - int(file.mtime_ns or 0)) / 1e9)
             is_live = age_s < _EXPIRY_S
@@ -162,29 +163,3 @@ def _storage_time_ns(storage: Storage) -> int:
         file = storage.filesystem.get_file_info(storage.path(name))
     _remove(storage, name)
     return int(file.mtime_ns or 0)
-
-
-def _machine_id() -> str:
-    """The kernel's boot and the process namespace; the host name where there is no `/proc`."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
-
-
-def _start_time(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's ticks; None if there is none."""
-    if not os.path.isdir("/proc/self"):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            pass
-        return ""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else fields[19]

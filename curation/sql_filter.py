@@ -5,15 +5,18 @@ The condition is one SQL expression: columns, literals, comparisons, `and`, `or`
 `FUNCTIONS`. It is parsed by sqlglot (MIT) and held against that list; only what the list allows is
 written again for DuckDB, which evaluates it in a database of its own without files, network or
 variables of this program, in bounded memory, threads and time. Subqueries, joins and table
-functions do not exist here, so the cost is one pass over the rows.
+functions do not exist here, so the cost is one pass over the rows; and no function makes a text
+much longer than what it takes, as DuckDB counts and interrupts only between some thousand rows.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import difflib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -69,15 +72,67 @@ class ConditionError(ReelmillError, ValueError):
     """A condition that is no such expression over the columns; the message says why."""
 
 
+class InterruptedConditionError(ConditionError):
+    """The condition took too long, or nobody waits for it any more."""
+
+
+class Interruption:
+    """Ends conditions from another thread: all that run in the context that it is entered in."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connections: set[duckdb.DuckDBPyConnection] = set()
+        self.is_set = False
+
+    def __enter__(self) -> Interruption:
+        self._token = _INTERRUPTION.set(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _INTERRUPTION.reset(self._token)
+
+    def set(self) -> None:
+        """Ends the conditions that run, and those that start from now on."""
+        with self._lock:
+            self.is_set = True
+            for connection in self._connections:
+                connection.interrupt()
+
+    @contextlib.contextmanager
+    def guard(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Interrupts the connection when this is set; raises at once if it was before."""
+        with self._lock:
+            if self.is_set:
+                raise duckdb.InterruptException
+            self._connections.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+
+_INTERRUPTION: contextvars.ContextVar[Interruption | None] = contextvars.ContextVar(
+    "interruption", default=None
+)
+
+
+def is_interrupted() -> bool:
+    """Whether an `Interruption` has ended what runs in this context."""
+    interruption = _INTERRUPTION.get()
+    return interruption is not None and interruption.is_set
+
+
 def filter_clips(table: pa.Table, condition: str, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows for which the condition is true, with these columns or all, in no fixed order.
 
-    Raises `ConditionError` for what is no condition, for unknown columns, and for one that takes
-    too long.
+    Raises `ConditionError` for what is no condition and for unknown columns, and its subclass
+    `InterruptedConditionError` for one that takes too long, or that an `Interruption` ends.
     """
+    interruption = _INTERRUPTION.get() or Interruption()
     try:
         expression = duckdb.SQLExpression(_rewrite(condition, table.column_names))
-        with duckdb.connect(config=_SETTINGS) as connection:
+        with duckdb.connect(config=_SETTINGS) as connection, interruption.guard(connection):
             deadline = threading.Timer(_DEADLINE_S, connection.interrupt)
             deadline.start()
             try:
@@ -87,7 +142,7 @@ def filter_clips(table: pa.Table, condition: str, columns: Sequence[str] | None 
             finally:
                 deadline.cancel()
     except duckdb.InterruptException as error:
-        raise ConditionError(f"where {condition!r} takes too long") from error
+        raise InterruptedConditionError(f"where {condition!r} takes too long") from error
     except duckdb.Error as error:
         raise ConditionError(
             f"where {condition!r}: {str(error).splitlines()[0].strip()}"
@@ -121,7 +176,9 @@ def _rewrite(condition: str, columns: Sequence[str]) -> str:
         ) from error
 
 
-def _problem(node: sql.Expr, names: dict[str, str], columns: Sequence[str]) -> str:
+def _problem(  # noqa: PLR0911  one of each kind of part
+    node: sql.Expr, names: dict[str, str], columns: Sequence[str]
+) -> str:
     """What is wrong with one part of a condition; empty if nothing is."""
     if isinstance(node, sql.In) and (node.args.get("query") or node.args.get("unnest")):
         return "in takes a list of values"
@@ -130,12 +187,24 @@ def _problem(node: sql.Expr, names: dict[str, str], columns: Sequence[str]) -> s
         return "[…] takes one literal" if others or not isinstance(key, sql.Literal) else ""
     if isinstance(node, sql.DataType) and node.sql(dialect="duckdb") not in _TYPES:
         return f"there is no cast to {node.sql(dialect='duckdb')[:60]}; only to {', '.join(_TYPES)}"
+    if isinstance(node, sql.Replace):
+        return _replacement_problem(node)
     if isinstance(node, _ALLOWED) or _function(node) in _KNOWN:
         return _resolve_column(node, names, columns) if isinstance(node, sql.Column) else ""
     if isinstance(node, sql.Func):
         name = node.name if isinstance(node, sql.Anonymous) else node.sql_name()
         return f"there is no function {name.lower()!r}; there are {', '.join(FUNCTIONS)}"
     return f"{type(node).__name__.lower()} {node.sql(dialect='duckdb')[:60]!r} is not allowed"
+
+
+def _replacement_problem(node: sql.Replace) -> str:
+    """Refuses what could lengthen a text: a few nested replacements would fill any memory."""
+    parts = node.args.get("expression"), node.args.get("replacement")
+    if all(isinstance(part, sql.Literal) for part in parts):
+        old, new = (len(part.name.encode()) for part in parts if part is not None)
+        if new <= old:
+            return ""
+    return "replace takes two literals, of which the second is no longer than the first"
 
 
 def _resolve_column(node: sql.Column, names: dict[str, str], columns: Sequence[str]) -> str:

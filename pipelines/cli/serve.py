@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +34,13 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="Another host name of the server. May be given again.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The IP address of a proxy, whose X-Forwarded-For and X-Forwarded-Proto are"
+            " believed. May be given again."
+        ),
+    ] = None,
     config: Annotated[
         str | None, typer.Option("--config", "-c", help="The profile on which jobs are based.")
     ] = None,
@@ -50,6 +57,17 @@ def serve(
     rate: Annotated[
         float, typer.Option(min=0.1, help="The requests per second of one caller, at most.")
     ] = 50.0,
+    connections: Annotated[
+        int, typer.Option(min=1, help="The open connections of one address, at most.")
+    ] = 100,
+    keep_days: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="The days after which ended jobs, their logs and files, and previews are deleted;"
+            " 0 keeps them.",
+        ),
+    ] = 90.0,
     state: State = None,
 ) -> None:
     """Serve outputs and run jobs over HTTP: on this machine alone until an API key exists."""
@@ -66,10 +84,14 @@ def serve(
             profile=config,
             host=host,
             host_names=tuple(name or ()),
+            proxies=tuple(_address(text) for text in proxy or ()),
+            keep_days=keep_days or None,
             max_running=running,
             ray_address=ray_jobs,
             ray_environment=_runtime_environment(ray_env),
-            limits=ServerLimits(rate=rate, burst=max(1, round(4 * rate))),
+            limits=ServerLimits(
+                rate=rate, burst=max(1, round(4 * rate)), connections_per_address=connections
+            ),
         ),
         port,
     )
@@ -77,9 +99,7 @@ def serve(
 
 def _serve(settings: ServerSettings, port: int) -> None:
     with requires_extra("service"):
-        import uvicorn
-
-        from pipelines.service.app import create_app
+        from pipelines.service.server import run_server
     from pipelines.service.service import Service, lock_state
 
     lock_state(settings.state)
@@ -92,13 +112,7 @@ def _serve(settings: ServerSettings, port: int) -> None:
     service.commands.preload()
     terminal.console.print(f"confinement of decoders: {confinement()}")
     terminal.console.print(f"reelmill at http://{settings.host}:{port}: {escape(settings.root)}")
-    gc.collect()
-    gc.freeze()  # each traversal of the libraries' 300,000 objects stops requests for 0.1 to 0.3 s
-    uvicorn.run(
-        create_app(service), host=settings.host, port=port, log_level="warning",
-        access_log=False, server_header=False, timeout_keep_alive=15,
-        timeout_graceful_shutdown=3, ws="none", proxy_headers=False,
-    )  # fmt: skip
+    run_server(service, port)
 
 
 def _runtime_environment(path: Path | None) -> dict[str, Any]:
@@ -113,6 +127,15 @@ def _runtime_environment(path: Path | None) -> dict[str, Any]:
     if not isinstance(environment, dict) or not isinstance(environment.get("env_vars", {}), dict):
         raise typer.BadParameter(f"--ray-env {path}: it has to hold Ray's runtime_env")
     return environment
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--proxy {text}: write an IP address, such as 10.0.0.2"
+        ) from error
 
 
 def _source(text: str) -> tuple[str, str]:

@@ -1,5 +1,8 @@
 """API keys: 256 random bits sent as bearer token, of which only the sha256 is stored.
 
+A browser exchanges its key for a session, whose id it sends as a cookie: other random bits, of
+which only the sha256 is stored too. A session ends with its key, by signing out, or after a week.
+
 Each scope includes those before it: `read` looks, `search` queries, `submit` runs jobs and cancels
 its own, `admin` does everything.
 """
@@ -16,6 +19,10 @@ from pipelines.service.database import Database, timestamp
 
 Scope = Literal["read", "search", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+SESSION_DAYS = 7
+_MAX_SESSIONS = 50
+"""Of one key; the oldest ends where there are more."""
+_IN_FORCE = "revoked IS NULL AND (api_keys.expires IS NULL OR api_keys.expires > ?)"
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,45 @@ class ApiKeys:
     def find(self, secret: str) -> Caller | None:
         """The caller with this secret; None if it is unknown, has expired or was revoked."""
         row = self._database.fetch_one(
-            "SELECT key_id, scope FROM api_keys WHERE digest = ? AND revoked IS NULL"
-            " AND (expires IS NULL OR expires > ?)",
+            f"SELECT key_id, scope FROM api_keys WHERE digest = ? AND {_IN_FORCE}",
             digest(secret), timestamp(),
         )  # fmt: skip
         return Caller(f"key:{row['key_id']}", row["scope"]) if row else None
+
+    def start_session(self, secret: str) -> str | None:
+        """The id of a new session of the caller with this secret; None if it is not valid."""
+        key = self._database.fetch_one(
+            f"SELECT key_id FROM api_keys WHERE digest = ? AND {_IN_FORCE}",
+            digest(secret), timestamp(),
+        )  # fmt: skip
+        if key is None:
+            return None
+        session_id, expires = secrets.token_hex(32), timestamp(timedelta(days=SESSION_DAYS))
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO sessions VALUES (?, ?, ?)",
+                (digest(session_id), key["key_id"], expires),
+            )
+            connection.execute(
+                "DELETE FROM sessions WHERE expires <= ?1 OR digest IN (SELECT digest FROM sessions"
+                " WHERE key_id = ?2 ORDER BY rowid DESC LIMIT -1 OFFSET ?3)",
+                (timestamp(), key["key_id"], _MAX_SESSIONS),
+            )
+        return session_id
+
+    def find_session(self, session_id: str) -> Caller | None:
+        """The caller of a session; None if it has ended, or its key is no longer valid."""
+        row = self._database.fetch_one(
+            "SELECT key_id, scope FROM sessions JOIN api_keys USING (key_id)"
+            f" WHERE sessions.digest = ? AND sessions.expires > ? AND {_IN_FORCE}",
+            digest(session_id), *[timestamp()] * 2,
+        )  # fmt: skip
+        return Caller(f"key:{row['key_id']}", row["scope"]) if row else None
+
+    def end_session(self, session_id: str) -> None:
+        """Ends a session; nothing happens if there is none."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM sessions WHERE digest = ?", (digest(session_id),))
 
     def exist(self) -> bool:
         """Whether a key was ever created: from then on every caller needs one."""

@@ -16,11 +16,11 @@ from curation.errors import InfrastructureError, MediaError, ReelmillError, Unav
 from curation.listing import ListingError
 from curation.search.query import SearchError
 from pipelines.config import ConfigError
-from pipelines.service.api_keys import Scope
+from pipelines.service.api_keys import SESSION_DAYS, Scope
 from pipelines.service.auth import Reader, public
 from pipelines.service.jobs.commands import JobRequestError
 from pipelines.service.jobs.queue import QueueError
-from pipelines.service.middleware import COOKIE, SecurityMiddleware
+from pipelines.service.middleware import COOKIE, SecurityMiddleware, session_id
 from pipelines.service.outputs import NoOutputError
 from pipelines.service.previews import BusyError
 from pipelines.service.routes import clips, collections, jobs, page, search, sources, statistics
@@ -45,10 +45,13 @@ _ERROR_DESCRIPTIONS: dict[int | str, str] = {
     404: "There is no such thing.",
     408: "The body took too long to arrive.",
     409: "Not possible in this state.",
+    411: "A body has to declare its length.",
     413: "The body is too long.",
     415: "This type of body is not accepted.",
     422: "The request is invalid; the detail says why.",
     429: "Too many requests; Retry-After says how many seconds to wait.",
+    431: "The headers are too many or too long.",
+    503: "The server is busy; Retry-After says how many seconds to wait.",
 }
 
 
@@ -97,6 +100,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(
         SecurityMiddleware,
         settings=service.settings, keys=service.api_keys, metrics=service.metrics,
+        audit=service.audit,
     )  # fmt: skip
     return app
 
@@ -125,18 +129,22 @@ def _add_server_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v1/session", status_code=204, dependencies=[public])
     def sign_in(session: SessionRequest, request: Request) -> Response:
         """Puts an API key into a cookie for a browser: for this site only, hidden from scripts."""
-        if service.api_keys.find(session.key) is None:
+        started = service.api_keys.start_session(session.key)
+        if started is None:
             return JSONResponse({"detail": "this key is not valid"}, 401)
+        request.state.caller = service.api_keys.find_session(started)  # for the audit log
         response = Response(status_code=204)
         response.set_cookie(
-            COOKIE, session.key, httponly=True, samesite="strict",
+            COOKIE, started, max_age=SESSION_DAYS * 86_400, httponly=True, samesite="strict",
             secure=request.url.scheme == "https",
         )  # fmt: skip
         return response
 
     @app.delete("/v1/session", status_code=204, dependencies=[public])
-    def sign_out() -> Response:
-        """Deletes the cookie."""
+    def sign_out(request: Request) -> Response:
+        """Ends the session of the cookie, and deletes the cookie."""
+        if current := session_id(request.headers):
+            service.api_keys.end_session(current)
         response = Response(status_code=204)
         response.delete_cookie(COOKIE)
         return response

@@ -18,6 +18,9 @@ CREATE TABLE IF NOT EXISTS api_keys (
     key_id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
     scope TEXT NOT NULL, created TEXT NOT NULL, expires TEXT, revoked TEXT
 );
+CREATE TABLE IF NOT EXISTS sessions (
+    digest TEXT PRIMARY KEY, key_id TEXT NOT NULL, expires TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
     kind TEXT NOT NULL, collection TEXT NOT NULL, request TEXT NOT NULL, command TEXT NOT NULL,
@@ -29,6 +32,9 @@ CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, priority DESC, seq);
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     owner TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, job_id TEXT NOT NULL,
     PRIMARY KEY (owner, key)
+);
+CREATE TABLE IF NOT EXISTS turns (
+    owner TEXT PRIMARY KEY, turn INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL, at TEXT NOT NULL,

@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,12 +22,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from curation.errors import ReelmillError
+from curation.sql_filter import Interruption
 from pipelines.service.api_keys import LOCAL, ApiKeys, Caller, digest
+from pipelines.service.audit import REFUSALS, AuditLog
+from pipelines.service.connections import client_network
 from pipelines.service.metrics import Metrics
 from pipelines.service.rate_limit import RateLimiter
 from pipelines.service.settings import ServerSettings
 
-COOKIE = "reelmill_key"
+COOKIE = "reelmill_session"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
     " media-src 'self' blob:; connect-src 'self'; font-src 'self'; base-uri 'none';"
@@ -45,9 +47,17 @@ _HEADERS = {
 }
 _JSON_TOKEN = re.compile(rb'\\.|["\[\]{}]', re.S)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_SESSION_COOKIE = re.compile(rf"(?:^|;)\s*{COOKIE}=([0-9a-f]{{64}})\s*(?:;|$)")
+UNCHANGING = frozenset({
+    "/v1/plan", "/v1/collections/{name}/search", "/v1/collections/{name}/search/picture",
+    "/v1/collections/{name}/facets", "/v1/collections/{name}/reselection",
+})  # fmt: skip
+"""Routes that take a body and change nothing; requests to the others are audited."""
 _CALLER_TTL_S = 1.0
 """Seconds for which a looked-up key is trusted; a revoked one may work as long."""
 _MAX_CALLERS = 10_000
+_MAX_PATH = 300
+"""Characters of a path that are recorded."""
 _MAX_UNKNOWN_BYTES = 4096
 """Of a body without a valid key."""
 
@@ -71,7 +81,11 @@ class CallerCache:
 
     def find(self, headers: Headers) -> Caller | None:
         """The caller; None without a valid key where one is required."""
-        secret = _request_secret(headers)
+        secret = _bearer_secret(headers)
+        if not secret and (session := session_id(headers)):
+            caller = self._keys.find_session(session)
+            if caller is not None:
+                return caller
         secret_digest = digest(secret) if secret else ""
         caller, expires_at = self._entries.get(secret_digest, (None, 0.0))
         now = time.monotonic()
@@ -86,29 +100,33 @@ class CallerCache:
         return caller
 
 
-def _request_secret(headers: Headers) -> str:
+def _bearer_secret(headers: Headers) -> str:
     scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return cookie.value if cookie else ""
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def session_id(headers: Headers) -> str:
+    """The id of the session that the cookies name; empty without one."""
+    match = _SESSION_COOKIE.search(headers.get("cookie", ""))
+    return match[1] if match else ""
 
 
 class SecurityMiddleware:
     """The outermost layer of the application."""
 
     def __init__(
-        self, app: ASGIApp, settings: ServerSettings, keys: ApiKeys, metrics: Metrics
-    ) -> None:
+        self, app: ASGIApp, settings: ServerSettings, keys: ApiKeys, metrics: Metrics,
+        audit: AuditLog,
+    ) -> None:  # fmt: skip
         self._app = app
         self._settings = settings
         self._limits = settings.limits
         self._callers = CallerCache(keys, settings.is_loopback)
         self._rate_limiter = RateLimiter(self._limits.rate, self._limits.burst)
         self._metrics = metrics
+        self._audit = audit
+        self._abandoned: set[asyncio.Task[None]] = set()
+        """Work of requests that nobody waits for any more, and whose threads have yet to end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one connection."""
@@ -129,18 +147,33 @@ class SecurityMiddleware:
             self._metrics.record_request(
                 scope["method"], path or "(none)", response.status, time.perf_counter() - started
             )
+            self._record(scope, response, path)
+
+    def _record(self, scope: Scope, response: _Response, route: str) -> None:
+        """Adds a refused or changing request to the audit log."""
+        caller = scope.get("state", {}).get("caller")
+        fields = {
+            "caller": caller.name if caller else None, "method": scope["method"],
+            "path": scope["path"][:_MAX_PATH],
+        }  # fmt: skip
+        address, status = _address(scope), response.status
+        if status in REFUSALS:
+            self._audit.record_refusal(address, status, response.detail, **fields)
+        elif status < 400 and scope["method"] not in _SAFE_METHODS and route not in UNCHANGING:
+            detail = response.location or None
+            self._audit.record(address=address, status=status, detail=detail, **fields)
 
     async def _handle(self, scope: Scope, receive: Receive, response: _Response) -> None:
         headers = Headers(scope=scope)
         self._check_origin(scope["method"], headers)
         caller = self._callers.find(headers)
         scope.setdefault("state", {})["caller"] = caller
-        client = scope.get("client") or ("?", 0)
-        wait_s = self._rate_limiter.take(caller.name if caller else f"address:{client[0]}")
+        bucket = caller.name if caller else f"address:{client_network(_address(scope))}"
+        wait_s = self._rate_limiter.take(bucket)
         if wait_s:
             raise Rejection(429, "too many requests; wait a little", wait_s)
         body = await self._read_body(headers, receive, is_known=caller is not None)
-        await self._run_app(scope, _replay(body, receive), response)
+        await self._run_app(scope, _Channel(body, receive), response)
 
     def _check_origin(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -182,8 +215,10 @@ class SecurityMiddleware:
                 has_more = True
                 while has_more:
                     message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _hang_up()
                     body += message.get("body", b"")
-                    has_more = message["type"] == "http.request" and message.get("more_body", False)
+                    has_more = message.get("more_body", False)
                     if len(body) > max_bytes:
                         raise too_long
         except TimeoutError:
@@ -192,22 +227,39 @@ class SecurityMiddleware:
             check_depth(bytes(body), self._limits.json_depth)
         return bytes(body)
 
-    async def _run_app(self, scope: Scope, receive: Receive, response: _Response) -> None:
-        """Runs the application; its response has to start in time."""
-        task = asyncio.ensure_future(self._app(scope, receive, response))
-        started = asyncio.ensure_future(response.started.wait())
+    async def _run_app(self, scope: Scope, channel: _Channel, response: _Response) -> None:
+        """Runs the application; its response has to start in time, and while the client is there.
+
+        What it computes for a client that hung up, or too late, is interrupted where that is
+        possible. Its task is never cancelled: it holds the place of its thread until that ends.
+        """
+        with Interruption() as interruption:
+            task = asyncio.ensure_future(self._app(scope, channel.receive, response))
+        waits = [asyncio.ensure_future(e.wait()) for e in (response.started, channel.is_closed)]
+        watch = asyncio.ensure_future(channel.watch())
         try:
             await asyncio.wait(
-                {task, started},
+                {task, *waits},
                 timeout=self._limits.response_s, return_when=asyncio.FIRST_COMPLETED,
             )  # fmt: skip
-            if not task.done() and not response.started.is_set():
-                raise Rejection(503, "this takes too long; request less, or try again later", 10.0)
-            await task
+            if task.done() or response.started.is_set():
+                await task
+                return
         finally:
-            started.cancel()
-            if not task.done():
-                task.cancel()
+            for future in (*waits, watch):
+                future.cancel()
+        interruption.set()
+        self._abandoned.add(task)
+        task.add_done_callback(self._forget)
+        if channel.is_closed.is_set():
+            raise _hang_up()
+        channel.is_closed.set()  # whatever the task would still send has no receiver
+        raise Rejection(503, "this takes too long; request less, or try again later", 10.0)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody is there to be told
 
 
 class _Response:
@@ -217,7 +269,18 @@ class _Response:
         self._send = send
         self.started = asyncio.Event()
         self.status = 500
+        self.location = ""
+        self._body = b""
+        """Of an error; its start."""
         self._is_rejected = False
+
+    @property
+    def detail(self) -> str:
+        """What an error says."""
+        try:
+            return str(json.loads(self._body)["detail"])
+        except (ValueError, LookupError, TypeError):
+            return ""
 
     async def __call__(self, message: Message) -> None:
         if self._is_rejected:
@@ -226,8 +289,11 @@ class _Response:
             self.started.set()
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            self.location = headers.get("location", "")
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
+        elif self.status in REFUSALS:
+            self._body = (self._body + message.get("body", b""))[:_MAX_UNKNOWN_BYTES]
         await self._send(message)
 
     async def reject(self, rejection: Rejection) -> None:
@@ -249,18 +315,36 @@ class _Response:
         self._is_rejected = True
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Delivers a body that was read already, then what the client sends next."""
-    is_delivered = False
+class _Channel:
+    """Delivers a body that was read already, then that the client is gone."""
 
-    async def replay() -> MutableMapping[str, Any]:
-        nonlocal is_delivered
-        if is_delivered:
-            return await receive()
-        is_delivered = True
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+        self.is_closed = asyncio.Event()
+        """Set once the client has hung up, or has its response."""
+
+    async def watch(self) -> None:
+        """Waits until the client hangs up."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_closed.set()
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """See ASGI."""
+        if self._body is None:
+            await self.is_closed.wait()
+            return {"type": "http.disconnect"}
+        body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return replay
+
+def _hang_up() -> Rejection:
+    return Rejection(499, "the client hung up")  # known to nobody but the metrics
+
+
+def _address(scope: Scope) -> str:
+    return (scope.get("client") or ("?", 0))[0]
 
 
 def _origin_host(origin: str) -> str:

@@ -9,6 +9,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
@@ -27,12 +28,22 @@ class NoOutputError(ReelmillError, LookupError):
     """There is no collection of this name."""
 
 
+@dataclass(eq=False)
+class _Entry:
+    """What was computed from an output, and the versions of the tables that it is of."""
+
+    versions: tuple[int, ...] | None = None
+    value: Any = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while it is computed: requests at the same time wait for one result."""
+
+
 class Outputs:
     """The folders of the root that hold an output."""
 
     def __init__(self, root: str) -> None:
         self._storage = Storage.at(root)
-        self._cache: OrderedDict[tuple[str, str], tuple[Any, Any]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -73,16 +84,13 @@ class Outputs:
 
     def cached(self, name: str, what: str, dataset: Dataset, compute: Callable[[], Value]) -> Value:
         """The result of `compute`, computed again only after the tables have changed."""
-        key = name, what
-        versions = tuple(dataset.catalog.version(table) for table in ("sources", "runs"))
         with self._lock:
-            entry = self._cache.get(key)
-            if entry is not None and entry[0] == versions:
-                self._cache.move_to_end(key)
-                return cast(Value, entry[1])
-        value = compute()
-        with self._lock:
-            self._cache[key] = (versions, value)
+            entry = self._cache.setdefault((name, what), _Entry())
+            self._cache.move_to_end((name, what))
             while len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
-        return value
+        with entry.lock:
+            versions = tuple(dataset.catalog.version(table) for table in ("sources", "runs"))
+            if entry.versions != versions:
+                entry.value, entry.versions = compute(), versions
+            return cast(Value, entry.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from pathlib import Path
 
 from curation.errors import ReelmillError
@@ -52,6 +53,16 @@ class Previews:
         with contextlib.suppress(OSError):
             os.utime(self._storage.uri(name))
         return self._storage, name
+
+    def expire(self, days: float) -> int:
+        """Deletes the previews that nobody has watched for so many days; returns their number."""
+        count = 0
+        for file in Path(self._storage.root).glob("*.mp4"):
+            with contextlib.suppress(FileNotFoundError):
+                if file.stat().st_mtime < time.time() - days * 86_400:
+                    file.unlink()
+                    count += 1
+        return count
 
     def _cut(self, clip: Clip, source: Source, name: str) -> None:
         size = _ENCODING.size(source.width or 2, source.height or 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +12,19 @@ from fastapi import HTTPException
 from curation.errors import ReelmillError
 from curation.listing import is_below
 from pipelines.service.api_keys import ApiKeys
+from pipelines.service.audit import AuditLog
+from pipelines.service.computations import Computations
 from pipelines.service.database import Database
 from pipelines.service.jobs.commands import CommandBuilder
 from pipelines.service.jobs.local_backend import JobFolder, LocalBackend
 from pipelines.service.jobs.queue import JobQueue
+from pipelines.service.jobs.retention import Retention
 from pipelines.service.jobs.supervisor import Supervisor
 from pipelines.service.metrics import Metrics
 from pipelines.service.outputs import Outputs
 from pipelines.service.previews import Previews
 from pipelines.service.settings import ServerSettings
+from pipelines.service.sse import StreamSlots
 
 
 class StateInUseError(ReelmillError, ValueError):
@@ -40,8 +43,9 @@ class Service:
     supervisor: Supervisor
     metrics: Metrics
     previews: Previews
-    stream_slots: threading.BoundedSemaphore
-    """One for each open stream."""
+    computations: Computations
+    streams: StreamSlots
+    audit: AuditLog
 
     @classmethod
     def at(cls, settings: ServerSettings) -> Service:
@@ -58,16 +62,23 @@ class Service:
         else:
             backend = LocalBackend(jobs)
         limits = settings.limits
+        audit = AuditLog(settings.state / "audit.jsonl")
+        previews = Previews(settings.state / "previews")
+        retention = Retention(settings.keep_days, queue, jobs, previews, audit)
         return cls(
             settings=settings,
             api_keys=ApiKeys(database),
             queue=queue,
             outputs=outputs,
             commands=CommandBuilder(settings, outputs, jobs),
-            supervisor=Supervisor(queue, backend, settings.max_running, limits.running_per_caller),
+            supervisor=Supervisor(
+                queue, backend, settings.max_running, limits.running_per_caller, retention
+            ),
             metrics=Metrics(queue),
-            previews=Previews(settings.state / "previews"),
-            stream_slots=threading.BoundedSemaphore(limits.streams),
+            previews=previews,
+            computations=Computations(limits),
+            streams=StreamSlots(limits),
+            audit=audit,
         )
 
     def check_source(self, uri: str) -> None:

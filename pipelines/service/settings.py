@@ -8,13 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.service.api_keys import Scope
+
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
 class ServerLimits:
-    """Limits on requests; beyond them callers get 413, 422, 429 or 503."""
+    """Limits on connections and requests; beyond them callers get 4xx, or 503 for a busy server."""
 
+    connections: int = 512
+    """Open connections in all."""
+    connections_per_address: int = 100
+    """Open connections of one address; a proxy's are not bounded."""
+    head_bytes: int = 1 << 14
+    """Bytes of a request's line and headers."""
+    headers: int = 64
+    """Number of a request's headers."""
+    cookie_bytes: int = 4096
+    """Bytes of a request's cookies."""
+    head_s: float = 10.0
+    """Seconds for the line and headers to arrive."""
+    idle_s: float = 15.0
+    """Seconds that an open connection waits for the next request."""
+    write_s: float = 60.0
+    """Seconds for which a client may take no bytes of a response."""
     body_bytes: int = 1 << 18
     """Bytes of a request's body."""
     image_bytes: int = 8 << 20
@@ -29,14 +47,28 @@ class ServerLimits:
     """Seconds for a body to arrive."""
     response_s: float = 60.0
     """Seconds for a response to start."""
+    computations: int = 4
+    """Searches, plans and reports that are computed at a time; others wait their turn."""
+    computations_per_caller: int = 8
+    """Of these, of one caller, those that wait included."""
+    waiting_computations: int = 100
+    """Of these, those that wait."""
     streams: int = 64
     """Concurrent streams (logs, progress)."""
+    streams_per_caller: Mapping[Scope, int] = field(
+        default_factory=lambda: {"read": 8, "search": 8, "submit": 16, "admin": 64}
+    )
+    """Of these, those of one caller, by scope."""
     stream_s: float = 3600.0
     """Seconds of one stream; the caller reconnects."""
     queued_per_caller: int = 1000
     """Queued jobs of one caller."""
     running_per_caller: int = 4
     """Running jobs of one caller."""
+    priority: Mapping[Scope, int] = field(
+        default_factory=lambda: {"read": 0, "search": 0, "submit": 0, "admin": 100}
+    )
+    """The highest priority that a caller may give a job, by scope."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +87,10 @@ class ServerSettings:
     """Address to listen on."""
     host_names: tuple[str, ...] = ()
     """Further names of the server that the Host header may hold."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    keep_days: float | None = 90.0
+    """Days after which ended jobs, their files and unused previews are deleted; None keeps them."""
     max_running: int = 1
     """Jobs that run at a time."""
     ray_address: str | None = None

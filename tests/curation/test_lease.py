@@ -11,6 +11,7 @@ import pytest
 from curation import lease, records
 from curation.catalog import Catalog
 from curation.lease import FOLDER, Lease, LeaseHeldError, hold_lease
+from curation.process_identity import start_time
 from curation.records import Caption
 from curation.storage import Storage
 from tests import s3
@@ -34,7 +35,7 @@ def add_lease(storage: Storage, **fields: object) -> str:
 
 def ended_process() -> dict[str, object]:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    started = lease._start_time(child.pid)
+    started = start_time(child.pid)
     child.wait()
     return {"pid": child.pid, "process": started}
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import psutil
 
 from curation.errors import ReelmillError
+from curation.process_identity import machine_id, start_time
 from pipelines.run.storage_check import VARIABLE, StorageMark
 from pipelines.service.jobs.queue import JobRecord
 from pipelines.service.jobs.runner import write_json
@@ -181,15 +182,15 @@ class LocalBackend:
                         descendant.kill()
 
     def _process(self, job: JobRecord) -> psutil.Process | None:
-        """The attempt's runner, if it is alive: the same process id and creation time."""
+        """The attempt's runner, if it is alive: the same process id and start on this machine."""
         identity = read_json(self.folder(job).attempt_folder(job.attempt) / "runner.json")
-        if identity is None:
+        if identity is None or identity.get("machine") != machine_id():
             return None
         try:
             process = psutil.Process(identity["pid"])
-            return process if process.create_time() == identity["created"] else None
         except psutil.Error:
             return None
+        return process if start_time(process.pid) == identity["start"] else None
 
 
 def _is_locked(path: Path) -> bool:

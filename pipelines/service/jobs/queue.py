@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from curation.errors import ReelmillError
 from pipelines.service.database import Database, timestamp
-from pipelines.service.schemas import JobEvent, JobKind, JobRequest, JobState
+from pipelines.service.schemas import FINAL, JobEvent, JobKind, JobRequest, JobState
 
 MAX_LOSSES = 3
 """How often a lost job is queued again automatically."""
@@ -124,6 +124,10 @@ class JobQueue:
             raise QueueError("there is no such job", 404)
         return JobRecord(**row)
 
+    def exists(self, job_id: str) -> bool:
+        """Whether there is such a job."""
+        return self._database.fetch_one("SELECT 1 FROM jobs WHERE job_id = ?", job_id) is not None
+
     def newest(
         self, limit: int, before: int | None = None, state: str | None = None,
         collection: str | None = None,
@@ -160,17 +164,21 @@ class JobQueue:
     def start_next(self, max_running: int, max_per_owner: int) -> JobRecord | None:
         """Marks the next job as running, if the limits allow one.
 
-        The highest priority first, then the oldest; one job at a time for a collection, as its
-        tables have one writer.
+        The highest priority first; of one priority, owners take turns: first who has the fewest
+        jobs running, then whose last start is the longest ago, and of each the oldest job. One job
+        at a time for a collection, as its tables have one writer.
         """
         with self._database.transaction() as connection:
             row = connection.execute(
-                "WITH active AS (SELECT * FROM jobs WHERE state IN ('running', 'cancelling'))"
-                " SELECT job_id FROM jobs WHERE state = 'queued'"
-                " AND (SELECT count(*) FROM active) < ?"
+                "WITH active AS (SELECT * FROM jobs WHERE state IN ('running', 'cancelling')),"
+                " running AS (SELECT owner, count(*) AS jobs FROM active GROUP BY owner)"
+                " SELECT job_id, owner FROM jobs"
+                " LEFT JOIN running USING (owner) LEFT JOIN turns USING (owner)"
+                " WHERE state = 'queued' AND (SELECT count(*) FROM active) < ?"
                 " AND collection NOT IN (SELECT collection FROM active)"
-                " AND (SELECT count(*) FROM active WHERE active.owner = jobs.owner) < ?"
-                " ORDER BY priority DESC, seq LIMIT 1",
+                " AND coalesce(running.jobs, 0) < ?"
+                " ORDER BY priority DESC, coalesce(running.jobs, 0), coalesce(turn, 0), seq"
+                " LIMIT 1",
                 (max_running, max_per_owner),
             ).fetchone()
             if row is None:
@@ -179,6 +187,10 @@ class JobQueue:
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ?,"
                 " ended = NULL, exit_code = NULL, error = NULL WHERE job_id = ?",
                 (timestamp(), row["job_id"]),
+            )
+            connection.execute(
+                "REPLACE INTO turns SELECT ?, coalesce(max(turn), 0) + 1 FROM turns",
+                (row["owner"],),
             )
             _add_event(connection, row["job_id"], "started", "server")
         return self.get(row["job_id"])
@@ -221,6 +233,20 @@ class JobQueue:
             )
             if cursor.rowcount:
                 _add_event(connection, job.job_id, "lost", "server", "queued again")
+
+    def expire(self, before: str, limit: int) -> list[JobRecord]:
+        """Deletes the records of jobs that ended before a time, at most so many; returns them."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                f"SELECT * FROM jobs WHERE state IN ({', '.join('?' * len(FINAL))}) AND ended < ?"
+                " ORDER BY ended LIMIT ?",
+                (*FINAL, before, limit),
+            ).fetchall()
+            for table in ("idempotency_keys", "events", "jobs"):
+                connection.executemany(
+                    f"DELETE FROM {table} WHERE job_id = ?", [(row["job_id"],) for row in rows]
+                )
+        return [JobRecord(**row) for row in rows]
 
     def cancel(self, job_id: str, who: str, reason: str) -> JobRecord:
         """Cancels a job that has not ended; raises `QueueError` if it has."""

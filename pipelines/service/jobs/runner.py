@@ -26,6 +26,8 @@ from typing import Any
 
 import psutil
 
+from curation.process_identity import machine_id, start_time
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -53,7 +55,8 @@ class Runner:
             _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request_stop)
-        identity = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+        pid = os.getpid()
+        identity = {"pid": pid, "machine": machine_id(), "start": start_time(pid)}
         write_json(self._folder / "runner.json", identity)
         result: dict[str, Any] = {"exit_code": None, "error": self._storage_error()}
         try:

@@ -12,6 +12,7 @@ import threading
 from curation.errors import InfrastructureError
 from pipelines.service.jobs.local_backend import AttemptLostError, Backend
 from pipelines.service.jobs.queue import JobQueue, JobRecord
+from pipelines.service.jobs.retention import Retention
 
 _TICK_S = 0.2
 _log = logging.getLogger("reelmill.service")
@@ -21,9 +22,11 @@ class Supervisor:
     """A thread that runs rounds."""
 
     def __init__(
-        self, queue: JobQueue, backend: Backend, max_running: int, max_per_owner: int
-    ) -> None:
+        self, queue: JobQueue, backend: Backend, max_running: int, max_per_owner: int,
+        retention: Retention | None = None,
+    ) -> None:  # fmt: skip
         self._queue = queue
+        self._retention = retention
         self._backend = backend
         self._limits = max_running, max_per_owner
         self._wake = threading.Event()
@@ -53,6 +56,8 @@ class Supervisor:
                 self._backend.start(next_job)
             except OSError as error:
                 self._queue.finish(next_job, None, f"cannot be started: {error}")
+        if self._retention is not None:
+            self._retention.tick()
 
     def _update(self, job: JobRecord) -> None:
         try:

@@ -115,6 +115,7 @@ def add(app: FastAPI, service: Service) -> None:
         return [RunView(**{**row, "counts": json.loads(row["counts"])}) for row in rows]
 
     @app.get("/v1/collections/{name}/report", response_class=HTMLResponse)
+    @service.computations.route
     def get_report(name: CollectionName, caller: Reader) -> HTMLResponse:
         """The report as one page; its policy allows its script by digest, and no network."""
         from pipelines.report.page import page

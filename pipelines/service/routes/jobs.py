@@ -53,6 +53,7 @@ def _add_submission(app: FastAPI, service: Service) -> None:
     commands, outputs, limits = service.commands, service.outputs, service.settings.limits
 
     @app.post("/v1/plan")
+    @service.computations.route
     def plan_job(request: JobRequest, caller: Submitter) -> JobPlan:
         """What a job would do and cost; nothing is started."""
         command = commands.command(request, caller)
@@ -81,6 +82,10 @@ def _add_submission(app: FastAPI, service: Service) -> None:
         ] = None,
     ) -> JobView:
         """Queues a job: 201, or 200 if this Idempotency-Key has made it already."""
+        highest = limits.priority[caller.scope]
+        if request.priority > highest:
+            raise HTTPException(403, f"your scope, {caller.scope}, may give priorities up to"
+                                     f" {highest}")  # fmt: skip
         command = commands.command(request, caller)
         job, is_new = service.queue.submit(
             caller.name, request, command, idempotency_key, limits.queued_per_caller
@@ -135,7 +140,7 @@ def _add_views(app: FastAPI, service: Service) -> None:
 
         await anyio.to_thread.run_sync(poll)  # 404 before the response starts
         stream = server_sent_events(poll, service.settings.limits.stream_s)
-        return LimitedStream(stream, service.stream_slots, "text/event-stream")
+        return LimitedStream(stream, service.streams, caller, "text/event-stream")
 
 
 def _add_changes(app: FastAPI, service: Service) -> None:
@@ -192,7 +197,7 @@ def _add_files(app: FastAPI, service: Service) -> None:
         log = service.job_folder(job_id).log
         max_s = service.settings.limits.stream_s
         stream = follow_file(log, start, lambda: queue.get(job_id).state in FINAL, max_s)
-        return LimitedStream(stream, service.stream_slots, _TEXT)
+        return LimitedStream(stream, service.streams, caller, _TEXT)
 
     @app.get("/v1/jobs/{job_id}/artefacts")
     def list_artefacts(job_id: JobId, caller: Reader) -> list[Artefact]:

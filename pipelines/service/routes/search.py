@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 
@@ -33,8 +31,6 @@ _Id = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
 _IMAGE_TYPES = {"image/jpeg", "image/png", "image/webp"}
 _MAX_OPEN = 4
 """Indexes that are kept open."""
-_MAX_DECODERS = 4
-"""Pictures that are decoded at once; each may take what `read_picture` allows."""
 
 
 class SearchRequest(StrictModel):
@@ -131,9 +127,10 @@ class SearchCache:
 
 def add(app: FastAPI, service: Service) -> None:
     """Adds the routes."""
-    searches, decoders = SearchCache(service.outputs), CapacityLimiter(_MAX_DECODERS)
+    searches, computed = SearchCache(service.outputs), service.computations.route
 
     @app.post("/v1/collections/{name}/search")
+    @computed
     def search(name: CollectionName, query: SearchRequest, caller: Searcher) -> SearchResults:
         """Clips that match a query."""
         return _results(_run(searches.get(name), query))
@@ -160,15 +157,17 @@ def add(app: FastAPI, service: Service) -> None:
             query = SearchRequest(like=[], minus=[], top=top, where=where, collapse=collapse)
             return _results(_run(searches.get(name), query, [picture]))
 
-        return await run_sync(run, limiter=decoders)
+        return await service.computations.run(caller.name, run)
 
     @app.post("/v1/collections/{name}/facets")
+    @computed
     def count_facets(name: CollectionName, filters: FacetRequest, caller: Searcher) -> Facets:
         """The values to filter by, and how many clips have them."""
         table = searches.get(name).index.metadata_with_verdicts
         return facets.count(table, filters.where, filters.words)
 
     @app.post("/v1/collections/{name}/subsets", status_code=201)
+    @computed
     def store_subset(name: CollectionName, subset: SubsetRequest, caller: Submitter) -> SubsetView:
         """Stores the hits of a query as a subset, which jobs take as their selection."""
         search = searches.get(name)

@@ -76,19 +76,21 @@ class WhatIfResult(BaseModel):
 
 def add(app: FastAPI, service: Service) -> None:
     """Adds the routes."""
-    outputs = service.outputs
+    outputs, computed = service.outputs, service.computations.route
 
     def load_output(name: str) -> OutputSnapshot:
         dataset = outputs.open(name)
         return outputs.cached(name, "output", dataset, lambda: OutputSnapshot.at(dataset))
 
     @app.get("/v1/collections/{name}/funnel")
+    @computed
     def get_funnel(name: CollectionName, caller: Reader) -> FunnelView:
         """Inputs, clips, kept, rendered and tokenized clips, and why the others were left out."""
         output = load_output(name)
         return outputs.cached(name, "funnel", output.dataset, lambda: _funnel(output))
 
     @app.get("/v1/collections/{name}/values")
+    @computed
     def get_values(name: CollectionName, caller: Reader) -> ValuesView:
         """The distribution of each value that a policy may bound, by verdict."""
         output = load_output(name)
@@ -100,6 +102,7 @@ def add(app: FastAPI, service: Service) -> None:
         )
 
     @app.post("/v1/collections/{name}/reselection")
+    @computed
     def try_policy(name: CollectionName, trial: WhatIfRequest, caller: Searcher) -> WhatIfResult:
         """The newest selection with other bounds; nothing is stored."""
         output = load_output(name)

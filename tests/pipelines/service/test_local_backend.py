@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import psutil
 import pytest
 
 from pipelines.service.schemas import JobRequest
@@ -105,6 +106,18 @@ def test_a_runner_that_hangs_is_killed_with_all_below_it(server):
     server.queue.cancel(job.job_id, "me", "")
     assert server.ended(job).state == "cancelled"
     server.until(lambda: not alive(below), 3)
+
+
+def test_a_job_is_cancelled_after_the_clock_was_set(server, monkeypatch):
+    """The time at which a process started moves with the clock; its ticks since boot do not."""
+    job = server.submit("import time; print('up', flush=True); time.sleep(300)")
+    runner = server.runner(job)
+    server.until(lambda: "up" in server.log(job))
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda p: create_time(p) + 86_400)
+    server.queue.cancel(job.job_id, "me", "")
+    assert server.ended(job).state == "cancelled"
+    server.until(lambda: not alive([runner]), 3)
 
 
 def test_a_polite_end_is_waited_for(server):

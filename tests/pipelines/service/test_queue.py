@@ -78,6 +78,23 @@ def test_room_is_shared_by_collection_and_owner(queue):
     assert queue.start_next(2, 1).collection == "b"
 
 
+def test_callers_take_turns_however_many_jobs_one_of_them_has_queued(queue):
+    for number in range(30):
+        submit(queue, f"a{number}", "ann")
+    for number in range(2):
+        submit(queue, f"b{number}", "bob")
+    submit(queue, "c", "eve", priority=-1)
+    owners = []
+    for _ in range(6):
+        job = queue.start_next(1, 4)
+        owners.append(job.owner)
+        queue.finish(job, 0)
+    assert owners == ["ann", "bob", "ann", "bob", "ann", "ann"]
+    first = queue.start_next(2, 4)
+    submit(queue, "b3", "bob")
+    assert (first.owner, queue.start_next(2, 4).owner) == ("ann", "bob"), "who has fewest running"
+
+
 @pytest.mark.parametrize(
     ("code", "state"), [(0, "done"), (3, "done"), (4, "stopped"), (1, "failed"), (-9, "failed")]
 )

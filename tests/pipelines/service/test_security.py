@@ -1,19 +1,28 @@
 """Protection of the data: keys, scopes, hosts, origins, limits, inputs and settings."""
 
+import asyncio
 import json
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from fastapi import HTTPException
 from fastapi.routing import APIRoute
 
+from curation.sql_filter import Interruption
 from curation.storage import Storage
+from pipelines.service.api_keys import Caller
 from pipelines.service.auth import Public, RequireScope
 from pipelines.service.byte_ranges import file_response
+from pipelines.service.computations import Computations
+from pipelines.service.connections import client_network
+from pipelines.service.database import Database, timestamp
 from pipelines.service.middleware import Rejection, check_depth
 from pipelines.service.rate_limit import RateLimiter
+from pipelines.service.service import database_file
 from pipelines.service.settings import ServerLimits
 
 FREE = ServerLimits(rate=1e6, burst=1_000_000)
@@ -92,14 +101,61 @@ def test_a_server_beyond_loopback_requires_a_key(serve):
     assert served.client.get("/v1/collections", headers=served.headers("read")).status_code == 200
 
 
-def test_a_cookie_carries_the_key(served):
+def sign_in(served, secret: str) -> str:
+    """The cookie header of a browser that has signed in."""
+    answer = served.client.post("/v1/session", json={"key": secret})
+    assert answer.status_code == 204
+    served.client.cookies.clear()
+    return answer.headers["set-cookie"].partition(";")[0]
+
+
+def test_a_cookie_names_a_session_and_never_holds_the_key(served):
     secret = served.service.api_keys.create("read")
     assert served.client.post("/v1/session", json={"key": "guess"}).status_code == 401
     made = served.client.post("/v1/session", json={"key": secret})
     cookie = made.headers["set-cookie"].lower()
-    assert "httponly" in cookie
-    assert "samesite=strict" in cookie
+    for word in ("httponly", "samesite=strict", "max-age=604800", "path=/"):
+        assert word in cookie
+    assert secret not in cookie
+    assert secret.removeprefix("reelmill_") not in cookie
     assert served.client.get("/v1/me").json()["scope"] == "read"
+    session = cookie.partition("=")[2].partition(";")[0]
+    state = served.service.settings.state
+    stored = b"".join(path.read_bytes() for path in state.glob("service.db*"))
+    assert session.encode() not in stored
+
+
+def test_a_cookie_is_for_https_alone_where_that_is_spoken(served):
+    secret = served.service.api_keys.create("read")
+    for scheme in ("http", "https"):
+        answer = served.client.post(f"{scheme}://testserver/v1/session", json={"key": secret})
+        assert ("secure" in answer.headers["set-cookie"].lower()) == (scheme == "https")
+
+
+@pytest.mark.parametrize("end", ["sign out", "revoke", "expire", "one of many"])
+def test_a_session_ends(served, end):
+    keys = served.service.api_keys
+    headers = {"Cookie": sign_in(served, secret := keys.create("read"))}
+    assert served.client.get("/v1/me", headers=headers).status_code == 200
+    if end == "sign out":
+        assert served.client.delete("/v1/session", headers=headers).status_code == 204
+    elif end == "revoke":
+        assert keys.revoke(keys.all()[0].key_id)
+    elif end == "expire":
+        database = Database(database_file(served.service.settings.state))
+        with database.transaction() as connection:
+            connection.execute("UPDATE sessions SET expires = ?", (timestamp(),))
+    else:
+        for _ in range(50):
+            assert keys.start_session(secret)
+    assert served.client.get("/v1/me", headers=headers).status_code == 401
+
+
+def test_an_ipv6_host_is_one_address():
+    assert client_network("192.0.2.1") == "192.0.2.1"
+    assert client_network("2001:db8::1") == client_network("2001:db8::ffff:1")
+    assert client_network("2001:db8::1") != client_network("2001:db8:0:1::1")
+    assert client_network("fe80::1%eth0") == client_network("fe80::2%eth0")
 
 
 def test_jobs_of_others_are_changed_by_an_admin_alone(served):
@@ -326,14 +382,67 @@ def test_settings_of_the_data_are_free(served):
     assert served.client.post("/v1/plan", json=again, headers=headers).json()["new_inputs"] == 0
 
 
+def test_a_priority_above_the_normal_one_is_for_admins(served):
+    urgent = {"kind": "verify", "collection": "drive", "priority": 1}
+    later = {**urgent, "priority": -1}
+    for scope, codes in (("submit", (403, 201)), ("admin", (201, 201))):
+        headers = served.headers(scope)
+        posts = [served.client.post("/v1/jobs", json=j, headers=headers) for j in (urgent, later)]
+        assert tuple(post.status_code for post in posts) == codes
+
+
 def test_more_streams_than_there_are_places_are_refused(serve):
-    served = serve(replace(FREE, streams=1))
+    served = serve(replace(FREE, streams=4, streams_per_caller={"read": 1, "admin": 3}))
+    streams = served.service.streams
+    ann, bob, admin = Caller("ann", "read"), Caller("bob", "read"), Caller("eve", "admin")
+    streams.take(ann)
+    with pytest.raises(Rejection, match="too many open streams"):
+        streams.take(ann)
+    for caller in (bob, admin, admin):
+        streams.take(caller)
     job = served.client.post("/v1/jobs", json={"kind": "verify", "collection": "drive"}).json()
-    assert served.service.stream_slots.acquire(blocking=False)
     watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
-    assert watched.status_code == 429
-    served.service.stream_slots.release()
+    assert (watched.status_code, watched.headers["retry-after"]) == (429, "5")
+    streams.give_back(ann)
     served.client.post(f"/v1/jobs/{job['job_id']}/cancel")
-    watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
-    assert '"state":"cancelled"' in watched.text
-    assert served.service.stream_slots.acquire(blocking=False), "given back"
+    for _ in range(2):  # given back each time
+        watched = served.client.get(f"/v1/jobs/{job['job_id']}/watch")
+        assert '"state":"cancelled"' in watched.text
+
+
+def test_computations_of_one_caller_leave_places_to_others():
+    limits = ServerLimits(computations=1, computations_per_caller=2, waiting_computations=2)
+    computations, go_on = Computations(limits), threading.Event()
+
+    async def ask() -> list[int]:
+        callers = ["ann", "ann", "ann", "bob", "eve"]
+        tasks = [asyncio.ensure_future(computations.run(c, go_on.wait)) for c in callers]
+        await asyncio.sleep(0.05)
+        go_on.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        return [answer.status if isinstance(answer, Rejection) else 200 for answer in answers]
+
+    assert asyncio.run(ask()) == [200, 200, 429, 200, 503]
+
+
+def test_what_nobody_waits_for_is_not_begun():
+    computations = Computations(ServerLimits(computations=1))
+    with Interruption() as interruption:
+        interruption.set()
+        with pytest.raises(Rejection, match="nobody waits"):
+            asyncio.run(computations.run("ann", lambda: pytest.fail("it is computed")))
+
+
+def test_what_is_computed_is_computed_once_for_all_who_wait(served):
+    calls = []
+
+    def compute() -> int:
+        calls.append(1)
+        time.sleep(0.1)
+        return 3
+
+    outputs = served.service.outputs
+    dataset = outputs.open("drive")
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: outputs.cached("drive", "x", dataset, compute), range(8)))
+    assert (results, calls) == ([3] * 8, [1])
