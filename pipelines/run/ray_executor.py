@@ -135,8 +135,8 @@ class _Worker:
 def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512) -> Iterator[None]:
     """Joins the cluster at an address, or starts one here for as long as the block lasts.
 
-    `cpus` (0: all cores) is for `local` only. Token authentication is on: a private Ray makes its
-    own token; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
+    `cpus` (0: all cores) is for `local` only. A private Ray listens on loopback, and makes its own
+    token, as token authentication is always on; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
 
     Raises `ClusterError` if that fails: within seconds where nothing listens, after some 20 s for a
     wrong token, and possibly after minutes where something other than Ray listens. If the head of a
@@ -147,6 +147,8 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address == "local":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # The default of macOS and Windows, and the only way to listen on loopback alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
     from ray.data import DataContext
 

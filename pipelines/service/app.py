@@ -82,6 +82,7 @@ def create_app(service: Service) -> FastAPI:
         service.supervisor.start()
         yield
         service.supervisor.close()
+        service.audit.close()
 
     app = FastAPI(
         title="Reelmill",

@@ -56,6 +56,10 @@ class AuditLog:
         if not waits:
             self.record(address=address, status=status, detail=detail[:_MAX_DETAIL], **fields)
 
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
 
 class _RotatingFile(logging.handlers.RotatingFileHandler):
     """A file that says once, not with every line, that it cannot be written."""

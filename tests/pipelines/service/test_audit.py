@@ -109,6 +109,7 @@ def test_the_log_is_rotated_and_outlives_a_full_disk(tmp_path, monkeypatch, smal
     filler.unlink()
     log.record(number=-1)
     assert json.loads(files[0].read_text().splitlines()[-1])["number"] == -1
+    log.close()
 
 
 def test_old_jobs_and_previews_go_and_the_log_names_them(serve):
