@@ -136,7 +136,8 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
     """Joins the cluster at an address, or starts one here for as long as the block lasts.
 
     `cpus` (0: all cores) is for `local` only. A private Ray listens on loopback, and makes its own
-    token, as token authentication is always on; to join a cluster, give its token in `RAY_AUTH_TOKEN` or its usual file.
+    token, as token authentication is always on; to join a cluster, give its token in
+    `RAY_AUTH_TOKEN` or its usual file.
 
     Raises `ClusterError` if that fails: within seconds where nothing listens, after some 20 s for a
     wrong token, and possibly after minutes where something other than Ray listens. If the head of a
