@@ -50,7 +50,7 @@ def submit(
         list[str] | None, typer.Option(help="Retry inputs that failed for this reason.")
     ] = None,
     priority: Annotated[
-        int, typer.Option(help="The priority; jobs of a higher one start first.")
+        int, typer.Option(help="The priority: higher ones start first; above 0 for admins alone.")
     ] = 0,
     key: Annotated[
         str | None,
@@ -146,7 +146,7 @@ def status(
         live = job["state"] == "running" and step["eta_s"]
         remaining = f", about {step['eta_s']:.0f} s left" if live else ""
         counts = f" ({terminal.format_counts(step['counts'])})" if step["counts"] else ""
-        words = f"{step['done']}/{step['total']} {step['things']}{rate}{remaining}{counts}"
+        words = f"{step['done']}/{step['total']} {step['unit']}{rate}{remaining}{counts}"
         terminal.console.print(f"  {escape(printable(step['step']))}: {escape(printable(words))}")
     for event in events:
         words = " ".join((event["at"][:19], event["kind"], "by", event["who"], event["detail"]))

@@ -89,7 +89,7 @@ class JobRequest(StrictModel):
     """For kinds that take one: a selection or subset, by its id or name; the newest selection if
     left out."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    """Higher ones start first."""
+    """Higher ones start first; those above 0 are for admins."""
 
 
 class StepProgress(BaseModel):

@@ -16,7 +16,8 @@ export function submitView(root, route, { collections, kinds }) {
   const settings = h("textarea", { name: "settings", rows: "3", spellcheck: "false", placeholder: "motion.min = 0.01" });
   const selection = h("input", { type: "text", name: "selection", placeholder: "the newest" });
   const format = h("select", { name: "format" }, ["webdataset", "hf"].map((one) => h("option", { value: one }, one)));
-  const priority = h("input", { type: "number", name: "priority", min: "-100", max: "100", value: "0" });
+  const priority = h("input", { type: "number", name: "priority", min: "-100",
+    max: api.may("admin") ? "100" : "0", value: "0" });
   const wrong = h("p", { class: "wrong", role: "alert" });
   const plan = h("div", { class: "plan", "aria-live": "polite" });
   const rows = { inputs: row("Inputs", inputs, sources), selection: row("Selection", selection), format: row("Format", format),

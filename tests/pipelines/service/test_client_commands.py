@@ -67,6 +67,7 @@ def test_a_new_selection_reports_its_step(url, reelmill):
     (step,) = job["steps"]
     assert (step["step"], step["done"], step["total"]) == ("select", 5, 5)
     assert step["counts"]["too_long"] > 0
+    assert "select: 5/5 clips" in reelmill("status", job["job_id"], "--server", url).out
     again = reelmill("retry", job["job_id"], "--server", url)
     assert again.out.strip() == "queued"
     with Client(url) as client:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from pipelines.service.middleware import Rejection, check_depth
 from pipelines.service.rate_limit import RateLimiter
 from pipelines.service.service import database_file
 from pipelines.service.settings import ServerLimits
+from tests.outputs import ROOT
 
 FREE = ServerLimits(rate=1e6, burst=1_000_000)
 OPEN = {"/", "/healthz", "/page/{file}", "/v1/session"}
@@ -49,6 +51,22 @@ def test_no_route_goes_without_a_check(served):
         assert isinstance(check, Public) == (route.path in OPEN), route.path
         if route.methods & {"POST", "DELETE"} and isinstance(check, RequireScope):
             assert check.scope in ("search", "submit", "admin"), route.path
+
+
+def test_the_documentation_names_the_scope_of_every_route(served):
+    documented = {}
+    for line in (ROOT / "docs/security.md").read_text(encoding="utf-8").splitlines():
+        scope, _, routes = line.removeprefix("| ").partition(" | ")
+        if line.startswith("| ") and routes.startswith("`"):
+            names = re.findall(r"`((?:GET|POST|DELETE) /\S*)`", routes)
+            documented |= dict.fromkeys(names, scope.strip("`"))
+    actual = {
+        f"{method} {route.path}": getattr(check, "scope", "without a key")
+        for route in served.client.app.routes
+        for check in checks(route)
+        for method in route.methods
+    }
+    assert documented == actual
 
 
 def test_without_a_key_only_health_answers(served):
