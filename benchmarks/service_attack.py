@@ -251,10 +251,20 @@ def _usual(client: Client):
     return once
 
 
-async def measured(process: psutil.Process, work: Awaitable[dict]) -> tuple[dict, int, int]:
-    """The result of the work, and the peak bytes of the process and of it with its children."""
+@dataclass
+class Cost:
+    """What a process took meanwhile."""
+
+    peak_bytes: int = 0
+    peak_bytes_with_children: int = 0
+    cpu_s: float = 0.0
+
+
+async def measured(process: psutil.Process, work: Awaitable[dict]) -> tuple[dict, Cost]:
+    """The result of the work, and what the process took for it."""
     task = asyncio.ensure_future(work)
     own = together = 0
+    before = sum(process.cpu_times()[:2])
     while not task.done():
         rss = process.memory_info().rss
         below = 0
@@ -265,16 +275,19 @@ async def measured(process: psutil.Process, work: Awaitable[dict]) -> tuple[dict
                 continue
         own, together = max(own, rss), max(together, rss + below)
         await asyncio.wait([task], timeout=0.1)
-    return task.result(), own, together
+    return task.result(), Cost(own, together, sum(process.cpu_times()[:2]) - before)
 
 
-def print_table(records: dict[str, Record], own: int, together: int) -> None:
+def print_table(records: dict[str, Record], cost: Cost, seconds: float) -> None:
     print("| client | requests | p50 ms | p99 ms | statuses |\n|---|---|---|---|---|")
     for kind, record in sorted(records.items(), key=lambda item: item[0].startswith("hostile")):
         p50, p99 = np.percentile(np.array(record.seconds) * 1000, [50, 99])
         statuses = ", ".join(f"{s}: {n}" for s, n in sorted(record.statuses.items(), key=str))
         print(f"| {kind} | {len(record.seconds)} | {p50:.1f} | {p99:.1f} | {statuses} |")
-    print(f"\npeak memory: server {own / 1e9:.2f} GB, with its children {together / 1e9:.2f} GB")
+    print(
+        f"\nserver: {cost.cpu_s / seconds:.2f} cores; peak memory {cost.peak_bytes / 1e9:.2f} GB,"
+        f" with its children {cost.peak_bytes_with_children / 1e9:.2f} GB"
+    )
 
 
 def main() -> None:
@@ -309,7 +322,7 @@ def main() -> None:
                 sys.exit("the server ended")
             print(f"{arguments.clients} clients, {hostile} hostile, {arguments.seconds:g} s, load"
                   f" average {os.getloadavg()[0]:.1f}\n")  # fmt: skip
-            print_table(*result)
+            print_table(*result, arguments.seconds)
         finally:
             process.terminate()
             process.wait()

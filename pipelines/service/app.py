@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import itertools
 from collections.abc import AsyncIterator
 from typing import cast
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
@@ -38,6 +40,8 @@ _RETRYABLE: dict[type[Exception], tuple[int, str]] = {
 }
 """Errors that a retry may not meet again."""
 _RETRY_S = "5"
+_MAX_ERRORS = 20
+"""Mistakes in one request that are explained."""
 _ERROR_DESCRIPTIONS: dict[int | str, str] = {
     400: "The request cannot be read.",
     401: "An API key is required.",
@@ -79,6 +83,7 @@ def create_app(service: Service) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = service.settings.limits.threads
         service.supervisor.start()
         yield
         service.supervisor.close()
@@ -160,7 +165,9 @@ def _add_error_handlers(app: FastAPI) -> None:
                 "msg": _json_safe(detail["msg"]),
                 "type": detail["type"],
             }
-            for detail in cast(RequestValidationError, error).errors()
+            for detail in itertools.islice(
+                cast(RequestValidationError, error).errors(), _MAX_ERRORS
+            )
         ]
         return JSONResponse({"detail": details}, 422)
 

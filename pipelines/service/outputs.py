@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from curation.dataset import Dataset
 from curation.errors import ReelmillError
+from curation.search.filters import log_mtime
 from curation.storage import Storage, storage_faults
 from pipelines.service.schemas import NAME
 
@@ -30,9 +31,9 @@ class NoOutputError(ReelmillError, LookupError):
 
 @dataclass(eq=False)
 class _Entry:
-    """What was computed from an output, and the versions of the tables that it is of."""
+    """What was computed from an output, and when the tables that it is of had changed."""
 
-    versions: tuple[int, ...] | None = None
+    mtimes: tuple[Any, ...] = (None,)
     value: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while it is computed: requests at the same time wait for one result."""
@@ -77,6 +78,11 @@ class Outputs:
             raise NoOutputError(f"there is no collection {name}")
         return Dataset(uri)
 
+    def snapshot(self, name: str) -> Dataset:
+        """One collection with its tables as they are since the last run ended."""
+        dataset = self.open(name)
+        return self.cached(name, "snapshot", dataset, dataset.snapshot)
+
     def clips(self, name: str) -> tuple[Dataset, pa.Table]:
         """A collection and its `Dataset.clips`."""
         dataset = self.open(name)
@@ -90,7 +96,7 @@ class Outputs:
             while len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
         with entry.lock:
-            versions = tuple(dataset.catalog.version(table) for table in ("sources", "runs"))
-            if entry.versions != versions:
-                entry.value, entry.versions = compute(), versions
+            mtimes = tuple(log_mtime(dataset.catalog, table) for table in ("sources", "runs"))
+            if None in mtimes or entry.mtimes != mtimes:
+                entry.value, entry.mtimes = compute(), mtimes
             return cast(Value, entry.value)

@@ -19,7 +19,12 @@ Reason = Annotated[str, Field(pattern=f"^({'|'.join(INPUT_REASONS)})$")]
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
 _Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Value = Annotated[
-    bool | Annotated[int, Field(ge=-(2**31), le=2**31)] | float | _Word | list[_Word] | None,
+    bool
+    | Annotated[int, Field(ge=-(2**31), le=2**31)]
+    | float
+    | _Word
+    | Annotated[list[_Word], Field(max_length=1000)]
+    | None,
     Field(union_mode="left_to_right"),
 ]
 

@@ -39,6 +39,8 @@ class ServerLimits:
     """Bytes of an image to search by."""
     json_depth: int = 20
     """Nesting depth of JSON."""
+    json_items: int = 5000
+    """Values in JSON."""
     rate: float = 50.0
     """Requests per second of one caller: an API key, or an address without one."""
     burst: int = 200
@@ -47,6 +49,8 @@ class ServerLimits:
     """Seconds for a body to arrive."""
     response_s: float = 60.0
     """Seconds for a response to start."""
+    threads: int = 8
+    """Threads of all other requests, which take milliseconds."""
     computations: int = 4
     """Searches, plans and reports that are computed at a time; others wait their turn."""
     computations_per_caller: int = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from curation.records import Clip, Render
 from curation.storage import Storage
 from pipelines.service.auth import Reader
 from pipelines.service.byte_ranges import file_response
+from pipelines.service.outputs import Outputs
 from pipelines.service.routes.collections import CollectionName
 from pipelines.service.service import Service
 from pipelines.service.thumbnails import Thumbnails
@@ -76,18 +78,19 @@ def add(app: FastAPI, service: Service) -> None:
     @app.get("/v1/collections/{name}/clips/{clip_id}")
     def get_clip(name: CollectionName, clip_id: ClipId, caller: Reader) -> ClipView:
         """Everything about one clip."""
-        dataset, table = outputs.clips(name)
+        _, table = outputs.clips(name)
+        dataset, tables = _clip_tables(outputs, name)
         rows = table.filter(pc.field("clip_id") == clip_id).to_pylist()
         if not rows:
             raise HTTPException(404, "the collection has no such clip")
         captions = {}
-        for caption_table in dataset.caption_tables():
+        for caption_table in tables.captions:
             windows = dataset.catalog.read(
                 caption_table, records.Caption, ["clip_id", "text", "window"],
                 pc.field("clip_id") == clip_id,
             )  # fmt: skip
             captions[caption_table] = windows.sort_by("window")["text"].to_pylist()
-        renders = {table: json_row(row) for table, row in _renders(dataset, clip_id)}
+        renders = {table: json_row(row) for table, row in _renders(dataset, tables, clip_id)}
         return ClipView(facts=json_row(rows[0]), captions=captions, renders=renders)
 
     @app.get("/v1/collections/{name}/clips/{clip_id}/thumbnail", response_class=Response)
@@ -107,20 +110,44 @@ def add(app: FastAPI, service: Service) -> None:
         name: CollectionName, clip_id: ClipId, caller: Reader, request: Request
     ) -> Response:
         """The clip as mp4, whole or a `Range` of it: its newest render, or a cut of its source."""
-        dataset = outputs.open(name)
-        storage, relative = _video(service, dataset, clip_id)
+        storage, relative = _video(service, name, clip_id)
         range_header = request.headers.get("range")
         return file_response(storage, relative, range_header, "video/mp4", _NO_CACHE)
 
 
-def _video(service: Service, dataset: Dataset, clip_id: str) -> tuple[Storage, str]:
+@dataclass(frozen=True)
+class _ClipTables:
+    """The tables that say something of single clips."""
+
+    captions: list[str]
+    renders: list[str]
+    """The latest requested first."""
+    newest_renders: str | None
+
+
+def _clip_tables(outputs: Outputs, name: str) -> tuple[Dataset, _ClipTables]:
+    """A collection as of its last run, and those of its tables."""
+    dataset = outputs.snapshot(name)
+
+    def find() -> _ClipTables:
+        catalog, selection = dataset.catalog, dataset.latest_selection()
+        return _ClipTables(
+            captions=dataset.caption_tables(),
+            renders=lineage.newest_first(catalog, "renders", selection),
+            newest_renders=lineage.current_renders(catalog, selection),
+        )
+
+    return dataset, outputs.cached(name, "clip tables", dataset, find)
+
+
+def _video(service: Service, name: str, clip_id: str) -> tuple[Storage, str]:
     """Storage and path of the clip's render by the newest profile, or of a preview of its span.
 
     Renders by other profiles are never shown: only the newest may blur faces.
     """
-    newest = lineage.current_renders(dataset.catalog, dataset.latest_selection())
-    for table, row in _renders(dataset, clip_id):
-        if row["path"] is not None and newest in (table, None):
+    dataset, tables = _clip_tables(service.outputs, name)
+    for table, row in _renders(dataset, tables, clip_id):
+        if row["path"] is not None and tables.newest_renders in (table, None):
             return dataset.catalog.storage, row["path"]
     rows = dataset.catalog.read("clips", Clip, where=pc.field("clip_id") == clip_id)
     clips = records.from_table(Clip, rows)
@@ -131,10 +158,12 @@ def _video(service: Service, dataset: Dataset, clip_id: str) -> tuple[Storage, s
     return service.previews.get(clips[0], source)
 
 
-def _renders(dataset: Dataset, clip_id: str) -> list[tuple[str, dict[str, Any]]]:
+def _renders(
+    dataset: Dataset, tables: _ClipTables, clip_id: str
+) -> list[tuple[str, dict[str, Any]]]:
     """The clip's successful renders and their tables, the latest requested first."""
     renders = []
-    for table in lineage.newest_first(dataset.catalog, "renders", dataset.latest_selection()):
+    for table in tables.renders:
         where = (pc.field("clip_id") == clip_id) & (pc.field("outcome") == "rendered")
         rows: pa.Table = dataset.catalog.read(table, Render, where=where)
         renders += [(table, row) for row in rows.to_pylist()]

@@ -13,6 +13,7 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 
 from curation.media.picture import read_picture
+from curation.search.filters import log_mtime
 from curation.search.query import ClipId, Picture
 from pipelines.service import facets
 from pipelines.service.auth import Searcher, Submitter
@@ -92,7 +93,7 @@ class _OpenSearch:
     """One open index."""
 
     search: Search | None = None
-    version: int = -1
+    mtime: Any = None
     """Of the table of runs when the index was last updated."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -110,7 +111,7 @@ class SearchCache:
         from curation.search import Search
 
         dataset = self._outputs.open(name)
-        version = dataset.catalog.version("runs")
+        mtime = log_mtime(dataset.catalog, "runs")
         with self._lock:
             entry = self._open.setdefault(name, _OpenSearch())
             self._open.move_to_end(name)
@@ -119,9 +120,9 @@ class SearchCache:
         with entry.lock:
             if entry.search is None:
                 entry.search = Search(dataset.catalog.storage.root)
-            elif entry.version != version:
+            elif mtime is None or entry.mtime != mtime:
                 entry.search.update()
-            entry.version = version
+            entry.mtime = mtime
             return entry.search
 
 

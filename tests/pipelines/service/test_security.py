@@ -21,7 +21,7 @@ from pipelines.service.byte_ranges import file_response
 from pipelines.service.computations import Computations
 from pipelines.service.connections import client_network
 from pipelines.service.database import Database, timestamp
-from pipelines.service.middleware import Rejection, check_depth
+from pipelines.service.middleware import Rejection, check_json
 from pipelines.service.rate_limit import RateLimiter
 from pipelines.service.service import database_file
 from pipelines.service.settings import ServerLimits
@@ -254,7 +254,7 @@ def test_a_body_of_backslashes_is_judged_at_once(serve):
     )  # fmt: skip
     for body in bodies:
         started = time.process_time()
-        check_depth(body, 30)
+        check_json(body, 30, 1000)
         assert time.process_time() - started < 2, "0.05 on a slow machine"
         answer = served.client.post("/v1/jobs", content=body, headers=headers)
         assert answer.status_code == 401, "without a key a body is as short as signing in takes"
@@ -262,10 +262,30 @@ def test_a_body_of_backslashes_is_judged_at_once(serve):
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{" + b",".join(b'"%x":1' % n for n in range(28_000)) + b"}",
+        b'{"kind":"verify","collection":"a","settings":{"x":[' + b"1," * 120_000 + b"1]}}",
+        b'{"kind":"verify","collection":"a","settings":{"x":[' + b"1," * 4000 + b"1]}}",
+    ],
+)
+def test_thousands_of_mistakes_are_not_explained_one_by_one(served, body):
+    """Each would take a second of the event loop, and megabytes of response."""
+    headers = {"Content-Type": "application/json"}
+    answer = served.client.post("/v1/jobs", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert len(answer.content) < 10_000
+
+
 def test_depth_is_counted_outside_of_text():
-    check_depth(rb'["[[[[[", "\"[[[[[", "\\", {"a": [1]}]', 3)
-    with pytest.raises(Rejection):
-        check_depth(rb'["\\", [[1]]]', 2)
+    check_json(rb'["[[[[[", "\"[[[[[", "\\", {"a": [1]}]', 3, 10)
+    check_json(b'[], "[[[[[\\', 1, 10)
+    for body in (rb'["\\", [[1]]]', rb'["\\\\"[[[', b"[[[", b'""[""[""{'):
+        with pytest.raises(Rejection, match="2 deep"):
+            check_json(body, 2, 10)
+    with pytest.raises(Rejection, match="3 values"):
+        check_json(b'["a,b,c,d,e", 1, 2, 3]', 2, 3)
 
 
 def test_an_answer_that_takes_too_long_is_put_off(serve, monkeypatch):
