@@ -16,6 +16,7 @@ import contextvars
 import difflib
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import duckdb
@@ -42,6 +43,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": True,
 }
 _DEADLINE_S = 20.0
+_POLL_S = 0.1
 _MAX_CHARS = 10_000
 _MAX_NODES = 1000
 _MAX_DEPTH = 100
@@ -76,13 +78,8 @@ class InterruptedConditionError(ConditionError):
     """The condition took too long, or nobody waits for it any more."""
 
 
-class Interruption:
-    """Ends conditions from another thread: all that run in the context that it is entered in."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connections: set[duckdb.DuckDBPyConnection] = set()
-        self.is_set = False
+class Interruption(threading.Event):
+    """Set from another thread, it ends the conditions of the context that it was entered in."""
 
     def __enter__(self) -> Interruption:
         self._token = _INTERRUPTION.set(self)
@@ -90,26 +87,6 @@ class Interruption:
 
     def __exit__(self, *exception: object) -> None:
         _INTERRUPTION.reset(self._token)
-
-    def set(self) -> None:
-        """Ends the conditions that run, and those that start from now on."""
-        with self._lock:
-            self.is_set = True
-            for connection in self._connections:
-                connection.interrupt()
-
-    @contextlib.contextmanager
-    def guard(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Interrupts the connection when this is set; raises at once if it was before."""
-        with self._lock:
-            if self.is_set:
-                raise duckdb.InterruptException
-            self._connections.add(connection)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._connections.discard(connection)
 
 
 _INTERRUPTION: contextvars.ContextVar[Interruption | None] = contextvars.ContextVar(
@@ -120,7 +97,7 @@ _INTERRUPTION: contextvars.ContextVar[Interruption | None] = contextvars.Context
 def is_interrupted() -> bool:
     """Whether an `Interruption` has ended what runs in this context."""
     interruption = _INTERRUPTION.get()
-    return interruption is not None and interruption.is_set
+    return interruption is not None and interruption.is_set()
 
 
 def filter_clips(table: pa.Table, condition: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -129,24 +106,42 @@ def filter_clips(table: pa.Table, condition: str, columns: Sequence[str] | None 
     Raises `ConditionError` for what is no condition and for unknown columns, and its subclass
     `InterruptedConditionError` for one that takes too long, or that an `Interruption` ends.
     """
-    interruption = _INTERRUPTION.get() or Interruption()
     try:
         expression = duckdb.SQLExpression(_rewrite(condition, table.column_names))
-        with duckdb.connect(config=_SETTINGS) as connection, interruption.guard(connection):
-            deadline = threading.Timer(_DEADLINE_S, connection.interrupt)
-            deadline.start()
-            try:
-                rows = connection.from_arrow(table).filter(expression)
-                names = [duckdb.ColumnExpression(name) for name in columns or table.column_names]
-                return rows.select(*names).to_arrow_table()
-            finally:
-                deadline.cancel()
+        with duckdb.connect(config=_SETTINGS) as connection, _interruptible(connection):
+            rows = connection.from_arrow(table).filter(expression)
+            names = [duckdb.ColumnExpression(name) for name in columns or table.column_names]
+            return rows.select(*names).to_arrow_table()
     except duckdb.InterruptException as error:
         raise InterruptedConditionError(f"where {condition!r} takes too long") from error
     except duckdb.Error as error:
         raise ConditionError(
             f"where {condition!r}: {str(error).splitlines()[0].strip()}"
         ) from error
+
+
+@contextlib.contextmanager
+def _interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Interrupts what the connection does once its time is up or nobody waits for it.
+
+    Again and again, as DuckDB forgets an interruption when the next query starts.
+    """
+    if is_interrupted():
+        raise duckdb.InterruptException
+    deadline, is_over = time.monotonic() + _DEADLINE_S, threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_POLL_S):
+            if time.monotonic() >= deadline or is_interrupted():
+                connection.interrupt()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(watch,))
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _rewrite(condition: str, columns: Sequence[str]) -> str:
