@@ -31,8 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tier", choices=("fast", "slow", "all"), default="all", help="Which tests to run."
     )
     parser.addoption(
-        "--fault-seeds", type=int, default=1, help="Seeded moments of death for each target."
+        "--fault-seeds", type=int, default=1, help="Seeds of each row of the fault matrix."
     )
+    parser.addoption(
+        "--fault-scale", choices=("sample", "full"), default="sample",
+        help="`full`: as many seeds as each row's marker `full_seeds` says.",
+    )  # fmt: skip
     parser.addoption(
         "--sweep", action="store_true", help="Every file of tests/sweep instead of a tenth."
     )
@@ -41,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in SLOW_MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    config.addinivalue_line("markers", "full_seeds(n): seeds of the full fault matrix")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -77,8 +82,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "fault_seed" in metafunc.fixturenames:
-        metafunc.parametrize("fault_seed", range(metafunc.config.getoption("--fault-seeds")))
+    if "fault_seed" not in metafunc.fixturenames:
+        return
+    seeds = metafunc.config.getoption("--fault-seeds")
+    full = metafunc.definition.get_closest_marker("full_seeds")
+    if full is not None and metafunc.config.getoption("--fault-scale") == "full":
+        (seeds,) = full.args
+    metafunc.parametrize("fault_seed", range(seeds))
 
 
 @pytest.fixture
