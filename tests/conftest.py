@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault_table import FaultTable
+
 SLOW_MARKERS = {
     "browser": "drives the web page in Chromium",
     "data": "reads the real videos named by REELMILL_DATA",
@@ -24,6 +26,7 @@ SLOW_MARKERS = {
     "train": "trains a network",
 }
 _left_out: Counter[str] = Counter()
+_faults = FaultTable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fault-scale", choices=("sample", "full"), default="sample",
         help="`full`: as many seeds as each row's marker `full_seeds` says.",
     )  # fmt: skip
+    parser.addoption("--fault-table", metavar="FILE", help="Writes the fault matrix as JSON.")
     parser.addoption(
         "--sweep", action="store_true", help="Every file of tests/sweep instead of a tenth."
     )
@@ -73,7 +77,17 @@ def pytest_testnodedown(node: object, error: object) -> None:
     )
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _faults.add(report)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in _faults.lines():
+        terminalreporter.write_line(line)
+    if path := config.getoption("--fault-table"):
+        _faults.write(path)
     if _left_out:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(_left_out.items()))
         terminalreporter.write_line(
