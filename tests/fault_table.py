@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ class FaultRow:
     wrong: int = 0
     worst_recovery_s: float = 0.0
 
-    def add(self, values: dict[str, float]) -> None:
+    def add(self, values: dict[str, Any]) -> None:
         self.seeds.add(int(values["seed"]))
         for name in ("faults", "lost", "doubled", "wrong"):
             setattr(self, name, getattr(self, name) + int(values[name]))
@@ -44,8 +45,7 @@ class FaultTable:
         if report.when == "call":
             for name, values in report.user_properties:
                 if name == PROPERTY:
-                    values = dict(values)
-                    self._rows.setdefault(values.pop("row"), FaultRow()).add(values)
+                    self._rows.setdefault(values["row"], FaultRow()).add(values)
         if report.failed and "/faults/" in report.nodeid:
             self._failed.append(report.nodeid)
 

@@ -20,14 +20,14 @@ def record_fault(request: pytest.FixtureRequest) -> Callable[..., None]:
         f"seed {seed}; replay: pytest '{request.node.nodeid}' --fault-seeds {seed + 1}",
     )  # fmt: skip
 
-    def record(  # noqa: PLR0913
+    def record(
         row: str, *, faults: int = 1, lost: int = 0, doubled: int = 0, wrong: int = 0,
         recovery_s: float = 0.0,
     ) -> None:  # fmt: skip
         values = {"faults": faults, "lost": lost, "doubled": doubled, "wrong": wrong}
         entry = {"row": row, "seed": seed, **values, "recovery_s": recovery_s}
         request.node.user_properties.append((PROPERTY, entry))
-        assert not (lost or doubled or wrong), f"{row}, seed {seed}: {values}"
+        assert lost == doubled == wrong == 0, f"{row}, seed {seed}: {values}"
 
     return record
 
