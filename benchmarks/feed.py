@@ -41,7 +41,6 @@ import numpy as np
 import torch
 
 from curation import records
-from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.records import TokenizedClip
 from tokenizer.feed import ReadOptions, TokenFeed, TokenTable
@@ -64,8 +63,7 @@ def store(place: str, codes: np.ndarray[Any, Any], rows_a_file: int) -> None:
         facts = {"rate": "8x8x8", "levels": "[8, 8, 8, 5, 5, 5]"}
         shards.append(write_shard(rows, dataset.catalog.storage, TABLE, facts))
     with dataset.catalog.writer("tokenize", {TABLE: TokenWindow, DONE: TokenizedClip}) as writer:
-        files = [NewFile(s.path.rsplit("/", 1)[1], s.size_bytes, s.rows) for s in shards]
-        writer.add_files(TABLE, files)
+        writer.add_files(TABLE, shards)
         clips = [TokenizedClip(clip_id(at), "s", "tokenized") for at in range(len(codes))]
         writer.append(DONE, records.to_table(TokenizedClip, clips))
 

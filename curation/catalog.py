@@ -11,43 +11,45 @@ others without such a marker are invisible, and dropped when the next writer sta
 from __future__ import annotations
 
 import contextlib
+import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake import DeltaTable, Field, Schema, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
 from curation import records
+from curation.commit_log import (
+    check_log,
+    commit_columns,
+    commit_files,
+    committing,
+    is_conflict,
+    table_files,
+)
+from curation.data_file import FORMAT, NewFile, check_footers, parquet_bytes, store_file
 from curation.errors import InfrastructureError
 from curation.lease import hold_lease
 from curation.output_location import check_address, check_free_space
 from curation.storage import AddressError, Storage, one_line
 
 NOT_FOUND = fs.FileType.NotFound
-_METADATA_CHANGED = "Metadata changed"
+_ATTEMPTS = 100
+_PAUSE_S = 0.2
+"""How often, and after which pauses at most, an append is tried again after others' commits."""
 _TABLE_NAME = re.compile(r"[^/.\\][^/\\]*(/[^/.\\][^/\\]*)*")
 """Folders below the output: no part is empty, `.` or `..`."""
 
 
 class StaleWriterError(InfrastructureError):
     """Another run has acquired the table; this one has to stop."""
-
-
-@dataclass(frozen=True)
-class NewFile:
-    """A Parquet file that a worker wrote into a table's folder, not yet part of the table."""
-
-    path: str
-    """Relative to the table's folder."""
-    size_bytes: int
-    rows: int
 
 
 class Catalog:
@@ -78,13 +80,15 @@ class Catalog:
             raise AddressError(f"{name!r} is no name of a table")
         with _storage_faults(name):
             try:
-                return DeltaTable(
+                table = DeltaTable(
                     self.storage.table_uri(name),
                     version,
                     storage_options=self.storage.delta_options,
                 )
             except TableNotFoundError:
                 return None
+            check_log(self.storage, name, table)
+            return table
 
     def version(self, name: str) -> int:
         """The table's version, or −1 if it does not exist."""
@@ -119,8 +123,7 @@ class Catalog:
         if table is None:
             return []
         with _storage_faults(name):
-            added = pa.table(table.get_add_actions(flatten=True))
-        return sorted(zip(*added.select(["path", "size_bytes"]).to_pydict().values(), strict=True))
+            return [(path, size_bytes) for path, size_bytes, _ in table_files(table)]
 
     def rows(self, name: str) -> int | None:
         """How many rows the table's log says it has; None if it does not say."""
@@ -128,9 +131,9 @@ class Catalog:
         if table is None:
             return 0
         with _storage_faults(name):
-            added = pa.table(table.get_add_actions(flatten=True))
-        has_counts = "num_records" in added.column_names and not added["num_records"].null_count
-        return (pc.sum(added["num_records"]).as_py() or 0) if has_counts else None
+            files = table_files(table)
+        counts = [rows for _, _, rows in files if rows is not None]
+        return sum(counts) if len(counts) == len(files) else None
 
     def values(self, name: str, record: type, column: str) -> set[Any]:
         """The distinct values of one column."""
@@ -153,39 +156,51 @@ class Catalog:
         check_free_space(self.storage, rows.nbytes)
         table = self.create(name, record)
         with _storage_faults(name):
-            if columns := lacking_columns(table, record):
-                table.alter.add_columns(columns)
-            write_deltalake(table, rows, mode="append")
+            file = write_rows(self.storage, name, record, rows)
+            for attempt in range(_ATTEMPTS):
+                table.update_incremental()
+                try:
+                    if columns := lacking_columns(table, record):
+                        commit_columns(self.storage, name, table, columns)
+                    commit_files(self.storage, name, table, [file])
+                    return
+                except DeltaError as error:
+                    if attempt == _ATTEMPTS - 1 or not is_conflict(error):
+                        raise
+                time.sleep(random.uniform(0, _PAUSE_S))
 
     def create(
-        self, name: str, record: type, properties: CommitProperties | None = None
+        self, name: str, record: type, transactions: Sequence[Transaction] = ()
     ) -> DeltaTable:
         """The table: created, empty, if it does not exist.
 
-        The properties go with the commit that creates it; with them, raises `StaleWriterError`
-        where another run creates it first.
+        With transactions, which go with the commit that creates it, raises `StaleWriterError` where
+        another run creates it first.
         """
-        form = records.arrow_schema(record)
         check_free_space(self.storage)
         table = self.open(name)
+        if table is not None:
+            return table
         with _storage_faults(name):
-            if table is None:
-                try:
-                    table = DeltaTable.create(
+            try:
+                with committing(self.storage, name, 0, [], transactions) as properties:
+                    DeltaTable.create(
                         self.storage.table_uri(name),
-                        form,
-                        mode="ignore" if properties is None else "error",
+                        records.arrow_schema(record),
                         storage_options=self.storage.delta_options,
                         raise_if_key_not_exists=False,
                         commit_properties=properties,
                     )
-                except DeltaError as error:
-                    is_race = isinstance(error, CommitFailedError) or "already exists" in str(error)
-                    if properties is None or not is_race:
-                        raise
+            except DeltaError as error:
+                if not (is_conflict(error) or "already exists" in str(error)):
+                    raise
+                if transactions:
                     raise StaleWriterError(f"another run created {name} first") from error
-                if self._snapshot is not None:
-                    self._snapshot[name] = table
+        table = self._load(name, None)
+        if table is None:
+            raise InfrastructureError(f"{name} was created, and is not there")
+        if self._snapshot is not None:
+            self._snapshot[name] = table
         return table
 
     @contextlib.contextmanager
@@ -205,6 +220,15 @@ class Catalog:
             yield writer
 
 
+def write_rows(storage: Storage, name: str, record: type, rows: pa.Table) -> NewFile:
+    """Writes rows into a table's folder; they are no part of the table yet."""
+    form = records.arrow_schema(record)
+    # The same rows may be appended twice, and a table has each file once.
+    metadata = {"reelmill": secrets.token_hex(8)}
+    rows = rows.select(form.names).cast(form).replace_schema_metadata(metadata)
+    return store_file(parquet_bytes(rows), len(rows), storage, name)
+
+
 def lacking_columns(table: DeltaTable, record: type) -> list[Field]:
     """The columns of a record that a table is too old to have."""
     names = {field.name for field in table.schema().fields}
@@ -213,35 +237,48 @@ def lacking_columns(table: DeltaTable, record: type) -> list[Field]:
 
 
 def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
-    """The table's rows, read through Arrow's own filesystem.
+    """The table's rows, read with checksums and through Arrow's own filesystem.
 
     The Delta library's default is one in Python, whose calls from Arrow's threads abort the
     interpreter now and then while it ends.
     """
+    paths = [path for path, _, _ in table_files(table)]
+    check_footers(storage, name, paths)
     folder = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
-    return table.to_pyarrow_dataset(filesystem=folder)
+    fragments = [FORMAT.make_fragment(path, filesystem=folder) for path in paths]
+    schema = pa.schema(table.schema().to_arrow())
+    return ds.FileSystemDataset(fragments, schema, FORMAT, folder)
 
 
 def filter_rows(
     stored: ds.Dataset, columns: list[str], where: pc.Expression | None = None
 ) -> pa.Table:
-    """Rows for which a condition holds.
-
-    Where the Delta library has dropped rows of a file, it writes the others with columns of view
-    types, on which Arrow compares nothing (apache/arrow#49368): such a file is read before its rows
-    are filtered, and its columns are those of the table again.
-    """
+    """Rows for which a condition holds; an error names the file that cannot be read."""
     try:
         return stored.to_table(columns=columns, filter=where)
+    except (OSError, pa.ArrowException):
+        parts = [
+            _fragment_rows(fragment, stored.schema, columns, where)
+            for fragment in stored.get_fragments(where)
+        ]
+        return pa.concat_tables([stored.schema.empty_table().select(columns), *parts])
+
+
+def _fragment_rows(
+    fragment: ds.Fragment, schema: pa.Schema, columns: list[str], where: pc.Expression | None
+) -> pa.Table:
+    """Rows of one file.
+
+    Where the Delta library has dropped rows of a file, as it did in older versions, it has written
+    the others with columns of view types, on which Arrow compares nothing (apache/arrow#49368):
+    such a file is read before its rows are filtered, and its columns are those of the table again.
+    """
+    try:
+        return fragment.to_table(schema, columns=columns, filter=where)
     except pa.ArrowNotImplementedError:
-        parts = [stored.schema.empty_table().select(columns)]
-        for fragment in stored.get_fragments(where):
-            try:
-                rows = fragment.to_table(stored.schema, columns=columns, filter=where)
-            except pa.ArrowNotImplementedError:
-                rows = fragment.to_table(stored.schema).filter(where).select(columns)
-            parts.append(rows)
-        return pa.concat_tables(parts)
+        return fragment.to_table(schema).filter(where).select(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise pa.ArrowInvalid(f"{fragment.path}: {one_line(error)}") from error
 
 
 class Writer:
@@ -249,6 +286,7 @@ class Writer:
 
     def __init__(self, catalog: Catalog, app: str, tables: Mapping[str, type]) -> None:
         self._catalog = catalog
+        self._storage = catalog.storage
         self._app = f"reelmill/{app}"
         self._records = dict(tables)
         self._tables: dict[str, DeltaTable] = {}
@@ -261,60 +299,60 @@ class Writer:
         version that the catalog has read where that is a snapshot. Raises `StaleWriterError` where
         another run has committed to the table since.
         """
-        check_free_space(self._catalog.storage)
+        check_free_space(self._storage)
         for name, record in self._records.items():
             table = self._catalog.open(name)
             if table is None:
-                with self._committing(name) as properties:
-                    self._tables[name] = self._catalog.create(name, record, properties)
+                with self._committing(name) as transactions:
+                    self._tables[name] = self._catalog.create(name, record, transactions)
                 continue
             self._tables[name] = table
             self._numbers[name] = table.transaction_version(self._app) or 0
-            if columns := lacking_columns(table, record):
-                with self._committing(name) as properties:
-                    table.alter.add_columns(columns, commit_properties=properties)
-            else:
-                self._commit_files(name, table, [])
+            with self._committing(name) as transactions:
+                if columns := lacking_columns(table, record):
+                    commit_columns(self._storage, name, table, columns, transactions)
+                else:
+                    commit_files(self._storage, name, table, transactions=transactions)
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Commits rows, all or none."""
         if rows.num_rows:
-            check_free_space(self._catalog.storage, rows.nbytes)
+            check_free_space(self._storage, rows.nbytes)
             table = self._checked(name)
-            with self._committing(name) as properties:
-                write_deltalake(table, rows, mode="append", commit_properties=properties)
+            with _storage_faults(name):
+                file = write_rows(self._storage, name, self._records[name], rows)
+            self._commit(name, table, [file])
 
     def add_files(self, name: str, files: Iterable[NewFile]) -> None:
         """Commits files that workers wrote."""
-        check_free_space(self._catalog.storage)
-        self._commit_files(name, self._checked(name), files)
+        check_free_space(self._storage)
+        self._commit(name, self._checked(name), list(files))
 
-    def _commit_files(self, name: str, table: DeltaTable, files: Iterable[NewFile]) -> None:
-        actions = [
-            AddAction(file.path, file.size_bytes, {}, 0, True, f'{{"numRecords":{file.rows}}}')
-            for file in files
-        ]
-        with self._committing(name) as properties:
-            table.create_write_transaction(
-                actions,
-                "append",
-                records.arrow_schema(self._records[name]),
-                commit_properties=properties,
-            )
-            table.update_incremental()
-
-    def drop(self, name: str, column: str, values: set[str], *, also: str = "") -> None:
+    def drop(
+        self, name: str, column: str, values: set[str], also: pc.Expression | None = None
+    ) -> None:
         """Drops rows with these values for which the condition `also` holds.
 
         For rows without their commit marker, left by a run that was cut short, and for failures
         that are retried.
         """
-        if values:
-            table = self._checked(name)
-            literals = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
-            with self._committing(name) as properties:
-                where = f"{column} in ({literals})" + (f" and {also}" if also else "")
-                table.delete(where, commit_properties=properties)
+        if not values:
+            return
+        table = self._checked(name)
+        is_dropped = pc.field(column).isin(sorted(values))
+        if also is not None:
+            is_dropped &= also
+        is_kept = ~pc.coalesce(is_dropped, pc.scalar(False))
+        schema, files, gone = records.arrow_schema(self._records[name]), [], []
+        with _storage_faults(name):
+            for fragment in arrow_dataset(table, self._storage, name).get_fragments():
+                if fragment.count_rows(filter=is_dropped):
+                    gone.append(fragment.path)
+                    rows = fragment.to_table(schema, filter=is_kept)
+                    if len(rows):
+                        files.append(write_rows(self._storage, name, self._records[name], rows))
+        if gone:
+            self._commit(name, table, files, gone)
 
     def _checked(self, name: str) -> DeltaTable:
         """The table at its newest version, which is still this writer's."""
@@ -323,21 +361,26 @@ class Writer:
             table.update_incremental()
         if (table.transaction_version(self._app) or 0) != self._numbers[name]:
             raise StaleWriterError(
-                f"another run has acquired {self._catalog.storage.uri(name)}; this one stops. "
+                f"another run has acquired {self._storage.uri(name)}; this one stops. "
                 "Nothing is lost: start it again when the other has ended."
             )
         return table
 
+    def _commit(
+        self, name: str, table: DeltaTable, add: Sequence[NewFile], remove: Sequence[str] = ()
+    ) -> None:
+        with self._committing(name) as transactions:
+            commit_files(self._storage, name, table, add, remove=remove, transactions=transactions)
+
     @contextlib.contextmanager
-    def _committing(self, name: str) -> Iterator[CommitProperties]:
+    def _committing(self, name: str) -> Iterator[list[Transaction]]:
+        """The transaction of this writer's next commit to the table, made in this block."""
         number = self._numbers.get(name, 0) + 1
         with _storage_faults(name):
             try:
-                yield CommitProperties(
-                    app_transactions=[Transaction(self._app, number)], max_commit_retries=0
-                )
+                yield [Transaction(self._app, number)]
             except DeltaError as error:
-                if not (isinstance(error, CommitFailedError) or _METADATA_CHANGED in str(error)):
+                if not is_conflict(error):
                     raise
                 raise StaleWriterError(
                     f"another run committed to {name} first; this one stops ({one_line(error)})"

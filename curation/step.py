@@ -160,7 +160,8 @@ class ClipStep:
 
     def drop_retried(self, writer: Writer, items: Sequence[Any]) -> None:
         """Drops the failures of the clips that are tried again."""
-        writer.drop(self.result, "clip_id", self._retried_of(items), also="outcome = 'failed'")
+        is_failed = pc.field("outcome") == "failed"
+        writer.drop(self.result, "clip_id", self._retried_of(items), is_failed)
 
     def _retried_of(self, items: Sequence[Any]) -> set[str]:
         """Of the clips to retry those on the work list: another may have lost its render."""

@@ -125,8 +125,8 @@ class ScanStep:
 
     def ledger(self, writer: Writer, items: Sequence[ScanItem]) -> ScanLedger:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""
-        reasons = ", ".join(f"'{reason}'" for reason in sorted(self.retry))
-        writer.drop("sources", "uri", set(self._retried_uris(items)), also=f"reason in ({reasons})")
+        is_retried = pc.field("reason").isin(sorted(self.retry))
+        writer.drop("sources", "uri", set(self._retried_uris(items)), is_retried)
         committed = sources_by_id(self.catalog)
         for name, record in self.tables.items():
             if name != self.result:

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from curation import records
-from curation.catalog import Catalog
+from curation.catalog import Catalog, filter_rows
+from curation.data_file import FORMAT, check_footers
 from curation.search.manifest import ReadFiles
 from curation.storage import storage_faults
 
@@ -68,20 +69,20 @@ class NewFiles:
         schema = records.arrow_schema(self.record)
         if not files:
             return schema.empty_table()
-        with storage_faults():
-            return self._dataset(files).to_table().cast(schema)
+        with storage_faults(self.name):
+            return filter_rows(self._dataset(files), schema.names).cast(schema)
 
     def select(self, columns: Sequence[str], condition: pc.Expression) -> pa.Table:
         """Some columns of the rows, in all files to read, for which a condition holds."""
         if not self.files:
             return records.arrow_schema(self.record).empty_table().select(list(columns))
-        with storage_faults():
-            return self._dataset(self.files).to_table(columns=list(columns), filter=condition)
+        with storage_faults(self.name):
+            return filter_rows(self._dataset(self.files), list(columns), condition)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Some columns of the rows in all files to read, batch by batch."""
         if self.files:
-            with storage_faults():
+            with storage_faults(self.name):
                 yield from self._dataset(self.files).to_batches(
                     columns=list(columns), batch_readahead=2, fragment_readahead=1
                 )
@@ -90,7 +91,7 @@ class NewFiles:
         """What is read of the table afterwards; files with rows of unknown clips are pending."""
         pending: set[str] = set()
         if len(unknown_ids):
-            with storage_faults():
+            with storage_faults(self.name):
                 is_unknown = pc.field("clip_id").isin(unknown_ids)
                 rows = self._dataset(self.files).to_table(columns=[_FILENAME], filter=is_unknown)
             prefix = len(self.catalog.storage.path(self.name)) + 1
@@ -100,6 +101,7 @@ class NewFiles:
 
     def _dataset(self, files: Sequence[str]) -> ds.Dataset:
         storage = self.catalog.storage
+        check_footers(storage, self.name, files)
         paths = [storage.path(f"{self.name}/{file}") for file in files]
         schema = records.arrow_schema(self.record)
-        return ds.dataset(paths, schema, format="parquet", filesystem=storage.filesystem)
+        return ds.dataset(paths, schema, format=FORMAT, filesystem=storage.filesystem)

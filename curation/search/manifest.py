@@ -1,6 +1,6 @@
 """What an index consists of: the one file that names all others, replaced as a whole.
 
-    search/manifest.json         this, with sha256 and size of each file it names
+    search/manifest.json         this, with its sha256, and those of all files it names
     search/files/<sha256>.half   vectors, float16, as a faiss scalar quantiser
     search/files/<sha256>.ivf    the same in inverted lists of 8-bit codes
     search/files/<sha256>.lists  the lists' centres and codebook, shared by all segments
@@ -15,6 +15,8 @@ an index held at an earlier time are its first rows.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -165,17 +167,28 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as it is stored; some keys are older than the names here."""
-        return _ADAPTER.dump_json(self, by_alias=True, indent=1).decode() + "\n"
+        fields = _ADAPTER.dump_python(self, mode="json", by_alias=True)
+        return json.dumps({**fields, _DIGEST: self._digest}, indent=1) + "\n"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(_ADAPTER.dump_json(self)).hexdigest()
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """A manifest from its JSON; `ValueError` if it is none of this format."""
+        """A manifest from its JSON; `ValueError` if it is none, or not as it was written."""
+        fields = json.loads(text)
+        digest = fields.pop(_DIGEST, None) if isinstance(fields, dict) else None
         try:
-            return _ADAPTER.validate_json(text)
+            manifest = _ADAPTER.validate_python(fields)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(map(str, first["loc"]))
             raise ValueError(f"the manifest makes no sense: {key}: {first['msg']}") from error
+        if digest != manifest._digest:
+            raise ValueError("the manifest is not what was written")
+        return manifest
 
 
+_DIGEST = "sha256"
 _ADAPTER = TypeAdapter(Manifest)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.catalog import Catalog
+from curation.data_file import open_parquet
 from curation.scan.collector import THUMBNAILS
 from curation.storage import storage_faults
 
@@ -71,4 +72,4 @@ class Thumbnails:
 
     def _open(self, file: str) -> pq.ParquetFile:
         path = self._storage.path(f"{THUMBNAILS}/{file}")
-        return pq.ParquetFile(self._storage.filesystem.open_input_file(path))
+        return open_parquet(self._storage.filesystem.open_input_file(path), path)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.storage import Storage
 from tests.rows import MeasuredClip, add_source, make_clip
@@ -43,8 +42,7 @@ def tokens(tmp_path_factory) -> Path:
         rows, Storage.at(place), table, shard_metadata(tokenizer, "fp32", "independent")
     )
     with dataset.catalog.writer("tokenize", {table: TokenWindow}) as writer:
-        name = shard.path.rsplit("/", 1)[1]
-        writer.add_files(table, [NewFile(name, shard.size_bytes, shard.rows)])
+        writer.add_files(table, [shard])
     return place
 
 

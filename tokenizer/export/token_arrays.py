@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation.data_file import open_parquet
 from curation.dataset import Dataset
 from curation.storage import storage_faults
 from tokenizer.feed.clip_query import committed_clips
@@ -62,7 +62,7 @@ class TokenIndex:
         """The small columns of one file, and the row group of each row."""
         path = self._storage.path(f"{self.table}/{self._files[file_index]}")
         with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
-            file = pq.ParquetFile(source)
+            file = open_parquet(source, path)
             names = ["clip_id", *WINDOW_COLUMNS, *_CLIP_COLUMNS, "fps", "render_sha256"]
             rows = file.read(names)
             if "render_sha256" not in rows.column_names:
@@ -165,7 +165,9 @@ class TokenIndex:
         if key not in self._groups:
             path = self._storage.path(f"{self.table}/{self._files[file]}")
             with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
-                self._groups[key] = pq.ParquetFile(source).read_row_group(group, list(self.heads))
+                self._groups[key] = open_parquet(source, path).read_row_group(
+                    group, list(self.heads)
+                )
             if len(self._groups) > _CACHED_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)

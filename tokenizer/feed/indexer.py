@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation.data_file import open_parquet
 from curation.storage import Storage, one_line
 from tokenizer.feed.clip_query import ClipIndex, SideTable
 from tokenizer.feed.errors import BadShardError
@@ -75,7 +75,7 @@ def summarize_file(storage: Storage, table: str, name: str, clip_ids: bool) -> F
     path = storage.path(f"{table}/{name}")
     try:
         with storage.filesystem.open_input_file(path) as source:
-            file = pq.ParquetFile(source)
+            file = open_parquet(source, path)
             names = ["channels", *SHAPE_COLUMNS, *(["clip_id"] if clip_ids else [])]
             columns = file.read(names, use_threads=False)
             groups = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]

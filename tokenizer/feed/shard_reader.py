@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.data_file import check_footer
 from curation.errors import InfrastructureError
 from curation.storage import Storage, one_line
 from tokenizer.feed.disk_cache import DiskCache
@@ -111,6 +112,7 @@ class ShardReader:
                 start = size - length
                 tail = self._fetch(name, start, length)
         try:
+            check_footer(self._path(name), tail)
             return pq.read_metadata(pa.PythonFile(_RangeFile(size, [(start, tail)]), "r"))
         except (OSError, pa.ArrowException) as error:
             raise BadShardError(f"{self._path(name)}, footer: {one_line(error)}") from error

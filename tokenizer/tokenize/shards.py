@@ -1,6 +1,6 @@
 """Token shards: Parquet files that a training reader maps into arrays without parsing.
 
-On disk, `DIRECTORY/<first 32 hex digits of the file's sha256>.parquet`:
+On disk, in a folder, under a name that is derived from the content (`curation.data_file`):
 
     a row          one window of one clip, the columns of `TokenWindow` in its order
     codes          binary: little-endian uint16, C order [latent frames, height, width]
@@ -22,7 +22,6 @@ same rows give the same bytes, hence the same name: writing a shard twice is ide
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.data_file import NewFile, store_file
 from curation.errors import ReelmillError
 from curation.records import arrow_schema, to_table
 from curation.storage import Storage
@@ -114,20 +114,6 @@ class TokenWindow:
     """Digest of the rendered file; null for a span."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A written shard."""
-
-    path: str
-    """Relative to the output folder."""
-    size_bytes: int
-    """Size of the file."""
-    rows: int
-    """Windows in it."""
-    sha256: str
-    """Digest of the file, as hex."""
-
-
 def shard_metadata(
     tokenizer: Tokenizer, precision: Precision, windows: WindowMode
 ) -> dict[str, str]:
@@ -146,20 +132,14 @@ def shard_metadata(
 
 def write_shard(
     rows: Sequence[TokenWindow], storage: Storage, directory: str, metadata: Mapping[str, str]
-) -> Shard:
+) -> NewFile:
     """Writes at least one row under `directory` of the storage; the whole file or none appears.
 
     `metadata` is that of `shard_metadata`. The file is built in memory first.
     """
     if not rows:
         raise ValueError(f"a shard for {directory} needs at least one row")
-    content = _parquet(rows, metadata)
-    sha256 = hashlib.sha256(content).hexdigest()
-    path = f"{directory}/{sha256[:32]}.parquet"
-    if storage.size(path) != len(content):
-        with storage.atomic_write(path) as temporary, open(temporary, "wb") as file:
-            file.write(content)
-    return Shard(path, len(content), len(rows), sha256)
+    return store_file(_parquet(rows, metadata), len(rows), storage, directory)
 
 
 def _parquet(rows: Sequence[TokenWindow], metadata: Mapping[str, str]) -> pa.Buffer:

@@ -19,6 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from curation.data_file import NewFile
 from curation.errors import InfrastructureError, ReelmillError, UnavailableError
 from curation.lineage import RenderOrigin, name_with_profile
 from curation.media.sandbox import Limits
@@ -39,7 +40,7 @@ from tokenizer.tokenize.encode import (
 )
 from tokenizer.tokenize.prefetch import ItemSource
 from tokenizer.tokenize.psnr import MeasuredWindows
-from tokenizer.tokenize.shards import Shard, TokenWindow, shard_metadata, write_shard
+from tokenizer.tokenize.shards import TokenWindow, shard_metadata, write_shard
 from tokenizer.tokenize.windows import MAX_FRAMES, WindowMode, fit_size, split_windows
 
 
@@ -63,7 +64,7 @@ class ClipBatch:
 class TokenizedBatch:
     """The result of one batch."""
 
-    shard: Shard | None
+    shard: NewFile | None
     """None if every clip failed."""
     clips: list[TokenizedClip] = field(default_factory=list)
     """One outcome a clip, in the batch's order."""

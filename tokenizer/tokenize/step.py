@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from curation import records
-from curation.catalog import NewFile, Writer
+from curation.catalog import Writer
+from curation.data_file import NewFile
 from curation.lineage import RenderOrigin, check_rendered, marker_table
 from curation.records import TokenizedClip
 from curation.render.rendered_clip import RenderedClip, rendered_clips
 from curation.stage import Done, Failed
 from curation.step import ClipStep, StepRequest
-from tokenizer.tokenize.shards import Shard, TokenWindow
+from tokenizer.tokenize.shards import TokenWindow
 from tokenizer.tokenize.stage import ClipBatch, Tokenize, failed_row
 
 _LARGEST_BATCH = 32
@@ -106,12 +107,8 @@ class TokenLedger:
                 continue
             clips += outcome.value.clips
             if outcome.value.shard is not None:
-                shards.append(_new_file(outcome.value.shard))
+                shards.append(outcome.value.shard)
         if shards:
             self._writer.add_files(self._step.tokens, shards)
         self._writer.append(self._step.result, records.to_table(TokenizedClip, clips))
         return Counter(clip.reason or "tokenized" for clip in clips)
-
-
-def _new_file(shard: Shard) -> NewFile:
-    return NewFile(shard.path.rsplit("/", 1)[1], shard.size_bytes, shard.rows)

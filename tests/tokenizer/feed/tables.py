@@ -11,7 +11,6 @@ from dataclasses import asdict
 import numpy as np
 
 from curation import records
-from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.lineage import RenderOrigin
 from curation.records import TokenizedClip
@@ -88,8 +87,7 @@ def add_shards(
         for ids, n in windows.items()
     ]
     with dataset.catalog.writer("tokenize", {table: TokenWindow, done: TokenizedClip}) as writer:
-        names = [(shard.path.rsplit("/", 1)[1], shard) for shard in written]
-        writer.add_files(table, [NewFile(n, s.size_bytes, s.rows) for n, s in names])
+        writer.add_files(table, written)
         if commit:
             writer.append(done, records.to_table(TokenizedClip, outcomes))
     return dataset

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.catalog import NewFile
 from curation.dataset import Dataset
 from curation.storage import Storage
 from tests.tokenizer.clip_windows import clip_file, rows_of
@@ -162,8 +161,7 @@ def test_shards_that_a_worker_wrote_decode_like_rows(videos, tmp_path):
     facts = shard_metadata(PCA, "fp32", "independent")
     shard = write_shard(rows, Storage.at(tmp_path), table, facts)
     with dataset.catalog.writer("tokenize", {table: TokenWindow}) as writer:
-        name = shard.path.rsplit("/", 1)[1]
-        writer.add_files(table, [NewFile(name, shard.size_bytes, shard.rows)])
+        writer.add_files(table, [shard])
     assert len(decode_stored(dataset, "aa11", "codes")[0]) == 20
 
 

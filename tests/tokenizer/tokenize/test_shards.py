@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from curation.data_file import name_digest
 from curation.records import from_table
 from curation.storage import Storage, file_sha256
 from tests.tokenizer.clip_windows import clip_file, rows_of
@@ -46,11 +47,10 @@ def test_the_same_rows_give_the_same_file(row, tmp_path):
     shard = write_shard([row], first, "tokens/t", FACTS)
     assert write_shard([row], second, "tokens/t", FACTS) == shard
     assert write_shard([row], first, "tokens/t", FACTS) == shard
-    assert [path.name for path in (tmp_path / "a/tokens/t").iterdir()] == [
-        f"{shard.sha256[:32]}.parquet"
-    ]
-    assert file_sha256(str(tmp_path / "a" / shard.path)) == shard.sha256
-    assert (tmp_path / "b" / shard.path).stat().st_size == shard.size_bytes
+    assert [path.name for path in (tmp_path / "a/tokens/t").iterdir()] == [shard.path]
+    digest = file_sha256(str(tmp_path / "a/tokens/t" / shard.path))
+    assert digest.startswith(name_digest(shard.path))
+    assert (tmp_path / "b/tokens/t" / shard.path).stat().st_size == shard.size_bytes
     other = write_shard([row, row], first, "tokens/t", FACTS)
     assert other.path != shard.path
 
@@ -58,7 +58,7 @@ def test_the_same_rows_give_the_same_file(row, tmp_path):
 def test_the_layout_is_as_documented(row, tmp_path):
     rows = [big(row, window) for window in range(3)]
     shard = write_shard(rows, Storage.at(tmp_path), "t", FACTS)
-    file = pq.ParquetFile(tmp_path / shard.path)
+    file = pq.ParquetFile(tmp_path / "t" / shard.path)
     assert file.schema_arrow.names == [field.name for field in dataclasses.fields(TokenWindow)]
     assert file.metadata.num_row_groups == 3
     group = file.metadata.row_group(0)
@@ -77,13 +77,13 @@ def test_the_layout_is_as_documented(row, tmp_path):
 def test_small_rows_share_a_group(row, tmp_path):
     rows = [dataclasses.replace(row, window=window) for window in range(20)]
     shard = write_shard(rows, Storage.at(tmp_path), "t", FACTS)
-    assert pq.ParquetFile(tmp_path / shard.path).metadata.num_row_groups == 1
+    assert pq.ParquetFile(tmp_path / "t" / shard.path).metadata.num_row_groups == 1
     assert shard.rows == 20
 
 
 def test_the_schema_carries_the_statistics_of_the_latents(row, tmp_path):
     shard = write_shard([row], Storage.at(tmp_path), "t", FACTS)
-    facts = pq.read_schema(tmp_path / shard.path).metadata
+    facts = pq.read_schema(tmp_path / "t" / shard.path).metadata
     assert json.loads(facts[b"latent_mean"]) == list(TOKENIZER.latent_mean)
     assert len(json.loads(facts[b"latent_std"])) == 16
     assert json.loads(facts[b"levels"]) == [8, 8, 8, 5, 5, 5]
@@ -94,7 +94,7 @@ def test_the_schema_records_the_tokenizer_and_its_settings(row, tmp_path):
     shard = write_shard(
         [row], Storage.at(tmp_path), "t", shard_metadata(TOKENIZER, "bf16", "stream")
     )
-    facts = pq.read_schema(tmp_path / shard.path).metadata
+    facts = pq.read_schema(tmp_path / "t" / shard.path).metadata
     assert facts[b"tokenizer_digest"].decode() == row.tokenizer_digest
     assert [facts[key] for key in (b"tokenizer", b"precision", b"windows")] == [
         b"pca-8x8x8",
@@ -108,7 +108,7 @@ def test_rows_of_one_head_keep_the_other_null(pattern, tmp_path):
     rows = rows_of(clip_file("c0", 60), pattern(60), tokenizer, 17)
     facts = shard_metadata(tokenizer, "fp32", "independent")
     shard = write_shard(rows, Storage.at(tmp_path), "t", facts)
-    file = pq.ParquetFile(tmp_path / shard.path)
+    file = pq.ParquetFile(tmp_path / "t" / shard.path)
     assert file.schema_arrow.metadata[b"levels"] == b"[]"
     assert from_table(TokenWindow, file.read()) == rows
     assert file.read(["codes", "codes_dtype", "psnr_codes_db"]).to_pylist()[0] == {

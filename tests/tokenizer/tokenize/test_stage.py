@@ -64,7 +64,7 @@ def batch(clips, tmp_path):
 @pytest.fixture
 def rows_of(tmp_path):
     def read(done) -> list[TokenWindow]:
-        return from_table(TokenWindow, pq.read_table(tmp_path / done.shard.path))
+        return from_table(TokenWindow, pq.read_table(tmp_path / "tokens/t" / done.shard.path))
 
     return read
 
@@ -105,7 +105,7 @@ def test_a_window_is_independent_of_batch_composition(batch, rows_of):
 
 def test_a_shard_says_how_it_was_made(batch, tmp_path):
     done = with_pca(precision="bf16").setup()(batch("b"))
-    facts = pq.read_schema(tmp_path / done.shard.path).metadata
+    facts = pq.read_schema(tmp_path / "tokens/t" / done.shard.path).metadata
     assert facts[b"tokenizer"] == b"pca-8x8x8"
     assert (facts[b"precision"], facts[b"windows"]) == (b"bf16", b"independent")
 

@@ -164,7 +164,7 @@ def test_windows_without_a_commit_marker_are_dropped_and_encoded_again(step):
     with open_ledger(step) as ledger:
         ledger.commit([(first, work(step, first))])
         shard = work(step, second).value.shard
-        ledger._writer.add_files(step.tokens, [module._new_file(shard)])
+        ledger._writer.add_files(step.tokens, [shard])
     assert len(windows(step)) == 2
     step = replan(step)
     assert [batch.key for batch in step.todo()] == [second.key]

@@ -1,0 +1,77 @@
+"""Runs steps of a small job, each in a fork of this process: what is imported once is paid once.
+
+A request is a line of JSON on stdin: `step`, `videos`, `out`, and `count`, a folder whose changes
+are counted, with `kill_before`, the change before which the fork is killed. The answers on stdout
+are the process id of the fork, and when it has ended its status and changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from curation.dataset import Dataset
+from curation.listing import list_videos
+from curation.search.update import update
+from pipelines import config
+from pipelines.run.executor import InProcessExecutor
+from pipelines.run.pipeline import Pipeline
+from tests.faults.storage_operations import run_counted
+
+SETTINGS = (
+    "scan.shots={ContentChange: {}}", "scan.scores=[Motion]",
+    "render.encoding.longest_side=64", "tokenizer=pca-8x8x8", "tokenize.short_side=32",
+)  # fmt: skip
+
+
+def run_step(step: str, videos: str, out: str) -> None:
+    """One step, planned and committed as by the command line, in this process."""
+    profile = config.load(overrides=list(SETTINGS))
+    pipeline = Pipeline(Dataset(out), profile, InProcessExecutor())
+    if step == "index":
+        update(Dataset(out), set())
+    elif step == "select":
+        pipeline.select()
+    else:
+        listing = list_videos([videos]) if step == "scan" else None
+        pipeline.run(step, listing=listing)
+
+
+def run_forked(work: Callable[[], None], announce: Callable[[int], None]) -> int:
+    """Runs work in a fork and returns its status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setsid()
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    announce(pid)
+    return os.waitpid(pid, 0)[1]
+
+
+def main() -> None:
+    def answer(**values: Any) -> None:
+        print(json.dumps(values), flush=True)
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        work = partial(run_step, request["step"], request["videos"], request["out"])
+        if request.get("count"):
+            done = run_counted(work, request["count"], request.get("kill_before"))
+            answer(status=done.status, calls=done.calls)
+        else:
+            answer(status=run_forked(work, lambda pid: answer(pid=pid)), calls=[])
+
+
+if __name__ == "__main__":
+    main()
