@@ -69,8 +69,8 @@ def committing(
 ) -> Iterator[CommitProperties]:
     """The properties of the commit in this block, which makes a version with these files.
 
-    A `DeltaError` of a commit that was made all the same, as where the answer of the storage was
-    lost, is suppressed.
+    The error of a commit that was made all the same, as where the answer of the storage was lost,
+    is suppressed.
     """
     stated = {"id": secrets.token_hex(8), "files": _digest(files)}
     try:
@@ -79,7 +79,7 @@ def committing(
             app_transactions=list(transactions),
             max_commit_retries=0,
         )
-    except DeltaError:
+    except (DeltaError, OSError):
         commit = None
         with contextlib.suppress(OSError, pa.ArrowException, InfrastructureError):
             commit = _read_commit(storage, name, version)
@@ -98,7 +98,7 @@ def commit_files(
 ) -> None:
     """Makes files part of a table, and others no longer, in one commit after the table's version.
 
-    Raises `DeltaError`, for which `is_conflict` holds where another commit was first.
+    Raises `OSError` or `DeltaError`, for which `is_conflict` holds where another commit was first.
     """
     files = table_files(table)
     sizes = {path: size for path, size, _ in files}

@@ -24,6 +24,7 @@ from curation.errors import ReelmillError
 from curation.records import Render
 from curation.run_history import run_results
 from curation.steps import step_of_kind
+from curation.storage import storage_faults
 
 Kind = str
 """What the tables of a step hold: `renders`, `captions` or `tokens`."""
@@ -84,10 +85,11 @@ def render_profile(catalog: Catalog, table: str) -> str | None:
     markers = catalog.open(name)
     if markers is None:
         return None
-    rows = arrow_dataset(markers, catalog.storage, name)
-    if "render_profile" not in rows.schema.names:
-        return None
-    profiles = rows.head(1, columns=["render_profile"])["render_profile"].to_pylist()
+    with storage_faults(name):
+        rows = arrow_dataset(markers, catalog.storage, name)
+        if "render_profile" not in rows.schema.names:
+            return None
+        profiles = rows.head(1, columns=["render_profile"])["render_profile"].to_pylist()
     return profiles[0] if profiles else None
 
 

@@ -34,7 +34,7 @@ class Thumbnails:
         self._lock = threading.Lock()
         ids, groups, rows = [np.zeros(0, "S64")], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         for file, _ in catalog.files(THUMBNAILS):
-            with storage_faults(), self._open(file) as parquet:
+            with storage_faults(f"{THUMBNAILS}/{file}"), self._open(file) as parquet:
                 for number in range(parquet.num_row_groups):
                     column = parquet.read_row_group(number, columns=["clip_id"])["clip_id"]
                     ids.append(np.array(column.to_pylist(), "S64"))
@@ -62,7 +62,7 @@ class Thumbnails:
                 self._cache.move_to_end(group)
                 return self._cache[group]
         file, number = self._groups[group]
-        with storage_faults(), self._open(file) as parquet:
+        with storage_faults(f"{THUMBNAILS}/{file}"), self._open(file) as parquet:
             column = parquet.read_row_group(number, columns=["jpeg"])["jpeg"]
         with self._lock:
             self._cache[group] = column

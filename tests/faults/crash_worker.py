@@ -1,8 +1,9 @@
 """Runs steps of a small job, each in a fork of this process: what is imported once is paid once.
 
-A request is a line of JSON on stdin: `step`, `videos`, `out`, and `count`, a folder whose changes
-are counted, with `kill_before`, the change before which the fork is killed. The answers on stdout
-are the process id of the fork, and when it has ended its status and changes.
+A request is a line of JSON on stdin: `step`, `videos`, `out`, maybe `settings` and `retry`, and
+maybe `count`, a folder whose changes are counted, with `kill_before`, the change before which the
+fork is killed. The answers on stdout are the process id of the fork, and when it has ended its
+status, its error and its changes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from curation.dataset import Dataset
+from curation.errors import ReelmillError
 from curation.listing import list_videos
 from curation.search.update import update
 from pipelines import config
@@ -29,10 +31,10 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def run_step(step: str, videos: str, out: str) -> None:
+def run_step(step: str, videos: str, out: str, more: Sequence[str], retry: Sequence[str]) -> None:
     """One step, planned and committed as by the command line, in this process."""
-    profile = config.load(overrides=list(SETTINGS))
-    pipeline = Pipeline(Dataset(out), profile, InProcessExecutor())
+    profile = config.load(overrides=[*SETTINGS, *more])
+    pipeline = Pipeline(Dataset(out), profile, InProcessExecutor(), retry=frozenset(retry))
     if step == "index":
         update(Dataset(out), set())
     elif step == "select":
@@ -42,8 +44,9 @@ def run_step(step: str, videos: str, out: str) -> None:
         pipeline.run(step, listing=listing)
 
 
-def run_forked(work: Callable[[], None], announce: Callable[[int], None]) -> int:
-    """Runs work in a fork and returns its status."""
+def run_forked(work: Callable[[], None], announce: Callable[[int], None]) -> tuple[int, str]:
+    """Runs work in a fork; returns its status and the error that it raised, or nothing."""
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -51,12 +54,17 @@ def run_forked(work: Callable[[], None], announce: Callable[[int], None]) -> int
             os.setsid()
             work()
             status = 0
+        except ReelmillError as error:
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
         except BaseException:
-            traceback.print_exc()
+            os.write(writer, traceback.format_exc().encode())
         finally:
             os._exit(status)
+    os.close(writer)
     announce(pid)
-    return os.waitpid(pid, 0)[1]
+    with open(reader, encoding="utf-8", errors="replace") as pipe:
+        message = pipe.read()
+    return os.waitpid(pid, 0)[1], message
 
 
 def main() -> None:
@@ -65,12 +73,16 @@ def main() -> None:
 
     for line in sys.stdin:
         request = json.loads(line)
-        work = partial(run_step, request["step"], request["videos"], request["out"])
+        work = partial(
+            run_step, request["step"], request["videos"], request["out"],
+            request.get("settings", ()), request.get("retry", ()),
+        )  # fmt: skip
         if request.get("count"):
             done = run_counted(work, request["count"], request.get("kill_before"))
             answer(status=done.status, calls=done.calls)
         else:
-            answer(status=run_forked(work, lambda pid: answer(pid=pid)), calls=[])
+            status, message = run_forked(work, lambda pid: answer(pid=pid))
+            answer(status=status, calls=[], error=message)
 
 
 if __name__ == "__main__":

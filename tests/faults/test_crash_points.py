@@ -4,71 +4,27 @@ the next, and the same command gives what an undisturbed run gives."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import boto3
 import pytest
 
-from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
 from curation.sample import Coding, write_numbered_video
 from curation.search.index import Index
 from curation.search.store import IndexStore
 from pipelines.verify import verify
-from pipelines.verify.files import table_names
 from tests import s3
-from tests.outputs import ROOT, environment
+from tests.faults.steps import STEPS, Rows, rows_at, table_versions, worker
 
 pytestmark = pytest.mark.faults
-STEPS = ("scan", "select", "render", "caption", "tokenize", "index")
-Rows = list[dict[str, object]]
 History = dict[str, list[Rows]]
 """By table its rows at each version."""
-
-
-class Worker:
-    """A process that runs steps in forks of itself."""
-
-    def __init__(self, process: subprocess.Popen) -> None:
-        self._process = process
-        self.fork: int | None = None
-        """The fork that is running."""
-
-    def __call__(
-        self, step: str, job: tuple[str, str], count: str | None = None,
-        kill_before: int | None = None,
-    ) -> tuple[int, list[str]]:  # fmt: skip
-        """Status of the fork, and the changes that it made below the folder `count`."""
-        videos, out = job
-        request = {"step": step, "videos": videos, "out": out, "count": count}
-        self._process.stdin.write(json.dumps({**request, "kill_before": kill_before}) + "\n")
-        self._process.stdin.flush()
-        while True:
-            line = self._process.stdout.readline()
-            assert line, "the worker ended"
-            answer = json.loads(line)
-            self.fork = answer.get("pid")
-            if "status" in answer:
-                return answer["status"], answer["calls"]
-
-
-@contextlib.contextmanager
-def worker() -> Iterator[Worker]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.crash_worker"], cwd=ROOT, env=environment(),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with process:
-        yield Worker(process)
-        process.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +34,10 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def rows_at(dataset: Dataset, name: str, version: int | None = None) -> Rows:
-    """Rows of a table in a fixed order, without what clocks and chance decide."""
-    table = dataset.catalog.open(name, version)
-    rows = arrow_dataset(table, dataset.catalog.storage, name).to_table().to_pylist()
-    changing = ("listed", "started", "seconds", "run_id", "cpu_seconds")
-    return sorted(({k: r[k] for k in r if k not in changing} for r in rows), key=repr)
-
-
-def versions(dataset: Dataset) -> dict[str, int]:
-    catalog = dataset.catalog
-    return {name: v for name in table_names(catalog) if (v := catalog.version(name)) >= 0}
-
-
 def history(dataset: Dataset) -> History:
     return {
         name: [rows_at(dataset, name, version) for version in range(newest + 1)]
-        for name, newest in versions(dataset).items()
+        for name, newest in table_versions(dataset).items()
     }
 
 
@@ -105,7 +48,7 @@ def indexed(dataset: Dataset) -> Rows | None:
 
 def check_readable(dataset: Dataset, expected: History) -> None:
     """Each table is at one of the versions that an undisturbed run makes."""
-    for name, version in versions(dataset).items():
+    for name, version in table_versions(dataset).items():
         assert rows_at(dataset, name) == expected[name][version], f"{name}, version {version}"
     for result in verify(dataset):
         left = [v for v in result.violations if "never scanned" not in v]
@@ -115,7 +58,7 @@ def check_readable(dataset: Dataset, expected: History) -> None:
 
 def check_recovered(dataset: Dataset, expected: History, index: Rows | None) -> None:
     """As an undisturbed run leaves it; `runs` may lack the run that was killed."""
-    assert versions(dataset).keys() | {"runs"} == expected.keys() | {"runs"}
+    assert table_versions(dataset).keys() | {"runs"} == expected.keys() | {"runs"}
     for name in expected.keys() - {"runs"}:
         assert rows_at(dataset, name) == expected[name][-1], name
     assert [r.violations for r in verify(dataset) if not r.holds] == []

@@ -61,7 +61,7 @@ class TokenIndex:
     def _read(self, file_index: int) -> pa.Table:
         """The small columns of one file, and the row group of each row."""
         path = self._storage.path(f"{self.table}/{self._files[file_index]}")
-        with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
+        with storage_faults(path), self._storage.filesystem.open_input_file(path) as source:
             file = open_parquet(source, path)
             names = ["clip_id", *WINDOW_COLUMNS, *_CLIP_COLUMNS, "fps", "render_sha256"]
             rows = file.read(names)
@@ -164,7 +164,7 @@ class TokenIndex:
         key = file, group
         if key not in self._groups:
             path = self._storage.path(f"{self.table}/{self._files[file]}")
-            with storage_faults(), self._storage.filesystem.open_input_file(path) as source:
+            with storage_faults(path), self._storage.filesystem.open_input_file(path) as source:
                 self._groups[key] = open_parquet(source, path).read_row_group(
                     group, list(self.heads)
                 )
