@@ -4,7 +4,7 @@ A run that acquires tables writes a small file that names it, and renews it ever
 of the same step on one of these tables finds the file and is refused before it changes anything. On
 one machine the lease of a process that has ended is void at once; on other machines a lease
 expires when it has not been renewed for three minutes. Its age is the difference of two times that
-the storage set, so clocks need not agree.
+the storage set, so clocks need not agree; if that clock is set back, the lease counts as renewed.
 
 A lease saves work and gives the refusal to the right run. It does not keep tables consistent: that
 is for their transaction numbers (`curation.catalog`), by which one of two runs that both got past
@@ -124,7 +124,10 @@ def _check_free(storage: Storage, lease: Lease) -> None:
         if other.machine == lease.machine:
             is_live, hint = start_time(other.pid) == other.process, ""
         else:
-            age_s = max(0.0, (_storage_time_ns(storage) - int(file.mtime_ns or 0)) / 1e9)
+            age_s = (_storage_time_ns(storage) - int(file.mtime_ns or 0)) / 1e9
+            if age_s < -_RENEWAL_S:  # the clock was set back: written again, it expires in time
+                _write(storage, name, other)
+            age_s = max(0.0, age_s)
             is_live = age_s < _EXPIRY_S
             hint = (
                 f" (last sign of life {age_s:.0f} s ago; if none follows, its lease expires in"

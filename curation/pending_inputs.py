@@ -9,7 +9,6 @@ withdrawn.
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timezone
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from curation import records
 from curation.catalog import Catalog
 from curation.listing import Listing
 from curation.records import ListedInput, SkippedFiles, Source
+from curation.row_times import time_after
 
 LISTED, SKIPPED = "listed", "passed_over"
 _KEY = ["uri", "size_bytes", "modified"]
@@ -25,7 +25,7 @@ _KEY = ["uri", "size_bytes", "modified"]
 
 def record_listing(catalog: Catalog, listing: Listing) -> None:
     """Stores a listing; an unchanged one writes nothing."""
-    now = _now()
+    now = _now(catalog)
     current, pending = _current_rows(catalog), pending_inputs(catalog)
     entries = pa.table(
         {
@@ -54,7 +54,7 @@ def pending_inputs(catalog: Catalog) -> pa.Table:
 def withdraw(catalog: Catalog, rows: pa.Table) -> None:
     """Withdraws pending inputs: rows of `pending_inputs`."""
     if rows.num_rows:
-        catalog.append(LISTED, ListedInput, _as_withdrawn(rows, _now()))
+        catalog.append(LISTED, ListedInput, _as_withdrawn(rows, _now(catalog)))
 
 
 def skipped_counts(catalog: Catalog) -> dict[str, Counter[str]]:
@@ -119,5 +119,8 @@ def _as_withdrawn(rows: pa.Table, now: str) -> pa.Table:
     return rows.cast(records.arrow_schema(ListedInput))
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+def _now(catalog: Catalog) -> str:
+    """The time of rows that are newer than all stored ones."""
+    tables = {LISTED: ListedInput, SKIPPED: SkippedFiles}
+    newest = [pc.max(catalog.read(n, r, ["listed"])["listed"]).as_py() for n, r in tables.items()]
+    return time_after(newest, "microseconds")

@@ -12,16 +12,21 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import pyarrow.compute as pc
+
 from curation import records
 from curation.catalog import Catalog
 from curation.records import Run
+from curation.row_times import time_after
+
+_TIMESPEC = "milliseconds"
 
 
 class RunClock:
     """When a run started, and its seconds so far."""
 
     def __init__(self) -> None:
-        self.started = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self.started = datetime.now(timezone.utc).isoformat(timespec=_TIMESPEC)
         self._start = time.monotonic()
 
     @property
@@ -42,16 +47,20 @@ def record_run(
     cpu_seconds: Mapping[str, float] | None = None,
     selection_id: str | None = None,
 ) -> None:
-    """Appends a run, with the versions of those packages that are installed."""
+    """Appends a run, with the versions of those packages that are installed.
+
+    It counts as newer than every run that has ended, whatever the clock was then.
+    """
     versions = {"python": platform.python_version()}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
+    newest = pc.max(catalog.read("runs", Run, ["started"])["started"]).as_py()
     rounded = {part: round(seconds, 3) for part, seconds in (cpu_seconds or {}).items()}
     run = Run(
         run_id=secrets.token_hex(8),
         step=step,
-        started=clock.started,
+        started=time_after([newest], _TIMESPEC, clock.started),
         seconds=clock.seconds,
         config=json.dumps(config, sort_keys=True),
         versions=json.dumps(versions, sort_keys=True),

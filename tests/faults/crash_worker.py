@@ -1,9 +1,9 @@
 """Runs steps of a small job, each in a fork of this process: what is imported once is paid once.
 
-A request is a line of JSON on stdin: `step`, `videos`, `out`, maybe `settings` and `retry`, and
-maybe `count`, a folder whose changes are counted, with `kill_before`, the change before which the
-fork is killed. The answers on stdout are the process id of the fork, and when it has ended its
-status, its error and its changes.
+A request is a line of JSON on stdin: `step`, `videos`, `out`; maybe `settings`, `retry` and
+`environment`; and maybe `count`, a folder whose changes are counted, with `kill_before`, the change
+before which the fork is killed. The answers on stdout are the process id of the fork, and when it
+has ended its status, its error and its changes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,8 +32,13 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def run_step(step: str, videos: str, out: str, more: Sequence[str], retry: Sequence[str]) -> None:
+def run_step(  # noqa: PLR0917
+    environment: dict[str, str], step: str, videos: str, out: str, more: Sequence[str],
+    retry: Sequence[str],
+) -> None:  # fmt: skip
     """One step, planned and committed as by the command line, in this process."""
+    os.environ.update(environment)
+    tempfile.tempdir = None
     profile = config.load(overrides=[*SETTINGS, *more])
     pipeline = Pipeline(Dataset(out), profile, InProcessExecutor(), retry=frozenset(retry))
     if step == "index":
@@ -73,8 +79,9 @@ def main() -> None:
 
     for line in sys.stdin:
         request = json.loads(line)
+        environment = request.get("environment", {})
         work = partial(
-            run_step, request["step"], request["videos"], request["out"],
+            run_step, environment, request["step"], request["videos"], request["out"],
             request.get("settings", ()), request.get("retry", ()),
         )  # fmt: skip
         if request.get("count"):

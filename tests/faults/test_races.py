@@ -17,7 +17,7 @@ from curation.dataset import Dataset
 from curation.lease import FOLDER
 from curation.sample import SOURCES, Coding, write_numbered_video
 from pipelines.verify import verify
-from tests.faults.steps import STEPS, rows_at, table_versions, worker
+from tests.faults.steps import STEPS, Worker, rows_at, table_versions, worker
 
 pytestmark = pytest.mark.faults
 REFUSALS = ("LeaseHeldError", "StaleWriterError")
@@ -67,6 +67,12 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Path]]:
     return str(folder / "videos"), states
 
 
+@pytest.fixture(scope="module")
+def workers() -> Iterator[tuple[Worker, Worker]]:
+    with worker() as one, worker() as two:
+        yield one, two
+
+
 @contextlib.contextmanager
 def removed_leases(out: Path, is_on: bool) -> Iterator[None]:
     """Removes leases as they come, as if they had expired: only the tables' fences are left."""
@@ -93,7 +99,9 @@ def state_of(out: Path) -> dict[str, list[dict[str, object]]]:
 
 @pytest.mark.full_seeds(5)
 @pytest.mark.parametrize("race", RACES)
-def test_each_of_two_runs_is_right_or_refused(race, fault_seed, job, tmp_path, record_fault):
+def test_each_of_two_runs_is_right_or_refused(  # noqa: PLR0917
+    race, fault_seed, job, workers, tmp_path, record_fault
+):
     rng = random.Random(f"{race} {fault_seed}")
     videos, states = job
     before, *runs = RACES[race]
@@ -111,25 +119,24 @@ def test_each_of_two_runs_is_right_or_refused(race, fault_seed, job, tmp_path, r
             if status:
                 return
 
-    with worker() as one, worker() as two:
-        with removed_leases(out, rng.random() < 0.5):
-            threads = [
-                threading.Thread(target=work, args=(n, process, out, rng.uniform(0, 0.2)))
-                for n, process in enumerate((one, two))
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        for outcome in outcomes:
-            assert not outcome or outcome.startswith(REFUSALS), outcome
-        assert not all(outcomes), f"both were refused: {outcomes}"
-        start = time.monotonic()
-        for number, process in enumerate((one, two)):
-            for place in (out, reference):
-                work(number, process, place, 0)
-                assert not outcomes[number], outcomes[number]
-        recovery_s = time.monotonic() - start
+    with removed_leases(out, rng.random() < 0.5):
+        threads = [
+            threading.Thread(target=work, args=(n, process, out, rng.uniform(0, 0.2)))
+            for n, process in enumerate(workers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for outcome in outcomes:
+        assert not outcome or outcome.startswith(REFUSALS), outcome
+    assert not all(outcomes), f"both were refused: {outcomes}"
+    start = time.monotonic()
+    for number, process in enumerate(workers):
+        for place in (out, reference):
+            work(number, process, place, 0)
+            assert not outcomes[number], outcomes[number]
+    recovery_s = time.monotonic() - start
     found, expected = state_of(out), state_of(reference)
     assert found.keys() == expected.keys()
     lost = sum(max(0, len(expected[name]) - len(found[name])) for name in found)
