@@ -55,10 +55,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def worker() -> Iterator[Worker]:
+def worker(**variables: str) -> Iterator[Worker]:
+    """A worker, with further environment variables."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.crash_worker"], cwd=ROOT, env=environment(),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.faults.crash_worker"], cwd=ROOT,
+        env={**environment(), **variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
     )  # fmt: skip
     with process:
         yield Worker(process)
