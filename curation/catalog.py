@@ -41,6 +41,8 @@ from curation.output_location import check_address, check_free_space
 from curation.storage import AddressError, Storage, one_line
 
 NOT_FOUND = fs.FileType.NotFound
+_PANIC = "PanicException"
+"""What the Delta library raises where it panics: no `Exception`, and not importable."""
 _ATTEMPTS = 100
 _PAUSE_S = 0.2
 """How often, and after which pauses at most, an append is tried again after others' commits."""
@@ -184,7 +186,7 @@ class Catalog:
         with _storage_faults(name):
             try:
                 with committing(self.storage, name, 0, [], transactions) as properties:
-                    DeltaTable.create(
+                    table = DeltaTable.create(
                         self.storage.table_uri(name),
                         records.arrow_schema(record),
                         storage_options=self.storage.delta_options,
@@ -196,7 +198,7 @@ class Catalog:
                     raise
                 if transactions:
                     raise StaleWriterError(f"another run created {name} first") from error
-        table = self._load(name, None)
+        table = table or self._load(name, None)
         if table is None:
             raise InfrastructureError(f"{name} was created, and is not there")
         if self._snapshot is not None:
@@ -343,14 +345,15 @@ class Writer:
         if also is not None:
             is_dropped &= also
         is_kept = ~pc.coalesce(is_dropped, pc.scalar(False))
-        schema, files, gone = records.arrow_schema(self._records[name]), [], []
+        record = self._records[name]
+        schema, files, gone = records.arrow_schema(record), [], []
         with _storage_faults(name):
             for fragment in arrow_dataset(table, self._storage, name).get_fragments():
-                if fragment.count_rows(filter=is_dropped):
+                if len(_fragment_rows(fragment, schema, [column], is_dropped)):
                     gone.append(fragment.path)
-                    rows = fragment.to_table(schema, filter=is_kept)
+                    rows = _fragment_rows(fragment, schema, schema.names, is_kept)
                     if len(rows):
-                        files.append(write_rows(self._storage, name, self._records[name], rows))
+                        files.append(write_rows(self._storage, name, record, rows))
         if gone:
             self._commit(name, table, files, gone)
 
@@ -394,3 +397,10 @@ def _storage_faults(name: str) -> Iterator[None]:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise InfrastructureError(f"{name}: {one_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise InfrastructureError(
+            f"{name}: the Delta library broke down, as on a damaged checkpoint or a full disk"
+            f" ({one_line(error)})"
+        ) from error

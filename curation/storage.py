@@ -215,7 +215,7 @@ def storage_faults(what: str = "storage") -> Iterator[None]:
 _DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s*\d+: [^\n]*|\n\s*start_thread")
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """A library's error in one line, without colours and backtrace."""
     return " ".join(_DECORATION.sub("", str(error)).split())
 
