@@ -27,6 +27,7 @@ from pyarrow import fs
 
 from curation import records
 from curation.commit_log import (
+    TableFile,
     check_log,
     commit_columns,
     commit_files,
@@ -54,6 +55,10 @@ class StaleWriterError(InfrastructureError):
     """Another run has acquired the table; this one has to stop."""
 
 
+class _CreatedFirstError(StaleWriterError):
+    """Another run has created the table."""
+
+
 class Catalog:
     """Reads the tables under one storage, and opens writers."""
 
@@ -76,6 +81,15 @@ class Catalog:
                 self._snapshot[name] = self._load(name, None)
             return self._snapshot[name]
         return self._load(name, version)
+
+    def reopen(self, name: str, files: list[TableFile]) -> DeltaTable | None:
+        """The table as it is now, also for a snapshot; None if it has other files than these."""
+        table = self._load(name, None)
+        if table is None or table_files(table) != files:
+            return None
+        if self._snapshot is not None:
+            self._snapshot[name] = table
+        return table
 
     def _load(self, name: str, version: int | None) -> DeltaTable | None:
         if not _TABLE_NAME.fullmatch(name):
@@ -153,14 +167,24 @@ class Catalog:
             logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
         return [name for name, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
 
-    def append(self, name: str, record: type, rows: pa.Table) -> None:
-        """Appends rows that stand for themselves, whoever else writes to the table."""
+    def append(
+        self, name: str, record: type, rows: pa.Table, *, only_unchanged: bool = False
+    ) -> None:
+        """Appends rows that stand for themselves, whoever else writes to the table.
+
+        With `only_unchanged`, raises `StaleWriterError` where another run has committed to the
+        table since it was opened.
+        """
         check_free_space(self.storage, rows.nbytes)
+        is_new = self.open(name) is None
         table = self.create(name, record)
         with _storage_faults(name):
+            if only_unchanged and is_new and table_files(table):
+                raise _CreatedFirstError(f"another run created {name} first")
             file = write_rows(self.storage, name, record, rows)
             for attempt in range(_ATTEMPTS):
-                table.update_incremental()
+                if not only_unchanged:
+                    table.update_incremental()
                 try:
                     if columns := lacking_columns(table, record):
                         commit_columns(self.storage, name, table, columns)
@@ -169,6 +193,8 @@ class Catalog:
                 except DeltaError as error:
                     if attempt == _ATTEMPTS - 1 or not is_conflict(error):
                         raise
+                    if only_unchanged:
+                        raise StaleWriterError(f"another run committed to {name} first") from error
                 time.sleep(random.uniform(0, _PAUSE_S))
 
     def create(
@@ -197,7 +223,7 @@ class Catalog:
                 if not (is_conflict(error) or "already exists" in str(error)):
                     raise
                 if transactions:
-                    raise StaleWriterError(f"another run created {name} first") from error
+                    raise _CreatedFirstError(f"another run created {name} first") from error
         table = table or self._load(name, None)
         if table is None:
             raise InfrastructureError(f"{name} was created, and is not there")
@@ -297,24 +323,47 @@ class Writer:
     def acquire(self) -> None:
         """Fences off every other writer of `app`: one commit a table.
 
-        It creates the table, or adds the columns that it lacks, where need be, and is to the
-        version that the catalog has read where that is a snapshot. Raises `StaleWriterError` where
-        another run has committed to the table since.
+        It creates the table, or adds the columns that it lacks, where need be. Raises
+        `StaleWriterError` where another run has changed a table since the catalog has read it. Of
+        runs that acquire at the same time the one that was last to acquire the first table wins.
         """
         check_free_space(self._storage)
         for name, record in self._records.items():
             table = self._catalog.open(name)
             if table is None:
-                with self._committing(name) as transactions:
-                    self._tables[name] = self._catalog.create(name, record, transactions)
-                continue
+                try:
+                    with self._committing(name) as transactions:
+                        self._tables[name] = self._catalog.create(name, record, transactions)
+                    continue
+                except _CreatedFirstError:
+                    table = self._catalog.reopen(name, [])
+                    if table is None:
+                        raise
+            self._acquire(name, record, table)
+
+    def _acquire(self, name: str, record: type, table: DeltaTable) -> None:
+        """Acquires a table, also where another run has acquired it since, and done no more."""
+        first = next(iter(self._records))
+        with _storage_faults(name):
+            files = table_files(table)
+        for _ in range(_ATTEMPTS):
+            if name != first:
+                self._checked(first)
             self._tables[name] = table
             self._numbers[name] = table.transaction_version(self._app) or 0
-            with self._committing(name) as transactions:
-                if columns := lacking_columns(table, record):
-                    commit_columns(self._storage, name, table, columns, transactions)
-                else:
-                    commit_files(self._storage, name, table, transactions=transactions)
+            try:
+                with self._committing(name) as transactions:
+                    if columns := lacking_columns(table, record):
+                        commit_columns(self._storage, name, table, columns, transactions)
+                    else:
+                        commit_files(self._storage, name, table, transactions=transactions)
+                return
+            except StaleWriterError:
+                newer = self._catalog.reopen(name, files)
+                if newer is None:
+                    raise
+                table = newer
+        raise StaleWriterError(f"other runs acquire {name} all the time; this one stops")
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Commits rows, all or none."""

@@ -8,23 +8,39 @@ withdrawn.
 
 from __future__ import annotations
 
+import contextlib
+import random
+import time
 from collections import Counter
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog
+from curation.catalog import Catalog, StaleWriterError
+from curation.errors import InfrastructureError
 from curation.listing import Listing
 from curation.records import ListedInput, SkippedFiles, Source
 from curation.row_times import time_after
 
 LISTED, SKIPPED = "listed", "passed_over"
+_ATTEMPTS = 50
+_PAUSE_S = 0.2
 _KEY = ["uri", "size_bytes", "modified"]
 
 
 def record_listing(catalog: Catalog, listing: Listing) -> None:
-    """Stores a listing; an unchanged one writes nothing."""
+    """Stores a listing; an unchanged one writes nothing, nor does one that another run stores."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(StaleWriterError):
+            _record_changes(catalog.snapshot(), listing)
+            return
+        time.sleep(random.uniform(0, _PAUSE_S))
+    raise InfrastructureError(f"{LISTED}: other runs list inputs all the time; run this again")
+
+
+def _record_changes(catalog: Catalog, listing: Listing) -> None:
+    """Stores what a listing changes; `StaleWriterError` where another run stores one meanwhile."""
     now = _now(catalog)
     current, pending = _current_rows(catalog), pending_inputs(catalog)
     entries = pa.table(
@@ -41,7 +57,7 @@ def record_listing(catalog: Catalog, listing: Listing) -> None:
     missing = _anti_join(relisted, entries, ["uri"])
     rows = pa.concat_tables([added, _as_withdrawn(missing, now)])
     if rows.num_rows:
-        catalog.append(LISTED, ListedInput, rows)
+        catalog.append(LISTED, ListedInput, rows, only_unchanged=True)
     _record_skipped(catalog, listing, now)
 
 
@@ -77,7 +93,8 @@ def _record_skipped(catalog: Catalog, listing: Listing, now: str) -> None:
             kinds = counts.most_common() or [("", 0)]
             rows += [SkippedFiles(root, kind, count, now) for kind, count in kinds]
     if rows:
-        catalog.append(SKIPPED, SkippedFiles, records.to_table(SkippedFiles, rows))
+        table = records.to_table(SkippedFiles, rows)
+        catalog.append(SKIPPED, SkippedFiles, table, only_unchanged=True)
 
 
 def _current_rows(catalog: Catalog) -> pa.Table:

@@ -25,7 +25,7 @@ _HEAP_BYTES = 64 << 20
 _MAX_ROW_TERMS = 10_000
 """A filter that leaves no more clips than this is made part of the query."""
 _MAX_TERMS = 64
-_UNLISTED_FILES = (".lock", ".managed.json")
+_REWRITTEN_FILES = ("meta.json", ".managed.json")
 
 
 def _schema() -> Any:
@@ -68,16 +68,16 @@ def write_version(
     files = tuple(
         _file(path, name, linked)
         for path in sorted(folder.iterdir())
-        if not path.name.endswith(_UNLISTED_FILES)
+        if not path.name.endswith(".lock")
     )
     return TextIndexFiles(name, files, (previous.clips if previous else 0) + len(texts))
 
 
 def _file(path: Path, folder: str, linked: Mapping[str, File]) -> File:
-    """The manifest's entry of a file; only new ones and `meta.json` are read for their digest."""
+    """The manifest's entry of a file; only new and rewritten ones are read for their digest."""
     name = f"{folder}/{path.name}"
     same = linked.get(path.name)
-    if same is not None and path.name != "meta.json":
+    if same is not None and path.name not in _REWRITTEN_FILES:
         return File(name, same.sha256, same.size_bytes)
     return File(name, file_sha256(str(path)), path.stat().st_size)
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from deltalake import Transaction
 
 from curation import lease, records
 from curation.catalog import Catalog, StaleWriterError
@@ -259,6 +260,33 @@ def test_of_two_writers_that_found_no_table_one_creates_it(tmp_path):
     ):
         pytest.fail("it must not acquire what another made")
     assert ids(catalog) == ["two"]
+
+
+def test_of_two_writers_that_create_tables_in_turn_one_wins(tmp_path):
+    """The second has acquired the first table; that the first has created the next is no reason."""
+    tables = {"captions/a": Caption, "captions/b": Caption}
+    catalog = Catalog(Storage.at(tmp_path))
+    one, two = catalog.snapshot(), catalog.snapshot()
+    with one.lease("t", tables) as first:
+        first._tables["captions/a"] = one.create(
+            "captions/a", Caption, [Transaction("reelmill/t", 1)]
+        )
+        first._numbers["captions/a"] = 1
+        drop_leases(catalog)
+        create = two.create
+
+        def create_after_the_other(name, record, transactions=()):
+            if name == "captions/b":
+                one.create(name, record, [Transaction("reelmill/t", 1)])
+            return create(name, record, transactions)
+
+        two.create = create_after_the_other
+        with two.writer("t", tables) as second:
+            for name in tables:
+                second.append(name, captions("two"))
+        with pytest.raises(StaleWriterError, match=r"acquired .*captions/a"):
+            first.append("captions/a", captions("one"))
+    assert ids(catalog, "captions/a") == ids(catalog, "captions/b") == ["two"]
 
 
 def test_a_condition_on_a_column_that_the_table_lacks_finds_null(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from curation import pending_inputs, records
 from curation.catalog import Catalog
 from curation.listing import list_videos
-from curation.records import Source
+from curation.records import ListedInput, SkippedFiles, Source
 from curation.storage import Storage
 
 
@@ -138,3 +138,20 @@ def test_skipped_files_are_those_of_the_newest_listing_of_a_root(catalog, tmp_pa
     add_listing(catalog, folder, other)
     counts = pending_inputs.skipped_counts(catalog)
     assert counts == {str(folder): {".txt": 1, "no ending": 1}, str(other): {}}
+
+
+def test_of_two_runs_that_list_the_same_one_stores_it(catalog, tmp_path, monkeypatch):
+    folder = videos(tmp_path / "v", "a.mp4", "b.txt")
+    append, is_first = Catalog.append, True
+
+    def append_after_the_other(self, name, record, rows, **options):
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            add_listing(catalog, folder)
+        append(self, name, record, rows, **options)
+
+    monkeypatch.setattr(Catalog, "append", append_after_the_other)
+    add_listing(catalog, folder)
+    assert catalog.read("listed", ListedInput).num_rows == 1
+    assert catalog.read("passed_over", SkippedFiles).num_rows == 1
