@@ -136,6 +136,16 @@ def test_a_shard_that_no_longer_belongs_to_its_table(copied):
     assert "has token windows [], not " in by_name["finished"][0]
 
 
+def test_a_commit_of_which_a_line_is_lost(copied):
+    logs = sorted(copied.out.glob("thumbnails/_delta_log/*.json"))
+    log = next(log for log in logs if '{"add":' in log.read_text())
+    log.write_text(log.read_text().replace('{"add":', '{"adf":'))
+    by_name = violations(copied.out)
+    (message,) = by_name["files"]
+    words = "/thumbnails/_delta_log: the files that it lists are not those of the newest commit"
+    assert message.endswith(f"{words}, {int(logs[-1].stem)}")
+
+
 def test_a_missing_file_of_a_table(copied):
     gone = first_match(copied.out, "scores/motion/*.parquet")
     gone.unlink()

@@ -96,6 +96,18 @@ def test_one_flipped_bit_is_found(place, column):
         list(TokenFeed(tokens, batch_size=8))
 
 
+@pytest.mark.parametrize("text", [b"[0.5, -1.0, 2.0]", b"clip_id"], ids=["statistics", "column"])
+def test_one_flipped_bit_in_a_footer_is_found(tmp_path, text):
+    """Of the only shard, so that no other one disagrees."""
+    add_simple_shards(tmp_path, clips=10)
+    shard = shard_of(tmp_path)
+    content = bytearray(shard.read_bytes())
+    content[content.rindex(text) + 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(BadShardError, match=f"{shard.name}: its footer is not what was written"):
+        TokenTable(tmp_path)
+
+
 def test_a_shard_that_was_cut_short_is_named(place):
     tokens = TokenTable(place)
     shard = shard_of(place)
