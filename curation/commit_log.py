@@ -100,17 +100,16 @@ def commit_files(
 
     Raises `OSError` or `DeltaError`, for which `is_conflict` holds where another commit was first.
     """
-    files = table_files(table)
-    sizes = {path: size for path, size, _ in files}
+    files = {file[0]: file for file in table_files(table)}
     actions: list[AddAction | RemoveAction] = [
         AddAction(file.path, file.size_bytes, {}, 0, True, json.dumps({"numRecords": file.rows}))
         for file in add
     ]
     now_ms = time.time_ns() // 1_000_000
-    actions += [RemoveAction(path, True, now_ms, sizes[path]) for path in sorted(remove)]
-    files = [file for file in files if file[0] not in remove]
-    files = sorted([*files, *((file.path, file.size_bytes, file.rows) for file in add)])
-    with committing(storage, name, table.version() + 1, files, transactions) as properties:
+    actions += [RemoveAction(path, True, now_ms, files.pop(path)[1]) for path in sorted(remove)]
+    files |= {file.path: (file.path, file.size_bytes, file.rows) for file in add}
+    then = sorted(files.values())
+    with committing(storage, name, table.version() + 1, then, transactions) as properties:
         table.create_write_transaction(
             actions, "append", table.schema(), commit_properties=properties
         )

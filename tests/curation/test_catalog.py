@@ -162,6 +162,8 @@ def test_files_of_workers_become_rows_when_committed(catalog, tmp_path):
         size = catalog.storage.size("captions/facts/apart.parquet")
         writer.add_files("captions/facts", [NewFile("apart.parquet", size, 2)])
         assert ids(catalog) == ["a", "b"]
+        writer.add_files("captions/facts", [NewFile("apart.parquet", size, 2)])
+        assert ids(catalog) == ["a", "b"]
         writer.append("captions/facts", captions("c"))
         writer.drop("captions/facts", "clip_id", {"b", "c", "none"})
     assert ids(catalog) == ["a"]
