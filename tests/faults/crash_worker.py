@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -38,6 +40,8 @@ def run_step(  # noqa: PLR0917
 ) -> None:  # fmt: skip
     """One step, planned and committed as by the command line, in this process."""
     os.environ.update(environment)
+    if "FAKETIME" in os.environ:  # which fails now and then to sleep until a time (EINVAL)
+        time.sleep = partial(select.select, (), (), ())
     tempfile.tempdir = None
     profile = config.load(overrides=[*SETTINGS, *more])
     pipeline = Pipeline(Dataset(out), profile, InProcessExecutor(), retry=frozenset(retry))
