@@ -45,7 +45,7 @@ lint: $(VENV)/ready-test
 
 # The whole fault matrix: hours; prints its table. docs/reliability.md
 faults: $(VENV)/ready-test
-	$(BIN)/python -m pytest tests/faults --fault-scale full --fault-table faults.json
+	$(BIN)/python -m pytest tests -m faults --fault-scale full --fault-table faults.json
 
 # Writes docs/tables.md and docs/cli.md from the code.
 docs: $(VENV)/ready-test

@@ -6,12 +6,12 @@ belongs to the slow tier if it carries one of the markers of `SLOW_MARKERS`.
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fault_table import FaultTable
+from tests.fault_table import PROPERTY, FaultTable
 
 SLOW_MARKERS = {
     "browser": "drives the web page in Chromium",
@@ -103,6 +103,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if full is not None and metafunc.config.getoption("--fault-scale") == "full":
         (seeds,) = full.args
     metafunc.parametrize("fault_seed", range(seeds))
+
+
+@pytest.fixture
+def record_fault(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Records faults of one row and seed; a failure of the test says how to replay the seed."""
+    parameters = getattr(request.node, "callspec", None)
+    seed = parameters.params.get("fault_seed", 0) if parameters else 0
+    request.node.add_report_section(
+        "call", "seed",
+        f"seed {seed}; replay: pytest '{request.node.nodeid}' --fault-seeds {seed + 1}",
+    )  # fmt: skip
+
+    def record(
+        row: str, *, faults: int = 1, lost: int = 0, doubled: int = 0, wrong: int = 0,
+        recovery_s: float = 0.0,
+    ) -> None:  # fmt: skip
+        values = {"faults": faults, "lost": lost, "doubled": doubled, "wrong": wrong}
+        entry = {"row": row, "seed": seed, **values, "recovery_s": recovery_s}
+        request.node.user_properties.append((PROPERTY, entry))
+        assert lost == doubled == wrong == 0, f"{row}, seed {seed}: {values}"
+
+    return record
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The fault matrix as a table: what each row's tests recorded, one line a row.
 
-A test records with the fixture `record_fault` of `tests/faults`; what it recorded travels in its
+A test records with the fixture `record_fault`; what it recorded travels in its
 report, so that the table is the same under xdist.
 """
 
@@ -46,7 +46,7 @@ class FaultTable:
             for name, values in report.user_properties:
                 if name == PROPERTY:
                     self._rows.setdefault(values["row"], FaultRow()).add(values)
-        if report.failed and "/faults/" in report.nodeid:
+        if report.failed and "faults" in report.keywords:
             self._failed.append(report.nodeid)
 
     def lines(self) -> list[str]:

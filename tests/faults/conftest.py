@@ -1,35 +1,11 @@
-"""The recorder of the fault matrix; sources whose curation takes seconds, and what comes of it."""
+"""Sources whose curation takes a few seconds, and what comes of it undisturbed."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from curation.sample import SOURCES, Coding, write_numbered_video
-from tests.fault_table import PROPERTY
 from tests.outputs import QUICK, run
-
-
-@pytest.fixture
-def record_fault(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Records faults of one row and seed; a failure of the test says how to replay the seed."""
-    parameters = getattr(request.node, "callspec", None)
-    seed = parameters.params.get("fault_seed", 0) if parameters else 0
-    request.node.add_report_section(
-        "call", "seed",
-        f"seed {seed}; replay: pytest '{request.node.nodeid}' --fault-seeds {seed + 1}",
-    )  # fmt: skip
-
-    def record(
-        row: str, *, faults: int = 1, lost: int = 0, doubled: int = 0, wrong: int = 0,
-        recovery_s: float = 0.0,
-    ) -> None:  # fmt: skip
-        values = {"faults": faults, "lost": lost, "doubled": doubled, "wrong": wrong}
-        entry = {"row": row, "seed": seed, **values, "recovery_s": recovery_s}
-        request.node.user_properties.append((PROPERTY, entry))
-        assert lost == doubled == wrong == 0, f"{row}, seed {seed}: {values}"
-
-    return record
 
 
 @pytest.fixture(scope="session")
