@@ -13,6 +13,7 @@ import pytest
 
 from curation.dataset import Dataset
 from curation.errors import ReelmillError
+from curation.records import TokenizedClip
 from curation.sample import Coding, write_numbered_video
 from curation.search import Search
 from pipelines.verify import verify
@@ -147,3 +148,24 @@ def test_rot_is_found_or_harmless(  # noqa: PLR0917
     for outcome in refused:
         assert name.rsplit("/", 1)[-1] in outcome or name in outcome, f"{what}: {outcome}"
     record_fault(f"bit rot: {kind}")
+
+
+@pytest.mark.full_seeds(10)
+def test_a_render_that_rotted_fails_by_name(fault_seed, intact, tmp_path, record_fault):
+    """Its clip alone: the other one is tokenized."""
+    rng, out = random.Random(fault_seed), tmp_path / "out"
+    shutil.copytree(intact, out)
+    path = rng.choice(sorted(out.glob(KINDS["render"])))
+    what = f"{path.name}, {damage(path, rng)}"
+    with worker() as run:
+        job, settings = (str(intact.parent / "videos"), str(out)), ("tokenize.short_side=16",)
+        assert run("tokenize", job, settings=settings)[0] == 0, run.error
+    catalog = Dataset(out).catalog
+    before = {f"tokenized/{path.name}" for path in (intact / "tokenized").iterdir()}
+    (table,) = set(catalog.names("tokenized")) - before
+    outcomes = {row["clip_id"]: row for row in catalog.read(table, TokenizedClip).to_pylist()}
+    damaged = outcomes.pop(path.stem)
+    assert damaged["outcome"] == "failed", what
+    assert damaged["reason"] != "internal", damaged
+    assert [row["outcome"] for row in outcomes.values()] == ["tokenized"], what
+    record_fault("bit rot: render before it is tokenized")
