@@ -2,8 +2,8 @@
 
 ffmpeg logs at level `info`, so that a change of picture size shows. That level also prints the
 file's own metadata, which may contain anything: only text after a level at the start of a line
-counts. Messages before the input is open come from probing its first bytes, audio included; of
-these only a premature end of file counts.
+counts. Before the input is open the decoders of all its streams, audio included, probe their first
+bytes; of these messages only those of the demuxer itself count.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from curation.media import sandbox
 from curation.media.probe import MediaInfo
 
 _LINE = re.compile(r"(?:\[[^\]\n]*@ 0x[0-9a-f]+\] )*\[(\w+)\] (.*)")
+_DEMUXER_LINE = re.compile(r"(?:\[in#0[^\]\n]*@ 0x[0-9a-f]+\] )?\[(\w+)\] (.*)")
 _INPUT_OPEN = re.compile(r"^\[info\] Input #0, ", re.M)
 _RESIZED = re.compile(r"filter context - .*incoming frame - w: (\d+) h: (\d+)")
 _PREMATURE_END = ("File ended prematurely", "partial file")
@@ -38,8 +39,9 @@ def check_decoder(  # noqa: PLR0917
     start = opened.start() if opened else 0
     messages = _messages(log[start:])
     _check_size(messages, info)
-    errors = [error for error in _errors(messages) if not is_harmless(error)]
-    for error in (*errors, *_errors(_messages(log[:start]))):
+    opening = _messages(log[:start], _DEMUXER_LINE)
+    errors = [error for error in _errors(opening + messages) if not is_harmless(error)]
+    for error in errors:
         if any(text in error for text in _PREMATURE_END):
             raise MediaError("truncated", error)
     all_errors = "\n".join(errors)
@@ -57,9 +59,9 @@ def check_decoder(  # noqa: PLR0917
         raise MediaError("corrupt", detail)
 
 
-def _messages(log: str) -> list[tuple[str, ...]]:
+def _messages(log: str, pattern: re.Pattern[str] = _LINE) -> list[tuple[str, ...]]:
     """Level and text of each line that has a level."""
-    return [match.groups() for line in log.split("\n") if (match := _LINE.match(line))]
+    return [match.groups() for line in log.split("\n") if (match := pattern.match(line))]
 
 
 def _errors(messages: list[tuple[str, ...]]) -> list[str]:

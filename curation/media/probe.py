@@ -15,6 +15,7 @@ from curation.media import allowlist, sandbox, sniff
 from curation.media.colour import HDR_TRANSFERS, Colour
 from curation.media.confinement import FileAccess
 from curation.media.packet_selection import PacketSelection
+from curation.media.structure import damaged_at
 
 _PLAYLIST_DEMUXERS = ("hls", "applehttp", "concat", "dash", "imf", "sdp", "rtsp")
 UNTIMED = ("h264", "hevc", "vvc", "obu", "mpegvideo", "m4v")
@@ -40,6 +41,8 @@ class PacketStats:
     restarts: tuple[int, ...]
     """Frames before those key frames with which timestamps restart or continue after a gap, if
     each packet holds a frame."""
+    discarded: int
+    """Packets whose pictures an edit list hides."""
     end_pts: int | None
     """When the frame that is shown last ends, in the stream's time base; None if unknown."""
 
@@ -79,6 +82,8 @@ class MediaInfo:
     """A stream that is not decoded and seems to continue the video, in words."""
     missing_bytes: int
     """Bytes that the container refers to beyond the file's end."""
+    damaged_at: int | None
+    """The first byte at which the file does not continue as its container says."""
 
     @property
     def hdr(self) -> bool:
@@ -138,7 +143,7 @@ def probe(path: str, limits: sandbox.Limits, stream: int | None = None) -> Media
         raise _refusal(raw, path)
     missing_bytes = sniff.missing_bytes(path)
     _check_decodable(raw, stream, missing_bytes)
-    return _media_info(raw, missing_bytes)
+    return _media_info(raw, missing_bytes, damaged_at(path, raw["container"]))
 
 
 def _refusal(raw: dict[str, Any], path: str) -> MediaError:
@@ -192,7 +197,7 @@ def _undecodable(codec: str, log: list[str], missing_bytes: int) -> MediaError:
     return MediaError("no_frames", detail)
 
 
-def _media_info(raw: dict[str, Any], missing_bytes: int) -> MediaInfo:
+def _media_info(raw: dict[str, Any], missing_bytes: int, damage: int | None) -> MediaInfo:
     stream, frame = raw["stream"], raw["first_frame"]
     videos = [v for v in raw["videos"] if not v["attached"]]
     stored = (frame["stored_width"], frame["stored_height"])
@@ -231,6 +236,7 @@ def _media_info(raw: dict[str, Any], missing_bytes: int) -> MediaInfo:
         ends_early_s=ends_early_s,
         continuation=_continuation(videos, stream),
         missing_bytes=missing_bytes,
+        damaged_at=damage,
     )
 
 
@@ -239,8 +245,9 @@ def _packet_stats(raw: dict[str, Any]) -> PacketStats:
     leading = raw["leading"] if skipped else 0
     restarts = tuple(packet - skipped - leading for packet in raw["restarts"])
     return PacketStats(
-        raw["count"], skipped, leading, raw["damaged"], raw["excused"], restarts, raw["end_pts"]
-    )
+        raw["count"], skipped, leading, raw["damaged"], raw["excused"], restarts,
+        raw["discarded"], raw["end_pts"],
+    )  # fmt: skip
 
 
 def _continuation(videos: list[dict[str, Any]], stream: dict[str, Any]) -> str | None:

@@ -53,6 +53,8 @@ class _PacketCounter:
     timestamps restart, where one recording ends and another starts."""
     restarts: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     """Packets before each key frame with which timestamps restart or continue after a gap."""
+    discarded: int = 0
+    """Packets whose pictures an edit list hides."""
     falls: int = 0
     """How often timestamps fall back."""
     first_pts: int | None = None
@@ -92,6 +94,7 @@ class _PacketCounter:
         while self.suspects and self.count > self.suspects[0] + _CUT_SHORT_WITHIN:
             self.suspects.popleft()
             self.damaged += 1
+        self.discarded += packet.is_discard
         if pts is not None and not packet.is_discard:
             self.tail.append((pts, packet.duration or 0))
 
@@ -106,6 +109,7 @@ class _PacketCounter:
             "damaged": self.damaged + len(self.suspects),
             "excused": self.excused,
             "restarts": [*self.restarts],
+            "discarded": self.discarded,
             "end_pts": end,
             "end_s": None if end is None else end * self.tick_s,
             "start_s": None if self.first_pts is None else self.first_pts * self.tick_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from curation.listing import Entry
@@ -62,6 +62,25 @@ def timeline_columns(timeline: Timeline, clips: Sequence[Clip]) -> dict[str, Any
     }
 
 
+def _missing_frames(
+    info: MediaInfo, timeline: Timeline, salvaged: SalvageResult | None
+) -> Iterator[str]:
+    """What is known of frames that are in the file, or should be, and do not decode."""
+    packets = info.packets
+    if packets.discarded:
+        yield f"its edit list hides {_frames(packets.discarded)}"
+    left_out = packets.discarded + packets.skipped + packets.leading
+    missing = info.header_frames - left_out - timeline.frames
+    if info.container.startswith("mov,mp4") and missing > 0 and salvaged is None:
+        yield f"its header states {_frames(missing)} more than decode"
+    if info.damaged_at is not None:
+        yield f"its container is damaged at byte {info.damaged_at}: frames may be missing"
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame" if count == 1 else f"{count} frames"
+
+
 def source_remarks(
     info: MediaInfo, timeline: Timeline, salvaged: SalvageResult | None, *, audio_dropped: bool
 ) -> str | None:
@@ -86,6 +105,7 @@ def source_remarks(
         remarks.append("its sound does not restart where its pictures do, and is left out")
     if info.ends_early_s:
         remarks.append(f"ends early: its header states {info.header_duration_s:.2f} s")
+    remarks += _missing_frames(info, timeline, salvaged)
     if info.continuation:
         remarks.append(f"not read to its end: it {info.continuation}")
     if salvaged is not None:

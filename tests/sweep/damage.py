@@ -92,7 +92,7 @@ def without_index(path: Path) -> None:
     path.write_bytes(data)
 
 
-def _pes_starts(data: bytes, pid: int) -> list[int]:
+def pes_starts(data: bytes, pid: int) -> list[int]:
     """Where each PES header of the stream begins in a transport stream."""
     starts = []
     for place in range(0, len(data) - TS + 1, TS):
@@ -122,7 +122,7 @@ def ts_times(change_of: Callable[[list[int]], list[int]], pid: int = 0x100) -> C
 
     def change(path: Path) -> None:
         data = bytearray(path.read_bytes())
-        places = [start + 9 for start in _pes_starts(data, pid) if data[start + 7] & 0x80]
+        places = [start + 9 for start in pes_starts(data, pid) if data[start + 7] & 0x80]
         for place, value in zip(places, change_of([_stamp(data, p) for p in places]), strict=True):
             _put_stamp(data, place, value)
         path.write_bytes(data)
