@@ -1,125 +1,259 @@
-"""Kills at seeded moments; then the same command again gives what an undisturbed run gives."""
+"""Kills at seeded moments; then the same command again gives what an undisturbed run gives.
 
+Moments are progress, not time: how far the run's progress file says that it is, and which processes
+and how much output of theirs there is. Several kills share a run as far as its rules permit: no
+item may lose more than one decoder, no step more than two workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from curation.dataset import Dataset
+from pipelines.run.progress import PROGRESS_VARIABLE
 from tests.outputs import COMMAND, ROOT, assert_same, environment, run, versions
 
 pytestmark = pytest.mark.faults
+STEPS = ("scan", "render", "tokenize")
+"""Steps that run on workers, in order."""
+WORKERS_A_STEP = 2
+"""A worker may be restarted twice, and its item tried again."""
+DRIVERS_A_SEED = 3
+WRITTEN = (0, 1 << 12, 1 << 15, 1 << 18)
+"""Bytes that a decoder has written when it is killed."""
+RUN_TIMEOUT_S, END_TIMEOUT_S = 300, 30
+Moment = tuple[int, float]
+"""Index of a step, and the share of its items that have an outcome; (-1, 0.0) before the first."""
 
 
-def children(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True) if psutil.pid_exists(pid) else []
+@dataclass
+class Running:
+    """The job on Ray while it runs, with its files in a folder."""
+
+    process: subprocess.Popen
+    folder: Path
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def moment(self) -> Moment:
+        """How far it is."""
+        with contextlib.suppress(OSError):
+            entries = json.loads((self.folder / "progress").read_text())["steps"]
+            started = {entry["step"]: entry for entry in entries if entry["step"] in STEPS}
+            if started:
+                name, entry = max(started.items(), key=lambda pair: STEPS.index(pair[0]))
+                return STEPS.index(name), entry["done"] / max(entry["total"], 1)
+        return -1, 0.0
+
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    def wait_for(self, moment: Moment) -> bool:
+        """Waits until it is that far; False if it ends before."""
+        end = time.monotonic() + RUN_TIMEOUT_S
+        while self.runs() and self.moment() < moment:
+            assert time.monotonic() < end, self.log
+            time.sleep(0.01)
+        return self.runs()
+
+    def descendants(self, name: str = "") -> list[psutil.Process]:
+        """Processes below it whose title has the name."""
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            return [child for child in children if name in title(child)]
+        return []
+
+    def left_behind(self) -> list[str]:
+        """Processes that name its folder in their arguments or environment."""
+        left = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+                if any(bytes(self.folder) in word for word in words):
+                    left.append(words[0].replace(b"\0", b" ").decode(errors="replace"))
+        return left
 
 
-TARGETS = {"worker": ("MapWorker", 3, 2.0), "decoder": ("ffmpeg", 6, 0.0)}
-"""What is killed: a word of its command line, the last of them that may be it, and how many seconds
-after it was met."""
-PROGRESS = ("clips", "selections", "renders", "tokens")
-"""Tables in the order in which a run writes them."""
+def title(process: psutil.Process) -> str:
+    try:
+        return process.cmdline()[0]
+    except (psutil.Error, IndexError):
+        return ""
 
 
-def runs(process: psutil.Process) -> bool:
-    """Whether it does more than wait for its parent to notice its end."""
+def is_alive(process: psutil.Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def named(process: psutil.Process, name: str) -> bool:
-    try:
-        return name in " ".join(process.cmdline()[:1])
-    except psutil.Error:
-        return False
-
-
 @pytest.fixture
-def started(job, tmp_path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """The job on Ray, just started."""
+def start(job, tmp_path) -> Iterator[Callable[..., Running]]:
+    """Starts the job on Ray."""
     videos, profile = job
-    out = tmp_path / "out"
-    command = [*COMMAND, "curate", str(videos), "--out", str(out), "--config", str(profile)]
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen(
-            command, env=environment(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-        )
-        yield process, out
+    command = [*COMMAND, "curate", videos, "--out", tmp_path / "out", "--config", profile]
+    processes = []
+
+    def begin(**variables: str) -> Running:
+        (tmp_path / "progress").unlink(missing_ok=True)
+        variables = {PROGRESS_VARIABLE: str(tmp_path / "progress"), **variables}
+        with open(tmp_path / "log", "w") as log:
+            process = subprocess.Popen(
+                [*map(str, command)], env=environment() | variables, cwd=ROOT, stdout=log,
+                stderr=log, start_new_session=True,
+            )  # fmt: skip
+        processes.append(process)
+        return Running(process, tmp_path)
+
+    yield begin
+    for process in processes:
         if process.poll() is None:
             process.kill()
         process.wait()
 
 
-def wait_until(condition: Callable[[], object], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def curate(job, out: Path) -> None:
+def finish(running: Running, job, reference: Path) -> None:
+    """The command again, to its end; then the output is the reference, and nothing is left."""
     videos, profile = job
-    done = run("curate", str(videos), "--out", str(out), "--config", str(profile))
+    end = time.monotonic() + END_TIMEOUT_S
+    while left := running.left_behind():
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+    command = ("curate", videos, "--out", running.out, "--config", profile)
+    again = partial(run, *map(str, command))
+    done = again()
     assert done.returncode == 3, done.stderr + done.stdout
-
-
-def check_complete(job, out: Path, reference: Path) -> None:
-    """The output is the reference; the same command does nothing more."""
-    assert_same(out, reference)
-    before = versions(out)
-    curate(job, out)
-    assert versions(out) == before
-    checked = run("verify", str(out))
+    assert_same(running.out, reference)
+    before = versions(running.out)
+    assert again().returncode == 3
+    assert versions(running.out) == before
+    checked = run("verify", str(running.out))
     assert checked.returncode == 0, checked.stdout
 
 
-def test_killed_driver(fault_seed, started, job, undisturbed):
-    process, out = started
-    random_ = random.Random(f"driver {fault_seed}")
-    table = out / random_.choice(PROGRESS)
-    assert wait_until(lambda: table.exists() or process.poll() is not None, 120)
-    time.sleep(random_.uniform(0, 2))
-    left = children(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    _, alive = psutil.wait_procs(left, 30)
-    assert not [child for child in alive if runs(child)]
-    curate(job, out)
-    check_complete(job, out, undisturbed)
+@pytest.mark.full_seeds(10)
+def test_killed_drivers(fault_seed, start, job, undisturbed):
+    """The driver is killed again and again, each time further on."""
+    moments = random.Random(f"driver {fault_seed}")
+    running = None
+    for moment in sorted(
+        (moments.randrange(-1, len(STEPS)), moments.random()) for _ in range(DRIVERS_A_SEED)
+    ):
+        running = start()
+        if not running.wait_for(moment):
+            break
+        left = running.descendants()
+        os.kill(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+        _, alive = psutil.wait_procs(left, END_TIMEOUT_S)
+        assert not [child for child in alive if is_alive(child)], f"seed {fault_seed}, {moment}"
+    assert running is not None
+    finish(running, job, undisturbed)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_killed_child(target, fault_seed, started, job, undisturbed):
-    process, out = started
-    random_ = random.Random(f"{target} {fault_seed}")
-    name, last, most_s = TARGETS[target]
-    turn, delay_s = random_.randint(1, last), random_.uniform(0, most_s)
-    met: set[int] = set()
-    moment = killed = None
-    while process.poll() is None and killed is None:
-        for victim in [child for child in children(process.pid) if named(child, name)]:
-            met.add(victim.pid)
-            if len(met) >= turn:
-                moment = moment or time.monotonic() + delay_s
-                if time.monotonic() >= moment:
-                    killed = victim
-                    killed.kill()
-                    break
-        time.sleep(0.01)
+@pytest.mark.full_seeds(17)
+def test_killed_workers(fault_seed, start, job, undisturbed):
+    """Two workers of each step are killed, and the run goes on."""
+    moments = random.Random(f"worker {fault_seed}")
+    due = sorted(
+        (step, share)
+        for step in range(len(STEPS))
+        for share in (0.0, *(moments.random() for _ in range(WORKERS_A_STEP - 1)))
+    )
+    running = start()
+    killed: set[int] = set()
+    while due and running.wait_for(due[0]):
+        workers = [w for w in running.descendants("MapWorker") if w.pid not in killed]
+        if running.moment()[0] > due[0][0]:
+            due.pop(0)
+        elif workers:
+            victim = moments.choice(workers)
+            with contextlib.suppress(psutil.Error):
+                victim.kill()
+                killed.add(victim.pid)
+                due.pop(0)
+    assert len(killed) >= WORKERS_A_STEP, "the run ended before there was anything to kill"
+    assert running.process.wait(RUN_TIMEOUT_S) == 3, f"seed {fault_seed}: {running.log}"
+    finish(running, job, undisturbed)
+
+
+@pytest.mark.full_seeds(10)
+def test_killed_decoders(fault_seed, start, job, undisturbed):
+    """Most sources and clips lose a decoder once."""
+    moments = random.Random(f"decoder {fault_seed}")
+    running = start()
+    killed: set[str] = set()
+    seen: dict[int, int] = {}
+    workers: list[int] = []
+    looked_at = 0.0
+    while running.runs():
+        if time.monotonic() > looked_at + 0.2:
+            workers = [worker.pid for worker in running.descendants("MapWorker")]
+            looked_at = time.monotonic()
+        for pid in children_of(workers):
+            item, written = decoder(pid)
+            threshold = seen.setdefault(pid, moments.choice(WRITTEN))
+            if item and item not in killed and written >= threshold:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(item)
+        time.sleep(0.002)
     assert killed, "the run ended before there was anything to kill"
-    assert process.wait(180) == 3, (out.parent / "log").read_text()
-    check_complete(job, out, undisturbed)
+    assert running.process.wait() == 3, f"seed {fault_seed}: {running.log}"
+    finish(running, job, undisturbed)
+
+
+def children_of(pids: list[int]) -> Iterator[int]:
+    for pid in pids:
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                yield from map(int, path.read_text().split())
+
+
+def decoder(pid: int) -> tuple[str | None, int]:
+    """The source or clip that a worker's child works on, and how many bytes it has written."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        written = re.search(r"wchar: (\d+)", Path(f"/proc/{pid}/io").read_text())
+        item = re.search(r"[0-9a-f]{32}", words) or re.search(r"/videos/([\w.]+)", words)
+        if item and written:
+            return item[0], int(written[1])
+    return None, 0
+
+
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+@pytest.mark.full_seeds(10)
+def test_killed_ray(name, fault_seed, start, job, undisturbed):
+    """Ray's own processes are killed: the run ends, or survives it, and blames no input."""
+    moments = random.Random(f"{name} {fault_seed}")
+    running = start(RAY_gcs_rpc_server_reconnect_timeout_s="5")
+    assert running.wait_for((moments.randrange(len(STEPS)), moments.random()))
+    victims = running.descendants(name)
+    assert victims, "the run ended before there was anything to kill"
+    victims[0].kill()
+    assert running.process.wait(RUN_TIMEOUT_S) != 0
+    finish(running, job, undisturbed)
 
 
 def test_the_job_keeps_clips_and_finds_the_copy(undisturbed):

@@ -1,5 +1,7 @@
 """A real server over real sources, killed again and again: each job is done once, and said so."""
 
+import contextlib
+import json
 import os
 import random
 import signal
@@ -15,6 +17,9 @@ from pipelines.service.client import Client, ServiceError
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
 
 pytestmark = pytest.mark.faults
+KILLS = 3
+MOST_PROGRESS = 20
+"""Progress that the two jobs of a test exceed."""
 
 
 class Server:
@@ -58,7 +63,7 @@ class Server:
 
 @pytest.fixture
 def server(curated, tmp_path):
-    made = Server(tmp_path, curated)
+    made = Server(tmp_path, curated, "--running", "2")
     made.start()
     yield made
     made.kill()
@@ -67,29 +72,56 @@ def server(curated, tmp_path):
         assert str(tmp_path) not in words, f"left behind: {words}"
 
 
+def progress(root: Path) -> int:
+    """How much has happened: runners, steps and outcomes of all jobs."""
+    jobs = root / ".reelmill" / "jobs"
+    points = len([*jobs.glob("*/*/runner.json")])
+    for path in jobs.glob("*/progress.json"):
+        with contextlib.suppress(OSError):
+            steps = json.loads(path.read_text())["steps"]
+            points += len(steps) + sum(step["done"] for step in steps)
+    return points
+
+
+@pytest.mark.full_seeds(10)
 def test_a_server_that_is_killed_loses_and_doubles_nothing(fault_seed, server, curated, tmp_path):
-    moment = random.Random(f"server {fault_seed}")
-    job_request = {
-        "kind": "curate", "collection": "drive", "inputs": ["videos"],
-        "settings": {"duration_s.min": 0.9},
-    }  # fmt: skip
-    job_id = server.client().submit(key="same", **job_request)["job_id"]
-    for _ in range(2):
-        time.sleep(moment.uniform(0, 4))
+    """Two jobs side by side, and one that waits for the first; the server is killed amid them."""
+    collections = {"first": "drive", "second": "walk", "third": "drive"}
+
+    def submit(name: str) -> str:
+        return server.client().submit(
+            key=name, kind="curate", collection=collections[name], inputs=["videos"],
+            settings={"duration_s.min": 0.9},
+        )["job_id"]  # fmt: skip
+
+    ids = {name: submit(name) for name in collections}
+    moments = random.Random(f"server {fault_seed}").sample(range(MOST_PROGRESS), KILLS)
+    for moment in sorted(moments):
+        ends = time.monotonic() + 120
+        while progress(tmp_path) < moment:
+            assert time.monotonic() < ends, f"seed {fault_seed}: {moments}"
+            time.sleep(0.01)
         server.kill()
-        time.sleep(moment.uniform(0, 2))
         server.start()
-        assert server.client().submit(key="same", **job_request)["job_id"] == job_id
+        assert {name: submit(name) for name in collections} == ids
     client = server.client()
-    job = client.wait(job_id)
-    assert (job["state"], job["exit_code"]) == ("done", 3), list(client.log(job_id))
-    assert [step["step"] for step in job["steps"]][:3] == ["scan", "select", "render"]
-    assert job["steps"][0]["counts"] == {"scanned": 3, "not_video": 1}
-    assert len(client.jobs()) == 1
-    assert_same(tmp_path / "drive", curated.out)
+    for job_id in ids.values():
+        job = client.wait(job_id)
+        assert (job["state"], job["exit_code"]) == ("done", 3), list(client.log(job_id))
+        folder = tmp_path / ".reelmill" / "jobs" / job_id
+        assert len([*folder.glob("*/runner.json")]) == 1, "it ran twice"
+        kinds = [event["kind"] for event in client.events(job_id)]
+        assert (kinds[0], kinds[-1], kinds.count("done")) == ("queued", "done", 1)
+    assert len(client.jobs()) == len(ids)
+    assert [step["step"] for step in client.job(ids["first"])["steps"]][:3] == [
+        "scan", "select", "render",
+    ]  # fmt: skip
+    assert client.job(ids["first"])["steps"][0]["counts"] == {"scanned": 3, "not_video": 1}
+    for collection in ("drive", "walk"):
+        assert_same(tmp_path / collection, curated.out)
     before = versions(tmp_path / "drive")
-    client.retry(job_id)
-    assert client.wait(job_id)["exit_code"] == 3
+    client.retry(ids["first"])
+    assert client.wait(ids["first"])["exit_code"] == 3
     assert versions(tmp_path / "drive") == before
 
 
