@@ -74,6 +74,8 @@ def run_step(
                 run.fail(item)
         for part in run.run_all(executor, run.parts):
             run.fail(part)
+        for table in step.tables:  # what workers were writing when they died
+            step.catalog.storage.remove_partial_files(table)
     return True
 
 

@@ -133,8 +133,11 @@ def start(job, tmp_path) -> Iterator[Callable[..., Running]]:
         process.wait()
 
 
-def finish(running: Running, job, reference: Path) -> None:
-    """The command again, to its end; then the output is the reference, and nothing is left."""
+def finish(running: Running, job, reference: Path) -> float:
+    """The command again, to its end; then the output is the reference, and nothing is left.
+
+    Returns the seconds that the command took.
+    """
     videos, profile = job
     end = time.monotonic() + END_TIMEOUT_S
     while left := running.left_behind():
@@ -142,7 +145,9 @@ def finish(running: Running, job, reference: Path) -> None:
         time.sleep(0.1)
     command = ("curate", videos, "--out", running.out, "--config", profile)
     again = partial(run, *map(str, command))
+    started = time.monotonic()
     done = again()
+    recovery_s = time.monotonic() - started
     assert done.returncode == 3, done.stderr + done.stdout
     assert_same(running.out, reference)
     before = versions(running.out)
@@ -150,13 +155,14 @@ def finish(running: Running, job, reference: Path) -> None:
     assert versions(running.out) == before
     checked = run("verify", str(running.out))
     assert checked.returncode == 0, checked.stdout
+    return recovery_s
 
 
 @pytest.mark.full_seeds(10)
-def test_killed_drivers(fault_seed, start, job, undisturbed):
+def test_killed_drivers(fault_seed, start, job, undisturbed, record_fault):
     """The driver is killed again and again, each time further on."""
     moments = random.Random(f"driver {fault_seed}")
-    running = None
+    running, killed = None, 0
     for moment in sorted(
         (moments.randrange(-1, len(STEPS)), moments.random()) for _ in range(DRIVERS_A_SEED)
     ):
@@ -168,12 +174,14 @@ def test_killed_drivers(fault_seed, start, job, undisturbed):
         running.process.wait()
         _, alive = psutil.wait_procs(left, END_TIMEOUT_S)
         assert not [child for child in alive if is_alive(child)], f"seed {fault_seed}, {moment}"
+        killed += 1
     assert running is not None
-    finish(running, job, undisturbed)
+    recovery_s = finish(running, job, undisturbed)
+    record_fault("driver killed", faults=killed, recovery_s=recovery_s)
 
 
 @pytest.mark.full_seeds(17)
-def test_killed_workers(fault_seed, start, job, undisturbed):
+def test_killed_workers(fault_seed, start, job, undisturbed, record_fault):
     """Two workers of each step are killed, and the run goes on."""
     moments = random.Random(f"worker {fault_seed}")
     due = sorted(
@@ -195,11 +203,12 @@ def test_killed_workers(fault_seed, start, job, undisturbed):
                 due.pop(0)
     assert len(killed) >= WORKERS_A_STEP, "the run ended before there was anything to kill"
     assert running.process.wait(RUN_TIMEOUT_S) == 3, f"seed {fault_seed}: {running.log}"
-    finish(running, job, undisturbed)
+    recovery_s = finish(running, job, undisturbed)
+    record_fault("worker killed", faults=len(killed), recovery_s=recovery_s)
 
 
 @pytest.mark.full_seeds(10)
-def test_killed_decoders(fault_seed, start, job, undisturbed):
+def test_killed_decoders(fault_seed, start, job, undisturbed, record_fault):
     """Most sources and clips lose a decoder once."""
     moments = random.Random(f"decoder {fault_seed}")
     running = start()
@@ -221,7 +230,8 @@ def test_killed_decoders(fault_seed, start, job, undisturbed):
         time.sleep(0.002)
     assert killed, "the run ended before there was anything to kill"
     assert running.process.wait() == 3, f"seed {fault_seed}: {running.log}"
-    finish(running, job, undisturbed)
+    recovery_s = finish(running, job, undisturbed)
+    record_fault("decoder killed", faults=len(killed), recovery_s=recovery_s)
 
 
 def children_of(pids: list[int]) -> Iterator[int]:
@@ -244,7 +254,7 @@ def decoder(pid: int) -> tuple[str | None, int]:
 
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 @pytest.mark.full_seeds(10)
-def test_killed_ray(name, fault_seed, start, job, undisturbed):
+def test_killed_ray(name, fault_seed, start, job, undisturbed, record_fault):  # noqa: PLR0917
     """Ray's own processes are killed: the run ends, or survives it, and blames no input."""
     moments = random.Random(f"{name} {fault_seed}")
     running = start(RAY_gcs_rpc_server_reconnect_timeout_s="5")
@@ -253,7 +263,7 @@ def test_killed_ray(name, fault_seed, start, job, undisturbed):
     assert victims, "the run ended before there was anything to kill"
     victims[0].kill()
     assert running.process.wait(RUN_TIMEOUT_S) != 0
-    finish(running, job, undisturbed)
+    record_fault(f"{name} killed", recovery_s=finish(running, job, undisturbed))
 
 
 def test_the_job_keeps_clips_and_finds_the_copy(undisturbed):

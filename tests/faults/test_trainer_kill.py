@@ -65,7 +65,9 @@ def test_the_undisturbed_training_sees_each_window_once_an_epoch(undisturbed):
     ]
 
 
-def test_a_killed_training_resumes_on_other_ranks(fault_seed, tokens, undisturbed, tmp_path):
+def test_a_killed_training_resumes_on_other_ranks(
+    fault_seed, tokens, undisturbed, tmp_path, record_fault
+):
     moment = random.Random(f"trainer {fault_seed}")
     deaths = sorted(moment.sample(range(SAVED_EVERY, STEPS), 2))
     resumed = [0]
@@ -75,5 +77,6 @@ def test_a_killed_training_resumes_on_other_ranks(fault_seed, tokens, undisturbe
     assert train(tokens, tmp_path, world=3) == STEPS
     stretches = zip((1, 2, 3), itertools.pairwise([*resumed, STEPS]), strict=True)
     continued = [step for world, span in stretches for step in steps(tmp_path, world, *span)]
-    assert continued == undisturbed[0], f"replay: killed at steps {deaths}, seed {fault_seed}"
+    assert continued == undisturbed[0], f"killed at steps {deaths}"
     assert json.loads((tmp_path / CHECKPOINT).read_text())["model"] == undisturbed[1]
+    record_fault("trainer killed mid-epoch", faults=len(deaths))

@@ -129,6 +129,23 @@ def test_running_a_step_commits_everything_once(executor, tmp_path):
     assert calls[-1] == (5, 5)
 
 
+def test_what_a_killed_worker_was_writing_is_removed(tmp_path):
+    """The worker that takes its place writes the file again, under another temporary name."""
+    step = WordStep(tmp_path, ["one"])
+    step.tables = {"words": Word}
+    media = tmp_path / "out/words/media"
+
+    class Killed(InProcessExecutor):
+        def run(self, stage, items):
+            media.mkdir(parents=True)
+            (media / ".0badf00d-one.mp4").write_text("half")
+            (media / "one.mp4").write_text("whole")
+            return super().run(stage, items)
+
+    run_step(step, Killed(), Progress())
+    assert [path.name for path in media.iterdir()] == ["one.mp4"]
+
+
 def test_unavailable_items_are_counted_and_left_for_another_run(tmp_path):
     step, progress = WordStep(tmp_path, ["one", "away", "two"]), Progress()
     calls: list[tuple[int, int]] = []
