@@ -62,6 +62,10 @@ class Decoded:
     """When each is shown, in seconds from the first."""
     errors: str
 
+    def by_time(self) -> list[tuple[float, str]]:
+        """Time, to the millisecond, and digest of each frame."""
+        return [(round(at, 3), frame) for at, frame in zip(self.starts_s, self.frames, strict=True)]
+
 
 @dataclass(frozen=True)
 class Verdict:
