@@ -84,7 +84,7 @@ class Source:
     end_packet: int | None = None
     """For a salvaged source: the first packet that is no longer decoded."""
     remarks: str | None = None
-    """What is unusual about it: skipped frames, gaps, restarts, other streams."""
+    """What is unusual about it: skipped frames, gaps, restarts, damage, other streams."""
     interlaced: bool | None = None
     """Whether frames are coded as two fields; renders deinterlace them frame by frame."""
     hdr: bool | None = None
