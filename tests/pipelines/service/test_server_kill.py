@@ -84,7 +84,9 @@ def progress(root: Path) -> int:
 
 
 @pytest.mark.full_seeds(10)
-def test_a_server_that_is_killed_loses_and_doubles_nothing(fault_seed, server, curated, tmp_path):
+def test_a_server_that_is_killed_loses_and_doubles_nothing(
+    fault_seed, server, curated, tmp_path, record_fault
+):
     """Two jobs side by side, and one that waits for the first; the server is killed amid them."""
     collections = {"first": "drive", "second": "walk", "third": "drive"}
 
@@ -104,7 +106,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(fault_seed, server, c
         server.kill()
         server.start()
         assert {name: submit(name) for name in collections} == ids
-    client = server.client()
+    killed_at, client = time.monotonic(), server.client()
     for job_id in ids.values():
         job = client.wait(job_id)
         assert (job["state"], job["exit_code"]) == ("done", 3), list(client.log(job_id))
@@ -112,6 +114,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(fault_seed, server, c
         assert len([*folder.glob("*/runner.json")]) == 1, "it ran twice"
         kinds = [event["kind"] for event in client.events(job_id)]
         assert (kinds[0], kinds[-1], kinds.count("done")) == ("queued", "done", 1)
+    recovery_s = time.monotonic() - killed_at
     assert len(client.jobs()) == len(ids)
     assert [step["step"] for step in client.job(ids["first"])["steps"]][:3] == [
         "scan", "select", "render",
@@ -123,6 +126,7 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(fault_seed, server, c
     client.retry(ids["first"])
     assert client.wait(ids["first"])["exit_code"] == 3
     assert versions(tmp_path / "drive") == before
+    record_fault("server killed", faults=KILLS, recovery_s=recovery_s)
 
 
 def test_a_cancelled_job_on_ray_leaves_nothing(server, tmp_path):
