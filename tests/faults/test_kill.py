@@ -252,10 +252,10 @@ def decoder(pid: int) -> tuple[str | None, int]:
     return None, 0
 
 
-@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
-@pytest.mark.full_seeds(10)
-def test_killed_ray(name, fault_seed, start, job, undisturbed, record_fault):  # noqa: PLR0917
+@pytest.mark.full_seeds(20)
+def test_killed_ray(fault_seed, start, job, undisturbed, record_fault):
     """Ray's own processes are killed: the run ends, or survives it, and blames no input."""
+    name = ("raylet", "gcs_server")[fault_seed % 2]
     moments = random.Random(f"{name} {fault_seed}")
     running = start(RAY_gcs_rpc_server_reconnect_timeout_s="5")
     assert running.wait_for((moments.randrange(len(STEPS)), moments.random()))
