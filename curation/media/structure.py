@@ -20,6 +20,8 @@ _PACKET_BYTES = (188, 192, 204)
 _PROBE_PACKETS = 5
 """Packets in a row that show where they start and how long they are."""
 _CHUNK_PACKETS = 1 << 16
+_FIELD_AND_PAYLOAD, _MAX_FIELD_BYTES = 0x30, 182
+"""Flags of a packet with an adaptation field and a payload, and how long that field may be."""
 
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 _EBML, _VOID, _CRC = 0x1A45DFA3, 0xEC, 0xBF
@@ -48,7 +50,8 @@ def damaged_at(path: str, container: str) -> int | None:
 
 
 def _check_packets(file: BinaryIO, size: int) -> int | None:
-    """Where the first packet without its sync byte starts, or one that is cut short.
+    """Where the first packet starts that lacks its sync byte, is cut short, or is all adaptation
+    field, although it says that it has a payload.
 
     Zeros at the end of the file are padding.
     """
@@ -59,8 +62,11 @@ def _check_packets(file: BinaryIO, size: int) -> int | None:
     file.seek(position)
     while chunk := file.read(length * _CHUNK_PACKETS):
         complete = (len(chunk) + length - min(_PACKET_BYTES)) // length
-        synced = np.frombuffer(chunk, np.uint8)[::length][:complete] == _SYNC
-        good = complete if synced.all() else int(np.argmin(synced))
+        data = np.frombuffer(chunk, np.uint8)
+        sync, flags, field = (data[byte::length][:complete] for byte in (0, 3, 4))
+        valid = (sync == _SYNC) & ((flags & _FIELD_AND_PAYLOAD < _FIELD_AND_PAYLOAD)
+                                   | (field <= _MAX_FIELD_BYTES))  # fmt: skip
+        good = complete if valid.all() else int(np.argmin(valid))
         if good * length < len(chunk):
             file.seek(position + good * length)
             return None if _only_zeros(file) else position + good * length

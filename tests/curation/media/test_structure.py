@@ -66,6 +66,8 @@ def test_where_a_transport_stream_breaks_off(stream, write):
         (stream[:middle] + b"\1" + stream[middle:], middle),
         (stream[:middle] + bytes(1000) + stream[middle:], middle),
         (stream[: middle + 5] + b"\xff" * 9000, middle + TS),
+        (stream[:middle] + b"\x47\x01\x00\x30\xb7" + stream[middle + 5 :], middle),
+        (stream[:middle] + b"\x47\x01\x00\x30\xb6" + stream[middle + 5 :], None),
         (b"short", None),
     ):
         assert damaged_at(str(write("a.ts", data)), "mpegts") == place
