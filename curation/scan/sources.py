@@ -105,9 +105,9 @@ def source_remarks(
         remarks.append("its sound does not restart where its pictures do, and is left out")
     if info.ends_early_s:
         remarks.append(f"ends early: its header states {info.header_duration_s:.2f} s")
-    remarks += _missing_frames(info, timeline, salvaged)
     if info.continuation:
         remarks.append(f"not read to its end: it {info.continuation}")
     if salvaged is not None:
         remarks.append(f"damaged after frame {timeline.frames - 1} ({salvaged})")
+    remarks += _missing_frames(info, timeline, salvaged)
     return "; ".join(remarks) or None
