@@ -27,11 +27,12 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 
 
-def started(root: Path, state: Path, rate: float) -> tuple[subprocess.Popen, str]:
+def started(root: Path, state: Path, rate: float, *options: str) -> tuple[subprocess.Popen, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["serve", str(root), "--state", str(state), "--port", str(port), "--rate", str(rate)]
+    words += options
     process = subprocess.Popen([sys.executable, "-m", "pipelines", *words], cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
     while True:
@@ -134,7 +135,8 @@ def main() -> None:
         state = Path(folder)
         secrets = [token(arguments.root, state, "read") for _ in range(arguments.clients)]
         admin = token(arguments.root, state, "admin")
-        process, url = started(arguments.root, state, arguments.limit)
+        connections = "--connections", str(2 * arguments.clients)  # all are of one address
+        process, url = started(arguments.root, state, arguments.limit, *connections)
         try:
             with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {admin}"}) as http:
                 name = http.get("/v1/collections").json()[0]

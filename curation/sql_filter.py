@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import difflib
+import functools
 import logging
 import threading
 import time
@@ -107,7 +108,7 @@ def filter_clips(table: pa.Table, condition: str, columns: Sequence[str] | None 
     `InterruptedConditionError` for one that takes too long, or that an `Interruption` ends.
     """
     try:
-        expression = duckdb.SQLExpression(_rewrite(condition, table.column_names))
+        expression = duckdb.SQLExpression(_rewrite(condition, tuple(table.column_names)))
         with duckdb.connect(config=_SETTINGS) as connection, _interruptible(connection):
             rows = connection.from_arrow(table).filter(expression)
             names = [duckdb.ColumnExpression(name) for name in columns or table.column_names]
@@ -144,7 +145,8 @@ def _interruptible(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         thread.join()
 
 
-def _rewrite(condition: str, columns: Sequence[str]) -> str:
+@functools.lru_cache(256)
+def _rewrite(condition: str, columns: tuple[str, ...]) -> str:
     """The condition as DuckDB reads it, of allowed parts alone."""
     if len(condition) > _MAX_CHARS:
         raise ConditionError(f"where: a condition has at most {_MAX_CHARS:,} characters")

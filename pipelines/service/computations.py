@@ -31,15 +31,21 @@ class Computations:
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._threads = ThreadPoolExecutor(limits.computations, "computation")
+        self._decoders = ThreadPoolExecutor(limits.pictures, "picture")
         self._per_caller: Counter[str] = Counter()
 
-    async def run(self, caller: str, function: Callable[[], Result]) -> Result:
-        """The result of a function; a `Rejection` where too many run or wait already."""
+    async def run(
+        self, caller: str, function: Callable[[], Result], *, is_picture: bool = False
+    ) -> Result:
+        """The result of a function; a `Rejection` where too many run or wait already.
+
+        Those that decode a picture, which takes seconds of another process, have threads apart.
+        """
         limits = self._limits
         if self._per_caller[caller] >= limits.computations_per_caller:
             raise Rejection(429, "too many of your requests are computed at once", _RETRY_S)
         self._per_caller += Counter()  # forgets those with nothing to compute
-        if self._per_caller.total() >= limits.computations + limits.waiting_computations:
+        if self._per_caller.total() >= limits.all_computations:
             raise Rejection(503, "the server is busy; try again in a moment", _RETRY_S)
 
         def compute() -> Result:
@@ -50,7 +56,8 @@ class Computations:
         self._per_caller[caller] += 1
         try:
             loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-            return await loop.run_in_executor(self._threads, context.run, compute)
+            threads = self._decoders if is_picture else self._threads
+            return await loop.run_in_executor(threads, context.run, compute)
         finally:
             self._per_caller[caller] -= 1
 

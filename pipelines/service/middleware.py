@@ -129,8 +129,6 @@ class SecurityMiddleware:
         self._rate_limiter = RateLimiter(self._limits.rate, self._limits.burst)
         self._metrics = metrics
         self._audit = audit
-        self._abandoned: set[asyncio.Task[None]] = set()
-        """Work of requests that nobody waits for any more, and whose threads have yet to end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one connection."""
@@ -220,7 +218,7 @@ class SecurityMiddleware:
                 while has_more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _hang_up()
+                        raise Rejection(499, "the client hung up")
                     body += message.get("body", b"")
                     has_more = message.get("more_body", False)
                     if len(body) > max_bytes:
@@ -234,36 +232,32 @@ class SecurityMiddleware:
     async def _run_app(self, scope: Scope, channel: _Channel, response: _Response) -> None:
         """Runs the application; its response has to start in time, and while the client is there.
 
-        What it computes for a client that hung up, or too late, is interrupted where that is
-        possible. Its task is never cancelled: it holds the place of its thread until that ends.
+        It is never cancelled: it holds the place of its thread until that ends.
         """
         with Interruption() as interruption:
-            task = asyncio.ensure_future(self._app(scope, channel.receive, response))
-        waits = [asyncio.ensure_future(e.wait()) for e in (response.started, channel.is_closed)]
-        watch = asyncio.ensure_future(channel.watch())
-        try:
-            await asyncio.wait(
-                {task, *waits},
-                timeout=self._limits.response_s, return_when=asyncio.FIRST_COMPLETED,
-            )  # fmt: skip
-            if task.done() or response.started.is_set():
-                await task
-                return
-        finally:
-            for future in (*waits, watch):
-                future.cancel()
-        interruption.set()
-        self._abandoned.add(task)
-        task.add_done_callback(self._forget)
-        if channel.is_closed.is_set():
-            raise _hang_up()
-        channel.is_closed.set()  # whatever the task would still send has no receiver
-        raise Rejection(503, "this takes too long; request less, or try again later", 10.0)
+            watch = asyncio.ensure_future(self._watch(channel, response, interruption))
+            try:
+                await self._app(scope, channel.receive, response)
+            finally:
+                watch.cancel()
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._abandoned.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody is there to be told
+    async def _watch(
+        self, channel: _Channel, response: _Response, interruption: Interruption
+    ) -> None:
+        """Interrupts what is computed too long, or for a client that hung up."""
+        rejection = Rejection(499, "the client hung up")  # known to nobody but the metrics
+        try:
+            await asyncio.wait_for(channel.watch(), self._limits.response_s)
+        except asyncio.TimeoutError:
+            rejection = Rejection(
+                503, "this takes too long; request less, or try again later", 10.0
+            )
+            if response.has_started:
+                await channel.watch()
+        if not response.has_started:
+            interruption.set()
+            await response.reject(rejection)
+            channel.is_closed.set()  # what the application would still send has no receiver
 
 
 class _Response:
@@ -271,7 +265,7 @@ class _Response:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.started = asyncio.Event()
+        self.has_started = False
         self.status = 500
         self.location = ""
         self._body = b""
@@ -287,10 +281,12 @@ class _Response:
             return ""
 
     async def __call__(self, message: Message) -> None:
-        if self._is_rejected:
-            return
+        if not self._is_rejected:
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started.set()
+            self.has_started = True
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             self.location = headers.get("location", "")
@@ -301,9 +297,10 @@ class _Response:
         await self._send(message)
 
     async def reject(self, rejection: Rejection) -> None:
-        """Sends the rejection, unless the application's response has started."""
-        if self.started.is_set():
+        """Sends the rejection in place of the application's response, unless that has started."""
+        if self.has_started:
             return
+        self._is_rejected = True
         body = json.dumps({"detail": rejection.detail}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if rejection.retry_after_s is not None:
@@ -312,11 +309,10 @@ class _Response:
             headers.append((b"www-authenticate", b"Bearer"))
         if rejection.status in (401, 408, 413):
             headers.append((b"connection", b"close"))
-        await self({
+        await self._pass_on({
             "type": "http.response.start", "status": rejection.status, "headers": headers,
         })  # fmt: skip
-        await self({"type": "http.response.body", "body": body})
-        self._is_rejected = True
+        await self._pass_on({"type": "http.response.body", "body": body})
 
 
 class _Channel:
@@ -341,10 +337,6 @@ class _Channel:
             return {"type": "http.disconnect"}
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
-
-
-def _hang_up() -> Rejection:
-    return Rejection(499, "the client hung up")  # known to nobody but the metrics
 
 
 def _address(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from pipelines.service.service import Service
 _BACKLOG = 512
 """Connections that the kernel holds until they are accepted."""
 _SHUTDOWN_S = 3
-_SWITCH_S = 0.001
+_SWITCH_S = 0.0002
 """Seconds after which a thread hands on the interpreter: the event loop waits so long for each."""
 
 

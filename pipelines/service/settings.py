@@ -49,14 +49,16 @@ class ServerLimits:
     """Seconds for a body to arrive."""
     response_s: float = 60.0
     """Seconds for a response to start."""
-    threads: int = 8
+    threads: int = 4
     """Threads of all other requests, which take milliseconds."""
-    computations: int = 4
+    computations: int = 2
     """Searches, plans and reports that are computed at a time; others wait their turn."""
+    pictures: int = 2
+    """Pictures to search by that are decoded at a time."""
+    all_computations: int = 100
+    """Of both, those that run or wait."""
     computations_per_caller: int = 8
-    """Of these, of one caller, those that wait included."""
-    waiting_computations: int = 100
-    """Of these, those that wait."""
+    """Of these, those of one caller."""
     streams: int = 64
     """Concurrent streams (logs, progress)."""
     streams_per_caller: Mapping[Scope, int] = field(

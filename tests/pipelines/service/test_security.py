@@ -449,7 +449,7 @@ def test_more_streams_than_there_are_places_are_refused(serve):
 
 
 def test_computations_of_one_caller_leave_places_to_others():
-    limits = ServerLimits(computations=1, computations_per_caller=2, waiting_computations=2)
+    limits = ServerLimits(computations=1, computations_per_caller=2, all_computations=3)
     computations, go_on = Computations(limits), threading.Event()
 
     async def ask() -> list[int]:
