@@ -12,6 +12,7 @@ def unloaded(monkeypatch):
     monkeypatch.setattr(doctor, "_weights", lambda: doctor._Finding("all"))
 
 
+@pytest.mark.slow
 def test_a_machine_that_can_curate(reelmill, tmp_path):
     ended = reelmill("doctor", tmp_path / "new")
     assert (ended.code, ended.err) == (0, "")
@@ -60,6 +61,7 @@ def test_a_missing_guard_is_shown(reelmill, monkeypatch):
     assert "sandbox.require=strict would refuse to run" in text
 
 
+@pytest.mark.slow
 def test_strict_stops_a_run_that_can_be_resumed_elsewhere(reelmill, curated, tmp_path, monkeypatch):
     scan = ("scan", curated.videos, "--out", tmp_path / "out", *curated.options)
     strict = ("--set", "sandbox.require=strict")

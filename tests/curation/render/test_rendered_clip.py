@@ -24,6 +24,7 @@ from curation.scan.stage import Scan, ScanItem
 from curation.storage import Storage
 from tests.rows import file_facts
 
+pytestmark = pytest.mark.media
 IN_OPEN = 0x20
 
 
