@@ -1,7 +1,7 @@
 """Which windows of a video may hold a transition, by three cheap measures of change.
 
-The network of `curation.scan.transnet` costs some thousand times as much as a look at what changes,
-and in most windows nothing does. For each frame, in the 48×27 pictures:
+The network of `curation.scan.transnet` costs over a hundred times as much as these measures, and
+most windows hold no transition. For each frame, in the 48×27 pictures:
 
 - `detail`: how far the next frame leaves the range of values that this one has in each pixel's 5×5
   neighbourhood, which small motion does not (mean over pixels, in levels of 255);

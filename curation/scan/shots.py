@@ -60,7 +60,7 @@ class TransNetV2:
     """A frame whose transition probability is above this belongs to a transition, 0–1."""
     prefilter: bool = True
     """Whether the network sees only windows in which something changes as in a transition. Without
-    it shot detection costs four times the CPU time."""
+    it, shot detection costs up to four times the CPU time."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
