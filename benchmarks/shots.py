@@ -187,18 +187,20 @@ def _count_calls(finder: Any) -> list[None]:
 
 
 def show(results: dict[str, dict[str, Result]], decode_s: dict[str, float]) -> None:
-    """One line for each group and detector."""
+    """One line for each group and detector, and for all groups together."""
     head = ("", "", "cuts", "false", "F1", "gradual", "seen", "CPU s", "/ decode", "/ all windows")
     print(_line(head))
-    for group, row in results.items():
+    total = {name: sum((row[name] for row in results.values()), Result()) for name in DETECTORS}
+    for group, row in [*results.items(), ("all", total)]:
+        bare = sum(decode_s.values()) if group == "all" else decode_s.get(group, 0.0)
         for name, result in row.items():
-            bare = decode_s.get(group)
+            has_network = isinstance(DETECTORS[name], TransNetV2)
             print(_line((
                 group if name == next(iter(row)) else "", name,
                 f"{result.found}/{result.found + result.missed}", result.false,
                 "" if result.f1 is None else f"{result.f1:.3f}",
                 f"{result.gradual_found}/{result.gradual}" if result.gradual else "",
-                f"{result.seen / result.windows:.0%}" if result.seen else "",
+                f"{result.seen / result.windows:.0%}" if has_network else "",
                 f"{result.cpu_s:.1f}", f"{result.cpu_s / bare:.2f}" if bare else "",
                 f"{result.cpu_s / row[FULL].cpu_s:.3f}",
             )))  # fmt: skip
