@@ -34,7 +34,7 @@ def load_network(device: str, dtype: torch.dtype) -> Network:
     package = TransNetV2(device=device)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with torch.inference_mode():
-        network = _Network.from_package(package, dtype)
+        network = _TransNet.from_package(package, dtype)
 
     def probabilities(window: Frames) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
@@ -84,7 +84,7 @@ class _Branch:
 
 
 @dataclass(frozen=True)
-class _Network:
+class _TransNet:
     """The layers of the package's network."""
 
     stacks: tuple[tuple[tuple[_Branch, ...], ...], ...]
@@ -96,7 +96,7 @@ class _Network:
     dtype: torch.dtype
 
     @classmethod
-    def from_package(cls, package: Any, dtype: torch.dtype) -> _Network:
+    def from_package(cls, package: Any, dtype: torch.dtype) -> _TransNet:
         stacks = tuple(
             tuple(_Branch.all_of(block, dtype) for block in stack.DDCNN) for stack in package.SDDCNN
         )

@@ -30,7 +30,7 @@ class NoOutputError(ReelmillError, LookupError):
 
 
 @dataclass(eq=False)
-class _Entry:
+class _CachedValue:
     """What was computed from an output, and when the tables that it is of had changed."""
 
     mtimes: tuple[Any, ...] = (None,)
@@ -44,7 +44,7 @@ class Outputs:
 
     def __init__(self, root: str) -> None:
         self._storage = Storage.at(root)
-        self._cache: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], _CachedValue] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -91,7 +91,7 @@ class Outputs:
     def cached(self, name: str, what: str, dataset: Dataset, compute: Callable[[], Value]) -> Value:
         """The result of `compute`, computed again only after the tables have changed."""
         with self._lock:
-            entry = self._cache.setdefault((name, what), _Entry())
+            entry = self._cache.setdefault((name, what), _CachedValue())
             self._cache.move_to_end((name, what))
             while len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
