@@ -250,7 +250,7 @@ _SUFFIXES = {".mp4", ".mkv", ".webm", ".mov"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--per", type=int, default=6, help="generated sequences of a kind")
+    parser.add_argument("--per", type=int, default=6, help="generated sequences of a kind, or 0")
     parser.add_argument("--footage", type=Path, help="a folder of further videos to fit to")
     parser.add_argument("--fit", action="store_true")
     arguments = parser.parse_args()
@@ -266,7 +266,8 @@ def main() -> None:
     names = json.loads((arguments.data / "cuts" / "_single_shot_files.json").read_text())
     held_out = [n for n in names["no_hard_cut"] if n not in shots_fit.FITTED]
     sources = [f for n in held_out if len(f := lowres(arguments.data / "videos" / n)) >= 24]
-    show(compare(generated_videos(sources, arguments.per)), {})
+    if arguments.per:
+        show(compare(generated_videos(sources, arguments.per)), {})
     time_network(sources[0][:100])
 
 
