@@ -83,7 +83,9 @@ def create_app(service: Service) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        current_default_thread_limiter().total_tokens = service.settings.limits.threads
+        limits, is_remote = service.settings.limits, service.settings.root.startswith("s3://")
+        threads = limits.remote_threads if is_remote else limits.threads
+        current_default_thread_limiter().total_tokens = threads
         service.supervisor.start()
         yield
         service.supervisor.close()

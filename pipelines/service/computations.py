@@ -31,15 +31,15 @@ class Computations:
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._threads = ThreadPoolExecutor(limits.computations, "computation")
-        self._decoders = ThreadPoolExecutor(limits.pictures, "picture")
+        self._decoders = ThreadPoolExecutor(limits.decoders, "decoder")
         self._per_caller: Counter[str] = Counter()
 
     async def run(
-        self, caller: str, function: Callable[[], Result], *, is_picture: bool = False
+        self, caller: str, function: Callable[[], Result], *, decodes: bool = False
     ) -> Result:
         """The result of a function; a `Rejection` where too many run or wait already.
 
-        Those that decode a picture, which takes seconds of another process, have threads apart.
+        Those that decode media, which takes seconds of another process, have threads apart.
         """
         limits = self._limits
         if self._per_caller[caller] >= limits.computations_per_caller:
@@ -56,7 +56,7 @@ class Computations:
         self._per_caller[caller] += 1
         try:
             loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-            threads = self._decoders if is_picture else self._threads
+            threads = self._decoders if decodes else self._threads
             return await loop.run_in_executor(threads, context.run, compute)
         finally:
             self._per_caller[caller] -= 1

@@ -49,12 +49,14 @@ class ServerLimits:
     """Seconds for a body to arrive."""
     response_s: float = 60.0
     """Seconds for a response to start."""
-    threads: int = 4
-    """Threads of all other requests, which take milliseconds."""
+    threads: int = 2
+    """Threads of light requests over local outputs: more would only wait for the interpreter."""
+    remote_threads: int = 16
+    """Threads of light requests over outputs on S3, which wait for that."""
     computations: int = 2
     """Searches, plans and reports that are computed at a time; others wait their turn."""
-    pictures: int = 2
-    """Pictures to search by that are decoded at a time."""
+    decoders: int = 2
+    """Pictures and videos that are decoded at a time."""
     all_computations: int = 100
     """Of both, those that run or wait."""
     computations_per_caller: int = 8

@@ -106,13 +106,17 @@ def add(app: FastAPI, service: Service) -> None:
         return Response(jpeg, media_type="image/jpeg", headers=_IMMUTABLE)
 
     @app.get("/v1/collections/{name}/clips/{clip_id}/video", response_class=Response)
-    def get_video(
+    async def get_video(
         name: CollectionName, clip_id: ClipId, caller: Reader, request: Request
     ) -> Response:
         """The clip as mp4, whole or a `Range` of it: its newest render, or a cut of its source."""
-        storage, relative = _video(service, name, clip_id)
         range_header = request.headers.get("range")
-        return file_response(storage, relative, range_header, "video/mp4", _NO_CACHE)
+
+        def run() -> Response:
+            storage, relative = _video(service, name, clip_id)
+            return file_response(storage, relative, range_header, "video/mp4", _NO_CACHE)
+
+        return await service.computations.run(caller.name, run, decodes=True)
 
 
 @dataclass(frozen=True)

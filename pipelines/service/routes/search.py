@@ -158,7 +158,7 @@ def add(app: FastAPI, service: Service) -> None:
             query = SearchRequest(like=[], minus=[], top=top, where=where, collapse=collapse)
             return _results(_run(searches.get(name), query, [picture]))
 
-        return await service.computations.run(caller.name, run, is_picture=True)
+        return await service.computations.run(caller.name, run, decodes=True)
 
     @app.post("/v1/collections/{name}/facets")
     @computed
