@@ -194,7 +194,7 @@ def _read_metadata(table: str, metadata: Mapping[str, str]) -> _TokenizerMetadat
         if levels is not None and not all(isinstance(n, int) and n > 1 for n in levels):
             raise ValueError(f"levels {levels}")
         statistics = [json.loads(metadata.get(key, "[]")) for key in ("latent_mean", "latent_std")]
-        for values in filter(None, statistics):
+        for values in filter(None, statistics if channels else []):
             if len(values) != channels or not all(math.isfinite(value) for value in values):
                 raise ValueError(f"mean or deviation of {channels} channels: {values}")
         rate = Compression.parse(metadata.get("rate", "1x1x1"))

@@ -20,12 +20,17 @@ from tokenizer.models.interface import Compression
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
+UNDECODABLE = 99.0
+
+
 class Blocks(nn.Module):
     """An encoder for 4x8x8 that takes the mean of each block, times a factor."""
 
-    def __init__(self, factor: float = 1.0, ahead: bool = False, one: bool = False) -> None:
+    def __init__(
+        self, factor: float = 1.0, *, ahead: bool = False, one: bool = False, nan: bool = False
+    ) -> None:
         super().__init__()
-        self.factor, self.ahead, self.one = factor, ahead, one
+        self.factor, self.ahead, self.one, self.nan_in_black = factor, ahead, one, nan
 
     def forward(self, pixels: Tensor) -> Tensor:
         if self.one:
@@ -35,6 +40,8 @@ class Blocks(nn.Module):
         if pixels.shape[2] > 1:
             parts.append(functional.avg_pool3d(pixels[:, :, 1:], [4, 8, 8]))
         means = torch.cat(parts, 2) * self.factor
+        if self.nan_in_black:
+            means = means * ((means + 1) / (means + 1))
         return means - means.mean(2, keepdim=True) if self.ahead else means
 
 
@@ -50,14 +57,18 @@ class Codes(nn.Module):
 
 
 class Spread(nn.Module):
-    """A decoder that repeats each latent over its block; after the first frame `time` times."""
+    """A decoder that repeats each latent over its block; after the first frame `time` times.
+
+    It makes NaN of latents that are `UNDECODABLE`.
+    """
 
     def __init__(self, time: int = 4) -> None:
         super().__init__()
-        self.time = time
+        self.time, self.undecodable = time, UNDECODABLE
 
     def forward(self, tokens: Tensor) -> Tensor:
         latents = tokens if tokens.dim() == 5 else tokens.unsqueeze(1).repeat(1, 3, 1, 1, 1)
+        latents = latents * ((latents - self.undecodable) / (latents - self.undecodable))
         wide = latents.repeat_interleave(8, 3).repeat_interleave(8, 4).float()
         return torch.cat([wide[:, :, :1], wide[:, :, 1:].repeat_interleave(self.time, 2)], 2)
 
@@ -78,12 +89,16 @@ def test_a_window_that_float16_cannot_hold_is_named(tmp_path):
 
 
 def test_nan_is_refused_both_ways(tmp_path):
-    tokenizer = CosmosJit(script(tmp_path, Blocks(factor=float("nan")), Spread()))
+    tokenizer = CosmosJit(script(tmp_path, Blocks(nan=True), Spread()))
     with pytest.raises(ValueError, match=r"window 0: .* NaN"):
         tokenizer.encode([np.zeros((5, 16, 16, 3), np.uint8)])
-    latents = [np.zeros((3, 1, 2, 2), np.float16), np.full((3, 1, 2, 2), np.nan, np.float16)]
+    finite = np.zeros((3, 1, 2, 2), np.float16)
     with pytest.raises(ValueError, match=r"window 1: .* decoded it to NaN"):
-        tokenizer.decode_latents(latents)
+        tokenizer.decode_latents([finite, np.full_like(finite, UNDECODABLE)])
+    with pytest.raises(ValueError, match="latents are NaN or infinite"):
+        tokenizer.decode_latents([finite, np.full_like(finite, np.nan)])
+    with pytest.raises(ValueError, match="encodes to NaN or infinity"):
+        CosmosJit(script(tmp_path, Blocks(factor=float("nan")), Spread()))
 
 
 def test_a_code_beyond_the_codebook_is_refused(tmp_path):
