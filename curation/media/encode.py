@@ -28,8 +28,9 @@ from curation.media.cut import (
 from curation.media.picture_edits import PictureEdits
 from curation.media.probe import fitted_size
 
-MAX_NEIGHBOURS = 8
-"""Clips out of one decode: each has an encoder, which stays in memory to the end."""
+MAX_NEIGHBOURS, MAX_PIXELS = 8, 6_000_000
+"""Clips out of one decode, and the pixels of a frame of each together: encoders stay in memory to
+the end, with some 150 bytes a pixel."""
 _MAX_GAP_S = 4.0
 """Seconds between clips that are decoded rather than passed over."""
 

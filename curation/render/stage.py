@@ -23,6 +23,7 @@ from curation.media.audio import extract_audio
 from curation.media.cut import Span
 from curation.media.encode import (
     MAX_NEIGHBOURS,
+    MAX_PIXELS,
     EncodeJob,
     EncodeResult,
     Encoding,
@@ -90,8 +91,8 @@ class RenderClips:
 
     @property
     def resources(self) -> Resources:
-        """One core for an encoder thread; memory for small frames where faces are blurred."""
-        return Resources(cpus=1.0, memory_mb=800 if self.blur_faces is None else 1500)
+        """One core; memory for the encoders of neighbours, or for frames that are blurred."""
+        return Resources(cpus=1.0, memory_mb=1200 if self.blur_faces is None else 1500)
 
     @property
     def profile(self) -> str:
@@ -163,7 +164,9 @@ def _neighbours(renders: Sequence[_ClipRender]) -> Iterator[list[_ClipRender]]:
     """Renders in groups that are worth one decode."""
     group: list[_ClipRender] = []
     for render in renders:
-        if group and not (len(group) < MAX_NEIGHBOURS and group[-1].precedes(render)):
+        size = render.size
+        count = min(MAX_NEIGHBOURS, MAX_PIXELS // (size[0] * size[1]))
+        if group and not (len(group) < count and group[-1].precedes(render)):
             yield group
             group = []
         group.append(render)
@@ -213,6 +216,12 @@ class _ClipRender:
     def span(self) -> Span:
         return Span.of(self.clip, self.source)
 
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the file."""
+        visible = self.crop or self.source
+        return self.stage.encoding.size(visible.width or 1, visible.height or 1)
+
     def precedes(self, other: _ClipRender) -> bool:
         """Whether both may come out of one decode, and are so close that it pays."""
         shares = not (self.stage.blur_faces or self._can_copy() or other._can_copy())
@@ -220,11 +229,8 @@ class _ClipRender:
 
     def job(self, target: str, mask: MaskFile | None = None) -> EncodeJob:
         """What is encoded, and how."""
-        displayed = (self.source.width or 0, self.source.height or 0)
-        visible = displayed if self.crop is None else (self.crop.width, self.crop.height)
-        edits = PictureEdits(displayed, self.crop, mask)
-        size = self.stage.encoding.size(*visible)
-        return EncodeJob(target, self.span, size, self.audio_path, edits)
+        edits = PictureEdits((self.source.width or 0, self.source.height or 0), self.crop, mask)
+        return EncodeJob(target, self.span, self.size, self.audio_path, edits)
 
     def run(self, storage: Storage, target: str, encoded: EncodeResult | None) -> Render:
         """The clip's row, also where it failed; an encode that is at `target` is taken."""
