@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pipelines.verify import CheckResult
 
 console = Console(highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console.width = 10_000  # tables are not wrapped in pipes and files
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _QUIET_SECONDS = 10.0
