@@ -161,7 +161,13 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
 ) -> None:
     """Runs the work on a pipeline and ends with the exit code that says how it went."""
     profile = config.load(profile_name, changes or (), command=command, steps=steps)
-    with open_pipeline(out, profile, selection, retry=retry or (), give_up=give_up) as pipeline:
+
+    def print_place(place: str) -> None:
+        terminal.console.print(f"workers: {escape(place)}; `execution.executor` chooses")
+
+    with open_pipeline(
+        out, profile, selection, retry=retry or (), give_up=give_up, on_start=print_place
+    ) as pipeline:
         work(pipeline)
         pipeline.check_available()
         if failed := pipeline.failed():

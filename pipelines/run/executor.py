@@ -70,17 +70,21 @@ class LazyExecutor:
         return self._executor.run(stage, items)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SizedExecutor:
-    """Runs few items, if they need no GPU, on one executor, and others on another."""
+    """Runs few items, if they need no GPU, on one executor, and others on another.
+
+    Once the other has started it runs everything, so that what is left of many items stays there.
+    """
 
     small: Executor
     large: Executor
+    _is_large: bool = False
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         """See `Executor`."""
-        is_small = len(items) <= _MAX_SMALL and not stage.resources.gpus
-        return (self.small if is_small else self.large).run(stage, items)
+        self._is_large |= len(items) > _MAX_SMALL or stage.resources.gpus > 0
+        return (self.large if self._is_large else self.small).run(stage, items)
 
 
 def set_up_stage(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import pickle
 import signal
@@ -14,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+import loky
 from loky.process_executor import ProcessPoolExecutor
 
 from curation.stage import Item, Outcome, Resources, Stage, attempt
@@ -41,10 +43,8 @@ class LocalExecutor:
         running: set[Future[Outcome]] = set()
         try:
             while True:
-                for item in waiting:
+                for item in itertools.islice(waiting, workers - len(running)):
                     running.add(pool.submit(_attempt, pickled_stage, item))
-                    if len(running) > workers:
-                        break
                 if not running:
                     return
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -52,7 +52,7 @@ class LocalExecutor:
                     yield future.result()
         except BrokenProcessPool as error:
             self.close()
-            raise ExecutorLostError(str(error), workers + 1) from error
+            raise ExecutorLostError(str(error), workers) from error
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing."""
@@ -61,7 +61,7 @@ class LocalExecutor:
             self._pool = None
 
     def _open(self, workers: int) -> ProcessPoolExecutor:
-        if self._size != workers:
+        if self._size < workers:
             self.close()
         if self._pool is None:
             self._size = workers
@@ -71,7 +71,7 @@ class LocalExecutor:
         return self._pool
 
     def _count_workers(self, resources: Resources) -> int:
-        cpus = self.cpus or len(os.sched_getaffinity(0))
+        cpus = self.cpus or loky.cpu_count()
         memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         return int(max(1, min(cpus / resources.cpus, memory_mb / (resources.memory_mb or 1))))
 
@@ -83,7 +83,6 @@ def _start_worker(parent: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    limit_threads()
 
 
 @functools.lru_cache(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
@@ -37,14 +37,21 @@ class RetryError(ReelmillError, ValueError):
 
 
 @contextlib.contextmanager
-def open_executor(profile: Profile) -> Iterator[Executor]:
-    """The profile's executor; processes and clusters start only when a stage first runs."""
+def open_executor(
+    profile: Profile, on_start: Callable[[str], None] = lambda _: None
+) -> Iterator[Executor]:
+    """The profile's executor; processes and clusters start only when a stage first runs.
+
+    `on_start` is then called with where the work runs, in words.
+    """
     settings = profile.execution
     with contextlib.ExitStack() as stack:
 
         def start_ray() -> Executor:
             from pipelines.run.ray_executor import RayExecutor, cluster
 
+            is_local = settings.address == "local"
+            on_start("a private Ray" if is_local else f"the Ray cluster at {settings.address}")
             size = {"cpus": settings.cpus, "object_store_mb": settings.object_store_mb}
             stack.enter_context(cluster(settings.address, **size))
             return RayExecutor(settings.workers)
@@ -52,6 +59,7 @@ def open_executor(profile: Profile) -> Iterator[Executor]:
         def start_local() -> Executor:
             from pipelines.run.local_executor import LocalExecutor
 
+            on_start("processes of this machine")
             executor = LocalExecutor(settings.workers, settings.cpus)
             stack.callback(executor.close)
             return executor
@@ -76,17 +84,19 @@ def open_pipeline(
     *,
     retry: str | Iterable[str] = (),
     give_up: bool = False,
+    on_start: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Pipeline]:
     """A pipeline over an output that can be written, with the profile's executor.
 
-    Raises `RetryError` for a reason to retry that no input fails for.
+    `on_start` is called with where the work runs, once there is some. Raises `RetryError` for a
+    reason to retry that no input fails for.
     """
     reasons = frozenset([retry] if isinstance(retry, str) else retry)
     for reason in sorted(reasons - INPUT_REASONS.keys()):
         raise RetryError(f"retry: {reason}: the reasons are {', '.join(INPUT_REASONS)}")
     dataset = Dataset(out)
     check_writable(dataset.catalog.storage)
-    with open_executor(profile) as executor:
+    with open_executor(profile, on_start) as executor:
         yield Pipeline(dataset, profile, executor, selection, reasons, give_up)
 
 

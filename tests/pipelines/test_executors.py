@@ -359,3 +359,5 @@ def test_few_items_without_a_gpu_need_no_cluster(tmp_path, monkeypatch, count, g
     monkeypatch.setattr(Shout, "resources", Resources(1.0, gpus))
     executor = SizedExecutor(Marked("small"), Marked("large"))
     assert list(executor.run(Shout(str(tmp_path)), [Word("a")] * count)) == [name]
+    monkeypatch.setattr(Shout, "resources", Resources(1.0))
+    assert list(executor.run(Shout(str(tmp_path)), [Word("a")])) == [name], "what is left stays"
