@@ -176,7 +176,8 @@ class Generator:
                     pixel_format="yuv420p", stream_index=0, video_streams=1, audio_streams=0,
                     width=width, height=height, rotation=0, flipped=False, pixel_aspect="1:1",
                     fps=fps, variable_rate=False, frames=ends[-1],
-                    duration_s=round(ends[-1] / fps, 6), timestamps="exact", begin_s=0.0, interlaced=False, hdr=False,
+                    duration_s=round(ends[-1] / fps, 6), timestamps="exact",
+                    begin_s=0.0, interlaced=False, hdr=False,
                     colour="bt709,bt709,bt709", colour_forced=False, shots_by="TransNetV2",
                     scan_digest=self.scan_digest, clips=len(clips), clips_digest=digest,
                 )
