@@ -43,9 +43,10 @@ lint: $(VENV)/ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The whole fault matrix: hours; prints its table. docs/reliability.md
+# The whole fault matrix: hours. It goes on where it was stopped; remove faults.jsonl to start anew.
+# It prints its table. docs/reliability.md
 faults: $(VENV)/ready-test
-	$(BIN)/python -m pytest tests -m faults --fault-scale full --fault-table faults.json
+	$(BIN)/python -m pytest tests -m faults --fault-scale full --fault-table faults.jsonl
 
 # Writes docs/tables.md and docs/cli.md from the code.
 docs: $(VENV)/ready-test

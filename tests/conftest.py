@@ -26,7 +26,7 @@ SLOW_MARKERS = {
     "train": "trains a network",
 }
 _left_out: Counter[str] = Counter()
-_faults = FaultTable()
+_faults = pytest.StashKey[FaultTable]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fault-scale", choices=("sample", "full"), default="sample",
         help="`full`: as many seeds as each row's marker `full_seeds` says.",
     )  # fmt: skip
-    parser.addoption("--fault-table", metavar="FILE", help="Writes the fault matrix as JSON.")
+    parser.addoption(
+        "--fault-table", type=Path, metavar="FILE",
+        help="Keeps the fault matrix in a file; tests that it says have passed are left out.",
+    )  # fmt: skip
     parser.addoption(
         "--sweep", action="store_true", help="Every file of tests/sweep instead of a tenth."
     )
@@ -49,18 +52,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in SLOW_MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    table = FaultTable(config.getoption("--fault-table"), config.getoption("--fault-scale"))
+    config.stash[_faults] = table
+    if not hasattr(config, "workerinput"):  # under xdist only the first process hears of all tests
+        config.pluginmanager.register(table)
     config.addinivalue_line("markers", "full_seeds(n): seeds of the full fault matrix")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the tests of the other tier."""
+    """Deselects the tests of the other tier, and faults that were tried before."""
     tier = config.getoption("--tier")
-    if tier == "all":
-        return
+    done = config.stash[_faults].done
     selected, deselected = [], []
     for item in items:
         marker = next((name for name in SLOW_MARKERS if item.get_closest_marker(name)), None)
-        (selected if (marker is None) == (tier == "fast") else deselected).append(item)
+        is_chosen = tier == "all" or (marker is None) == (tier == "fast")
+        is_left = item.nodeid not in done
+        (selected if is_chosen and is_left else deselected).append(item)
         if marker is not None and tier == "fast":
             _left_out[marker] += 1
     items[:] = selected
@@ -77,17 +85,11 @@ def pytest_testnodedown(node: object, error: object) -> None:
     )
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    _faults.add(report)
-
-
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    for line in _faults.lines():
+    for line in config.stash[_faults].lines():
         terminalreporter.write_line(line)
-    if path := config.getoption("--fault-table"):
-        _faults.write(path)
     if _left_out:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(_left_out.items()))
         terminalreporter.write_line(

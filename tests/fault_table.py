@@ -1,13 +1,15 @@
 """The fault matrix as a table: what each row's tests recorded, one line a row.
 
 A test records with the fixture `record_fault`; what it recorded travels in its
-report, so that the table is the same under xdist.
+report, so that the table is the same under xdist. A file has a line of JSON for each test that
+passed, written when it ends: what a session left undone the next one does, and files of several
+sessions are merged by writing them one after the other.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +37,38 @@ class FaultRow:
 
 
 class FaultTable:
-    """Collects the rows of a test session."""
+    """Rows of this session, and of those before it that wrote the same file at the same scale."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None, scale: str = "") -> None:
+        self._path, self._scale = path, scale
         self._rows: dict[str, FaultRow] = {}
         self._failed: list[str] = []
+        self.done: set[str] = set()
+        """Tests that passed in sessions before."""
+        if path is not None and path.exists():
+            for line in path.read_text().splitlines():
+                self._read(json.loads(line))
 
-    def add(self, report: pytest.TestReport) -> None:
+    def _read(self, passed: dict[str, Any]) -> None:
+        if passed["scale"] == self._scale and passed["test"] not in self.done:
+            self.done.add(passed["test"])
+            self._add_all(passed["faults"])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Adds what a test recorded; if it passed, to the file as well."""
+        faults = [values for name, values in report.user_properties if name == PROPERTY]
         if report.when == "call":
-            for name, values in report.user_properties:
-                if name == PROPERTY:
-                    self._rows.setdefault(values["row"], FaultRow()).add(values)
+            self._add_all(faults)
+            if report.passed and faults and self._path is not None:
+                line = {"test": report.nodeid, "scale": self._scale, "faults": faults}
+                with self._path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
         if report.failed and "faults" in report.keywords:
             self._failed.append(report.nodeid)
+
+    def _add_all(self, faults: list[dict[str, Any]]) -> None:
+        for values in faults:
+            self._rows.setdefault(values["row"], FaultRow()).add(values)
 
     def lines(self) -> list[str]:
         """A Markdown table; empty if nothing was recorded."""
@@ -62,8 +83,6 @@ class FaultTable:
             cells = [name, *(f"{count:,}" for count in counts), f"{row.worst_recovery_s:.1f}"]
             lines.append(f"| {' | '.join(cells)} |")
         lines += [f"failed: {test}" for test in self._failed]
+        if self.done:
+            lines.append(f"{len(self.done)} tests passed before, as {self._path} says")
         return lines
-
-    def write(self, path: str) -> None:
-        rows = {name: asdict(row) | {"seeds": len(row.seeds)} for name, row in self._rows.items()}
-        Path(path).write_text(json.dumps({"rows": rows, "failed": self._failed}, indent=1))

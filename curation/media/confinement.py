@@ -20,6 +20,7 @@ import contextlib
 import ctypes
 import errno
 import functools
+import importlib.util
 import os
 import platform
 import resource
@@ -89,6 +90,8 @@ _SPEC_ALLOW = 4
 """Without this flag kernels before 5.16 slow a filtered process down."""
 _OWN_PID = 0xFFFFFFFF
 """Stands for the child's own process id until it is known."""
+CHILD_PACKAGES = ("av", "PIL")
+"""What the programs that run confined import, beside the standard library."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,9 @@ def _add_rule(ruleset: int, path: str, rights: int) -> None:
 def _program_folders() -> tuple[str, ...]:
     """Folders and files of the interpreter, its packages, and the system's libraries."""
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    # A .pth file, or an environment that shares packages, puts them elsewhere.
+    specs = filter(None, map(importlib.util.find_spec, CHILD_PACKAGES))
+    paths += [os.path.dirname(os.path.dirname(spec.origin)) for spec in specs if spec.origin]
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     candidates = [
         *paths, os.path.dirname(__file__), os.path.realpath(sys.executable),

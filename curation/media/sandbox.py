@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curation.errors import InfrastructureError, MediaError, ReelmillError
-from curation.media.confinement import Confinement, FileAccess, guards
+from curation.media.confinement import CHILD_PACKAGES, Confinement, FileAccess, guards
 from curation.media.pipes import Pipe, open_pipe, pump
 
 _EXIT_CAUGHT_SIGNAL = 255
@@ -72,13 +72,13 @@ class Limits:
 def confinement() -> Confinement:
     """What holds for children on this machine, as one of them reports it.
 
-    Raises `ConfinementError` if the interpreter cannot start when it is confined.
+    Raises `ConfinementError` if the interpreter and what children import cannot start confined.
     """
     read, write = os.pipe()
     with open(read, "rb") as report, guards(sys.executable, FileAccess()) as confine:
         try:
             process = subprocess.run(
-                [sys.executable, "-I", "-c", "import av"],
+                [sys.executable, "-I", "-c", f"import {', '.join(CHILD_PACKAGES)}"],
                 env={"LC_ALL": "C"},
                 stderr=subprocess.PIPE,
                 check=False,
@@ -88,7 +88,10 @@ def confinement() -> Confinement:
             os.close(write)
         if process.returncode:
             text = printable(process.stderr.decode("utf-8", "replace")[-200:])
-            raise ConfinementError(f"a confined interpreter does not start: {text}")
+            raise ConfinementError(
+                f"a confined interpreter does not start: {text}; install Reelmill and its packages"
+                " into one environment, which this user can read"
+            )
         return Confinement(**json.load(report))
 
 
@@ -222,9 +225,13 @@ def run(
 def run_child(script: str, request: dict[str, Any], limits: Limits, *, files: FileAccess) -> Any:
     """Runs a `*_child.py` program with a JSON argument; returns the JSON that it prints.
 
-    Raises as `run` does.
+    Raises as `run` does, and `ConfinementError` if it is not its input that made it fail.
     """
-    out, _ = run(child_command(script, request), limits, files=files)
+    try:
+        out, _ = run(child_command(script, request), limits, files=files)
+    except ChildFailedError:
+        confinement()
+        raise
     return json.loads(out)
 
 

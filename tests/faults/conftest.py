@@ -1,11 +1,20 @@
 """Sources whose curation takes a few seconds, and what comes of it undisturbed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from curation.sample import SOURCES, Coding, write_numbered_video
-from tests.outputs import QUICK, run
+from tests import outputs
+from tests.faults.steps import Worker, worker
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Worker]:
+    """Runs single steps of a small job."""
+    with worker() as run:
+        yield run
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +32,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for name in ("flight.mp4", "flight_copy.mkv", "notes.mp4"):
         SOURCES[name](videos / name)
     profile = folder / "quick.yaml"
-    profile.write_text(QUICK)
+    profile.write_text(outputs.QUICK)
     return videos, profile
 
 
@@ -32,7 +41,7 @@ def undisturbed(job: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     """The same job in one process, start to end."""
     videos, profile = job
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    done = run("curate", str(videos), "--out", str(out), "--config", str(profile),
+    done = outputs.run("curate", str(videos), "--out", str(out), "--config", str(profile),
                "--set", "executor=in_process")  # fmt: skip
     assert done.returncode == 3, done.stderr
     return out

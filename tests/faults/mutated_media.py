@@ -24,8 +24,9 @@ from curation import records
 from curation.dataset import Dataset
 from curation.media.ffmpeg_command import ffmpeg_path
 from curation.records import Source
+from pipelines.verify import verify
 from tests.faults.mutations import MUTATIONS, mutate
-from tests.outputs import run
+from tests.faults.steps import Worker, worker
 from tests.sweep.encoders import recipe_for
 from tests.sweep.generator import write
 
@@ -34,16 +35,9 @@ KINDS = (
     ("h264b", "mkv"), ("hevcb", "mp4"), ("vp9", "mkv"), ("av1", "mp4"), ("hevcb", "ts"),
 )  # fmt: skip
 """Codecs and containers that go together; each half has every codec and container."""
-PROFILE = """
-scan:
-  shots: FixedWindows
-  scores: []
-sandbox:
-  wall_s: 60
-execution:
-  executor: in_process
-"""
-BATCH_TIMEOUT_S = 600
+SETTINGS = ("scan.shots=FixedWindows", "scan.scores=[]", "sandbox.wall_s=60")
+UNCHANGED = "none"
+"""Instead of a mutation's name: a file that has to be intact, or the others tell nothing."""
 _DECODE_TIMEOUT_S = 60
 STRICT = ("-xerror", "-err_detect", "crccheck+bitstream+buffer+explode")
 
@@ -111,37 +105,43 @@ def pristine(kind: tuple[str, str]) -> tuple[bytes, Decoded]:
 
 
 def write_batch(folder: Path, seed: int) -> dict[str, tuple[tuple[str, str], str]]:
-    """One mutant of each kind of the seed's half and each mutation; what each file is."""
+    """One mutant of each kind of the seed's half and each mutation; what each file is.
+
+    One more file is unchanged.
+    """
     kinds = KINDS[: len(KINDS) // 2] if seed % 2 == 0 else KINDS[len(KINDS) // 2 :]
     files = {}
+
+    def add(kind: tuple[str, str], mutation: str, data: bytes) -> None:
+        name = f"{seed}-{'-'.join(kind)}-{mutation.replace(' ', '_')}.{kind[1]}"
+        (folder / name).write_bytes(data)
+        files[name] = (kind, mutation)
+
     for at, kind in enumerate(kinds):
         data, other = pristine(kind)[0], pristine(kinds[at - 1])[0]
         for mutation in MUTATIONS:
             random = Random(f"{seed} {kind} {mutation}")
-            name = f"{seed}-{'-'.join(kind)}-{mutation.replace(' ', '_')}.{kind[1]}"
-            (folder / name).write_bytes(mutate(mutation, data, random, other))
-            files[name] = (kind, mutation)
+            add(kind, mutation, mutate(mutation, data, random, other))
+    control = kinds[seed // 2 % len(kinds)]
+    add(control, UNCHANGED, pristine(control)[0])
     return files
 
 
-def scan(folder: Path, out: Path, damage: str) -> list[Source]:
+def scan(run: Worker, folder: Path, out: Path, damage: str) -> list[Source]:
     """The rows of all files of a folder, after one scan that `verify` approves of."""
-    profile = out.with_suffix(".yaml")
-    profile.write_text(PROFILE)
-    done = run("scan", str(folder), "--out", str(out), "--config", str(profile),
-               "--set", f"scan.damage={damage}", timeout=BATCH_TIMEOUT_S)  # fmt: skip
-    assert done.returncode in (0, 3), done.stderr + done.stdout
-    checked = run("verify", str(out))
-    assert checked.returncode == 0, checked.stdout
-    return records.from_table(Source, Dataset(str(out)).sources())
+    settings = (*SETTINGS, f"scan.damage={damage}")
+    assert run("scan", (str(folder), str(out)), settings=settings)[0] == 0, run.error
+    dataset = Dataset(str(out))
+    assert [r.violations for r in verify(dataset) if not r.holds] == []
+    return records.from_table(Source, dataset.sources())
 
 
-def judge_batch(folder: Path, seed: int) -> list[Verdict]:
+def judge_batch(run: Worker, folder: Path, seed: int) -> list[Verdict]:
     """A verdict on each outcome of one batch of mutants, scanned under either rule for damage."""
     videos = folder / "videos"
     videos.mkdir()
     files = write_batch(videos, seed)
-    rows = scan(videos, folder / "out", "refuse" if seed // 2 % 2 == 0 else "salvage")
+    rows = scan(run, videos, folder / "out", "refuse" if seed // 2 % 2 == 0 else "salvage")
     names = Counter(Path(row.uri).name for row in rows)
     assert names == Counter([*files]), "not one outcome for each file"
     verdicts = []
@@ -149,7 +149,10 @@ def judge_batch(folder: Path, seed: int) -> list[Verdict]:
         name = Path(row.uri).name
         kind, mutation = files[name]
         verdict, detail = judge(row, videos / name, pristine(kind)[1])
-        verdicts.append(Verdict(name, "-".join(kind), mutation, verdict, detail))
+        if mutation == UNCHANGED:
+            assert verdict == INTACT, f"{name}, which is not mutated: {verdict}, {detail}"
+        else:
+            verdicts.append(Verdict(name, "-".join(kind), mutation, verdict, detail))
     return verdicts
 
 
@@ -188,13 +191,14 @@ def table(verdicts: list[Verdict]) -> str:
 def main(seeds: int) -> None:
     """Prints the table of batches, and every fault."""
     verdicts = []
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            batch = judge_batch(Path(folder), seed)
-        verdicts += batch
-        for verdict in batch:
-            if verdict.verdict not in FINE:
-                print(verdict, flush=True)
+    with worker() as run:
+        for seed in range(seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                batch = judge_batch(run, Path(folder), seed)
+            verdicts += batch
+            for verdict in batch:
+                if verdict.verdict not in FINE:
+                    print(verdict, flush=True)
     print(table(verdicts))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,11 @@ from pipelines.service.database import Database
 from pipelines.service.jobs.queue import JobQueue
 from pipelines.service.schemas import JobRequest
 from pipelines.verify import verify
-from tests.faults.steps import STEPS, Worker, rows_at, table_versions, worker
+from tests.faults.steps import STEPS, rows_at, table_versions
 
 pytestmark = pytest.mark.faults
 SIZES_KB = {"output": (1060, 1150, 1250, 1400, 1700), "scratch": (16, 64, 128, 256, 512)}
 """Below 1 MiB of free space an output counts as full."""
-
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[Worker]:
-    with worker() as run:
-        yield run
 
 
 @pytest.fixture(scope="module")

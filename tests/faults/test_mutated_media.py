@@ -9,8 +9,8 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.mark.full_seeds(58)
-def test_mutated_files(fault_seed, tmp_path, record_fault):
-    verdicts = judge_batch(tmp_path, fault_seed)
+def test_mutated_files(fault_seed, run, tmp_path, record_fault):
+    verdicts = judge_batch(run, tmp_path, fault_seed)
     wrong = [verdict for verdict in verdicts if verdict.verdict not in FINE]
     print(table(verdicts), *wrong, sep="\n")
     for mutation in MUTATIONS:

@@ -49,7 +49,9 @@ def whole(tmp_path_factory) -> dict[Path, Decoded]:
 
 @pytest.mark.parametrize("damage", ["refuse", "salvage"])
 @pytest.mark.full_seeds(20)
-def test_truncated_files(damage, fault_seed, whole, tmp_path, record_fault):
+def test_truncated_files(  # noqa: PLR0917
+    damage, fault_seed, run, whole, tmp_path, record_fault
+):
     videos = tmp_path / "videos"
     videos.mkdir()
     origins = {}
@@ -59,7 +61,11 @@ def test_truncated_files(damage, fault_seed, whole, tmp_path, record_fault):
             path = videos / f"{percent}{source.suffix}"
             path.write_bytes(data[: len(data) * percent // 100])
             origins[path.name] = source
-    rows = {Path(row.uri).name: row for row in scan(videos, tmp_path / "out", damage)}
+    control = [*whole][fault_seed % len(whole)]
+    shutil.copy(control, videos / f"whole{control.suffix}")
+    rows = {Path(row.uri).name: row for row in scan(run, videos, tmp_path / "out", damage)}
+    row = rows.pop(f"whole{control.suffix}")
+    assert (row.outcome, row.frames) == ("scanned", len(whole[control].frames)), row.detail
     assert rows.keys() == origins.keys()
     complete = [
         (name, row.frames, len(whole[origins[name]].frames))

@@ -14,7 +14,9 @@ import pytest
 from curation.errors import MediaError
 from curation.media import confinement, sandbox
 from curation.media.confinement import Confinement, FileAccess, guards
+from curation.media.probe import probe
 from curation.media.sandbox import ConfinementError, Limits
+from curation.sample import write_numbered_video
 
 HOSTILE = """if True:
     import ctypes, json, os, socket, sys
@@ -243,3 +245,16 @@ HARMLESS = {
     "read", "write", "openat", "mmap", "mprotect", "munmap", "brk", "futex", "exit_group", "close",
     "rt_sigaction", "sched_getaffinity", "getrandom", "execve", "clone", "ppoll", "lseek",
 }  # fmt: skip
+
+
+def test_a_child_whose_packages_cannot_be_read_is_not_the_inputs_fault(tmp_path, monkeypatch):
+    """As after an installation that is spread over several folders."""
+    write_numbered_video(tmp_path / "fine.mp4", 5)
+    assert probe(str(tmp_path / "fine.mp4"), Limits()).width
+    sandbox.confinement.cache_clear()
+    monkeypatch.setattr(confinement, "_program_folders", lambda: ("/lib", "/lib64", "/usr/lib"))
+    try:
+        with pytest.raises(ConfinementError, match="does not start"):
+            probe(str(tmp_path / "fine.mp4"), Limits())
+    finally:
+        sandbox.confinement.cache_clear()
