@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import random
 import re
-import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -25,21 +24,24 @@ from deltalake import DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
-from curation import records
+from curation import compaction, records
 from curation.commit_log import (
+    AFTER_COMMIT,
     TableFile,
     check_log,
     commit_columns,
     commit_files,
     committing,
+    has_same_rows,
     is_conflict,
     table_files,
 )
-from curation.data_file import FORMAT, NewFile, check_footers, parquet_bytes, store_file
+from curation.data_file import NewFile
 from curation.errors import InfrastructureError
 from curation.lease import hold_lease
 from curation.output_location import check_address, check_free_space
 from curation.storage import AddressError, Storage, one_line
+from curation.table_rows import files_dataset, filter_rows, fragment_rows, write_rows
 
 NOT_FOUND = fs.FileType.NotFound
 _PANIC = "PanicException"
@@ -47,6 +49,10 @@ _PANIC = "PanicException"
 _ATTEMPTS = 100
 _PAUSE_S = 0.2
 """How often, and after which pauses at most, an append is tried again after others' commits."""
+_MERGE_FAULTS = (InfrastructureError, OSError, pa.ArrowException, DeltaError)
+"""Of a merge that nobody asked for: the files stay, and `reelmill compact` says why."""
+_Exchange = tuple[Sequence[NewFile], Collection[str]]
+"""Files that become part of a table, and paths of those that no longer are."""
 _TABLE_NAME = re.compile(r"[^/.\\][^/\\]*(/[^/.\\][^/\\]*)*")
 """Folders below the output: no part is empty, `.` or `..`."""
 
@@ -82,11 +88,15 @@ class Catalog:
             return self._snapshot[name]
         return self._load(name, version)
 
-    def reopen(self, name: str, files: list[TableFile]) -> DeltaTable | None:
-        """The table as it is now, also for a snapshot; None if it has other files than these."""
+    def reopen(self, name: str, version: int) -> DeltaTable | None:
+        """The table as it is now, also for a snapshot; None if it has other rows than at a version.
+
+        At version −1 it has none.
+        """
         table = self._load(name, None)
-        if table is None or table_files(table) != files:
-            return None
+        with _storage_faults(name):
+            if table is None or not has_same_rows(self.storage, name, version, table.version()):
+                return None
         if self._snapshot is not None:
             self._snapshot[name] = table
         return table
@@ -128,18 +138,19 @@ class Catalog:
         if table is None:
             return schema.empty_table()
         with _storage_faults(name):
-            stored = arrow_dataset(table, self.storage, name)
-            lacking = [field for field in form if field.name not in stored.schema.names]
-            stored = stored.replace_schema(pa.schema([*stored.schema, *lacking]))
+            has = _schema(table)
+            lacking = [field for field in form if field.name not in has.names]
+            all_columns = pa.schema([*has, *lacking])
+            stored = files_dataset(self.storage, name, all_columns, table_files(table), where)
             return filter_rows(stored, schema.names, where).cast(schema)
 
-    def files(self, name: str) -> list[tuple[str, int]]:
+    def files(self, name: str, version: int | None = None) -> list[tuple[str, int]]:
         """The table's Parquet files, relative to its folder and sorted, and their bytes."""
-        table = self.open(name)
+        table = self.open(name, version)
         if table is None:
             return []
         with _storage_faults(name):
-            return [(path, size_bytes) for path, size_bytes, _ in table_files(table)]
+            return [(file.path, file.size_bytes) for file in table_files(table)]
 
     def rows(self, name: str) -> int | None:
         """How many rows the table's log says it has; None if it does not say."""
@@ -148,7 +159,7 @@ class Catalog:
             return 0
         with _storage_faults(name):
             files = table_files(table)
-        counts = [rows for _, _, rows in files if rows is not None]
+        counts = [file.rows for file in files if file.rows is not None]
         return sum(counts) if len(counts) == len(files) else None
 
     def values(self, name: str, record: type, column: str) -> set[Any]:
@@ -167,6 +178,18 @@ class Catalog:
             logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
         return [name for name, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
 
+    def table_names(self) -> list[str]:
+        """All tables of the output, sorted; they are told by their logs."""
+        filesystem, path = self.storage.filesystem, self.storage.path
+        with _storage_faults(self.storage.root):
+            folders = filesystem.get_file_info(fs.FileSelector(path(""), allow_not_found=True))
+            names = [f.base_name for f in folders if f.type == fs.FileType.Directory]
+            logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
+        tables = [n for n, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
+        for name in {*names} - {*tables}:
+            tables += self.names(name) if _TABLE_NAME.fullmatch(name) else []
+        return sorted(tables)
+
     def append(
         self, name: str, record: type, rows: pa.Table, *, only_unchanged: bool = False
     ) -> None:
@@ -181,21 +204,57 @@ class Catalog:
         with _storage_faults(name):
             if only_unchanged and is_new and table_files(table):
                 raise _CreatedFirstError(f"another run created {name} first")
-            file = write_rows(self.storage, name, record, rows)
+            new = write_rows(self.storage, name, record, rows)
             for attempt in range(_ATTEMPTS):
                 if not only_unchanged:
                     table.update_incremental()
                 try:
                     if columns := lacking_columns(table, record):
                         commit_columns(self.storage, name, table, columns)
-                    commit_files(self.storage, name, table, [file])
-                    return
+                    files = commit_files(self.storage, name, table, new)
+                    break
                 except DeltaError as error:
                     if attempt == _ATTEMPTS - 1 or not is_conflict(error):
                         raise
                     if only_unchanged:
                         raise StaleWriterError(f"another run committed to {name} first") from error
                 time.sleep(random.uniform(0, _PAUSE_S))
+        with contextlib.suppress(*_MERGE_FAULTS):
+            if chosen := compaction.overdue(files):
+                self._merge(name, table, chosen)
+
+    def compact(self, name: str) -> tuple[int, int]:
+        """Merges all small files of a table; returns how many it had, and how many it has.
+
+        Beside other writers: of what one of them removes meanwhile nothing is merged.
+        """
+        table = self._load(name, None)
+        if table is None:
+            return 0, 0
+        with _storage_faults(name):
+            files = table_files(table)
+            for batch in compaction.batches(files):
+                self._merge(name, table, batch)
+            count = len(table_files(table))
+            if count < len(files):
+                table.create_checkpoint()
+        return len(files), count
+
+    def _merge(self, name: str, table: DeltaTable, files: Sequence[TableFile]) -> None:
+        """Merges files of a table, unless another writer removes one of them first."""
+        merged = compaction.merge(self.storage, name, _schema(table), files)
+        paths = {file.path for file in files}
+        for _ in range(_ATTEMPTS):
+            if not paths <= {file.path for file in table_files(table)}:
+                return
+            try:
+                commit_files(self.storage, name, table, merged, remove=paths, changes_rows=False)
+                return
+            except DeltaError as error:
+                if not is_conflict(error):
+                    raise
+            table.update_incremental()
+            time.sleep(random.uniform(0, _PAUSE_S))
 
     def create(
         self, name: str, record: type, transactions: Sequence[Transaction] = ()
@@ -218,6 +277,7 @@ class Catalog:
                         storage_options=self.storage.delta_options,
                         raise_if_key_not_exists=False,
                         commit_properties=properties,
+                        post_commithook_properties=AFTER_COMMIT,
                     )
             except DeltaError as error:
                 if not (is_conflict(error) or "already exists" in str(error)):
@@ -248,15 +308,6 @@ class Catalog:
             yield writer
 
 
-def write_rows(storage: Storage, name: str, record: type, rows: pa.Table) -> NewFile:
-    """Writes rows into a table's folder; they are no part of the table yet."""
-    form = records.arrow_schema(record)
-    # The same rows may be appended twice, and a table has each file once.
-    metadata = {"reelmill": secrets.token_hex(8)}
-    rows = rows.select(form.names).cast(form).replace_schema_metadata(metadata)
-    return store_file(parquet_bytes(rows), len(rows), storage, name)
-
-
 def lacking_columns(table: DeltaTable, record: type) -> list[Field]:
     """The columns of a record that a table is too old to have."""
     names = {field.name for field in table.schema().fields}
@@ -264,49 +315,15 @@ def lacking_columns(table: DeltaTable, record: type) -> list[Field]:
     return [field for field in fields if field.name not in names]
 
 
-def arrow_dataset(table: DeltaTable, storage: Storage, name: str) -> ds.Dataset:
-    """The table's rows, read with checksums and through Arrow's own filesystem.
-
-    The Delta library's default is one in Python, whose calls from Arrow's threads abort the
-    interpreter now and then while it ends.
-    """
-    paths = [path for path, _, _ in table_files(table)]
-    check_footers(storage, name, paths)
-    folder = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
-    fragments = [FORMAT.make_fragment(path, filesystem=folder) for path in paths]
-    schema = pa.schema(table.schema().to_arrow())
-    return ds.FileSystemDataset(fragments, schema, FORMAT, folder)
+def arrow_dataset(
+    table: DeltaTable, storage: Storage, name: str, where: pc.Expression | None = None
+) -> ds.Dataset:
+    """The table's rows; without files that hold none for which a condition holds."""
+    return files_dataset(storage, name, _schema(table), table_files(table), where)
 
 
-def filter_rows(
-    stored: ds.Dataset, columns: list[str], where: pc.Expression | None = None
-) -> pa.Table:
-    """Rows for which a condition holds; an error names the file that cannot be read."""
-    try:
-        return stored.to_table(columns=columns, filter=where)
-    except (OSError, pa.ArrowException):
-        parts = [
-            _fragment_rows(fragment, stored.schema, columns, where)
-            for fragment in stored.get_fragments(where)
-        ]
-        return pa.concat_tables([stored.schema.empty_table().select(columns), *parts])
-
-
-def _fragment_rows(
-    fragment: ds.Fragment, schema: pa.Schema, columns: list[str], where: pc.Expression | None
-) -> pa.Table:
-    """Rows of one file.
-
-    Where the Delta library has dropped rows of a file, as it did in older versions, it has written
-    the others with columns of view types, on which Arrow compares nothing (apache/arrow#49368):
-    such a file is read before its rows are filtered, and its columns are those of the table again.
-    """
-    try:
-        return fragment.to_table(schema, columns=columns, filter=where)
-    except pa.ArrowNotImplementedError:
-        return fragment.to_table(schema).filter(where).select(columns)
-    except (OSError, pa.ArrowException) as error:
-        raise pa.ArrowInvalid(f"{fragment.path}: {one_line(error)}") from error
+def _schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
 
 
 class Writer:
@@ -319,6 +336,8 @@ class Writer:
         self._records = dict(tables)
         self._tables: dict[str, DeltaTable] = {}
         self._numbers: dict[str, int] = {}
+        self._unmerged: set[str] = set()
+        """Tables whose files could not be merged."""
 
     def acquire(self) -> None:
         """Fences off every other writer of `app`: one commit a table.
@@ -336,16 +355,14 @@ class Writer:
                         self._tables[name] = self._catalog.create(name, record, transactions)
                     continue
                 except _CreatedFirstError:
-                    table = self._catalog.reopen(name, [])
+                    table = self._catalog.reopen(name, -1)
                     if table is None:
                         raise
             self._acquire(name, record, table)
 
     def _acquire(self, name: str, record: type, table: DeltaTable) -> None:
         """Acquires a table, also where another run has acquired it since, and done no more."""
-        first = next(iter(self._records))
-        with _storage_faults(name):
-            files = table_files(table)
+        first, version = next(iter(self._records)), table.version()
         for _ in range(_ATTEMPTS):
             if name != first:
                 self._checked(first)
@@ -359,7 +376,7 @@ class Writer:
                         commit_files(self._storage, name, table, transactions=transactions)
                 return
             except StaleWriterError:
-                newer = self._catalog.reopen(name, files)
+                newer = self._catalog.reopen(name, version)
                 if newer is None:
                     raise
                 table = newer
@@ -369,15 +386,33 @@ class Writer:
         """Commits rows, all or none."""
         if rows.num_rows:
             check_free_space(self._storage, rows.nbytes)
-            table = self._checked(name)
+            self._checked(name)
             with _storage_faults(name):
-                file = write_rows(self._storage, name, self._records[name], rows)
-            self._commit(name, table, [file])
+                files = write_rows(self._storage, name, self._records[name], rows)
+            self._add(name, files)
 
     def add_files(self, name: str, files: Iterable[NewFile]) -> None:
         """Commits files that workers wrote."""
         check_free_space(self._storage)
-        self._commit(name, self._checked(name), list(files))
+        self._add(name, list(files))
+
+    def _add(self, name: str, new: Sequence[NewFile]) -> None:
+        """Commits files, and merges those of the table where too many are small."""
+        files = self._commit(name, lambda _: (new, ()))
+        chosen = compaction.overdue(files)
+        if not chosen or name in self._unmerged:
+            return
+        paths = {file.path for file in chosen}
+        self._unmerged.add(name)
+        with contextlib.suppress(*_MERGE_FAULTS):
+            merged = compaction.merge(self._storage, name, _schema(self._tables[name]), chosen)
+
+            def exchanged(table: DeltaTable) -> _Exchange:
+                are_there = paths <= {file.path for file in table_files(table)}
+                return (merged, paths) if are_there else ((), ())
+
+            self._commit(name, exchanged, changes_rows=False)
+            self._unmerged.discard(name)
 
     def drop(
         self, name: str, column: str, values: set[str], also: pc.Expression | None = None
@@ -389,22 +424,23 @@ class Writer:
         """
         if not values:
             return
-        table = self._checked(name)
         is_dropped = pc.field(column).isin(sorted(values))
         if also is not None:
             is_dropped &= also
         is_kept = ~pc.coalesce(is_dropped, pc.scalar(False))
         record = self._records[name]
-        schema, files, gone = records.arrow_schema(record), [], []
-        with _storage_faults(name):
-            for fragment in arrow_dataset(table, self._storage, name).get_fragments():
-                if len(_fragment_rows(fragment, schema, [column], is_dropped)):
+        schema = records.arrow_schema(record)
+
+        def without(table: DeltaTable) -> _Exchange:
+            files, gone = [], []
+            for fragment in arrow_dataset(table, self._storage, name, is_dropped).get_fragments():
+                if len(fragment_rows(fragment, schema, [column], is_dropped)):
                     gone.append(fragment.path)
-                    rows = _fragment_rows(fragment, schema, schema.names, is_kept)
-                    if len(rows):
-                        files.append(write_rows(self._storage, name, record, rows))
-        if gone:
-            self._commit(name, table, files, gone)
+                    rows = fragment_rows(fragment, schema, schema.names, is_kept)
+                    files += write_rows(self._storage, name, record, rows)
+            return files, gone
+
+        self._commit(name, without)
 
     def _checked(self, name: str) -> DeltaTable:
         """The table at its newest version, which is still this writer's."""
@@ -419,10 +455,27 @@ class Writer:
         return table
 
     def _commit(
-        self, name: str, table: DeltaTable, add: Sequence[NewFile], remove: Sequence[str] = ()
-    ) -> None:
-        with self._committing(name) as transactions:
-            commit_files(self._storage, name, table, add, remove=remove, transactions=transactions)
+        self, name: str, exchange: Callable[[DeltaTable], _Exchange], *, changes_rows: bool = True
+    ) -> list[TableFile]:
+        """Commits the files that `exchange` adds to the table and removes, if any.
+
+        It is asked again where others have merged files first. Returns the files of the table.
+        """
+        for _ in range(_ATTEMPTS):
+            table = self._checked(name)
+            with _storage_faults(name):
+                add, remove = exchange(table)
+                if not add and not remove:
+                    return table_files(table)
+            try:
+                with self._committing(name) as transactions:
+                    return commit_files(
+                        self._storage, name, table, add, remove=remove,
+                        transactions=transactions, changes_rows=changes_rows,
+                    )  # fmt: skip
+            except StaleWriterError:
+                pass  # `_checked` tells a merge, which is tried after, from another run
+        raise StaleWriterError(f"others commit to {name} all the time; this one stops")
 
     @contextlib.contextmanager
     def _committing(self, name: str) -> Iterator[list[Transaction]]:

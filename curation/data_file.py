@@ -8,6 +8,8 @@ lie and what their extremes are: its CRC-32 is part of the file's name,
 and is compared when a process first opens the file. The sha256 is for `reelmill verify`, which
 reads every byte. Files of older outputs and of other writers have other names and are read as they
 are.
+
+Row groups have up to 3 MB, so that the rows of one clip cost little where a file is sorted by clip.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +33,13 @@ _END_BYTES = 8
 """After the footer: its length and the magic number."""
 _TAIL_BYTES = 1 << 16
 _THREADS = 8
+GROUP_BYTES = 3_000_000
+"""Most bytes of a row group in memory, if it has several rows."""
+_MAX_GROUP_ROWS = 1 << 17
+ID_COLUMNS = ("selection_id", "subset_id", "clip_id", "source_id", "uri")
+"""Columns that rows are found by, in the order by which files are sorted."""
+_MAX_STATED = 128
+"""Characters of an extreme that a table's log states; longer ones are left out."""
 FORMAT = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(
         pre_buffer=True, page_checksum_verification=True
@@ -49,15 +58,49 @@ class NewFile:
     """Relative to the table's folder."""
     size_bytes: int
     rows: int
+    extremes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Least and greatest value of the id columns that have no null."""
 
 
-def parquet_bytes(rows: pa.Table) -> pa.Buffer:
+@dataclass(frozen=True)
+class Layout:
+    """How the columns of a file are stored, by their paths."""
+
+    compression: dict[str, str] | str
+    dictionary: list[str]
+    statistics: list[str] | bool = True
+
+    @classmethod
+    def of_rows(cls, schema: pa.Schema) -> Layout:
+        """The one for rows of tables."""
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        return cls("zstd", texts)
+
+    @classmethod
+    def of_file(cls, file: pq.FileMetaData) -> Layout:
+        """That of a file with rows."""
+        columns = [file.row_group(0).column(number) for number in range(file.num_columns)]
+        return cls(
+            {c.path_in_schema: _CODECS.get(c.compression, c.compression) for c in columns},
+            [c.path_in_schema for c in columns if c.has_dictionary_page],
+            [c.path_in_schema for c in columns if c.is_stats_set],
+        )
+
+
+_CODECS = {"UNCOMPRESSED": "NONE"}
+"""Names that Parquet's metadata has for codecs, and Arrow's for the same."""
+
+
+def parquet_bytes(rows: pa.Table, layout: Layout | None = None) -> pa.Buffer:
     """Rows as the content of a file."""
     sink = pa.BufferOutputStream()
-    texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    layout = layout or Layout.of_rows(rows.schema)
+    codecs = layout.compression if isinstance(layout.compression, dict) else {}
     pq.write_table(
-        rows, sink, compression="zstd", compression_level=1, use_dictionary=texts,
-        write_page_checksum=True,
+        rows, sink, compression=layout.compression, use_dictionary=layout.dictionary,
+        compression_level={path: 1 for path, c in codecs.items() if c == "ZSTD"} if codecs else 1,
+        write_statistics=layout.statistics, write_page_checksum=True,
+        row_group_size=max(1, min(_MAX_GROUP_ROWS, GROUP_BYTES * len(rows) // (rows.nbytes or 1))),
     )  # fmt: skip
     return sink.getvalue()
 
@@ -71,7 +114,24 @@ def store_file(content: pa.Buffer, rows: int, storage: Storage, folder: str) -> 
     name = f"{digest[:32]}-{zlib.crc32(footer):08x}.parquet"
     with storage.atomic_write(f"{folder}/{name}") as temporary, open(temporary, "wb") as file:
         file.write(content)
-    return NewFile(name, content.size, rows)
+    return NewFile(name, content.size, rows, _extremes(pq.read_metadata(pa.BufferReader(content))))
+
+
+def _extremes(file: pq.FileMetaData) -> dict[str, tuple[str, str]]:
+    """Least and greatest value of the id columns, as far as the footer states them for all rows."""
+    columns = {file.schema.column(n).path: n for n in range(file.num_columns)}
+    extremes = {}
+    for name in [name for name in ID_COLUMNS if name in columns]:
+        groups = [
+            file.row_group(group).column(columns[name]).statistics
+            for group in range(file.num_row_groups)
+        ]
+        if not groups or any(g is None or not g.has_min_max or g.null_count for g in groups):
+            continue
+        low, high = min(g.min for g in groups), max(g.max for g in groups)
+        if isinstance(low, str) and max(len(low), len(high)) <= _MAX_STATED:
+            extremes[name] = (low, high)
+    return extremes
 
 
 def name_digest(name: str) -> str | None:

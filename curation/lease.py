@@ -112,30 +112,49 @@ def hold_lease(storage: Storage, app: str, tables: Iterable[str]) -> Iterator[No
 
 def _check_free(storage: Storage, lease: Lease) -> None:
     """Raises `LeaseHeldError` where a live run holds a table of the lease; removes expired ones."""
+    for name, other, mtime_ns in _leases(storage):
+        if other.app != lease.app or not set(other.tables) & set(lease.tables):
+            continue
+        left_s = _left_s(storage, name, other, mtime_ns)
+        if left_s is None or left_s > 0:
+            hint = left_s is not None and (
+                f" (last sign of life {_EXPIRY_S - left_s:.0f} s ago; if none follows, its lease"
+                f" expires in {left_s:.0f} s)"
+            )
+            raise LeaseHeldError(f"{lease.app}: {storage.root} is held by {other}{hint or ''}")
+        _remove(storage, name)
+
+
+def live_leases(storage: Storage) -> list[Lease]:
+    """The leases of all runs that live. Raises `InfrastructureError`."""
+    return [
+        lease
+        for name, lease, mtime_ns in _leases(storage)
+        if (left_s := _left_s(storage, name, lease, mtime_ns)) is None or left_s > 0
+    ]
+
+
+def _leases(storage: Storage) -> Iterator[tuple[str, Lease, int]]:
+    """Each lease, the name of its file, and when that was written."""
     with storage_faults():
         files = storage.filesystem.get_file_info(
             fs.FileSelector(storage.path(FOLDER), allow_not_found=True)
         )
     for file in files:
         name = f"{FOLDER}/{file.base_name}"
-        other = _read(storage, name) if file.base_name.endswith(".json") else None
-        if other is None or other.app != lease.app or not set(other.tables) & set(lease.tables):
-            continue
-        if other.machine == lease.machine:
-            is_live, hint = start_time(other.pid) == other.process, ""
-        else:
-            age_s = (_storage_time_ns(storage) - int(file.mtime_ns or 0)) / 1e9
-            if age_s < -_RENEWAL_S:  # the clock was set back: written again, it expires in time
-                _write(storage, name, other)
-            age_s = max(0.0, age_s)
-            is_live = age_s < _EXPIRY_S
-            hint = (
-                f" (last sign of life {age_s:.0f} s ago; if none follows, its lease expires in"
-                f" {_EXPIRY_S - age_s:.0f} s)"
-            )
-        if is_live:
-            raise LeaseHeldError(f"{lease.app}: {storage.root} is held by {other}{hint}")
-        _remove(storage, name)
+        lease = _read(storage, name) if file.base_name.endswith(".json") else None
+        if lease is not None:
+            yield name, lease, int(file.mtime_ns or 0)
+
+
+def _left_s(storage: Storage, name: str, lease: Lease, mtime_ns: int) -> float | None:
+    """Seconds until a lease expires, 0 if it has; None for one of a live process here."""
+    if lease.machine == machine_id():
+        return None if start_time(lease.pid) == lease.process else 0.0
+    age_s = (storage_time_ns(storage) - mtime_ns) / 1e9
+    if age_s < -_RENEWAL_S:  # the clock was set back: written again, it expires in time
+        _write(storage, name, lease)
+    return max(0.0, _EXPIRY_S - max(0.0, age_s))
 
 
 def _write(storage: Storage, name: str, lease: Lease) -> None:
@@ -157,7 +176,7 @@ def _remove(storage: Storage, name: str) -> None:
         storage.filesystem.delete_file(storage.path(name))
 
 
-def _storage_time_ns(storage: Storage) -> int:
+def storage_time_ns(storage: Storage) -> int:
     """The time by the storage's own clock."""
     name = f"{FOLDER}/{secrets.token_hex(8)}.now"
     with storage.atomic_write(name) as path:

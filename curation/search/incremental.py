@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from curation import records
-from curation.catalog import Catalog, filter_rows
+from curation.catalog import Catalog
 from curation.data_file import FORMAT, check_footers
 from curation.search.manifest import ReadFiles
 from curation.storage import storage_faults
+from curation.table_rows import filter_rows
 
 _FILENAME = "__filename"
 """pyarrow's column of the file that a row comes from."""

@@ -19,6 +19,7 @@ from pipelines.cli import (
     exit,
     export,
     label,
+    maintenance,
     pending,
     search,
     service,
@@ -53,6 +54,8 @@ app.command(epilog="Example: reelmill export out shards --format webdataset")(ex
 app.command(epilog="Example: reelmill label out examples/labels.yaml")(label.label)
 app.command(epilog="Example: reelmill pending out")(pending.pending)
 app.command(epilog="Example: reelmill settings out")(settings.settings)
+app.command(epilog="Example: reelmill compact out")(maintenance.compact)
+app.command(epilog="Example: reelmill gc out --older-than 7d --delete")(maintenance.gc)
 
 
 @app.command(epilog="Example: reelmill verify out")

@@ -21,6 +21,7 @@ from typing import Any
 
 from curation.dataset import Dataset
 from curation.errors import ReelmillError
+from curation.garbage import LEAST_S, collect_garbage
 from curation.listing import list_videos
 from curation.search.update import update
 from pipelines import config
@@ -47,6 +48,14 @@ def run_step(  # noqa: PLR0917
     pipeline = Pipeline(Dataset(out), profile, InProcessExecutor(), retry=frozenset(retry))
     if step == "index":
         update(Dataset(out), set())
+    elif step == "compact":
+        catalog = Dataset(out).catalog
+        for name in catalog.table_names():
+            catalog.compact(name)
+    elif step == "gc":  # in a month
+        now_ns = time.time_ns() + 30 * 86_400 * 10**9
+        for _ in collect_garbage(Dataset(out).catalog, LEAST_S, delete=True, now_ns=now_ns):
+            pass
     elif step == "select":
         pipeline.select()
     else:

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from curation.catalog import arrow_dataset, filter_rows
+from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
 from curation.storage import storage_faults
+from curation.table_rows import filter_rows
 from pipelines.verify.files import table_names
 from tests.outputs import ROOT, environment
 

@@ -10,11 +10,13 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
 
 from curation.dataset import Dataset
+from curation.lease import FOLDER
 from curation.sample import Coding, write_numbered_video
 from curation.search.index import Index
 from curation.search.store import IndexStore
@@ -25,6 +27,9 @@ from tests.faults.steps import STEPS, Rows, rows_at, table_versions, worker
 pytestmark = pytest.mark.faults
 History = dict[str, list[Rows]]
 """By table its rows at each version."""
+MAINTENANCE = ("compact", "gc")
+ANOTHER_POLICY = ("policy.near_duplicates=null",)
+"""Selected by before the files of `selection` are merged."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,12 @@ def check_recovered(dataset: Dataset, expected: History, index: Rows | None) -> 
     assert indexed(dataset) == index
 
 
+def files_of(out: Path) -> set[str]:
+    """Files of an output but leases."""
+    files = (path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    return {str(path) for path in files if path.parts[0] != FOLDER}
+
+
 def points(request: pytest.FixtureRequest, step: str, seed: int, count: int) -> list[int]:
     """All points of a step in the full matrix; else one that the seed decides."""
     if request.config.getoption("--fault-scale") == "full":
@@ -86,12 +97,16 @@ def test_killed_before_a_change_on_disk(request, fault_seed, videos, tmp_path, r
     out.mkdir()
     job = (videos, str(out))
     with worker() as run:
-        for step in STEPS:
+        for step in (*STEPS, *MAINTENANCE):
+            if step == "compact":
+                assert run("select", job, settings=ANOTHER_POLICY)[0] == 0
             shutil.copytree(out, before)
             status, calls = run(step, job, count=str(out))
             assert status == 0
+            assert calls
             out.rename(reference)
-            expected, index = history(Dataset(reference)), indexed(Dataset(reference))
+            expected = history(Dataset(before if step == "gc" else reference))
+            index = indexed(Dataset(reference))
             for point in points(request, step, fault_seed, len(calls)):
                 shutil.copytree(before, out)
                 with located(f"{step}, before change {point}: {calls[point - 1]}"):
@@ -102,6 +117,7 @@ def test_killed_before_a_change_on_disk(request, fault_seed, videos, tmp_path, r
                     assert run(step, job)[0] == 0
                     recovery_s = time.monotonic() - start
                     check_recovered(Dataset(out), expected, index)
+                    assert step != "gc" or files_of(out) == files_of(reference)
                 record_fault("crash before a change, disk", recovery_s=recovery_s)
                 shutil.rmtree(out)
             shutil.rmtree(before)
@@ -116,7 +132,8 @@ def test_killed_before_a_change_on_s3(request, fault_seed, videos, monkeypatch, 
     out = s3.bucket(monkeypatch) + "/out"
     job, direct = (videos, out), os.environ["AWS_ENDPOINT_URL"]
     is_full = request.config.getoption("--fault-scale") == "full"
-    chosen = random.Random(fault_seed).choice(STEPS[:-1])
+    steps = (*STEPS[:-1], *MAINTENANCE)
+    chosen = random.Random(fault_seed).choice(steps)
 
     def decide(method: str, path: str) -> s3.Fault | None:
         if method in ("GET", "HEAD"):
@@ -131,14 +148,17 @@ def test_killed_before_a_change_on_s3(request, fault_seed, videos, monkeypatch, 
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         with worker() as run:
             monkeypatch.setenv("AWS_ENDPOINT_URL", direct)
-            for step in STEPS[:-1]:
+            for step in steps:
+                if step == "compact":
+                    assert run("select", job, settings=ANOTHER_POLICY)[0] == 0
                 before = objects(out)
+                expected = history(Dataset(out)) if step == "gc" else {}
                 changes.clear()
                 assert run(step, job)[0] == 0
                 if step != chosen and not is_full:
                     continue
                 calls, reference = list(changes), objects(out)
-                expected = history(Dataset(out))
+                expected = expected or history(Dataset(out))
                 for point in points(request, step, fault_seed, len(calls)):
                     restore(out, before)
                     changes.clear()

@@ -130,6 +130,8 @@ class TokenFeed(torch.utils.data.IterableDataset[Batch]):
             pending = deque(submit() for _ in range(max(1, options.prefetch_chunks)))
             while (chunk := pending.popleft().result()) is not None:
                 pending.append(submit())
+                for table in self.tables:
+                    table.keep_versions()
                 yield from chunk.batches()
         finally:
             for pool in (planning, gathering, readers):

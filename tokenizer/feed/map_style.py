@@ -43,6 +43,7 @@ class TokenDataset(torch.utils.data.Dataset[Batch]):
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Batch]:
         """The samples of these numbers, in their order."""
+        self.table.keep_versions()
         requested = np.asarray(numbers, np.int64)
         outside = requested[(requested < 0) | (requested >= len(self))]
         if outside.size:

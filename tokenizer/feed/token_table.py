@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ import torch
 from curation import lineage
 from curation.catalog import Catalog
 from curation.dataset import ALL, Dataset
+from curation.pins import RENEWAL_S, write_pin
 from tokenizer.feed.clip_query import ClipQuery
 from tokenizer.feed.disk_cache import DiskCache
 from tokenizer.feed.errors import BadShardError, FeedError
@@ -23,7 +25,7 @@ from tokenizer.feed.indexer import SampleCounter, count_samples
 from tokenizer.feed.row_group import RowGroupCache, validate_columns
 from tokenizer.feed.sequence_window import SequenceWindow, Shape
 from tokenizer.feed.shard_reader import Retry, ShardReader
-from tokenizer.feed.snapshot import Snapshot
+from tokenizer.feed.snapshot import ABSENT, Snapshot
 from tokenizer.models.interface import Compression
 
 
@@ -94,6 +96,8 @@ class TokenTable:
         self.index = counter.index(files)
         self.versions = dict(catalog.versions)
         """Version of every table that was read."""
+        self._pinned_at = -math.inf
+        self.keep_versions()
         stated = _read_metadata(self.name, metadata)
         self.rate = stated.rate
         """Compression of the tokenizer; 1 if the shards do not state it."""
@@ -118,6 +122,13 @@ class TokenTable:
                 f"the shards of {self.name} do not state the mean and deviation of their latents:"
                 " choose normalised=False"
             )
+
+    def keep_versions(self) -> None:
+        """Pins the versions for `reelmill gc`, once an hour."""
+        if time.monotonic() - self._pinned_at >= RENEWAL_S:
+            self._pinned_at = time.monotonic()
+            versions = {name: v for name, v in self.versions.items() if v != ABSENT}
+            write_pin(self.storage, versions)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:

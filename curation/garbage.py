@@ -1,0 +1,155 @@
+"""What no version in use names: files that merges and dropped rows left, and old entries of logs.
+
+A version of a table is in use if it is the newest, was the newest at some time within the period
+that is asked for or since the oldest running job began, or is pinned by a feed (`curation.pins`). A
+file is garbage if no such version names it and it is older than the period and an hour: what is
+younger may be part of a commit that is still to come. So old files that no version names at all,
+because their writer was killed, are garbage too.
+
+Of a log the entries go that lie before the newest checkpoint from which all versions in use can be
+read. Every file is removed on its own, and each is needed by no version in use: a collection that
+is killed leaves a smaller one for the next. Times are those of the storage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from pyarrow import fs
+
+from curation import pins
+from curation.catalog import Catalog
+from curation.errors import ReelmillError
+from curation.lease import hold_lease, live_leases, storage_time_ns
+from curation.storage import Storage, storage_faults
+
+LEAST_S = 3600.0
+"""The shortest period, and how long before its commit a file may have been written."""
+_NS = 1_000_000_000
+_DATA_FILE = re.compile(r"[^.].*\.parquet|\.[0-9a-f]{8}-.*")
+"""Files of a table, and what a writer that was killed left of one."""
+_LOG_ENTRY = re.compile(r"(\d{20})(\.checkpoint)?\.(json|parquet)")
+_THREADS = 8
+_NAMED_BY_ROWS = "tokens/"
+"""Tables whose files are named by their rows alone, so that a removed one may be made again."""
+
+
+class PeriodError(ReelmillError, ValueError):
+    """The period is too short."""
+
+
+@dataclass(frozen=True)
+class GarbageFile:
+    """A file that no version in use names."""
+
+    path: str
+    """Relative to the output."""
+    size_bytes: int
+
+
+def collect_garbage(
+    catalog: Catalog, older_than_s: float, *, delete: bool, now_ns: int | None = None
+) -> Iterator[tuple[str, list[GarbageFile]]]:
+    """Each table and its garbage, which is removed on request before the next is looked at.
+
+    `now_ns` is the time that the period ends at; by default that of the storage. Raises
+    `PeriodError`, `LeaseHeldError` while another collection runs, and `InfrastructureError`.
+    """
+    if older_than_s < LEAST_S:
+        raise PeriodError(
+            f"files have to be at least an hour old: younger ones may be part of a commit that is"
+            f" still to come (asked for {older_than_s:g} s)"
+        )
+    storage = catalog.storage
+    names = catalog.table_names()
+    with hold_lease(storage, "gc", names):
+        now_ns = storage_time_ns(storage) if now_ns is None else now_ns
+        leases = [lease for lease in live_leases(storage) if lease.app != "gc"]
+        cutoff_ns = min(now_ns - int(older_than_s * _NS), *map(_start_ns, leases), now_ns)
+        period_ns = int(max(older_than_s, pins.EXPIRY_S) * _NS)
+        pinned = pins.read_pins(storage, now_ns - period_ns)
+        held = {name for lease in leases for name in lease.tables}
+        for name in names:
+            is_held = name in held and name.startswith(_NAMED_BY_ROWS)
+            table = _TableGarbage(catalog, name, cutoff_ns, pinned.get(name, set()))
+            files = [*([] if is_held else table.data_files()), *table.log_entries()]
+            if delete:
+                _remove(storage, files)
+            yield name, files
+
+
+def _start_ns(lease: object) -> int:
+    """When a running job began."""
+    since = datetime.strptime(getattr(lease, "since", ""), "%Y-%m-%d %H:%M:%S UTC")
+    return int(since.replace(tzinfo=timezone.utc).timestamp()) * _NS
+
+
+class _TableGarbage:
+    """The garbage of one table. What is there is listed before the log is read."""
+
+    def __init__(
+        self, catalog: Catalog, name: str, cutoff_ns: int, pinned: Sequence[int] | set[int]
+    ) -> None:
+        self._catalog = catalog
+        self._name = name
+        self._latest_ns = cutoff_ns - int(LEAST_S * _NS)
+        self._data = _list(catalog.storage, name)
+        log = _list(catalog.storage, f"{name}/_delta_log")
+        entries = [(match, file) for file in log if (match := _LOG_ENTRY.fullmatch(file.base_name))]
+        self._log = [(int(match[1]), bool(match[2]), file) for match, file in entries]
+        before = [v for v, is_checkpoint, f in self._log
+                  if not is_checkpoint and int(f.mtime_ns) <= cutoff_ns]  # fmt: skip
+        self._in_use = {catalog.version(name), *pinned, *([max(before)] if before else [])}
+        self._is_young = not before
+
+    def data_files(self) -> list[GarbageFile]:
+        """Files of rows."""
+        kept = set()
+        for version in self._in_use:
+            kept |= {path for path, _ in self._catalog.files(self._name, version)}
+        return [
+            self._garbage(self._name, file)
+            for file in self._data
+            if _DATA_FILE.fullmatch(file.base_name) and self._is_old(file)
+            if file.base_name not in kept
+        ]
+
+    def log_entries(self) -> list[GarbageFile]:
+        """Entries of the log, the oldest first."""
+        least = min(self._in_use)
+        checkpoints = [v for v, is_checkpoint, _ in self._log if is_checkpoint and v <= least]
+        if self._is_young or not checkpoints:
+            return []
+        return [
+            self._garbage(f"{self._name}/_delta_log", file)
+            for version, _, file in sorted(self._log, key=lambda entry: entry[0])
+            if version < max(checkpoints) and self._is_old(file)
+        ]
+
+    def _is_old(self, file: fs.FileInfo) -> bool:
+        return int(file.mtime_ns) <= self._latest_ns
+
+    def _garbage(self, folder: str, file: fs.FileInfo) -> GarbageFile:
+        return GarbageFile(f"{folder}/{file.base_name}", int(file.size))
+
+
+def _list(storage: Storage, folder: str) -> list[fs.FileInfo]:
+    with storage_faults(folder):
+        infos = storage.filesystem.get_file_info(fs.FileSelector(storage.path(folder)))
+    return [info for info in infos if info.type == fs.FileType.File]
+
+
+def _remove(storage: Storage, files: Sequence[GarbageFile]) -> None:
+    """Removes files; those of the data before those of the log."""
+
+    def remove(file: GarbageFile) -> None:
+        with storage_faults(file.path), contextlib.suppress(FileNotFoundError):
+            storage.filesystem.delete_file(storage.path(file.path))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(remove, files))

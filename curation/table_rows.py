@@ -1,0 +1,102 @@
+"""Rows of a table's files: written, and read with checksums.
+
+A file that the log states to hold no row that is looked for is not opened.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from curation import records
+from curation.commit_log import TableFile
+from curation.data_file import FORMAT, NewFile, check_footers, parquet_bytes, store_file
+from curation.storage import Storage, one_line
+
+_FILE_BYTES = 512 << 20
+"""Most bytes in memory of the rows that one file gets."""
+
+
+def write_rows(storage: Storage, name: str, record: type, rows: pa.Table) -> list[NewFile]:
+    """Writes rows into a table's folder; they are no part of the table yet."""
+    form = records.arrow_schema(record)
+    rows = rows.select(form.names).cast(form)
+    step = max(1, -(-len(rows) // max(1, math.ceil(rows.nbytes / _FILE_BYTES))))
+    return [
+        write_file(storage, name, rows.slice(start, step)) for start in range(0, len(rows), step)
+    ]
+
+
+def write_file(storage: Storage, name: str, rows: pa.Table) -> NewFile:
+    """Writes one file of rows; the same rows, appended twice, make two."""
+    rows = rows.replace_schema_metadata({"reelmill": secrets.token_hex(8)})
+    return store_file(parquet_bytes(rows), len(rows), storage, name)
+
+
+def files_dataset(
+    storage: Storage,
+    name: str,
+    schema: pa.Schema,
+    files: Sequence[TableFile],
+    where: pc.Expression | None = None,
+) -> ds.Dataset:
+    """The rows of a table's files, without files that hold none for which a condition holds.
+
+    They are read with checksums and through Arrow's own filesystem. The Delta library's default is
+    one in Python, whose calls from Arrow's threads abort the interpreter now and then while it
+    ends. Raises `OSError` or `ArrowException`.
+    """
+    folder = fs.SubTreeFileSystem(storage.path(name), storage.filesystem)
+    fragments = [FORMAT.make_fragment(f.path, folder, _bounds(f)) for f in files]
+    stored = ds.FileSystemDataset(fragments, schema, FORMAT, folder)
+    if where is not None:
+        fragments = list(stored.get_fragments(where))
+        stored = ds.FileSystemDataset(fragments, schema, FORMAT, folder)
+    check_footers(storage, name, [fragment.path for fragment in fragments])
+    return stored
+
+
+def _bounds(file: TableFile) -> pc.Expression | None:
+    """What holds for each row of a file, as far as the log states it."""
+    bounds = None
+    for column, low, high in file.extremes:
+        bound = (pc.field(column) >= low) & (pc.field(column) <= high)
+        bounds = bound if bounds is None else bounds & bound
+    return bounds
+
+
+def filter_rows(
+    stored: ds.Dataset, columns: list[str], where: pc.Expression | None = None
+) -> pa.Table:
+    """Rows for which a condition holds; an error names the file that cannot be read."""
+    try:
+        return stored.to_table(columns=columns, filter=where)
+    except (OSError, pa.ArrowException):
+        parts = [
+            fragment_rows(fragment, stored.schema, columns, where)
+            for fragment in stored.get_fragments(where)
+        ]
+        return pa.concat_tables([stored.schema.empty_table().select(columns), *parts])
+
+
+def fragment_rows(
+    fragment: ds.Fragment, schema: pa.Schema, columns: list[str], where: pc.Expression | None
+) -> pa.Table:
+    """Rows of one file.
+
+    Where the Delta library has dropped rows of a file, as it did in older versions, it has written
+    the others with columns of view types, on which Arrow compares nothing (apache/arrow#49368):
+    such a file is read before its rows are filtered, and its columns are those of the table again.
+    """
+    try:
+        return fragment.to_table(schema, columns=columns, filter=where)
+    except pa.ArrowNotImplementedError:
+        return fragment.to_table(schema).filter(where).select(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise pa.ArrowInvalid(f"{fragment.path}: {one_line(error)}") from error

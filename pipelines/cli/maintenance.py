@@ -1,0 +1,76 @@
+"""`reelmill compact` and `reelmill gc`: few files, and none that nothing needs."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from curation.garbage import collect_garbage
+from curation.lease import hold_lease
+from curation.output_location import check_writable
+from pipelines.cli import terminal
+from pipelines.cli.options import Out
+from pipelines.cli.terminal import count, escape
+
+_UNITS_S = {"h": 3600, "d": 86_400, "w": 604_800}
+
+
+def compact(out: Out) -> None:
+    """Merge the small files of all tables; readers and running jobs go on.
+
+    Jobs do it on their own once a table has more than a hundred. The old files stay for those who
+    read older versions: `reelmill gc` removes them.
+    """
+    catalog = terminal.open_output(out).catalog
+    check_writable(catalog.storage)
+    names = catalog.table_names()
+    with hold_lease(catalog.storage, "compact", names):
+        for name in names:
+            before, after = catalog.compact(name)
+            if before != after:
+                terminal.console.print(f"{before:8,d} → {after:,d} files  {escape(name)}")
+    terminal.console.print(f"{count(len(names), 'table')} of right-sized files")
+
+
+def period_s(text: str) -> float:
+    """Seconds of a period such as `12h`, `7d` or `2w`."""
+    match = re.fullmatch(r"(\d+)([hdw])", text)
+    if match is None:
+        raise typer.BadParameter("write a number of hours, days or weeks, such as 12h, 7d or 2w")
+    return float(match[1]) * _UNITS_S[match[2]]
+
+
+def gc(
+    out: Out,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            parser=period_s, metavar="PERIOD",
+            help="Keep every version that was the newest within this period: 12h, 7d, 2w.",
+        ),
+    ] = "7d",  # type: ignore[assignment]  # given to the parser
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove the files, instead of listing how many.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Remove files that no version in use names; without --delete, only say how many there are.
+
+    In use are the newest version, those that were the newest within the period or since the oldest
+    running job began, and those that a feed has read within the period.
+    """
+    catalog = terminal.open_output(out).catalog
+    check_writable(catalog.storage)
+    files, size_bytes = 0, 0
+    for name, garbage in collect_garbage(catalog, older_than, delete=delete):
+        if garbage:
+            table_bytes = sum(file.size_bytes for file in garbage)
+            files, size_bytes = files + len(garbage), size_bytes + table_bytes
+            amount = f"{len(garbage):8,d} files, {table_bytes / 1e6:,.1f} MB"
+            terminal.console.print(f"{amount}  {escape(name)}")
+    total = f"{count(files, 'file')}, {size_bytes / 1e6:,.1f} MB"
+    if delete or not files:
+        terminal.console.print(f"removed {total}")
+    else:
+        terminal.console.print(f"{total} to remove: the same command with --delete")

@@ -1,0 +1,147 @@
+"""Removing files that no version in use names: what is kept, and for how long."""
+
+import time
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from curation import lease
+from curation.catalog import Catalog, arrow_dataset
+from curation.errors import InfrastructureError
+from curation.garbage import PeriodError, collect_garbage
+from curation.pins import FOLDER, write_pin
+from curation.records import Caption
+from curation.storage import Storage
+from tests import s3
+from tests.curation.test_compaction import NAME, TABLES, captions, fill, read_ids
+
+DAY_S = 86_400
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
+def catalog(request, tmp_path, monkeypatch) -> Catalog:
+    root = str(tmp_path) if request.param == "disk" else s3.bucket(monkeypatch)
+    return Catalog(Storage.at(f"{root}/out"))
+
+
+def collect(catalog: Catalog, in_days: float, delete: bool = True) -> list[str]:
+    """The files of rows that are garbage in so many days, of more than a day."""
+    now_ns = time.time_ns() + int(in_days * DAY_S * 1e9)
+    found = collect_garbage(catalog, DAY_S, delete=delete, now_ns=now_ns)
+    paths = [file.path for _, files in found for file in files]
+    return [path for path in paths if "/_delta_log/" not in path]
+
+
+def stored(catalog: Catalog, folder: str = NAME) -> set[str]:
+    """Names of the files in a folder."""
+    infos = catalog.storage.filesystem.get_file_info(fs.FileSelector(catalog.storage.path(folder)))
+    return {info.base_name for info in infos if info.type == fs.FileType.File}
+
+
+def test_merged_files_go_when_they_are_old_enough(catalog):
+    ids = fill(catalog, 5)
+    before = {path for path, _ in catalog.files(NAME)}
+    catalog.compact(NAME)
+    (merged,) = catalog.files(NAME)
+    assert collect(catalog, 0.9) == []
+    found = collect(catalog, 1.1, delete=False)
+    assert {path.rsplit("/", 1)[1] for path in found} == before
+    assert stored(catalog) == before | {merged[0]}
+    assert sorted(collect(catalog, 1.1)) == sorted(found)
+    assert stored(catalog) == {merged[0]}
+    assert read_ids(catalog) == ids
+    assert collect(catalog, 1.1) == []
+
+
+def test_files_that_no_version_names_go_too(catalog):
+    fill(catalog, 1)
+    for name in ("unknown.parquet", ".0123abcd-part.parquet"):
+        with catalog.storage.filesystem.open_output_stream(
+            catalog.storage.path(f"{NAME}/{name}")
+        ) as sink:
+            sink.write(b"bytes")
+    with catalog.storage.filesystem.open_output_stream(catalog.storage.path(f"{NAME}/notes.txt")):
+        pass
+    assert collect(catalog, 0.5) == []
+    assert sorted(collect(catalog, 1.1)) == [
+        f"{NAME}/.0123abcd-part.parquet", f"{NAME}/unknown.parquet",
+    ]  # fmt: skip
+    assert "notes.txt" in stored(catalog)
+
+
+def test_a_version_that_a_feed_reads_is_kept(catalog, monkeypatch):
+    ids, version = fill(catalog, 4), catalog.version(NAME)
+    catalog.compact(NAME)
+    write_pin(catalog.storage, {NAME: version})
+    monkeypatch.setattr("curation.pins.EXPIRY_S", 30 * DAY_S)
+    assert collect(catalog, 20) == []
+    old = arrow_dataset(catalog.open(NAME, version), catalog.storage, NAME)
+    assert sorted(old.to_table()["clip_id"].to_pylist()) == ids
+    assert len(collect(catalog, 31)) == 4
+
+
+def test_a_pin_that_cannot_be_read_stops_it(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    fill(catalog, 1)
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "0.json").write_text("[]")
+    with pytest.raises(InfrastructureError, match=r"_pins/0\.json is no pin"):
+        collect(catalog, 0)
+
+
+def test_versions_since_a_running_job_began_are_kept(catalog):
+    fill(catalog, 4)
+    catalog.compact(NAME)
+    with lease.hold_lease(catalog.storage, "caption", TABLES):
+        assert collect(catalog, 20) == []
+    assert len(collect(catalog, 20)) == 4
+
+
+def test_of_shards_nothing_goes_while_a_job_fills_the_table(tmp_path, monkeypatch):
+    """A shard that was dropped may be made again, under its old name."""
+    monkeypatch.setattr("curation.garbage._start_ns", lambda _: time.time_ns() + 10**18)
+    catalog = Catalog(Storage.at(tmp_path))
+    for name in ("tokens/a", NAME):
+        for clip in ("a", "b"):
+            catalog.append(name, Caption, captions(clip))
+        catalog.compact(name)
+    with lease.hold_lease(catalog.storage, "tokenize", ["tokens/a", NAME]):
+        assert {path.rsplit("/", 1)[0] for path in collect(catalog, 20)} == {NAME}
+    assert {path.rsplit("/", 1)[0] for path in collect(catalog, 20)} == {"tokens/a"}
+
+
+def test_the_log_starts_at_the_checkpoint_that_versions_in_use_need(catalog, monkeypatch):
+    monkeypatch.setattr("curation.pins.EXPIRY_S", 2 * DAY_S)
+    ids = fill(catalog, 4)
+    table = catalog.open(NAME)
+    table.create_checkpoint()
+    checkpoint, pinned = catalog.version(NAME), catalog.version(NAME) + 1
+    fill(catalog, 1, first=20)
+    catalog.compact(NAME)
+    write_pin(catalog.storage, {NAME: pinned})
+    collect(catalog, 1.1)
+    log = stored(catalog, f"{NAME}/_delta_log")
+    versions = sorted(int(name[:20]) for name in log if name.endswith("json") and name[0] == "0")
+    assert versions[0] == checkpoint
+    assert read_ids(catalog) == sorted([*ids, "40"])
+    old = arrow_dataset(catalog.open(NAME, pinned), catalog.storage, NAME)
+    assert sorted(old.to_table()["clip_id"].to_pylist()) == ids
+    (path,) = {path for path, _ in catalog.files(NAME)}
+    assert path in stored(catalog)
+
+
+def test_a_period_under_an_hour_is_refused(tmp_path):
+    with pytest.raises(PeriodError, match="at least an hour"):
+        list(collect_garbage(Catalog(Storage.at(tmp_path)), 60, delete=False))
+
+
+def test_a_second_collection_is_refused(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    fill(catalog, 1)
+    with (
+        lease.hold_lease(catalog.storage, "gc", [NAME]),
+        pytest.raises(lease.LeaseHeldError, match="gc"),
+    ):
+        collect(catalog, 0)
+    assert Path(tmp_path, NAME).exists()
