@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from curation import caption_tables, lineage, records, scores, subset
 from curation.catalog import Catalog
+from curation.clip_details import with_details
 from curation.errors import PrerequisiteError, ReelmillError, UnknownSelectionError
 from curation.records import Clip, Run, Source, Verdict
 from curation.run_history import latest_selection
@@ -114,6 +115,14 @@ class Dataset:
         return rows if rows.num_rows else subset.subset_verdicts(self.catalog, selection_id)
 
     def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
+        """The clips as of `scored_clips`, with file, caption, licence and list columns.
+
+        The further columns are those of `curation.clip_details`.
+        """
+        clips = self.scored_clips(verdict, selection_id)
+        return with_details(self.catalog, clips, selection_id or self.latest_selection())
+
+    def scored_clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
         """Clips with scores, metadata of their source, and verdicts of a selection.
 
         Of the newest selection unless one is named. `verdict` selects clips that are `kept`,

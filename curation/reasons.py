@@ -34,6 +34,34 @@ INPUT_REASONS: dict[str, str] = {
 }
 """Reasons of a failed input, or of a clip whose render, captions or tokens failed."""
 
+ADVICE: dict[str, str] = {
+    "missing": "put the file back, then --retry missing",
+    "unreadable": "check permissions and the disk, then --retry unreadable",
+    "not_a_file": "name the file itself",
+    "empty": "fetch the file again",
+    "not_video": "fetch the file again if it should be a video (an LFS pointer?)",
+    "playlist": "name the files that it lists",
+    "container_not_allowed": "remux it, for example with ffmpeg -i FILE -c copy FILE.mkv",
+    "codec_not_allowed": "encode it again with another codec",
+    "no_video_stream": "nothing: it has no pictures",
+    "no_frames": "fetch the file again",
+    "corrupt": "fetch the file again, or keep what precedes the damage: scan.damage=salvage",
+    "truncated": "fetch the file again, or keep what is there: scan.damage=salvage",
+    "size_changes": "split it where the size changes",
+    "colour_changes": "split it where the colour changes",
+    "too_large_picture": "raise sandbox.max_pixels, then --retry too_large_picture",
+    "too_many_frames": "split it, or raise sandbox.max_frames, then --retry too_many_frames",
+    "memory_limit": "raise sandbox.memory_mb, then --retry memory_limit",
+    "time_limit": "raise sandbox.wall_s, then --retry time_limit",
+    "decoder_died": "try once more with --retry decoder_died; `reelmill doctor` checks the decoder",
+    "changed": "scan it again as it is now",
+    "no_tokens": "try another tokenizer or another tokenize.short_side",
+    "no_caption": "try again with --retry no_caption, or another model",
+    "refused": "try another model",
+    "internal": "report the detail; --retry internal tries once more",
+}
+"""What to do about each reason of a failure."""
+
 CLIP_REASONS: dict[str, str] = {
     "too_short": "The clip is shorter than the policy allows.",
     "too_long": "The clip is longer than the policy allows.",

@@ -76,6 +76,15 @@ class Step(Protocol):
     def weight(self, item: Any) -> int:
         """How many sources or clips the item has."""
 
+    def size(self, item: Any) -> float:
+        """What its work is in proportion to: seconds of video, or bytes where those are unknown."""
+
+    def video_s(self, item: Any, outcome: Done | Failed) -> float:
+        """Seconds of video that it turned out to have."""
+
+    def finished(self) -> int:
+        """How many of the sources or clips that are asked for have had an outcome before."""
+
     def ledger(self, writer: Writer, items: Sequence[Any]) -> Ledger:
         """Drops what a run that was cut short left behind, and stored failures of the work list.
 
@@ -129,7 +138,7 @@ class ClipStep:
     @cached_property
     def _outcomes(self) -> pa.Table:
         columns = ["clip_id", "outcome", "reason"]
-        return self.catalog.read(self.result, STEPS[self.name].record, columns)
+        return self.catalog.read(self.result, STEPS[self.name].load_record(), columns)
 
     @cached_property
     def _retried_ids(self) -> set[str]:
@@ -170,6 +179,19 @@ class ClipStep:
     def weight(self, item: Any) -> int:
         """Clips in the batch."""
         return len(item.clips)
+
+    def size(self, item: Any) -> float:
+        """Seconds of the clips in the batch."""
+        return float(sum(clip.end_s - clip.start_s for clip in item.clips))
+
+    def video_s(self, item: Any, outcome: Done | Failed) -> float:
+        """Seconds of the clips in the batch."""
+        return self.size(item)
+
+    def finished(self) -> int:
+        """Clips that the selection keeps and that have an outcome, without those to try again."""
+        kept = set(self.dataset.kept_clip_ids(self.selection_id).to_pylist())
+        return len(kept) - len(self.unfinished_ids())
 
 
 @contextlib.contextmanager

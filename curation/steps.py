@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation.errors import ReelmillError
-from curation.records import CaptionedClip, Render, Source, TokenizedClip, Verdict
 
 
 class UnknownStepError(ReelmillError, ValueError):
@@ -28,7 +27,7 @@ class StepInfo:
     """Its command, and what `runs` calls it."""
     help: str
     """What it does; the first sentence is its summary."""
-    examples: str
+    examples: tuple[str, ...]
     """Command lines."""
     unit: str
     """What it counts: `sources` or `clips`."""
@@ -36,14 +35,16 @@ class StepInfo:
     """The section of the configuration that decides its rows."""
     reads: tuple[str, ...]
     """Further sections that it reads."""
-    record: type
-    """Of its outcomes: one row for each source or clip, with `outcome` and `reason`."""
+    record: str
+    """`module:Class` of its outcomes: one row for each source or clip, with `outcome` and
+    `reason`."""
     outcomes: str
     """Its table of outcomes, or the folder of those tables where other settings fill another."""
     success: str
     """What a good outcome is called."""
     plan: str
-    """`module:function` from a `StepRequest` to a `Step`, imported when the step runs."""
+    """`module:function` from a `StepRequest` to a `Step`, imported when the step runs; none for
+    `select`."""
     content: str | None = None
     """The folder of the tables with its rows, where the outcomes only mark these as committed."""
     settings: str | None = None
@@ -58,7 +59,7 @@ class StepInfo:
     @property
     def is_of_clips(self) -> bool:
         """Whether it gives kept clips an outcome: all but `scan` and `select`."""
-        return self.record is not Verdict and self.unit == "clips"
+        return bool(self.plan) and self.unit == "clips"
 
     @property
     def kind(self) -> str:
@@ -69,6 +70,11 @@ class StepInfo:
         """The function from a `curation.step.StepRequest` to the `Step`."""
         function: Callable[[Any], Any] = load_object(self.plan)
         return function
+
+    def load_record(self) -> type:
+        """The record of its outcomes."""
+        record: type = load_object(self.record)
+        return record
 
 
 def load_object(name: str) -> Any:
@@ -84,15 +90,13 @@ The captioner is `caption.captioner`: FactsCaption puts measured values into wor
 a vision-language model of transformers; ApiCaption queries a server such as vLLM or Ollama. Run it
 again to resume, and with another captioner to fill another table: docs/captions.md.
 """
-_CAPTION_EXAMPLES = """\
-reelmill caption out
-
-reelmill caption out -s captioner=VlmCaption -s VlmCaption.model=models/smolvlm
-
-reelmill caption out -s captioner=ApiCaption -s url=http://gpu:8000/v1 -s ApiCaption.model=qwen3-vl
-
-reelmill caption out -c captions.yaml --retry no_caption
-"""
+_CAPTION_EXAMPLES = (
+    "reelmill caption out",
+    "reelmill caption out -s captioner=VlmCaption -s VlmCaption.model=models/smolvlm",
+    "reelmill caption out -s captioner=ApiCaption -s url=http://gpu:8000/v1"
+    " -s ApiCaption.model=qwen3-vl",
+    "reelmill caption out -c captions.yaml --retry no_caption",
+)
 
 STEPS: dict[str, StepInfo] = {
     step.name: step
@@ -100,11 +104,11 @@ STEPS: dict[str, StepInfo] = {
         StepInfo(
             name="scan",
             help="Decode each source once: shots, scores, thumbnails, embeddings.",
-            examples="reelmill scan videos.csv --out s3://bucket/curated",
+            examples=("reelmill scan videos.csv --out s3://bucket/curated",),
             unit="sources",
             section="scan",
             reads=("sandbox",),
-            record=Source,
+            record="curation.records:Source",
             outcomes="sources",
             success="scanned",
             plan="curation.scan.step:plan",
@@ -112,11 +116,11 @@ STEPS: dict[str, StepInfo] = {
         StepInfo(
             name="select",
             help="Apply a policy to the stored scores; takes seconds and reads no video.",
-            examples="reelmill select out --set motion.min=0.3",
+            examples=("reelmill select out --set motion.min=0.3",),
             unit="clips",
             section="policy",
             reads=(),
-            record=Verdict,
+            record="curation.records:Verdict",
             outcomes="selection",
             success="kept",
             plan="",
@@ -124,11 +128,11 @@ STEPS: dict[str, StepInfo] = {
         StepInfo(
             name="render",
             help="Write the clips that the newest selection keeps.",
-            examples="reelmill render out --set render.mode=copy",
+            examples=("reelmill render out --set render.mode=copy",),
             unit="clips",
             section="render",
             reads=("sandbox",),
-            record=Render,
+            record="curation.records:Render",
             outcomes="renders",
             success="rendered",
             plan="curation.render.step:plan",
@@ -140,7 +144,7 @@ STEPS: dict[str, StepInfo] = {
             unit="clips",
             section="caption",
             reads=("render", "sandbox"),
-            record=CaptionedClip,
+            record="curation.records:CaptionedClip",
             outcomes="captioned",
             success="captioned",
             plan="curation.caption.step:plan",
@@ -149,11 +153,11 @@ STEPS: dict[str, StepInfo] = {
         StepInfo(
             name="tokenize",
             help="Turn rendered clips into token shards.",
-            examples="reelmill tokenize out --set tokenizer=pca-4x8x8",
+            examples=("reelmill tokenize out --set tokenizer=pca-4x8x8",),
             unit="clips",
             section="tokenize",
             reads=("render", "sandbox"),
-            record=TokenizedClip,
+            record="curation.records:TokenizedClip",
             outcomes="tokenized",
             success="tokenized",
             plan="tokenizer.tokenize.step:plan",

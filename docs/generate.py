@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import textwrap
 import typing
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import reelmill
 import typer
 from typer.cli import get_docs_for_click
-from typer.core import MARKUP_MODE_KEY, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from curation.reasons import INPUT_REASONS
@@ -39,6 +40,7 @@ from curation.scores import SCORES, table_name
 from curation.select.policy import FILTER_REASONS, LIMITS
 from curation.steps import STEPS
 from pipelines.cli.app import app
+from pipelines.cli.commands import commands
 from tokenizer.tokenize.shards import TokenWindow
 
 FOLDER = Path(__file__).parent
@@ -122,22 +124,41 @@ def _reasons(title: str, reasons: dict[str, str]) -> str:
 
 
 def cli() -> str:
-    """`cli.md`, as the command line describes itself, with the whole first sentence of each."""
+    """`cli.md`, as the command line describes itself; options of all commands are said once."""
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    _keep_whole_sentences(group)
-    context = typer.Context(group, info_name="reelmill", obj={MARKUP_MODE_KEY: "rich"})
+    context = typer.Context(group, info_name="reelmill")
     page = get_docs_for_click(obj=group, ctx=context, name="reelmill", title="Command line")
-    return f"{page.strip()}\n"
+    page = "\n".join(line for line in page.splitlines() if not line.startswith(_OF_ALL))
+    page = re.sub(r"(?<=\n)Examples?:\n\n((?:reelmill .*\n+)+)", _code_block, page)
+    head, _, rest = page.partition("**Commands**:\n\n")
+    lines, _, sections = rest.partition("\n\n")
+    by_name = {line.split("`")[1]: line for line in lines.splitlines()}
+    groups: dict[str, list[str]] = {}
+    for name, info in commands().items():
+        first = name.partition(" ")[0]
+        if first in by_name:
+            groups.setdefault(info.group, []).append(by_name.pop(first))
+    listed = "".join(
+        f"**{group}**:\n\n" + "\n".join(rows) + "\n\n" for group, rows in groups.items()
+    )
+    return f"{head}{_CLI_OPTIONS}\n{listed}{sections.strip()}\n"
 
 
-def _keep_whole_sentences(group: TyperGroup) -> None:
-    """Gives each command a short help, which is not truncated: the first paragraph of its help."""
-    for command in group.commands.values():
-        paragraph = inspect.cleandoc(command.help or "").split("\n\n")[0]
-        command.short_help = command.short_help or " ".join(paragraph.split())
-        if isinstance(command, TyperGroup):
-            _keep_whole_sentences(command)
+_OF_ALL = ("* `--json`", "* `-q, --quiet`", "* `-v, --verbose`", "* `--help`", "* `-h, --help`")
+_CLI_OPTIONS = """\
+Every command takes `--json` (results as JSON, one object a line, with the fields that a table
+shows and more), `-q, --quiet` (results and errors alone), `-v, --verbose` (all inputs that failed,
+not the first five, and where an error was raised) and `-h, --help`. With `--json` nothing else goes
+to standard output: the words of a job go to standard error. Tables are as wide as they need in
+pipes and files. A pipe that its reader closes is no failure: what only prints ends with 0, and a
+job goes on.
+"""
+
+
+def _code_block(match: re.Match[str]) -> str:
+    examples = "\n".join(line for line in match[1].splitlines() if line)
+    return f"```bash\n{examples}\n```\n\n"
 
 
 _API_ORDER = [

@@ -78,6 +78,10 @@ class CaptionStep(ClipStep):
             kept = self.dataset.kept_clip_ids(self.selection_id)
             lineage.check_rendered(self.catalog, self.renders, kept)
 
+    def size(self, item: CaptionBatch) -> float:
+        """Seconds of the clips in the batch."""
+        return sum(clip.duration_s for clip in item.clips)
+
     def todo(self) -> list[CaptionBatch]:
         """Batches of kept clips without captions that have what the captioner reads.
 
@@ -99,7 +103,7 @@ class CaptionStep(ClipStep):
         if not clip_ids:
             return []
         if self.stage.reads == "facts":
-            rows = self.dataset.clips("kept", self.selection_id)
+            rows = self.dataset.scored_clips("kept", self.selection_id)
             rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(clip_ids), pa.string())))
             rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
             pairs = zip(records.from_table(Clip, rows), rows.to_pylist(), strict=True)

@@ -54,11 +54,14 @@ class ScanStep:
 
     def todo(self) -> list[ScanItem]:
         """New inputs first, then known sources that a side table lacks."""
+        return [ScanItem(entry) for entry in self._new_entries()] + self._backfill_items()
+
+    def _new_entries(self) -> list[Entry]:
+        """Listed inputs without an outcome, or with one to retry."""
         rows = self.catalog.read("sources", Source, [*_ENTRY_COLUMNS, "reason"])
         columns = [rows[name].to_pylist() for name in (*_ENTRY_COLUMNS, "reason")]
         done = {row[:3] for row in zip(*columns, strict=True) if row[3] not in self.retry}
-        new = [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in done]
-        return [ScanItem(entry) for entry in new] + self._backfill_items()
+        return [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in done]
 
     def retried(self, items: Sequence[ScanItem]) -> int:
         """Failed outcomes that are dropped because their inputs are on the work list again."""
@@ -122,6 +125,18 @@ class ScanStep:
     def weight(self, item: ScanItem) -> int:
         """One source."""
         return 1
+
+    def size(self, item: ScanItem) -> float:
+        """Bytes: how long a source is shows when it is opened."""
+        return float(max(item.entry.size_bytes, 1))
+
+    def video_s(self, item: ScanItem, outcome: Done | Failed) -> float:
+        """Seconds of the source; none where it failed."""
+        return float(outcome.value.source.duration_s or 0) if isinstance(outcome, Done) else 0.0
+
+    def finished(self) -> int:
+        """Listed inputs with an outcome, without those to retry."""
+        return len(self.entries) - len(self._new_entries())
 
     def ledger(self, writer: Writer, items: Sequence[ScanItem]) -> ScanLedger:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""

@@ -71,7 +71,7 @@ def select(dataset: Dataset, policy: Policy) -> Selection:
     `ConditionError` for a condition of the policy that cannot be read.
     """
     dataset = dataset.snapshot()
-    clips = dataset.clips()
+    clips = dataset.scored_clips()
     values = filter_values(clips)
     previous = dataset.latest_selection()
     previous_funnel = funnel(dataset.selection(previous)) if previous else None

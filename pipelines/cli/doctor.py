@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
 
 from curation.errors import ReelmillError
 from curation.media import sandbox
@@ -23,6 +22,7 @@ from curation.media.ffmpeg_command import ffmpeg_path
 from curation.output_location import check_address, check_writable, existing_folder
 from curation.storage import Storage
 from pipelines.cli import terminal
+from pipelines.cli.rows import Column, print_rows
 from pipelines.cli.terminal import escape
 
 _PACKAGES = ("torch", "ray", "deltalake", "pyarrow", "numpy", "av", "decord", "duckdb", "faiss-cpu")
@@ -46,10 +46,7 @@ def doctor(
         str | None, typer.Argument(help="An output folder or s3:// address to check as well.")
     ] = None,
 ) -> None:
-    """Show what this machine offers: versions, ffmpeg, confinement, room, GPU, weights, extras.
-
-    The exit code is 1 if something that every run needs is missing.
-    """
+    """Prints one line for each check, and then what to do."""
     checks: dict[str, Callable[[], _Finding]] = {
         "versions": _versions,
         "ffmpeg": _ffmpeg,
@@ -62,22 +59,27 @@ def doctor(
         "weights": _weights,
         "extras": _extras,
     }
-    table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
-    problems = []
+    rows = []
     for name, check in checks.items():
         try:
             finding = check()
         except (ReelmillError, OSError, ImportError) as error:
             finding = _Finding(str(error), str(error))
-        mark = "[red]✗[/]" if finding.problem else "[green]✓[/]"
-        table.add_row(mark, name, escape(finding.text))
-        if finding.problem:
-            problems.append(f"{name}: {finding.problem}")
-    terminal.console.print(table)
-    for problem in problems:
-        terminal.console.print(f"[red]to do[/]: {escape(problem)}")
+        rows.append({"ok": not finding.problem, "check": name, "found": finding.text,
+                     "problem": finding.problem or None})  # fmt: skip
+    print_rows(rows, _COLUMNS, header=False)
+    problems = [row for row in rows if not row["ok"]]
+    for row in problems:
+        terminal.console.print(f"[red]to do[/]: {row['check']}: {escape(str(row['problem']))}")
     if problems:
         raise typer.Exit(1)
+
+
+_COLUMNS = (
+    Column("ok", show=lambda ok: "✓" if ok else "✗", style=lambda r: "green" if r["ok"] else "red"),
+    Column("check"),
+    Column("found"),
+)
 
 
 def _versions() -> _Finding:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from pipelines.cli import terminal
-from pipelines.cli.exit import FAILED_INPUTS, usage_errors
+from pipelines.cli.exit import FAILED_INPUTS, STOPPED, usage_errors
 from pipelines.cli.options import ClipSelection, Device, Out
-from pipelines.cli.terminal import escape
+from pipelines.cli.places import local_path, open_output
+from pipelines.cli.progress import progress
+from pipelines.cli.rows import Column, print_objects, print_rows
+from pipelines.cli.terminal import count, escape
+from pipelines.report.formatting import duration
 from pipelines.run.step_runner import Progress
 
 if TYPE_CHECKING:
-    from tokenizer.evaluate.evaluation import Evaluation
+    from tokenizer.evaluate.evaluation import Cost, Evaluation, EvaluationPlan
     from tokenizer.evaluate.summary import Summary
 
 _MAX_NAME = 20
@@ -60,8 +65,20 @@ def evaluate(
     ] = "independent",
     clip_frames: Annotated[
         int | None,
-        typer.Option(min=1, help="The frames from the start of a clip to use; all if left out."),
+        typer.Option(
+            min=1,
+            help="The frames from the start of a clip to use; two windows if left out, or all"
+            " without a limit of time.",
+        ),
     ] = None,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="The minutes after which no other clip is begun; those measured are then spread"
+            " over all. 0 for no limit.",
+        ),
+    ] = 5.0,
     device: Device = "cpu",
     precision: Annotated[
         Literal["fp32", "bf16"], typer.Option(help="The precision of networks.")
@@ -74,128 +91,137 @@ def evaluate(
     fvd: Annotated[
         Path | None, typer.Option(help="The TorchScript network for FVD; loading it can run code.")
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(help="The file for all figures.", parser=terminal.local_path)
+    figures: Annotated[
+        Path | None, typer.Option(help="The JSON file for all figures.", parser=local_path)
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="The file for the figures of each clip.", parser=terminal.local_path),
+        typer.Option(help="The file for the figures of each clip.", parser=local_path),
     ] = None,
     video: Annotated[
         Path | None,
-        typer.Option(
-            help="The video of source, reconstruction and difference.", parser=terminal.local_path
-        ),
+        typer.Option(help="The video of source, reconstruction and difference.", parser=local_path),
     ] = None,
 ) -> None:
-    """Compare tokenizers on rendered clips.
-
-    The figures are quality, bits, use of the codebook, seams between windows, and speed; they are
-    explained in docs/evaluation.md.
-    """
+    """Measures and prints three tables."""
     from tokenizer.evaluate.evaluation import EvaluationPlan
     from tokenizer.evaluate.result_files import write_csv, write_json
     from tokenizer.models.inference import DeviceConfig
     from tokenizer.models.load import shipped
 
-    for option, path in (("--json", json), ("--csv", csv), ("--video", video)):
+    for option, path in (("--figures", figures), ("--csv", csv), ("--video", video)):
         if path is not None and not path.absolute().parent.is_dir():
             raise typer.BadParameter(f"no folder {path.parent}", param_hint=option)
-    dataset = terminal.open_output(out)
+    dataset = open_output(out)
     with usage_errors(ValueError, OSError):
         plan = EvaluationPlan(
             tokenizer or shipped(), clips, split, by, selection, short_side, max_frames, windows,
-            clip_frames, DeviceConfig(device, precision, batch, compile_), lpips, fvd, video,
+            clip_frames, minutes or None, DeviceConfig(device, precision, batch, compile_), lpips,
+            fvd, video,
         )  # fmt: skip
-        with terminal.progress("evaluate", "clips") as update:
-            evaluation = plan.run(
-                dataset, lambda done, total, counts: update(done, total, Progress(counts))
-            )
-        if json is not None:
-            write_json(json, evaluation, plan.facts())
+        with progress("evaluate", "clips") as update:
+
+            def report(done: int, total: int, counts: Counter[str]) -> None:
+                update(done, total, Progress(counts, share=done / total))
+
+            evaluation = plan.run(dataset, report, lambda cost: _print_cost(cost, plan))
+        if figures is not None:
+            write_json(figures, evaluation, plan.facts())
         if csv is not None:
             write_csv(csv, evaluation)
     _print_evaluation(evaluation)
+    if evaluation.stopped == "interrupted":
+        raise typer.Exit(STOPPED)
     if evaluation.skipped:
         raise typer.Exit(FAILED_INPUTS)
 
 
+def _print_cost(cost: Cost, plan: EvaluationPlan) -> None:
+    words = f"{cost.clips:,} clips, {cost.frames:,} frames: about {duration(cost.seconds)}"
+    if plan.minutes is not None and cost.seconds > 60 * plan.minutes:
+        words += f"; stops after {plan.minutes:g} min (--minutes), with clips from all of them"
+    terminal.console.print(f"{words}; Ctrl-C keeps what was measured")
+
+
 def _print_evaluation(evaluation: Evaluation) -> None:
-    summaries = evaluation.summaries
-    for table in (_quality(summaries), _codes(summaries), _speed(summaries)):
-        terminal.console.print(table)
-        terminal.console.print()
-    first = summaries[0]
-    terminal.console.print(f"{first.clips:,} clips, {first.frames:,} frames")
+    rows = [_row(summary) for summary in evaluation.summaries]
+    if terminal.output.json_lines:
+        print_objects(rows)
+    else:
+        for title, columns in _TABLES.items():
+            print_rows(rows, columns, title=title)
+            terminal.results.print()
+    first = evaluation.summaries[0]
+    why = {"time": ", as far as the time went", "interrupted": ", then stopped"}
+    ended = why.get(evaluation.stopped or "", "")
+    terminal.console.print(f"{count(first.clips, 'clip')}, {first.frames:,} frames{ended}")
     terminal.console.print(_LEGEND, style="dim")
+    few = [s.fvd for s in evaluation.summaries if s.fvd and s.fvd.spans < s.fvd.dimensions]
+    if few:
+        terminal.console.print(
+            f"FVD from {few[0].spans} spans of {few[0].dimensions} dimensions: far too few;"
+            " compare within this table only"
+        )
     for skipped in evaluation.skipped[:_MAX_SKIPPED]:
         text = escape(f"{skipped.clip_id[:8]}: {skipped.reason}: {skipped.detail}")
         terminal.console.print(f"[yellow]left out[/] {text}")
     if evaluation.skipped:
-        terminal.console.print(
-            f"{len(evaluation.skipped)} clips left out, for all tokenizers alike"
-        )
+        left_out = count(len(evaluation.skipped), "clip")
+        terminal.console.print(f"{left_out} left out, for all tokenizers alike")
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(("tokenizer", "head", *columns)):
-        table.add_column(column, justify="right" if index > 1 else "left", no_wrap=True)
-    return table
+def _row(summary: Summary) -> dict[str, Any]:
+    """One tokenizer's head, with all that the tables show."""
+    book, seams, fvd = summary.codebook, summary.seams, summary.fvd
+    return {
+        **dataclasses.asdict(summary),
+        "fvd_value": fvd.value if fvd else None,
+        "codebook_share": book.share if book else None,
+        "entropy_bits": book.entropy_bits if book else None,
+        "seam_gap_db": seams.gap_db if seams else None,
+        "end_gap_db": seams.end_gap_db if seams else None,
+        "flicker": seams.flicker if seams else None,
+        "rest_flicker": seams.rest_flicker if seams else None,
+        "computed_on": f"{summary.device} {summary.precision}",
+    }
 
 
-def _key_cells(summary: Summary) -> tuple[str, str]:
-    name = summary.tokenizer.removesuffix(".safetensors")
-    short = name if len(name) <= _MAX_NAME else f"…{name[1 - _MAX_NAME :]}"
-    return escape(short), summary.head
+def _short_name(tokenizer: str) -> str:
+    name = tokenizer.removesuffix(".safetensors")
+    return name if len(name) <= _MAX_NAME else f"…{name[1 - _MAX_NAME :]}"
 
 
-def _quality(summaries: list[Summary]) -> Table:
-    lpips = any(summary.lpips is not None for summary in summaries)
-    fvd = any(summary.fvd is not None for summary in summaries)
-    extra = [*(["LPIPS"] if lpips else []), *(["FVD"] if fvd else [])]
-    table = _table("quality", "PSNR dB", "pooled", "SSIM", *extra, "bits/pixel")
-    for summary in summaries:
-        cells = [f"{summary.psnr_db:.2f}", f"{summary.pooled_psnr_db:.2f}", f"{summary.ssim:.4f}"]
-        if lpips:
-            cells.append("" if summary.lpips is None else f"{summary.lpips:.4f}")
-        if fvd:
-            cells.append("" if summary.fvd is None else f"{summary.fvd.value:.1f}")
-        table.add_row(*_key_cells(summary), *cells, f"{summary.bits_per_pixel:.4f}")
-    few = [
-        summary.fvd
-        for summary in summaries
-        if summary.fvd and summary.fvd.spans < summary.fvd.dimensions
-    ]
-    if few:
-        note = f"FVD from {few[0].spans} spans of {few[0].dimensions} dimensions: far too few"
-        table.caption = f"{note}; compare within this table only"
-    return table
+def _number(field: str, title: str, form: str) -> Column:
+    def show(value: float | None) -> str:
+        return "" if value is None else format(value, form)
+
+    return Column(field, title, show, right=True)
 
 
-def _codes(summaries: list[Summary]) -> Table:
-    table = _table(
-        "codes and seams", "codebook", "bits/code", "seam dB", "end dB", "flicker", "inside"
-    )
-    for summary in summaries:
-        book, seams = summary.codebook, summary.seams
-        table.add_row(
-            *_key_cells(summary),
-            f"{book.share:.1%}" if book else "",
-            f"{book.entropy_bits:.2f}" if book else "",
-            f"{seams.gap_db:+.2f}" if seams else "",
-            "" if seams is None or seams.end_gap_db is None else f"{seams.end_gap_db:+.2f}",
-            f"{seams.flicker:.2f}" if seams else "",
-            f"{seams.rest_flicker:.2f}" if seams else "",
-        )
-    return table
-
-
-def _speed(summaries: list[Summary]) -> Table:
-    table = _table("frames a second, median over clips", "encode", "decode", "computed on")
-    for summary in summaries:
-        device = f"{summary.device} {summary.precision}"
-        table.add_row(
-            *_key_cells(summary), f"{summary.encode_fps:.1f}", f"{summary.decode_fps:.1f}", device
-        )
-    return table
+_KEYS = (Column("tokenizer", show=_short_name), Column("head"))
+_TABLES = {
+    "quality": (
+        *_KEYS,
+        _number("psnr_db", "PSNR dB", ".2f"),
+        _number("pooled_psnr_db", "pooled", ".2f"),
+        _number("ssim", "SSIM", ".4f"),
+        _number("lpips", "LPIPS", ".4f"),
+        _number("fvd_value", "FVD", ".1f"),
+        _number("bits_per_pixel", "bits/pixel", ".4f"),
+    ),
+    "codes and seams": (
+        *_KEYS,
+        _number("codebook_share", "codebook", ".1%"),
+        _number("entropy_bits", "bits/code", ".2f"),
+        _number("seam_gap_db", "seam dB", "+.2f"),
+        _number("end_gap_db", "end dB", "+.2f"),
+        _number("flicker", "flicker", ".2f"),
+        _number("rest_flicker", "inside", ".2f"),
+    ),
+    "frames a second, median over clips": (
+        *_KEYS,
+        _number("encode_fps", "encode", ".1f"),
+        _number("decode_fps", "decode", ".1f"),
+        Column("computed_on", "computed on"),
+    ),
+}

@@ -106,5 +106,7 @@ def advice(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
+    if terminal.output.verbose:
+        terminal.errors.print(escape(traceback.format_exc().rstrip()), style="dim")
     terminal.errors.print(f"[red]reelmill:[/] {escape(message)}")
     return code

@@ -6,12 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from curation.output_location import check_writable
 from curation.storage import Storage
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.places import open_output
+from pipelines.cli.progress import progress
+from pipelines.cli.rows import Column, print_rows
 from pipelines.cli.terminal import escape
 from pipelines.run.step_runner import Progress
 
@@ -49,19 +51,15 @@ def export(
     ] = None,
     shard_mb: Annotated[int, typer.Option(min=1, help="The largest size of a shard in MB.")] = 512,
 ) -> None:
-    """Copy a selection's clips, captions and tokens into shards; run it again to resume.
-
-    Each clip comes with its licence, source, span and scores. The format is described in
-    docs/export.md.
-    """
+    """Writes the shards and prints what is in them."""
     from tokenizer.export.clip_rows import ExportRows, ExportTables
     from tokenizer.export.export import export as export_shards
 
-    terminal.open_output(out)
+    open_output(out)
     check_writable(Storage.at(dest))
     with terminal.console.status("reading tables"):
         rows = ExportRows(out, selection, ExportTables(clips, captions, tokens))
-    with terminal.progress("export", "clips") as on_progress:
+    with progress("export", "clips") as on_progress:
         result = export_shards(
             rows, dest, format_, shard_mb * 1_000_000,
             lambda done, total: on_progress(done, total, Progress(Counter(exported=done))),
@@ -70,12 +68,8 @@ def export(
 
 
 def _print_result(rows: ExportRows, result: ExportResult, dest: str) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("licence")
-    table.add_column("clips", justify="right")
-    for licence, count in result.licences.items():
-        table.add_row(escape(licence), f"{count:,}")
-    terminal.console.print(table)
+    licences = [{"licence": name, "clips": clips} for name, clips in result.licences.items()]
+    print_rows(licences, (Column("licence"), Column("clips", right=True)))
     if missing := +rows.left_out:
         terminal.console.print(f"[yellow]left out[/]: {terminal.format_counts(missing)}")
     num_existing = result.shards - result.written

@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from curation.media.sandbox import printable
 from curation.storage import Storage
-from pipelines.cli import terminal
 from pipelines.cli.exit import UsageError, requires_extra
-from pipelines.cli.terminal import escape
+from pipelines.cli.rows import Column, print_rows, print_text
 
 if TYPE_CHECKING:
     from pipelines.service.api_keys import ApiKeys
 
-app = typer.Typer(no_args_is_help=True, help="Create, list and revoke the API keys of a server.")
-
+_FIELDS = ("key_id", "name", "scope", "created", "expires", "revoked")
 Root = Annotated[
     str, typer.Argument(help="The folder or s3:// address whose folders are the outputs.")
 ]
@@ -47,7 +44,6 @@ def _api_keys(root: str, state: Path | None) -> ApiKeys:
     return ApiKeys(Database(database_file(state_folder(root, state))))
 
 
-@app.command(epilog="Example: reelmill key create outputs --scope search --name web --days 30")
 def create(
     root: Root,
     scope: Annotated[
@@ -60,26 +56,26 @@ def create(
     ] = None,
     state: State = None,
 ) -> None:
-    """Create an API key and show it once; from then on every caller needs one."""
-    typer.echo(_api_keys(root, state).create(scope, name, days))
+    """Prints the new key."""
+    secret = _api_keys(root, state).create(scope, name, days)
+    print_text({"key": secret}, secret)
 
 
-@app.command("list", epilog="Example: reelmill key list outputs")
 def list_keys(root: Root, state: State = None) -> None:
-    """List the API keys, without their secrets."""
-    table = Table("id", "name", "scope", "created", "expires", "revoked", box=None, pad_edge=False)
-    for key in _api_keys(root, state).all():
-        cells = (key.key_id, key.name, key.scope, key.created, key.expires, key.revoked)
-        table.add_row(*(escape(printable(cell or "–")) for cell in cells))
-    terminal.console.print(table)
+    """Prints the keys."""
+    keys = [{name: getattr(key, name) for name in _FIELDS} for key in _api_keys(root, state).all()]
+    columns = [
+        Column(name, name.removeprefix("key_"), lambda cell: printable(cell or "–"))
+        for name in _FIELDS
+    ]
+    print_rows(keys, columns, empty="no keys")
 
 
-@app.command(epilog="Example: reelmill key revoke outputs 1f0a33c0ffee")
 def revoke(
     root: Root,
     key_id: Annotated[str, typer.Argument(help="The id of the key, as `list` shows it.")],
     state: State = None,
 ) -> None:
-    """Revoke an API key."""
+    """Revokes the key."""
     if not _api_keys(root, state).revoke(key_id):
         raise UsageError(f"there is no valid key {key_id}")

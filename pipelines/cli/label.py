@@ -12,6 +12,8 @@ from curation.label.zero_shot import label_clips
 from curation.output_location import check_writable
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.places import open_output
+from pipelines.cli.rows import Column, print_rows
 from pipelines.cli.terminal import escape
 
 
@@ -23,10 +25,13 @@ def label(
         typer.Option(help="The model whose vectors to read; that of the file if left out."),
     ] = None,
 ) -> None:
-    """Label clips from stored open_clip vectors, without video: classes, safety, aesthetics."""
-    dataset = terminal.open_output(out)
+    """Fills a table of labels and prints how many clips got each."""
+    dataset = open_output(out)
     check_writable(dataset.catalog.storage)
     table, counts = label_clips(dataset, read_labels(labels, model))
-    for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        terminal.console.print(f"{count:8d}  {escape(name)}")
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    print_rows(
+        [{"clips": clips, "label": name, "table": table} for name, clips in ordered],
+        (Column("clips", right=True), Column("label")), header=False,
+    )  # fmt: skip
     terminal.console.print(f"labels: {escape(table)}")

@@ -12,25 +12,26 @@ from curation.lease import hold_lease
 from curation.output_location import check_writable
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.places import open_output
+from pipelines.cli.rows import print_result
 from pipelines.cli.terminal import count, escape
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 604_800}
 
 
 def compact(out: Out) -> None:
-    """Merge the small files of all tables; readers and running jobs go on.
-
-    Jobs do it on their own once a table has more than a hundred. The old files stay for those who
-    read older versions: `reelmill gc` removes them.
-    """
-    catalog = terminal.open_output(out).catalog
+    """Merges files, and prints the tables that have fewer."""
+    catalog = open_output(out).catalog
     check_writable(catalog.storage)
     names = catalog.table_names()
     with hold_lease(catalog.storage, "compact", names):
         for name in names:
             before, after = catalog.compact(name)
             if before != after:
-                terminal.console.print(f"{before:8,d} → {after:,d} files  {escape(name)}")
+                print_result(
+                    {"table": name, "files_before": before, "files": after},
+                    f"{before:8,d} → {after:,d} files  {escape(name)}",
+                )
     terminal.console.print(f"{count(len(names), 'table')} of right-sized files")
 
 
@@ -55,12 +56,8 @@ def gc(
         bool, typer.Option("--delete", help="Remove the files, instead of listing how many.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Remove files that no version in use names; without --delete, only say how many there are.
-
-    In use are the newest version, those that were the newest within the period or since the oldest
-    running job began, and those that a feed has read within the period.
-    """
-    catalog = terminal.open_output(out).catalog
+    """Removes or counts files, and prints how many of each table."""
+    catalog = open_output(out).catalog
     check_writable(catalog.storage)
     files, size_bytes = 0, 0
     for name, garbage in collect_garbage(catalog, older_than, delete=delete):
@@ -68,7 +65,8 @@ def gc(
             table_bytes = sum(file.size_bytes for file in garbage)
             files, size_bytes = files + len(garbage), size_bytes + table_bytes
             amount = f"{len(garbage):8,d} files, {table_bytes / 1e6:,.1f} MB"
-            terminal.console.print(f"{amount}  {escape(name)}")
+            row = {"table": name, "files": len(garbage), "size_bytes": table_bytes}
+            print_result(row | {"removed": delete}, f"{amount}  {escape(name)}")
     total = f"{count(files, 'file')}, {size_bytes / 1e6:,.1f} MB"
     if delete or not files:
         terminal.console.print(f"removed {total}")

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from curation import pending_inputs
+from curation.listing import LINKED, NO_ENDING, OTHER
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.places import open_output
+from pipelines.cli.rows import print_objects
 from pipelines.cli.terminal import count, escape
 
 _MAX_ROWS = 20
+_KIND_NAMES = {
+    NO_ENDING: "without an ending",
+    OTHER: "with other endings",
+    LINKED: "linked folders (name one as an input to scan it)",
+}
 
 
 def pending(
@@ -25,9 +34,11 @@ def pending(
         typer.Option("--withdraw", help="Remove them from the list."),
     ] = False,
 ) -> None:
-    """List the inputs that were listed and never scanned, and the command that scans them."""
-    catalog = terminal.open_output(out).catalog
+    """Prints the pending inputs, and what the listing skipped."""
+    catalog = open_output(out).catalog
     rows = pending_inputs.pending_inputs(catalog)
+    if terminal.output.json_lines:
+        print_objects(rows.to_pylist())
     if not rows.num_rows:
         terminal.console.print("every listed input has an outcome")
     else:
@@ -46,6 +57,9 @@ def pending(
             terminal.console.print(f"resume: {escape(command)}  (or curate; with the same options)")
     for place, counts in pending_inputs.skipped_counts(catalog).items():
         if counts:
-            terminal.console.print(
-                f"skipped in {escape(place)}: {escape(terminal.format_skipped(counts))}"
-            )
+            terminal.console.print(f"skipped in {escape(place)}: {escape(format_skipped(counts))}")
+
+
+def format_skipped(counts: Mapping[str, int]) -> str:
+    """Skipped files by kind, the most frequent first."""
+    return terminal.format_kinds(counts, _KIND_NAMES)

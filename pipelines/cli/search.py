@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pyarrow as pa
 import typer
-from rich.table import Table
 
 from pipelines.cli import terminal
 from pipelines.cli.exit import usage_errors
 from pipelines.cli.options import Out
+from pipelines.cli.places import open_output
+from pipelines.cli.rows import Column, print_rows
 from pipelines.cli.terminal import escape
 from pipelines.report.formatting import base_name, clock
 
@@ -22,6 +23,27 @@ if TYPE_CHECKING:
 
 _MAX_CAPTION = 60
 _ID_DIGITS = 12
+_INDEX = (
+    Column("vectors"), *(Column(name, right=True) for name in ("count", "dim", "segments", "lists",
+    "probes")), Column("recall", "recall@10", right=True), Column("p50_ms", "p50 ms", right=True),
+    Column("empty", right=True),
+)  # fmt: skip
+
+
+def _short_caption(text: str | None) -> str:
+    caption = text or ""
+    return caption if len(caption) <= _MAX_CAPTION else caption[: _MAX_CAPTION - 1] + "…"
+
+
+_HITS = (
+    Column("score", show=lambda score: "" if score is None else f"{score:.3f}", right=True),
+    Column("clip_id", "clip", lambda clip_id: clip_id[:_ID_DIGITS]),
+    Column("uri", "source", base_name),
+    Column("start_s", "from", clock, right=True),
+    Column("end_s", "to", clock, right=True),
+    Column("verdict", show=lambda verdict: verdict or "–"),
+    Column("caption", show=_short_caption),
+)
 
 
 def index(
@@ -35,11 +57,11 @@ def index(
         ),
     ] = False,
 ) -> None:
-    """Build or update the search index of an output; `search` does so by itself."""
+    """Brings the index up to date and prints what it holds."""
     if captions:
         from curation.embed import embed_captions
 
-        terminal.console.print(f"captions: {escape(embed_captions(terminal.open_output(out)))}")
+        terminal.console.print(f"captions: {escape(embed_captions(open_output(out)))}")
     search = _open_search(out)
     manifest, updated = search.index.manifest, search.last_update
     if updated is not None and updated.rebuild_reason:
@@ -50,19 +72,17 @@ def index(
         f"index {search.version}: {manifest.rows:,} clips, {num_new:,} of them new,"
         f" {num_text:,} with words"
     )
-    table = Table("vectors", box=None, pad_edge=False)
-    for name in ("count", "dim", "segments", "lists", "probes", "recall@10", "p50 ms", "empty"):
-        table.add_column(name, justify="right")
+    rows = []
     for name, vectors in manifest.vectors.items():
-        ivf = ["all", "–", "1 (exact)", "–"]
-        if tuning := vectors.tuning:
-            ivf = [
-                str(tuning.lists), str(tuning.probes), f"{tuning.recall:.3f}", str(tuning.p50_ms)
-            ]  # fmt: skip
-        sizes = (f"{vectors.count:,}", str(vectors.dim), str(len(vectors.segments)))
-        table.add_row(escape(name), *sizes, *ivf, str(vectors.empty))
-    if manifest.vectors:
-        terminal.console.print(table)
+        tuning = vectors.tuning
+        rows.append({
+            "vectors": name, "count": vectors.count, "dim": vectors.dim,
+            "segments": len(vectors.segments), "lists": tuning.lists if tuning else "all",
+            "probes": tuning.probes if tuning else None,
+            "recall": tuning.recall if tuning else 1.0, "p50_ms": tuning.p50_ms if tuning else None,
+            "empty": vectors.empty,
+        })  # fmt: skip
+    print_rows(rows, _INDEX)
 
 
 def search(
@@ -105,7 +125,7 @@ def search(
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show the hits in a browser.")] = False,
 ) -> None:
-    """Find clips by a description, by example, by a condition, or by all of these."""
+    """Prints the hits, the best first."""
     from curation.search import cursor
 
     engine = _open_search(out, model)
@@ -113,7 +133,7 @@ def search(
         text, like=like or (), minus=minus or (), where=where, k=top, after=after,
         min_score=min_score, by=by, embeddings=embeddings, collapse=not duplicates,
     )  # fmt: skip
-    terminal.console.print(_table(hits) if hits.num_rows else "no matches")
+    print_rows(hits.to_pylist(), _HITS, empty="no matches")
     if more := cursor(hits):
         terminal.console.print(f"more: --after {more}")
     if export is not None:
@@ -125,29 +145,9 @@ def search(
 def _open_search(out: str, model: str | None = None) -> Search:
     from curation.search import Search
 
-    terminal.open_output(out)
+    open_output(out)
     with terminal.console.status("reading tables") as status, usage_errors(ValueError):
         return Search(out, model=model, on_progress=status.update)
-
-
-def _table(hits: pa.Table) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("score", justify="right")
-    is_selected = "verdict" in hits.column_names
-    for name in ("clip", "source", "span", *(["verdict"] if is_selected else []), "caption"):
-        table.add_column(name)
-    for hit in hits.to_pylist():
-        caption = hit["caption"] or ""
-        shown = caption if len(caption) <= _MAX_CAPTION else caption[: _MAX_CAPTION - 1] + "…"
-        table.add_row(
-            "" if hit["score"] is None else f"{hit['score']:.3f}",
-            hit["clip_id"][:_ID_DIGITS],
-            escape(base_name(hit["uri"])),
-            f"{clock(hit['start_s'])}–{clock(hit['end_s'])}",
-            *([hit["verdict"] or "–"] if is_selected else []),
-            escape(shown),
-        )
-    return table
 
 
 def _export(engine: Search, name: str, hits: pa.Table, out: str) -> None:

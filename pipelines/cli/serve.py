@@ -70,7 +70,7 @@ def serve(
     ] = 90.0,
     state: State = None,
 ) -> None:
-    """Serve outputs and run jobs over HTTP: on this machine alone until an API key exists."""
+    """Serves until it is stopped."""
     from pipelines.service.settings import ServerLimits, ServerSettings
 
     if config is not None and Path(config).is_file():

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from curation.media.sandbox import printable
 from pipelines.cli import terminal
 from pipelines.cli.exit import STOPPED, UsageError, requires_extra
-from pipelines.cli.keys import app as keys_app
-from pipelines.cli.serve import serve
+from pipelines.cli.rows import Column, print_objects, print_rows, print_text
 from pipelines.cli.terminal import escape
 
 if TYPE_CHECKING:
@@ -30,6 +28,14 @@ Server = Annotated[
 ]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 _DEFAULT_SERVER = "http://127.0.0.1:8470"
+_JOBS = (
+    Column("job_id", "job", printable),
+    Column("kind", show=printable),
+    Column("collection", show=printable),
+    Column("state", show=printable),
+    Column("at", show=printable),
+    Column("created", show=lambda time: printable(time[:19])),
+)
 
 
 def submit(
@@ -62,17 +68,18 @@ def submit(
     wait: Annotated[bool, typer.Option(help="Follow the job until it ends.")] = False,
     server: Server = _DEFAULT_SERVER,
 ) -> None:
-    """Submit a job to a server."""
+    """Submits the job and prints its id."""
     request: dict[str, Any] = {
         "kind": kind, "collection": collection, "inputs": inputs or [], "retry": retry or [],
         "priority": priority, "settings": dict(_setting(text) for text in set_ or ()),
     }  # fmt: skip
     with _client(server) as client:
         if dry_run:
-            typer.echo(json.dumps(client.plan(**request), indent=2))
+            plan = client.plan(**request)
+            print_text(plan, json.dumps(plan, indent=2))
             return
         job = client.submit(key=key, **request)
-        typer.echo(job["job_id"])
+        print_text(job, job["job_id"])
         if wait:
             _follow(client, job["job_id"])
 
@@ -108,16 +115,11 @@ def jobs(
     ] = 20,
     server: Server = _DEFAULT_SERVER,
 ) -> None:
-    """List the jobs of a server."""
+    """Prints the jobs."""
     filters: dict[str, Any] = {"state": state, "collection": collection, "limit": limit}
     with _client(server) as client:
         rows = client.jobs(**{name: value for name, value in filters.items() if value is not None})
-    table = Table("job", "kind", "collection", "state", "at", "created", box=None, pad_edge=False)
-    for job in rows:
-        cells = (job["job_id"], job["kind"], job["collection"], job["state"], _position(job),
-                 job["created"][:19])  # fmt: skip
-        table.add_row(*(escape(printable(cell)) for cell in cells))
-    terminal.console.print(table)
+    print_rows([{**job, "at": _position(job)} for job in rows], _JOBS, empty="no jobs")
 
 
 def _position(job: dict[str, Any]) -> str:
@@ -129,14 +131,13 @@ def _position(job: dict[str, Any]) -> str:
 
 def status(
     job_id: JobId,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
     server: Server = _DEFAULT_SERVER,
 ) -> None:
-    """Show the progress and the events of a job."""
+    """Prints the job's state, steps and events."""
     with _client(server) as client:
         job, events = client.job(job_id), client.events(job_id)
-    if as_json:
-        typer.echo(json.dumps({**job, "events": events}, indent=2))
+    if terminal.output.json_lines:
+        print_objects([{**job, "events": events}])
         return
     terminal.console.print(
         f"{job['kind']} {job['collection']}: [bold]{job['state']}[/]{_cause(job)}"
@@ -163,7 +164,7 @@ def logs(
     ] = False,
     server: Server = _DEFAULT_SERVER,
 ) -> None:
-    """Show the log of a job."""
+    """Prints the log."""
     with _client(server) as client:
         for line in client.log(job_id, tail=tail, follow=follow):
             typer.echo(printable(line, 10_000))
@@ -174,15 +175,17 @@ def cancel(
     reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
     server: Server = _DEFAULT_SERVER,
 ) -> None:
-    """Cancel a job; its committed results are kept."""
+    """Cancels the job and prints its state."""
     with _client(server) as client:
-        typer.echo(client.cancel(job_id, reason)["state"])
+        job = client.cancel(job_id, reason)
+        print_text(job, job["state"])
 
 
 def retry(job_id: JobId, server: Server = _DEFAULT_SERVER) -> None:
-    """Queue an ended job again; it resumes where it stopped."""
+    """Queues the job and prints its state."""
     with _client(server) as client:
-        typer.echo(client.retry(job_id)["state"])
+        job = client.retry(job_id)
+        print_text(job, job["state"])
 
 
 @contextlib.contextmanager
@@ -195,17 +198,3 @@ def _client(server: str) -> Iterator[Client]:
             yield client
     except ServiceError as error:
         raise UsageError(printable(str(error), 1000)) from error
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands to the program."""
-    app.command(epilog="Example: reelmill serve outputs --source videos=~/videos")(serve)
-    app.command(
-        epilog="Example: reelmill submit curate drive videos/drive --set motion.min=0.01 --wait"
-    )(submit)
-    app.command(epilog="Example: reelmill jobs --state running")(jobs)
-    app.command(epilog="Example: reelmill status 0123456789abcdef")(status)
-    app.command(epilog="Example: reelmill logs 0123456789abcdef --follow")(logs)
-    app.command(epilog="Example: reelmill cancel 0123456789abcdef --reason 'wrong folder'")(cancel)
-    app.command(epilog="Example: reelmill retry 0123456789abcdef")(retry)
-    app.add_typer(keys_app, name="key")

@@ -7,6 +7,8 @@ from typing import Any
 from curation.steps import STEPS
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
+from pipelines.cli.places import open_output
+from pipelines.cli.rows import print_objects
 from pipelines.cli.terminal import escape
 from pipelines.config.merge import profiles_folder, read_profile
 from pipelines.run.applied_settings import applied_settings, setting_changes
@@ -16,14 +18,14 @@ from pipelines.run.pipeline import Pipeline
 def settings(
     out: Out,
 ) -> None:
-    """Show the settings that each step of an output last ran with, where they are no defaults.
-
-    They are a record: the next command does not use them unless they are given again.
-    """
+    """Prints the settings of each step's last run that differ from the default profile."""
     default = read_profile(profiles_folder() / "default.yaml")
-    for step, last in applied_settings(terminal.open_output(out).catalog).items():
+    for step, last in applied_settings(open_output(out).catalog).items():
         terminal.console.print(f"[bold]{step}[/], {_minute(last.started)}:")
         differences = setting_changes(step, default.get(STEPS[step].section, {}), last.settings)
+        if terminal.output.json_lines:
+            rows = [{"key": c.key, "value": c.new, "default": c.old} for c in differences]
+            print_objects([{"step": step, "started": last.started, "settings": rows}])
         for change in differences:
             key, value, before = escape(change.key), escape(change.new), escape(change.old)
             terminal.console.print(f"  {key}={value}  (default {before})")

@@ -9,18 +9,25 @@ from typing import Annotated
 
 import pyarrow.compute as pc
 import typer
-from rich.table import Table
 
 from curation.caption.step import CaptionStep
 from curation.lineage import LineageError
-from curation.listing import ListingError, list_videos
+from curation.listing import Listing, ListingError, list_videos
 from curation.steps import STEPS, StepInfo, clip_steps, steps_until
-from pipelines import config
+from curation.storage import Storage
 from pipelines.cli import terminal
+from pipelines.cli.dry_run import print_plan
 from pipelines.cli.exit import FAILED_INPUTS
+from pipelines.cli.failed import print_failures
+from pipelines.cli.funnel import print_funnel
 from pipelines.cli.options import Out
+from pipelines.cli.pending import format_skipped
+from pipelines.cli.places import open_output
+from pipelines.cli.progress import progress as show_progress
+from pipelines.cli.rows import Column, print_result, print_rows
 from pipelines.cli.settings import print_changes
 from pipelines.cli.terminal import count, escape
+from pipelines.config import load as load_profile
 from pipelines.run import progress
 from pipelines.run.pipeline import Pipeline, open_pipeline
 from pipelines.run.step_runner import Progress
@@ -60,19 +67,15 @@ Until = Annotated[
     str | None,
     typer.Option("--until", help="The last step to run, such as render.", metavar="STEP"),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print what would be done and how long it takes, and stop."),
+]
 _YES = 0.5
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands: `curate`, then one for each step."""
-    app.command(epilog="Example: reelmill curate ~/videos --out out --set motion.min=0.01")(curate)
-    for step in STEPS.values():
-        special: dict[str, Callable[..., None]] = {"scan": scan, "select": select}
-        command = special.get(step.name) or _clip_command(step)
-        heading = "Examples:\n\n" if "\n" in step.examples else "Example: "
-        app.command(
-            step.name, help=step.help, short_help=step.summary, epilog=heading + step.examples
-        )(command)
+_ANSWERS = (
+    Column("question"), Column("from", right=True), Column("yes", right=True),
+    Column("no", right=True),
+)  # fmt: skip
 
 
 def curate(
@@ -85,13 +88,15 @@ def curate(
     give_up: GiveUp = False,
     follow_links: FollowLinks = True,
     until: Until = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Scan, select, render, caption and tokenize: the main job.
-
-    Run it again to resume or to add videos.
-    """
-
+    """Runs all steps, or those up to one."""
     steps = steps_until(until)
+    if dry_run:
+        profile = load_profile(config, set_ or (), command="curate", steps=steps)
+        entries = _list(videos, Storage.at(out).root, follow_links).entries
+        print_plan(out, profile, steps, entries)
+        return
 
     def work(pipeline: Pipeline) -> None:
         _scan(pipeline, videos, follow_links)
@@ -119,7 +124,7 @@ def scan(
     give_up: GiveUp = False,
     follow_links: FollowLinks = True,
 ) -> None:
-    """See `STEPS`."""
+    """Runs the scan."""
 
     def work(pipeline: Pipeline) -> None:
         _scan(pipeline, videos, follow_links)
@@ -128,12 +133,14 @@ def scan(
 
 
 def select(out: Out, config: Config = None, set_: Set = None) -> None:
-    """See `STEPS`."""
-    terminal.open_output(out)
+    """Runs the selection."""
+    open_output(out)
     run_pipeline("select", out, config, set_, _select)
 
 
-def _clip_command(step: StepInfo) -> Callable[..., None]:
+def clip_command(step: StepInfo) -> Callable[..., None]:
+    """The command that runs one step of clips."""
+
     def command(
         out: Out, config: Config = None, set_: Set = None, selection: SelectionOption = None,
         *, retry: Retry = None, give_up: GiveUp = False,
@@ -141,7 +148,7 @@ def _clip_command(step: StepInfo) -> Callable[..., None]:
         def work(pipeline: Pipeline) -> None:
             _run_clip_step(pipeline, step)
 
-        terminal.open_output(out)
+        open_output(out)
         run_pipeline(step.name, out, config, set_, work, selection, retry=retry, give_up=give_up)
 
     return command
@@ -160,7 +167,7 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
     steps: Collection[str] | None = None,
 ) -> None:
     """Runs the work on a pipeline and ends with the exit code that says how it went."""
-    profile = config.load(profile_name, changes or (), command=command, steps=steps)
+    profile = load_profile(profile_name, changes or (), command=command, steps=steps)
 
     def print_place(place: str) -> None:
         terminal.console.print(f"workers: {escape(place)}; `execution.executor` chooses")
@@ -170,23 +177,16 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
     ) as pipeline:
         work(pipeline)
         pipeline.check_available()
-        if failed := pipeline.failed():
-            total = f"{count(failed.total(), 'input')} failed"
-            terminal.console.print(f"[yellow]{total}[/]: {terminal.format_counts(failed)}")
+        if (failed := pipeline.failures()).num_rows:
+            print_failures(failed, out)
             raise typer.Exit(FAILED_INPUTS)
 
 
 def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool) -> None:
     root = pipeline.dataset.catalog.storage.root
-    inputs = list_videos(videos, exclude=root, follow_links=follow_links)
-    skipped = terminal.format_skipped(sum(inputs.skipped.values(), Counter()))
-    if not inputs.entries:
-        message = f"no videos found in {', '.join(videos)}"
-        raise ListingError(f"{message}; skipped: {skipped}" if skipped else message)
-    if skipped:
-        terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
+    inputs = _list(videos, root, follow_links)
     print_changes(pipeline, "scan")
-    with terminal.progress("scan", STEPS["scan"].unit) as on_progress:
+    with show_progress("scan", STEPS["scan"].unit) as on_progress:
         done = pipeline.scan(inputs, on_progress)
     _print_result("scan", done)
     unusual = pipeline.dataset.remarked_sources() if done is not None else 0
@@ -195,17 +195,29 @@ def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool) -> None:
         terminal.console.print(f"[yellow]remarks[/]: {message}")
 
 
+def _list(videos: list[str], root: str, follow_links: bool) -> Listing:
+    """The inputs; prints what is skipped. Raises `ListingError` where there are none."""
+    inputs = list_videos(videos, exclude=root, follow_links=follow_links)
+    skipped = format_skipped(sum(inputs.skipped.values(), Counter()))
+    if not inputs.entries:
+        message = f"no videos found in {', '.join(videos)}"
+        raise ListingError(f"{message}; skipped: {skipped}" if skipped else message)
+    if skipped:
+        terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
+    return inputs
+
+
 def _select(pipeline: Pipeline) -> None:
     print_changes(pipeline, "select")
     selection = pipeline.select()
     progress.record_finished("select", STEPS["select"].unit, selection.funnel)
-    terminal.console.print(terminal.funnel_table(selection.funnel, selection.previous_funnel))
+    print_funnel(selection.funnel, selection.previous_funnel)
 
 
 def _run_clip_step(pipeline: Pipeline, step: StepInfo) -> None:
     for name in (*(section for section in step.reads if section in STEPS), step.name):
         print_changes(pipeline, name)
-    with terminal.progress(step.name, step.unit) as on_progress:
+    with show_progress(step.name, step.unit) as on_progress:
         done = pipeline.run(step.name, on_progress)
     _print_result(step.name, done)
     if isinstance(last := pipeline.steps[-1], CaptionStep):
@@ -213,10 +225,9 @@ def _run_clip_step(pipeline: Pipeline, step: StepInfo) -> None:
 
 
 def _print_result(step: str, done: Progress | None) -> None:
-    if done is not None and terminal.console.is_terminal:
-        return  # the progress line says it
-    result = "nothing to do" if done is None else terminal.format_counts(done.counts)
-    terminal.console.print(f"[bold]{step}[/]: {result}")
+    counts = {} if done is None else dict(done.counts)
+    words = "nothing to do" if done is None else terminal.format_counts(counts)
+    print_result({"step": step, "counts": counts}, f"[bold]{step}[/]: {words}")
 
 
 def _print_captions(step: CaptionStep) -> None:
@@ -229,12 +240,10 @@ def _print_captions(step: CaptionStep) -> None:
         answers = step.dataset.answers(step.captions, thresholds)
     except LineageError:
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("question", "from", "yes", "no"):
-        table.add_column(title, justify="left" if title == "question" else "right")
+    rows = []
     for name, threshold in thresholds.items():
         if name in answers.column_names:
             yes = pc.sum(answers[name]).as_py() or 0
             no = len(answers) - answers[name].null_count - yes
-            table.add_row(escape(name), f"{threshold:g}", f"{yes:,}", f"{no:,}")
-    terminal.console.print(table)
+            rows.append({"question": name, "from": threshold, "yes": yes, "no": no})
+    print_rows(rows, _ANSWERS)

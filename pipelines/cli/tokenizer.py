@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from curation.dataset import Dataset
 from pipelines.cli import terminal
-from pipelines.cli.evaluation import evaluate
 from pipelines.cli.exit import usage_errors
 from pipelines.cli.options import ClipSelection, Device, Out, Rate
+from pipelines.cli.places import local_path, open_output
+from pipelines.cli.rows import Column, print_result, print_rows
 from pipelines.cli.terminal import escape
 
-app = typer.Typer(help="Train, fit and compare tokenizers, and decode stored tokens.")
 
-
-@app.command(epilog="Example: reelmill tokenizer pack out --by dup_group --allow '^CC'")
 def pack(
     out: Out,
-    crops: Annotated[
-        Path, typer.Argument(help="The file to write.", parser=terminal.local_path)
-    ] = Path("crops.safetensors"),
+    crops: Annotated[Path, typer.Argument(help="The file to write.", parser=local_path)] = Path(
+        "crops.safetensors"
+    ),
     *,
     split: Annotated[
         Path,
@@ -44,7 +41,7 @@ def pack(
     seed: Annotated[int, typer.Option(help="The seed of all random choices.")] = 0,
     selection: ClipSelection = None,
 ) -> None:
-    """Pack crops of rendered clips into one file for training."""
+    """Writes the file of crops and prints their licences."""
     from tokenizer.train.dataset import PackingSettings, pack_crops
 
     packing = PackingSettings(
@@ -52,22 +49,20 @@ def pack(
         selection=selection,
     )  # fmt: skip
     with terminal.console.status("cutting crops"), usage_errors(ValueError):
-        contents = pack_crops(terminal.open_output(out), crops, split, packing)
-    table = Table("licence", "crops to train on", title=f"{escape(str(crops))}")
-    for licence, count in sorted(contents.licences.items()):
-        table.add_row(escape(licence), str(count))
-    terminal.console.print(table)
+        contents = pack_crops(open_output(out), crops, split, packing)
+    licences = [{"licence": name, "crops": n} for name, n in sorted(contents.licences.items())]
+    columns = (Column("licence"), Column("crops", "crops to train on", right=True))
+    print_rows(licences, columns, title=escape(str(crops)))
     groups = ", ".join(contents.split["validation"])
     terminal.console.print(f"held out ({escape(str(split))}): {escape(groups)}")
 
 
-@app.command(epilog="Example: reelmill tokenizer train crops.safetensors run --device cuda")
 def train(
     crops: Annotated[Path, typer.Argument(help="The file that `reelmill tokenizer pack` wrote.")],
     folder: Annotated[
         Path,
         typer.Argument(
-            help="The folder for checkpoint, log, curves and weights.", parser=terminal.local_path
+            help="The folder for checkpoint, log, curves and weights.", parser=local_path
         ),
     ],
     *,
@@ -90,7 +85,7 @@ def train(
     ] = 500,
     seed: Annotated[int, typer.Option(help="The seed of the weights and all random choices.")] = 0,
 ) -> None:
-    """Train a tokenizer; run it again to resume."""
+    """Trains, and prints each measurement."""
     from pipelines.report.curves import draw_curves
     from tokenizer.models.inference import DeviceConfig
     from tokenizer.train.loop import LOG, Recipe, Trainer, export_tokenizer
@@ -104,30 +99,25 @@ def train(
         trainer = Trainer(crops, folder, recipe)
 
     def print_row(row: dict[str, float]) -> None:
-        terminal.console.print(
+        print_result(
+            row,
             f"step {row['step']:>7,.0f}  {row['seconds']:>7,.0f} s  loss {row['loss']:.4f}"
-            f"  codes {row['psnr_codes_db']:.2f} dB  latents {row['psnr_latents_db']:.2f} dB"
+            f"  codes {row['psnr_codes_db']:.2f} dB  latents {row['psnr_latents_db']:.2f} dB",
         )
         draw_curves(folder / LOG, folder / "curves.svg")
 
     trainer.run(print_row)
     weights = folder / "weights.safetensors"
     tokenizer = export_tokenizer(trainer, weights)
-    terminal.console.print(f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}")
+    _print_weights(tokenizer, weights)
     terminal.console.print(f"curves: {escape(str(folder / 'curves.svg'))}")
 
 
-app.command("eval", epilog="Example: reelmill tokenizer eval out -t pca-8x8x8 -t mine.safetensors")(
-    evaluate
-)
-
-
-@app.command(epilog="Example: reelmill tokenizer fit out --rate 8x8x8 --weights mine.safetensors")
 def fit(
     out: Out,
     weights: Annotated[
         Path,
-        typer.Option(help="The file to write, ending in .safetensors.", parser=terminal.local_path),
+        typer.Option(help="The file to write, ending in .safetensors.", parser=local_path),
     ],
     *,
     rate: Rate = "8x8x8",
@@ -137,7 +127,7 @@ def fit(
     clips: Annotated[int, typer.Option(min=1, help="The number of clips, at most.")] = 200,
     selection: ClipSelection = None,
 ) -> None:
-    """Fit a PCA tokenizer on the rendered clips of an output."""
+    """Writes the weights."""
     from tokenizer.models.interface import Compression
     from tokenizer.train.pca_clips import fit_on_output
 
@@ -148,21 +138,18 @@ def fit(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--rate") from error
     with usage_errors(ValueError):
-        tokenizer = fit_on_output(
-            terminal.open_output(out), compression, short_side, clips, selection
-        )
+        tokenizer = fit_on_output(open_output(out), compression, short_side, clips, selection)
     tokenizer.save(weights)
-    terminal.console.print(f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}")
+    _print_weights(tokenizer, weights)
 
 
-@app.command(epilog="Example: reelmill tokenizer decode out 3f2a --video look.mp4 --head latents")
 def decode(
     out: Out,
     clip: Annotated[str, typer.Argument(help="The clip's id or its first digits.")],
     *,
-    video: Annotated[
-        Path, typer.Option(help="The file to write.", parser=terminal.local_path)
-    ] = Path("decoded.mp4"),
+    video: Annotated[Path, typer.Option(help="The file to write.", parser=local_path)] = Path(
+        "decoded.mp4"
+    ),
     head: Annotated[
         Literal["codes", "latents"], typer.Option(help="Discrete codes or continuous latents.")
     ] = "codes",
@@ -174,10 +161,7 @@ def decode(
         str | None, typer.Option(help="The weights file, unless the tokenizer is a shipped one.")
     ] = None,
 ) -> None:
-    """Decode the stored tokens of a clip to an mp4.
-
-    An odd side is padded by one row or column of pixels.
-    """
+    """Writes the video."""
     from curation.media.video_writer import write_video
     from tokenizer.tokenize.decode import decode_stored
     from tokenizer.tokenize.windows import pad_video
@@ -185,4 +169,13 @@ def decode(
     frames, fps = decode_stored(Dataset(out), clip, head, table=tokens, weights=weights)
     _, height, width, _ = frames.shape
     write_video(video, pad_video(frames, 0, height % 2, width % 2), fps)
-    terminal.console.print(f"{len(frames)} frames: {escape(str(video))}")
+    print_result(
+        {"frames": len(frames), "video": str(video)}, f"{len(frames)} frames: {escape(str(video))}"
+    )
+
+
+def _print_weights(tokenizer: Any, weights: Path) -> None:
+    print_result(
+        {"tokenizer": tokenizer.name, "digest": tokenizer.digest, "weights": str(weights)},
+        f"{tokenizer.name} {tokenizer.digest[:8]}: {escape(str(weights))}",
+    )

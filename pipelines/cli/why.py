@@ -1,4 +1,4 @@
-"""`reelmill why`: everything that decided about one clip."""
+"""`reelmill why`: everything that decided about a clip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
-from rich.table import Table
 
 from curation.dataset import Dataset
 from curation.reasons import CLIP_REASONS
@@ -22,43 +21,52 @@ from curation.select.filter import (
 from curation.select.policy import FILTER_REASONS, LIMITS, TAGS, CategoryRule, Policy, Range
 from pipelines import config
 from pipelines.cli import terminal
+from pipelines.cli.clip_names import clips_named
 from pipelines.cli.options import Out
+from pipelines.cli.picture import print_thumbnail
+from pipelines.cli.places import open_output
+from pipelines.cli.rows import Column, Row, print_objects, print_rows
 from pipelines.cli.terminal import escape
 
 
 def why(
     out: Out,
-    clip: Annotated[str, typer.Argument(help="The clip's id or its first digits.")],
+    clip: Annotated[
+        str,
+        typer.Argument(
+            help="The clip's id or its first digits, or the name of a file for all its clips."
+        ),
+    ],
 ) -> None:
-    """Explain one clip: its verdict, every rule that it breaks, and what was measured."""
-    dataset = terminal.open_output(out)
-    clips = _one_clip(dataset, clip)
+    """Prints the verdict and the rules of each clip."""
+    dataset = open_output(out)
+    clips = clips_named(dataset.scored_clips(), clip)
+    selection_id = dataset.latest_selection()
+    policy = Policy() if selection_id is None else _recorded_policy(dataset, selection_id)
+    for index in range(clips.num_rows):
+        _explain(dataset, policy, clips.slice(index, 1), is_selected=selection_id is not None)
+
+
+def _explain(dataset: Dataset, policy: Policy, clips: pa.Table, *, is_selected: bool) -> None:
+    """Prints all that decided about one clip."""
     (row,) = clips.to_pylist()
-    terminal.console.print(
+    rules = _rules(dataset, policy, clips)
+    if terminal.output.json_lines:
+        names = ("clip_id", "uri", "start_s", "end_s")
+        decided = ("verdict", "reason", "duplicate_of", "similarity")
+        facts = {name: row[name] for name in names} | {name: row.get(name) for name in decided}
+        print_objects([{**facts, "listed": _lists(policy, row["clip_id"]), "rules": rules}])
+        return
+    terminal.results.print(
         f"[bold]{row['clip_id']}[/]  {escape(row['uri'])}  "
         f"{row['start_s']:.2f}–{row['end_s']:.2f} s"
     )
-    selection_id = dataset.latest_selection()
-    if selection_id is None:
-        terminal.console.print("no selection yet: `reelmill select` makes one")
-        policy = Policy()
-    else:
-        policy = _recorded_policy(dataset, selection_id)
-        terminal.console.print(_verdict_text(row))
-    _print_rules(dataset, policy, clips)
-
-
-def _one_clip(dataset: Dataset, prefix: str) -> pa.Table:
-    """The one row, with scores and verdict, of the clip whose id begins so."""
-    clips = dataset.clips()
-    ids = clips["clip_id"].to_pylist()
-    matches = [row for row, name in enumerate(ids) if prefix and name.startswith(prefix)]
-    if not matches:
-        raise typer.BadParameter(f"{prefix}: there is no such clip")
-    if len(matches) > 1:
-        some = ", ".join(ids[row][:12] for row in matches[:5])
-        raise typer.BadParameter(f"{prefix}: {len(matches)} clips begin so: {some} …")
-    return clips.slice(matches[0], 1)
+    print_thumbnail(dataset, row["clip_id"])
+    verdict = _verdict_text(row) if is_selected else "no selection yet: `reelmill select` makes one"
+    terminal.results.print(verdict)
+    for use in _lists(policy, row["clip_id"]):
+        terminal.results.print(f"it is on the list of clips to {use}")
+    print_rows(rules, _COLUMNS)
 
 
 def _recorded_policy(dataset: Dataset, selection_id: str) -> Policy:
@@ -81,41 +89,53 @@ def _verdict_text(row: dict[str, Any]) -> str:
     return text
 
 
-def _print_rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> None:
-    """Prints every value and tag of one clip, its rule, and whether the clip passes."""
-    ids = clips["clip_id"].to_pylist()
-    for use, prefixes in (("keep", policy.include), ("leave out", policy.exclude)):
-        if match_prefixes(prefixes, ids).any():
-            terminal.console.print(f"it is on the list of clips to {use}")
-    for violation in label_violations(dataset, policy, ids):
-        if violation is not None:
-            text = escape(f"labels: {violation.value}; required: {violation.expected}")
-            terminal.console.print(f"{text}  [red]{violation.reason}[/]")
+def _lists(policy: Policy, clip_id: str) -> list[str]:
+    """The lists of the policy that name the clip, by what they are for."""
+    lists = (("keep", policy.include), ("leave out", policy.exclude))
+    return [use for use, prefixes in lists if match_prefixes(prefixes, [clip_id]).any()]
+
+
+def _rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> list[dict[str, Any]]:
+    """Every value and tag of one clip, what is required of it, and the reason that it breaks."""
     (rules,) = [rules for group, rules in policies_by_source(dataset, policy, clips) if group.any()]
     values = {name: float(column[0]) for name, column in filter_values(clips).items()}
     categories = {name: clips[name][0].as_py() for name in TAGS}
     reasons = {v.column: v.reason for v in violations(rules, values, categories)}
-    table = Table(box=None, pad_edge=False)
-    table.add_column()
-    table.add_column("measured", justify="right")
-    table.add_column("required")
-    table.add_column()
-
-    def add_row(name: str, value: str, required: str, about: str) -> None:
-        result = "[green]passes[/]" if required else f"[dim]{about}[/]"
-        if name in reasons:
-            result = f"[red]{reasons[name]}[/]"
-        table.add_row(name, value, required, result)
-
+    rows: list[dict[str, Any]] = []
+    for violation in label_violations(dataset, policy, clips["clip_id"].to_pylist()):
+        if violation is not None:
+            rows.append({"name": "labels", "value": violation.value, "about": "",
+                         "required": violation.expected, "reason": violation.reason})  # fmt: skip
     for name, value in values.items():
         if not math.isnan(value):
-            bounds = _bounds_text(rules.limits.get(name, Range()))
-            add_row(name, f"{value:.5g}", bounds, LIMITS[name].about)
+            required = _bounds_text(rules.limits.get(name, Range()))
+            rows.append({"name": name, "value": value, "required": required or None,
+                         "reason": reasons.get(name), "about": LIMITS[name].about})  # fmt: skip
     for name, category in categories.items():
         if category is not None:
-            rule = _category_text(rules.tags.get(name, CategoryRule()))
-            add_row(name, category, rule, TAGS[name].about)
-    terminal.console.print(table)
+            required = _category_text(rules.tags.get(name, CategoryRule()))
+            rows.append({"name": name, "value": category, "required": required or None,
+                         "reason": reasons.get(name), "about": TAGS[name].about})  # fmt: skip
+    return [{**row, "result": _result(row)} for row in rows]
+
+
+def _result(row: Row) -> str:
+    if row["reason"]:
+        return str(row["reason"])
+    return "passes" if row["required"] else ""
+
+
+def _colour(row: Row) -> str | None:
+    return "red" if row["reason"] else "green" if row["required"] else None
+
+
+_COLUMNS = (
+    Column("name", ""),
+    Column("value", "measured", right=True),
+    Column("required"),
+    Column("result", "", style=_colour),
+    Column("about", "", style=lambda _: "dim"),
+)
 
 
 def _category_text(rule: CategoryRule) -> str:

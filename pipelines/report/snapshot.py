@@ -47,7 +47,7 @@ class OutputSnapshot:
         dataset = dataset.snapshot()
         runs = dataset.runs().to_pylist()
         selection_id = dataset.latest_selection()
-        clips = dataset.clips(selection_id=selection_id)
+        clips = dataset.scored_clips(selection_id=selection_id)
         policy = policy or _policy(recorded_settings(runs, selection_id).get("policy"))
         return cls(dataset, dataset.sources(), clips, runs, selection_id, policy)
 
@@ -107,8 +107,8 @@ class OutputSnapshot:
         columns = ["clip_id", "outcome", "reason", "detail"]
         table = self.outcomes_table(step)
         if table is None:
-            return records.arrow_schema(step.record).empty_table().select(columns)
-        return self.kept_rows(table, step.record, columns[1:])
+            return records.arrow_schema(step.load_record()).empty_table().select(columns)
+        return self.kept_rows(table, step.load_record(), columns[1:])
 
 
 def count_values(table: pa.Table, column: str) -> Counter[str]:

@@ -67,7 +67,7 @@ def _video_s(output: OutputSnapshot, counts: FunnelCounts, step: str, result: st
         return counts.clips_s
     if step not in STEPS:
         return 0.0
-    processed = output.dataset.catalog.values(result, STEPS[step].record, "clip_id")
+    processed = output.dataset.catalog.values(result, STEPS[step].load_record(), "clip_id")
     ids = output.clips["clip_id"].to_pylist()
     mask = np.fromiter((clip in processed for clip in ids), bool, len(ids))
     return float(output.values["duration_s"][mask].sum())

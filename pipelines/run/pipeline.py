@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import pending_inputs
 from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
 from curation.errors import InfrastructureError, PrerequisiteError, ReelmillError
+from curation.failures import failures_in
 from curation.listing import Listing
 from curation.output_location import check_writable
 from curation.reasons import INPUT_REASONS
@@ -174,26 +176,17 @@ class Pipeline:
             )
         raise error
 
-    def failed(self) -> Counter[str]:
-        """By reason: sources that failed, and kept clips that failed in a step that has run.
+    def failures(self) -> pa.Table:
+        """Sources that failed, and kept clips that failed in a step that has run.
 
-        Renders count even if `render` has not run.
+        Rows as of `curation.failures`. Renders count even if `render` has not run.
         """
-        tables = {step.result: STEPS[step.name] for step in self.steps}
-        tables |= {"sources": STEPS["scan"]}
+        tables = {"sources": STEPS["scan"]}
         selection_id = self.dataset.resolve_selection(self.selection)
         if selection_id is not None:
             tables[f"renders/{self.profile.render.profile}"] = STEPS["render"]
-        reasons: Counter[str] = Counter()
-        for table, info in tables.items():
-            is_failed = pc.field("outcome") == "failed"
-            columns = ["reason", *(["clip_id"] if info.is_of_clips else [])]
-            rows = self.dataset.catalog.read(table, info.record, columns, is_failed)
-            if info.is_of_clips and selection_id is not None:
-                kept = self.dataset.kept_clip_ids(selection_id)
-                rows = rows.filter(pc.is_in(rows["clip_id"], kept))
-            reasons.update(rows["reason"].to_pylist())
-        return reasons
+        tables |= {step.result: STEPS[step.name] for step in self.steps}
+        return failures_in(self.dataset, tables, selection_id)
 
     def _selection_id(self, dataset: Dataset) -> str:
         selection_id = dataset.resolve_selection(self.selection)

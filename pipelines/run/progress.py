@@ -4,9 +4,11 @@ Where `REELMILL_PROGRESS` names a file, each step of a command keeps it up to da
 replaced atomically, with one entry per step in the order in which they began:
 
     {"steps": [{"step": "scan", "unit": "sources", "done": 3, "total": 9,
-                "counts": {"scanned": 3}, "began": 1700000000.0, "at": 1700000009.5}]}
+                "before": 1, "counts": {"scanned": 2},
+                "began": 1700000000.0, "at": 1700000009.5}]}
 
-`began` and `at` (the last update) are seconds since 1970.
+`before` is how many of those done had an outcome before this run; `began` and `at` (the last
+update) are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ def with_progress_file(step: str, unit: str, on_progress: ProgressCallback) -> P
 
     def update(done: int, total: int, progress: Progress) -> None:
         nonlocal last
-        entry.update(done=done, total=total, counts=dict(progress.counts), at=time.time())
-        if done in (0, total) or time.monotonic() - last >= _INTERVAL_S:
+        counts = dict(progress.counts)
+        entry.update(done=done, total=total, before=progress.before, counts=counts, at=time.time())
+        if done in (progress.before, total) or time.monotonic() - last >= _INTERVAL_S:
             last = time.monotonic()
             _write(path)
         on_progress(done, total, progress)
@@ -54,7 +57,7 @@ def record_finished(step: str, unit: str, counts: Mapping[str, int]) -> None:
 
 def _add_entry(step: str, unit: str) -> dict[str, Any]:
     now = time.time()
-    entry = {"step": step, "unit": unit, "done": 0, "total": 0, "counts": {}}
+    entry = {"step": step, "unit": unit, "done": 0, "total": 0, "before": 0, "counts": {}}
     _steps.append(entry | {"began": now, "at": now})
     return _steps[-1]
 

@@ -35,6 +35,12 @@ class Progress:
     """CPU seconds by part of the work."""
     unavailable: list[str] = field(default_factory=list)
     """Why items were unavailable, one message each."""
+    before: int = 0
+    """Sources or clips that had an outcome before this run."""
+    video_s: float = 0.0
+    """Seconds of video in the items that this run finished."""
+    share: float = 0.0
+    """Of the work of this run, how much is done: 0 to 1."""
 
     @property
     def done(self) -> int:
@@ -43,7 +49,8 @@ class Progress:
 
 
 ProgressCallback = Callable[[int, int, Progress], None]
-"""Called with items finished, items in all, and their outcomes so far."""
+"""Called with sources or clips finished, those of earlier runs included, all of them, and what this
+run did so far."""
 
 
 def run_step(
@@ -98,11 +105,14 @@ class _StepRun:
         self._progress = progress
         self._pending = {item.key: item for item in items}
         self._total = sum(map(step.weight, items))
+        self._size = sum(map(step.size, items))
+        self._finished_size = 0.0
         self._on_progress = on_progress
         self._finished = 0
         self._uncommitted: list[tuple[Item, Done | Failed]] = []
         self._committed_at = time.monotonic()
-        on_progress(0, self._total, progress)
+        progress.before = step.finished()
+        self._report()
 
     def run_all(self, executor: Executor, items: Sequence[Item]) -> list[Item]:
         """Runs items until each has an outcome, but for those returned: they kill, each alone."""
@@ -168,22 +178,29 @@ class _StepRun:
             outcome = Failed(item.key, "missing", outcome.detail)
         weight = self._step.weight(item)
         self._finished += weight
+        self._finished_size += self._step.size(item)
         if isinstance(outcome, Unavailable):
             self._progress.counts[UNAVAILABLE] += weight
             self._progress.unavailable.append(outcome.detail)
         else:
             self._uncommitted.append((item, outcome))
+            self._progress.video_s += self._step.video_s(item, outcome)
         if isinstance(outcome, Done):
             total = {self._step.name: outcome.cpu_seconds}
             self._progress.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", total))
         late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
         if late or len(self._uncommitted) >= _COMMIT_ITEMS:
             self._commit()
-        self._on_progress(self._finished, self._total, self._progress)
+        self._report()
+
+    def _report(self) -> None:
+        before, progress = self._progress.before, self._progress
+        progress.share = self._finished_size / self._size if self._size else 0.0
+        self._on_progress(before + self._finished, before + self._total, progress)
 
     def _commit(self) -> None:
         results, self._uncommitted = self._uncommitted, []
         if results:
             self._progress.counts.update(self._ledger.commit(results))
             self._committed_at = time.monotonic()
-            self._on_progress(self._finished, self._total, self._progress)
+            self._report()

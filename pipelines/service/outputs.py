@@ -84,9 +84,9 @@ class Outputs:
         return self.cached(name, "snapshot", dataset, dataset.snapshot)
 
     def clips(self, name: str) -> tuple[Dataset, pa.Table]:
-        """A collection and its `Dataset.clips`."""
+        """A collection and its `Dataset.scored_clips`."""
         dataset = self.open(name)
-        return dataset, self.cached(name, "clips", dataset, dataset.clips)
+        return dataset, self.cached(name, "clips", dataset, dataset.scored_clips)
 
     def cached(self, name: str, what: str, dataset: Dataset, compute: Callable[[], Value]) -> Value:
         """The result of `compute`, computed again only after the tables have changed."""

@@ -32,7 +32,9 @@ def check_clips(dataset: Dataset, result: CheckResult) -> None:
     kept |= _check_subsets(dataset, ids_by_source, result)
     for step in clip_steps():
         for name in dataset.catalog.names(step.outcomes):
-            rows = records.from_table(step.record, dataset.catalog.read(name, step.record))
+            rows = records.from_table(
+                step.load_record(), dataset.catalog.read(name, step.load_record())
+            )
             expect_committed_rows(dataset, name, len(rows), result)
             result.expect_unique([row.clip_id for row in rows], f"{name}: clip")
             for row in rows:

@@ -92,11 +92,11 @@ def plan(request: StepRequest) -> MeasureStep:
 STEPS["measure"] = StepInfo(
     name="measure",
     help="Measure how long the kept clips are.",
-    examples="reelmill measure out",
+    examples=("reelmill measure out",),
     unit="clips",
     section="length",
     reads=(),
-    record=MeasuredLength,
+    record="tests.pipelines.further_step:MeasuredLength",
     outcomes="measured",
     success="measured",
     plan=f"{__name__}:plan" if __name__ != "__main__" else "tests.pipelines.further_step:plan",

@@ -19,29 +19,18 @@ from curation.errors import InfrastructureError
 from curation.media.clip_reader import ClipReader
 from curation.records import Render, TokenizedClip
 from curation.sample import write_numbered_video
+from pipelines.cli.commands import commands
 from tests.outputs import COMMAND, ROOT, assert_same, environment, versions
 from tokenizer.tokenize.psnr import psnr_db
-
-COMMANDS = [
-    "curate", "scan", "select", "render", "tokenize", "verify", "report", "sample", "tokenizer fit",
-    "tokenizer decode", "tokenizer pack", "tokenizer train", "tokenizer eval", "pending",
-    "settings",
-]  # fmt: skip
 
 
 def test_help_lists_every_command(reelmill):
     ended = reelmill("--help")
     assert ended.code == 0
     assert "Turn raw video into training data for world models." in ended.out
-    assert all(re.search(rf"\b{name.split()[0]}\b", ended.out) for name in COMMANDS)
+    listed = re.findall(r"^  ([a-z]+) +[A-Z]", ended.out, re.MULTILINE)
+    assert sorted(listed) == sorted({name.split()[0] for name in commands()})
     assert reelmill().code == 2
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_every_command_has_an_example(reelmill, name):
-    ended = reelmill(*name.split(), "--help")
-    assert ended.code == 0
-    assert f"Example: reelmill {name} " in ended.out
 
 
 def test_a_job_says_what_it_did(curated):
@@ -380,7 +369,7 @@ def test_inputs_that_are_not_wanted_any_more_are_withdrawn(reelmill, curated, tm
         ["serve", "gs://b"],
         ["key", "create", "gs://b", "--scope", "read"],
         ["tokenizer", "decode", "MADE", "ab", "--video", "gs://b/x.mp4"],
-        ["tokenizer", "eval", "MADE", "--json", "gs://b/x.json"],
+        ["tokenizer", "eval", "MADE", "--figures", "gs://b/x.json"],
     ],
     ids=" ".join,
 )

@@ -33,7 +33,7 @@ def test_tokenizers_are_compared(reelmill, curated, tmp_path):
     files = {name: tmp_path / f"e.{name}" for name in ("json", "csv")}
     ended = reelmill(
         "tokenizer", "eval", curated.out, *QUICK, "-t", "pca-8x8x8", "-t", "pca-8x16x16",
-        "--json", files["json"], "--csv", files["csv"], "--video", tmp_path / "e.mp4",
+        "--figures", files["json"], "--csv", files["csv"], "--video", tmp_path / "e.mp4",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
     report = json.loads(files["json"].read_text())
@@ -65,7 +65,7 @@ def test_a_split_selects_the_sources(reelmill, curated, tmp_path):
     arguments = ("tokenizer", "eval", curated.out, *QUICK, "-t", "pca-8x8x8", "--split", split)
     ended = reelmill(*arguments, "--by", "name", "--clips", 1, "--clip-frames", 5)
     assert ended.code == 0
-    assert "1 clips, 5 frames" in ended.out
+    assert "1 clip, 5 frames" in ended.out
     ended = reelmill(*arguments)
     assert ended.code == 2
     assert "no rendered clip is of the groups held out (a, copy); by source_id" in ended.err
@@ -77,8 +77,8 @@ def test_bad_clips_are_named_and_the_others_are_evaluated(reelmill, copied):
     ended = reelmill("tokenizer", "eval", copied.out, *QUICK, "-t", "pca-8x8x8")
     assert ended.code == 3
     assert re.search(r"left out \w{8}: missing: ", ended.out)
-    assert "1 clips left out, for all tokenizers alike" in ended.out
-    assert "1 clips, " in ended.out
+    assert "1 clip left out, for all tokenizers alike" in ended.out
+    assert "1 clip, " in ended.out
     clips[1].unlink()
     ended = reelmill("tokenizer", "eval", copied.out, *QUICK, "-t", "pca-8x8x8")
     assert ended.code == 2
@@ -93,7 +93,7 @@ def test_bad_clips_are_named_and_the_others_are_evaluated(reelmill, copied):
         (["MADE", "-t", "/none.safetensors"], "no tokenizer weights at /none.safetensors"),
         (["MADE", "-t", "pca-8x8x8", "--max-frames", "20"], "max_frames 20 is not 1 + 8·k"),
         (["MADE", "--split", "/none.json"], "No such file"),
-        (["MADE", "--json", "/none/e.json"], "no folder /none"),
+        (["MADE", "--figures", "/none/e.json"], "no folder /none"),
         (["MADE", "--lpips", "/none.onnx"], "no LPIPS network at /none.onnx"),
         (["MADE", "--fvd", "/none.pt"], "no video network at /none.pt"),
         (["MADE", "--device", "abacus"], "abacus"),

@@ -88,6 +88,15 @@ class WordStep:
     def weight(self, item):
         return 1
 
+    def size(self, item):
+        return 1.0
+
+    def video_s(self, item, outcome):
+        return 0.0
+
+    def finished(self):
+        return 0
+
     def ledger(self, writer, items):
         return self
 

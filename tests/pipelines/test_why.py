@@ -1,10 +1,10 @@
 """`reelmill why`: the explanation of one clip."""
 
 import pytest
-import typer
 
 from curation.dataset import Dataset
 from pipelines import config
+from pipelines.cli.exit import UsageError
 from pipelines.cli.why import why
 from pipelines.run.executor import InProcessExecutor
 from pipelines.run.pipeline import Pipeline
@@ -75,5 +75,5 @@ def test_without_a_selection(out, capsys):
 def test_an_unknown_clip_is_refused(out):
     dataset, _ = out
     for prefix, words in (("zz", "there is no such clip"), ("", "there is no such clip")):
-        with pytest.raises(typer.BadParameter, match=words):
+        with pytest.raises(UsageError, match=words):
             why(dataset.catalog.storage.root, prefix)

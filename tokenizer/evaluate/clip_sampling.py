@@ -85,6 +85,16 @@ def sample_evenly(clips: Sequence[RenderedClip], limit: int) -> list[RenderedCli
     return [clips[(2 * index + 1) * len(clips) // (2 * count)] for index in range(count)]
 
 
+def coarse_to_fine(clips: Sequence[RenderedClip]) -> list[RenderedClip]:
+    """The same clips in an order of which every beginning is spread over all of them.
+
+    Positions are ordered by their reversed bits: van der Corput (1935).
+    """
+    bits = max(1, (len(clips) - 1).bit_length())
+    order = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits))
+    return [clips[index] for index in order if index < len(clips)]
+
+
 def _group(source: Source, by: str) -> str:
     if by == "name":
         return Path(source.uri).stem

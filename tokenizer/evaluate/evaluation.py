@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,12 @@ from tokenizer.evaluate.clip_metrics import (
     MetricSettings,
     measure_clip,
 )
-from tokenizer.evaluate.clip_sampling import read_held_out, rendered_clips, sample_evenly
+from tokenizer.evaluate.clip_sampling import (
+    coarse_to_fine,
+    read_held_out,
+    rendered_clips,
+    sample_evenly,
+)
 from tokenizer.evaluate.comparison_video import comparison_video, frames_per_clip
 from tokenizer.evaluate.errors import EvaluationError, NoClipsError
 from tokenizer.evaluate.frechet import Features, VideoFeatures
@@ -40,6 +46,10 @@ from tokenizer.models.interface import heads_of
 from tokenizer.models.load import shipped
 from tokenizer.tokenize.windows import MAX_FRAMES, WindowMode, split_windows
 
+_WINDOWS = 2
+"""Of a clip where there is a limit of time: the fewest that have a seam."""
+_PROBES = 3
+"""Clips that are tried to estimate the cost."""
 ProgressCallback = Callable[[int, int, Counter[str]], None]
 """Receives clips finished, clips in all, and outcomes so far."""
 
@@ -63,6 +73,18 @@ class Evaluation:
     clips: list[ClipRow]
     """One for each clip, tokenizer and head."""
     skipped: list[SkippedClip]
+    stopped: str | None = None
+    """Why it ended before all clips were measured: `interrupted` or `time`."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an evaluation takes, from one window of one clip."""
+
+    clips: int
+    frames: int
+    seconds: float
+    """On this machine as it is now."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +109,11 @@ class EvaluationPlan:
     windows: WindowMode = "independent"
     """Independent windows, or slices of one stream a clip."""
     clip_frames: int | None = None
-    """Largest number of frames of a clip, from its start."""
+    """Largest number of frames of a clip, from its start; None for all, or for two windows where
+    there is a limit of time."""
+    minutes: float | None = None
+    """After how long no other clip is begun; None for no limit. The clips that were measured are
+    then spread evenly over all."""
     placement: DeviceConfig = field(default_factory=DeviceConfig)
     """Where networks compute; `batch` windows at once."""
     lpips: Path | None = None
@@ -97,16 +123,26 @@ class EvaluationPlan:
     video: Path | None = None
     """Where to write source, reconstruction and difference."""
 
-    def run(self, dataset: Dataset, progress: ProgressCallback = lambda *_: None) -> Evaluation:
-        """Evaluates; what cannot be done raises `ValueError` or `OSError` before it starts."""
+    def run(
+        self,
+        dataset: Dataset,
+        progress: ProgressCallback = lambda *_: None,
+        announce: Callable[[Cost], None] = lambda _: None,
+    ) -> Evaluation:
+        """Evaluates; what cannot be done raises `ValueError` or `OSError` before it starts.
+
+        `announce` receives the cost before the first clip. Ctrl-C ends it with the clips so far.
+        """
+        started = time.monotonic()
         groups = None if self.split is None else read_held_out(self.split)
         clips = sample_evenly(rendered_clips(dataset, groups, self.by, self.selection), self.clips)
+        clips = coarse_to_fine(clips)
         self.placement.check()
         candidates = load_candidates(self.tokenizers, self.placement, self.max_frames, self.windows)
         settings = MetricSettings(
             short_side=self.short_side,
             max_frames=self.max_frames,
-            clip_frames=self.clip_frames,
+            clip_frames=self._clip_frames,
             window_mode=self.windows,
             batch_size=self.placement.batch,
             device=self.placement.device,
@@ -120,7 +156,18 @@ class EvaluationPlan:
                 rows = sum(len(heads_of(c.tokenizer)) for c in candidates.values())
                 video = comparison_video(self.video, rows, self.short_side, clips[0].fps)
                 write = stack.enter_context(video)
-            return evaluate(clips, candidates, settings, progress=progress, preview=write)
+            if cost := estimate_cost(clips, candidates, settings):
+                announce(cost)
+            ends = None if self.minutes is None else started + 60 * self.minutes
+            return evaluate(
+                clips, candidates, settings, progress=progress, preview=write, ends=ends
+            )
+
+    @property
+    def _clip_frames(self) -> int | None:
+        if self.clip_frames is None and self.minutes is not None:
+            return _WINDOWS * self.max_frames
+        return self.clip_frames
 
     def facts(self) -> dict[str, Any]:
         """The plan as a JSON object."""
@@ -158,15 +205,30 @@ def evaluate(
     *,
     progress: ProgressCallback = lambda *_: None,
     preview: Callable[[ClipMetrics], None] = lambda _: None,
+    ends: float | None = None,
 ) -> Evaluation:
     """Measures every tokenizer on every clip; `preview` receives each clip that succeeds.
 
-    Raises `NoClipsError` if none succeeds, and `InfrastructureError` for faults of the machine.
+    Ctrl-C ends it with what was measured, and so does a clip that would outlast `ends`, a time of
+    `time.monotonic`. Raises `NoClipsError` if no clip succeeds, and `InfrastructureError` for
+    faults of the machine.
     """
     results, skipped, counts = _Results(), list[SkippedClip](), Counter[str]()
     progress(0, len(clips), counts)
+    stopped, longest_s = None, 0.0
     for done, clip in enumerate(clips, 1):
-        outcome = attempt(lambda item: measure_clip(item, dict(candidates), settings), clip)
+        began = time.monotonic()
+        if ends is not None and results.rows and began + longest_s > ends:
+            stopped = "time"
+            break
+        try:
+            outcome = attempt(lambda item: measure_clip(item, dict(candidates), settings), clip)
+        except KeyboardInterrupt:
+            if not results.rows:
+                raise
+            stopped = "interrupted"
+            break
+        longest_s = max(longest_s, time.monotonic() - began)
         if isinstance(outcome, Done):
             results.add(outcome.value)
             preview(outcome.value)
@@ -179,7 +241,25 @@ def evaluate(
         reasons = "; ".join(f"{s.clip_id[:8]}: {s.reason}: {s.detail}" for s in skipped[:3])
         raise NoClipsError(f"none of {len(clips)} clips could be evaluated: {reasons}")
     rows = [row for head_rows in results.rows.values() for row in head_rows]
-    return Evaluation(results.summaries(candidates), rows, skipped)
+    return Evaluation(results.summaries(candidates), rows, skipped, stopped)
+
+
+def estimate_cost(
+    clips: Sequence[RenderedClip], candidates: Mapping[str, Candidate], settings: MetricSettings
+) -> Cost | None:
+    """What all clips will take, from the first window of one; None if none of the first can be
+    measured."""
+    limit = settings.clip_frames
+    frames = sum(min(clip.frames, limit or clip.frames) for clip in clips)
+    window = min(settings.max_frames, limit or settings.max_frames)
+    probe = dataclasses.replace(settings, clip_frames=window, preview_frames=0)
+    for clip in clips[:_PROBES]:
+        began = time.monotonic()
+        outcome = attempt(lambda item: measure_clip(item, dict(candidates), probe), clip)
+        if isinstance(outcome, Done):
+            seconds = (time.monotonic() - began) / max(min(clip.frames, window), 1)
+            return Cost(len(clips), frames, seconds * frames)
+    return None
 
 
 def _skipped_clip(clip: RenderedClip, outcome: object) -> SkippedClip:

@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 from curation import lineage
 from curation.caption_tables import read_captions
 from curation.catalog import Catalog
+from curation.clip_details import licence
 from curation.dataset import ALL, Dataset, sources_by_id
 from curation.errors import ReelmillError
 from curation.lineage import LineageError
@@ -41,8 +42,6 @@ from tokenizer.feed.snapshot import Snapshot
 NONE = "none"
 """Instead of a table: leaves that part out."""
 _NOT_STATED = "not stated"
-_LICENCE = ("licence", "license")
-"""Columns of an input list that state a licence, in any case."""
 _SPAN = ("start_frame", "end_frame", "start_s", "end_s", "start_pts", "end_pts", "time_base")
 _RENDER = ("width", "height", "fps", "frames", "codec", "audio", "size_bytes", "sha256", "path")
 
@@ -174,7 +173,7 @@ class ExportRows:
         """The kept clips that have all parts."""
         order = [(name, "ascending") for name in ("source_id", "start_frame", "clip_id")]
         verdict = None if self._selection_id is None else "kept"
-        clips = dataset.clips(verdict, self._selection_id).sort_by(order)
+        clips = dataset.scored_clips(verdict, self._selection_id).sort_by(order)
         for name, part in parts.items():
             has_part = pc.is_in(clips["clip_id"], part.clip_ids)
             lacking = clips.num_rows - (pc.sum(has_part).as_py() or 0)
@@ -194,10 +193,7 @@ def _columns(dataset: Dataset, clips: pa.Table, parts: dict[str, _Part]) -> Colu
     result: Columns = {name: clips[name] for name in ("clip_id", "source_id", "uri")}
     sources = sources_by_id(dataset.catalog)
     extras = [sources[source_id].extra or {} for source_id in clips["source_id"].to_pylist()]
-    licences = [
-        next((value for name, value in extra.items() if name.lower() in _LICENCE), None)
-        for extra in extras
-    ]
+    licences = [licence(extra) for extra in extras]
     result["licence"] = pa.array(licences, pa.string())
     names = sorted({name for extra in extras for name in extra})
     if names:

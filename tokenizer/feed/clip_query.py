@@ -121,7 +121,7 @@ class ClipQuery:
             ids.append(dataset.kept_clip_ids(selection_id))
         side_tables = []
         if self.where is not None or self.clip_columns:
-            clips = dataset.clips(selection_id=selection_id)
+            clips = dataset.scored_clips(selection_id=selection_id)
             if self.where is not None:
                 ids.append(filter_clips(clips, self.where)["clip_id"])
             if self.clip_columns:

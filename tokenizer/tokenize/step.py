@@ -75,6 +75,10 @@ class TokenizeStep(ClipStep):
         key = f"{clips[0].clip_id}+{len(clips)}"
         return ClipBatch(key, clips, self.catalog.storage, self.tokens, origins)
 
+    def size(self, item: ClipBatch) -> float:
+        """Seconds of the clips in the batch."""
+        return sum(clip.frames / clip.fps for clip in item.clips)
+
     def split(self, item: ClipBatch) -> list[ClipBatch]:
         """A batch of its own for each clip."""
         return [self._batch([pair]) for pair in zip(item.clips, item.origins, strict=True)]

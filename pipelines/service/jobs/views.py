@@ -36,7 +36,8 @@ def _tone(outcome: str) -> Literal["kept", "duplicate", "filtered", "failed"]:
 def _step_progress(step: dict[str, Any]) -> StepProgress:
     done, total, counts = step["done"], step["total"], step["counts"]
     elapsed_s = max(0.0, step["at"] - step["began"])
-    rate = done / elapsed_s if done and elapsed_s > 0 else None
+    done_now = done - step.get("before", 0)
+    rate = done_now / elapsed_s if done_now and elapsed_s > 0 else None
     return StepProgress(
         step=step["step"], unit=step["unit"], done=done, total=total, counts=counts,
         tones={outcome: _tone(outcome) for outcome in counts}, elapsed_s=round(elapsed_s, 3),

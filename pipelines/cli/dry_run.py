@@ -1,0 +1,57 @@
+"""`--dry-run`: what a job would do and take, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from curation import pending_inputs
+from curation.dataset import Dataset
+from curation.listing import Entry
+from curation.output_location import check_writable
+from curation.steps import STEPS
+from pipelines.cli import terminal
+from pipelines.cli.rows import Column, print_rows
+from pipelines.cli.terminal import count, escape
+from pipelines.config import Profile
+from pipelines.report.formatting import duration
+from pipelines.run.estimate import estimate_steps, measure_rates, new_entries
+
+_FIRST = 5
+
+
+def print_plan(out: str, profile: Profile, steps: Iterable[str], entries: Sequence[Entry]) -> None:
+    """Prints the inputs without an outcome, and how much each step would do and take."""
+    dataset: Dataset | None = Dataset(out)
+    assert dataset is not None
+    check_writable(dataset.catalog.storage)
+    tables = ("sources", pending_inputs.LISTED)
+    if all(dataset.catalog.open(name) is None for name in tables):
+        dataset = None
+    new = new_entries(dataset, entries)
+    size_gb = sum(entry.size_bytes for entry in new) / 1e9
+    terminal.console.print(
+        f"{count(len(entries), 'input')}, {len(new):,} without an outcome ({size_gb:.2f} GB)"
+    )
+    for entry in new[: len(new) if terminal.output.verbose else _FIRST]:
+        terminal.console.print(f"  {escape(entry.uri)}")
+    if len(new) > _FIRST and not terminal.output.verbose:
+        terminal.console.print(f"  and {len(new) - _FIRST:,} more")
+    costs = estimate_steps(
+        dataset, profile, steps, new, measure_rates([dataset] if dataset else [])
+    )
+    print_rows(
+        [
+            {"step": step, "items": cost.items, "unit": STEPS[step].unit, "seconds": cost.seconds}
+            for step, cost in costs.items()
+        ],
+        _COLUMNS,
+    )
+    terminal.console.print("nothing was written; without --dry-run this runs")
+
+
+_COLUMNS = (
+    Column("step"),
+    Column("items", "to do", right=True),
+    Column("unit", ""),
+    Column("seconds", "about", lambda s: "not known yet" if s is None else duration(s), right=True),
+)

@@ -1,0 +1,131 @@
+"""What a run would do and take, from the tables and previous runs; nothing is written.
+
+A scan is estimated by the bytes it has to read, at the previous seconds per byte; render, caption
+and tokenize by the clips they have yet to do, at the previous seconds per clip. The number of clips
+of new sources, and the share kept, follow the sources so far. Without previous runs there is no
+estimate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+
+from curation import lineage
+from curation.dataset import Dataset
+from curation.listing import Entry
+from curation.steps import STEPS, clip_steps
+from pipelines.config import Profile
+from pipelines.run.applied_settings import applied_settings, setting_changes
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured rates; None or empty where nothing has run."""
+
+    scan_s_per_byte: float | None = None
+    s_per_clip: dict[str, float] | None = None
+    """By step."""
+    clips_per_byte: float = 0.0
+    kept_share: float = 0.0
+    collections: tuple[str, ...] = ()
+    """The collections that were measured."""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What one step would do."""
+
+    items: int
+    """Sources or clips."""
+    seconds: float | None
+    """None where it is not known."""
+
+
+def new_entries(dataset: Dataset | None, entries: Sequence[Entry]) -> list[Entry]:
+    """Listed inputs without an outcome; all where there is no output yet."""
+    if dataset is None:
+        return list(entries)
+    sources = dataset.sources()
+    columns = (sources[name].to_pylist() for name in ("uri", "size_bytes", "modified"))
+    keys = {f"{uri}|{size}|{modified}" for uri, size, modified in zip(*columns, strict=True)}
+    return [entry for entry in entries if entry.key not in keys]
+
+
+def estimate_steps(
+    dataset: Dataset | None,
+    profile: Profile,
+    steps: Iterable[str],
+    new: Sequence[Entry],
+    rates: Rates,
+) -> dict[str, StepCost]:
+    """Items and seconds of each of these steps of one run; `new` are the inputs to scan."""
+    names = tuple(steps)
+    scans_too = "scan" in names
+    size_bytes = sum(entry.size_bytes for entry in new)
+    new_clips = round(size_bytes * rates.clips_per_byte * rates.kept_share) if scans_too else 0
+    pending = {} if dataset is None else pending_clips(dataset.snapshot(), profile)
+    costs = {}
+    for step in names:
+        if step == "scan":
+            items, s_per_item = len(new), rates.scan_s_per_byte
+            seconds = None if s_per_item is None else size_bytes * s_per_item
+            seconds = seconds if new else 0.0
+        else:
+            items, s_per_item = pending.get(step, 0) + new_clips, (rates.s_per_clip or {}).get(step)
+            is_unknown = scans_too and new and not rates.clips_per_byte
+            seconds = None if s_per_item is None or is_unknown else items * s_per_item
+        costs[step] = StepCost(items, seconds)
+    return costs
+
+
+def pending_clips(dataset: Dataset, profile: Profile) -> dict[str, int]:
+    """Clips that each step would process now; select processes all.
+
+    A step whose settings differ from those of its last run fills another table, and so processes
+    all kept clips. No model is loaded to find that out.
+    """
+    catalog = dataset.catalog
+    pending = {"select": catalog.rows("clips") or 0}
+    if selection_id := dataset.latest_selection():
+        kept = dataset.selection(selection_id).filter(pc.field("verdict") == "kept").num_rows
+        applied = applied_settings(catalog)
+
+        def is_unchanged(step: str) -> bool:
+            now = profile.resolved[STEPS[step].section]
+            return step in applied and not setting_changes(step, applied[step].settings, now)
+
+        for step in clip_steps():
+            reads = [step.name, *(["render"] if "render" in step.reads else [])]
+            table = lineage.current_outcomes(catalog, step.kind, selection_id)
+            done = catalog.rows(table) if table and all(map(is_unchanged, reads)) else 0
+            pending[step.name] = max(0, kept - (done or 0))
+    return pending
+
+
+def measure_rates(datasets: Sequence[Dataset]) -> Rates:
+    """Rates of all runs of these outputs."""
+    seconds: Counter[str] = Counter()
+    items: Counter[str] = Counter()
+    size_bytes = clips = kept = selected = 0
+    for dataset in datasets:
+        for run in dataset.runs().to_pylist():
+            seconds[run["step"]] += run["seconds"]
+            items[run["step"]] += sum(json.loads(run["counts"]).values())
+        scanned = dataset.sources().filter(pc.field("outcome") == "scanned")
+        size_bytes += pc.sum(scanned["size_bytes"]).as_py() or 0
+        clips += pc.sum(scanned["clips"]).as_py() or 0
+        if selection := dataset.latest_selection():
+            rows = dataset.selection(selection)
+            selected += rows.num_rows
+            kept += rows.filter(pc.field("verdict") == "kept").num_rows
+    return Rates(
+        scan_s_per_byte=seconds["scan"] / size_bytes if size_bytes else None,
+        s_per_clip={step: seconds[step] / count for step, count in items.items() if count},
+        clips_per_byte=clips / size_bytes if size_bytes else 0.0,
+        kept_share=kept / selected if selected else 1.0,
+    )
