@@ -22,7 +22,8 @@ from curation.errors import ReelmillError
 from curation.media.allowlist import VIDEO_SUFFIXES
 from curation.storage import AddressError, Storage, storage_faults, utf8_path
 
-_LIST_SUFFIXES = (".txt", ".csv", ".parquet")
+LIST_SUFFIXES = (".txt", ".csv", ".parquet")
+"""Of files that are read as lists of inputs."""
 _PATH_COLUMNS = ("uri", "path", "file", "video", "url")
 _SCHEMES = ("s3://", "file://")
 NO_ENDING, HIDDEN, LINKED, OTHER = "no ending", "hidden", "linked folder", "other endings"
@@ -78,13 +79,16 @@ def list_videos(
     column `uri` (or `path`, `file`, `video`, `url`), and its other columns as `extra`. Any other
     file is an input itself. Relative paths in a list are relative to the list's folder. What is
     under `exclude`, the output folder, is no input. Without `follow_links` neither is a file that
-    links lead out of its folder. Raises `ListingError`.
+    links lead out of its folder, and an address that leads through a link is refused. Raises
+    `ListingError`.
     """
     excluded = Storage.at(exclude).root + "/" if exclude else ""
     entries: dict[str, Entry] = {}
     skipped: dict[str, Counter[str]] = {}
     for address in addresses:
         storage = _open(address)
+        if not follow_links:
+            _refuse_link(storage)
         root = utf8_path(storage.root)
         counts = skipped.setdefault(root, Counter())
         for entry in _list_root(storage, excluded, counts, follow_links):
@@ -113,6 +117,15 @@ def _open(address: str) -> Storage:
     return storage
 
 
+def _refuse_link(storage: Storage) -> None:
+    """Whoever could put a link in the place of a folder could otherwise choose what is read."""
+    if not storage.is_s3 and (target := os.path.realpath(storage.root)) != storage.root:
+        raise ListingError(
+            f"{utf8_path(storage.root)} leads through a link to {utf8_path(target)}: name that, or"
+            " follow links (--follow-links)"
+        )
+
+
 def _list_root(
     storage: Storage, excluded: str, skipped: Counter[str], follow_links: bool
 ) -> Iterator[Entry]:
@@ -125,7 +138,7 @@ def _list_root(
     elif file_type == fs.FileType.NotFound:
         message = "nothing at" if storage.is_s3 else "no such file or folder:"
         raise ListingError(f"{message} {utf8_path(storage.root)}")
-    elif PurePosixPath(storage.root).suffix.lower() in _LIST_SUFFIXES:
+    elif PurePosixPath(storage.root).suffix.lower() in LIST_SUFFIXES:
         yield from _read_list(storage)
     else:
         yield entry_at(storage.root, {})

@@ -60,7 +60,7 @@ FollowLinks = Annotated[
     bool,
     typer.Option(
         "--follow-links/--no-follow-links",
-        help="Read files that are links to outside of the named folders.",
+        help="Read files that are links to outside of the named folders, and what links name.",
     ),
 ]
 Until = Annotated[

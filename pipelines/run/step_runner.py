@@ -3,8 +3,8 @@
 Attempts are at least once, commits exactly once. When workers die for good, the items that may have
 been in progress are halved, and so are the halves that fail again: of n suspects the one that kills
 is found in about log2(n) rounds of two streams. An item that kills its worker alone is split, if it
-has parts; the smallest part that still kills fails by name. Two that kill before anything has
-finished mean that no worker can live, and the run stops.
+has parts; the smallest part that kills another worker alone fails by name. Two that kill before
+anything has finished mean that no worker can live, and the run stops.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def run_step(
         run = _StepRun(step, ledger, progress, items, on_progress, give_up=give_up)
         for item in run.run_all(executor, items):
             if not run.split(item):
-                run.fail(item)
+                run.run_again(executor, item)
         for part in run.run_all(executor, run.parts):
-            run.fail(part)
+            run.run_again(executor, part)
         for table in step.tables:  # what workers were writing when they died
             step.catalog.storage.remove_partial_files(table)
     return True
@@ -146,11 +146,12 @@ class _StepRun:
         self.parts += parts
         return True
 
-    def fail(self, item: Item) -> None:
-        """Fails an item that kills its worker."""
-        del self._pending[item.key]
-        self._add(item, Failed(item.key, "internal", _WORKER_DIED))
-        self._commit()
+    def run_again(self, executor: Executor, item: Item) -> None:
+        """Runs an item whose worker died when it was alone; fails it if another one dies."""
+        self._run_stream(executor, [item])
+        if self._pending.pop(item.key, None):
+            self._add(item, Failed(item.key, "internal", _WORKER_DIED))
+            self._commit()
 
     def _run_stream(self, executor: Executor, items: Sequence[Item]) -> int:
         """Runs items and commits in batches.

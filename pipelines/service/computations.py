@@ -1,8 +1,9 @@
 """Threads for what requests compute: searches, plans, reports.
 
 Few and apart from those that answer everything else, so that the light routes never wait for them,
-and their memory is that of so many. A place is held until its thread is through, even if nobody
-waits for the response any more; what has not begun by then never does.
+and their memory is that of so many. One caller never has all of them, so that slow searches
+leave a thread to everybody else. A place is held until its thread
+is through, even if nobody waits for the response any more; what has not begun by then never does.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Computations:
         self._threads = ThreadPoolExecutor(limits.computations, "computation")
         self._decoders = ThreadPoolExecutor(limits.decoders, "decoder")
         self._per_caller: Counter[str] = Counter()
+        self._turns: dict[tuple[str, bool], asyncio.Semaphore] = {}
+        """By caller and whether it decodes, what lets some of its computations on the threads."""
 
     async def run(
         self, caller: str, function: Callable[[], Result], *, decodes: bool = False
@@ -57,9 +60,18 @@ class Computations:
         try:
             loop, context = asyncio.get_running_loop(), contextvars.copy_context()
             threads = self._decoders if decodes else self._threads
-            return await loop.run_in_executor(threads, context.run, compute)
+            async with self._turn(caller, decodes):
+                return await loop.run_in_executor(threads, context.run, compute)
         finally:
             self._per_caller[caller] -= 1
+            if not self._per_caller[caller]:
+                for kind in (False, True):
+                    self._turns.pop((caller, kind), None)
+
+    def _turn(self, caller: str, decodes: bool) -> asyncio.Semaphore:
+        """Admits one caller to all threads but one; where there is one, in turn with others."""
+        threads = self._limits.decoders if decodes else self._limits.computations
+        return self._turns.setdefault((caller, decodes), asyncio.Semaphore(max(1, threads - 1)))
 
     def route(
         self, function: Callable[Parameters, Result]

@@ -317,3 +317,8 @@ def test_links_to_outside_are_left_out_where_they_are_not_followed(tmp_path):
     (skipped,) = found.skipped.values()
     assert skipped["links leading outside"] == 1
     assert len(list_videos([str(videos)]).entries) == 4
+    swapped = tmp_path / "swapped"
+    swapped.symlink_to(videos)
+    with pytest.raises(ListingError, match=r"leads through a link to .*/videos: name that"):
+        list_videos([str(swapped)], follow_links=False)
+    assert len(list_videos([str(swapped)]).entries) == 4

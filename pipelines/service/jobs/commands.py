@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import ReelmillError
-from curation.listing import is_below
+from curation.listing import LIST_SUFFIXES, is_below
 from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
@@ -170,8 +170,8 @@ def _input_uri(text: str, sources: Mapping[str, str]) -> str:
         uri = os.path.realpath(uri)
         if not os.path.exists(uri):
             raise JobRequestError(f"inputs: there is no {text[:100]!r}")
-    suffix = os.path.splitext(uri)[1].lower()
-    if not os.path.isdir(uri) and suffix in (".txt", ".csv", ".parquet"):
+    # Nor a folder of such a name, which may be a list by the time the job runs.
+    if os.path.splitext(uri)[1].lower() in LIST_SUFFIXES:
         raise JobRequestError(f"{subject} is a list; name folders or videos")
     return uri
 

@@ -300,7 +300,7 @@ def test_an_answer_that_takes_too_long_is_put_off(serve, monkeypatch):
     [
         "/etc/passwd", "etc", "videos/../..", "videos/./x", "../videos", "http://169.254.169.254/",
         "s3://bucket/x", "file:///etc/passwd", "videos/out", "videos/missing.mp4",
-        "videos/list.csv", "videos/-x", "videos/\u0000", "", "videos/\ud800",
+        "videos/list.csv", "videos/folder.csv", "videos/-x", "videos/\u0000", "", "videos/\ud800",
     ],
 )  # fmt: skip
 def test_inputs_lie_below_the_configured_sources(serve, curated, tmp_path, place):
@@ -308,6 +308,7 @@ def test_inputs_lie_below_the_configured_sources(serve, curated, tmp_path, place
     folder.mkdir()
     (folder / "out").symlink_to("/etc")
     (folder / "list.csv").write_text("path\n/etc/passwd\n")
+    (folder / "folder.csv").mkdir()
     served = serve(sources={"videos": str(folder)})
     headers = {"Content-Type": "application/json"}
     job_request = json.dumps(
@@ -461,6 +462,26 @@ def test_computations_of_one_caller_leave_places_to_others():
         return [answer.status if isinstance(answer, Rejection) else 200 for answer in answers]
 
     assert asyncio.run(ask()) == [200, 200, 429, 200, 503]
+
+
+@pytest.mark.parametrize("decodes", [False, True])
+def test_slow_computations_of_one_caller_leave_a_thread_to_others(decodes):
+    computations, go_on = Computations(ServerLimits()), threading.Event()
+
+    async def ask() -> str:
+        tasks = [
+            asyncio.ensure_future(computations.run("ann", go_on.wait, decodes=decodes))
+            for _ in range(4)
+        ]
+        await asyncio.sleep(0)
+        answer = computations.run("bob", lambda: "at once", decodes=decodes)
+        try:
+            return await asyncio.wait_for(answer, 30)
+        finally:
+            go_on.set()
+            assert await asyncio.gather(*tasks) == [True] * 4
+
+    assert asyncio.run(ask()) == "at once"
 
 
 def test_what_nobody_waits_for_is_not_begun():
