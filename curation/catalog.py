@@ -32,6 +32,7 @@ from curation.commit_log import (
     commit_columns,
     commit_files,
     committing,
+    followed,
     has_same_rows,
     is_conflict,
     table_files,
@@ -151,6 +152,14 @@ class Catalog:
             return []
         with _storage_faults(name):
             return [(file.path, file.size_bytes) for file in table_files(table)]
+
+    def followed(self, name: str, paths: Collection[str]) -> set[str]:
+        """Files that an older version of a table had, after merges of these alone."""
+        table = self.open(name)
+        if table is None or not paths:
+            return set(paths)
+        with _storage_faults(name):
+            return followed(self.storage, name, table, set(paths))
 
     def rows(self, name: str) -> int | None:
         """How many rows the table's log says it has; None if it does not say."""
@@ -386,7 +395,6 @@ class Writer:
         """Commits rows, all or none."""
         if rows.num_rows:
             check_free_space(self._storage, rows.nbytes)
-            self._checked(name)
             with _storage_faults(name):
                 files = write_rows(self._storage, name, self._records[name], rows)
             self._add(name, files)
@@ -442,11 +450,12 @@ class Writer:
 
         self._commit(name, without)
 
-    def _checked(self, name: str) -> DeltaTable:
-        """The table at its newest version, which is still this writer's."""
+    def _checked(self, name: str, *, newest: bool = True) -> DeltaTable:
+        """The table at its newest version, or as it was last seen, which is still this writer's."""
         table = self._tables[name]
         with _storage_faults(name):
-            table.update_incremental()
+            if newest:
+                table.update_incremental()
         if (table.transaction_version(self._app) or 0) != self._numbers[name]:
             raise StaleWriterError(
                 f"another run has acquired {self._storage.uri(name)}; this one stops. "
@@ -461,8 +470,8 @@ class Writer:
 
         It is asked again where others have merged files first. Returns the files of the table.
         """
+        table = self._checked(name, newest=False)
         for _ in range(_ATTEMPTS):
-            table = self._checked(name)
             with _storage_faults(name):
                 add, remove = exchange(table)
                 if not add and not remove:
@@ -474,7 +483,7 @@ class Writer:
                         transactions=transactions, changes_rows=changes_rows,
                     )  # fmt: skip
             except StaleWriterError:
-                pass  # `_checked` tells a merge, which is tried after, from another run
+                table = self._checked(name)  # raises unless others merely merged files
         raise StaleWriterError(f"others commit to {name} all the time; this one stops")
 
     @contextlib.contextmanager

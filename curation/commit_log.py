@@ -131,6 +131,24 @@ def has_same_rows(storage: Storage, name: str, since: int, until: int) -> bool:
     return all(change is not None and not change.changes_rows for change in changes)
 
 
+def followed(storage: Storage, name: str, table: DeltaTable, paths: set[str]) -> set[str]:
+    """Where the rows of some files of an older version are now: merges of these alone are followed.
+
+    Files of which rows were dropped, or that were merged with others, stay as they are named.
+    """
+    gone = paths - {file.path for file in table_files(table)}
+    changes: list[Change] = []
+    version = table.version()
+    while gone and (change := read_change(storage, name, version)) is not None:
+        gone -= change.removed
+        changes.append(change)
+        version -= 1
+    for change in reversed(changes):
+        if change.removed and not change.changes_rows and change.removed <= paths:
+            paths = paths - change.removed | change.added
+    return paths
+
+
 def is_conflict(error: DeltaError) -> bool:
     """Whether a commit failed because another was made first."""
     return isinstance(error, CommitFailedError) or _METADATA_CHANGED in str(error)

@@ -63,6 +63,11 @@ class ScanResult:
     side_rows: dict[str, pa.Table]
     cpu_seconds: dict[str, float]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory of the rows."""
+        return int(self.clips.nbytes + sum(rows.nbytes for rows in self.side_rows.values()))
+
 
 @dataclass(frozen=True)
 class Scan:

@@ -17,6 +17,7 @@ from curation.errors import ReelmillError
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan.collector import THUMBNAILS
+from curation.scan.known_sources import KnownSources, scanned_ids
 from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.stage import Done, Failed
@@ -142,21 +143,22 @@ class ScanStep:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""
         is_retried = pc.field("reason").isin(sorted(self.retry))
         writer.drop("sources", "uri", set(self._retried_uris(items)), is_retried)
-        committed = sources_by_id(self.catalog)
+        committed = scanned_ids(self.catalog)
         for name, record in self.tables.items():
             if name != self.result:
-                source_ids = self.catalog.values(name, record, "source_id")
-                writer.drop(name, "source_id", source_ids - committed.keys())
-        return ScanLedger(self, writer, committed)
+                ids = pc.unique(self.catalog.read(name, record, ["source_id"])["source_id"])
+                partial = ids.filter(pc.invert(pc.is_in(ids, committed)))
+                writer.drop(name, "source_id", set(partial.to_pylist()))
+        return ScanLedger(self, writer, KnownSources(self.catalog, committed))
 
 
 class ScanLedger:
     """Commits sources; of several sources with the same bytes, the clips of the first."""
 
-    def __init__(self, step: ScanStep, writer: Writer, committed: dict[str, Source]) -> None:
+    def __init__(self, step: ScanStep, writer: Writer, known: KnownSources) -> None:
         self._step = step
         self._writer = writer
-        self._committed = committed
+        self._known = known
 
     def commit(self, results: Sequence[tuple[ScanItem, Done | Failed]]) -> Counter[str]:
         """See `Ledger`. A known source that cannot be backfilled keeps its outcome.
@@ -166,16 +168,18 @@ class ScanLedger:
         tables: dict[str, list[pa.Table]] = {name: [] for name in self._step.tables}
         sources: list[Source] = []
         counts: Counter[str] = Counter()
-        for item, outcome in results:
-            result = _result(item, outcome)
+        pairs = [(item, _result(item, outcome)) for item, outcome in results]
+        scanned = [r.source.source_id or "" for _, r in pairs if r.source.outcome == "scanned"]
+        committed = self._known.find(scanned)
+        for item, result in pairs:
             source = result.source
             if item.known_clips is None:
                 counts[source.reason or "scanned"] += 1
-                first = self._committed.get(source.source_id or "")
+                first = committed.get(source.source_id or "")
                 accepted = source.outcome == "scanned" and first is None
                 if accepted:
                     tables["clips"].append(result.clips)
-                    self._committed[source.source_id or ""] = source
+                    committed[source.source_id or ""] = source
                 elif source.outcome == "scanned" and first is not None:
                     source = dataclasses.replace(
                         source,
@@ -195,6 +199,7 @@ class ScanLedger:
         for name, parts in tables.items():
             if parts:
                 self._writer.append(name, pa.concat_tables(parts))
+        self._known.add(committed)
         return counts
 
 

@@ -45,7 +45,7 @@ class NewFiles:
     def of(cls, catalog: Catalog, name: str, record: type, previous: ReadFiles | None) -> NewFiles:
         """Compares a table with what the index read of it."""
         previous = previous or ReadFiles(())
-        previously_read = set(previous.files)
+        previously_read = catalog.followed(name, previous.files)
         current = [file for file, _ in catalog.files(name)]
         files = tuple(file for file in current if file not in previously_read)
         read = tuple(file for file in current if file in previously_read)

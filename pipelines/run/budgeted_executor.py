@@ -15,7 +15,7 @@ from curation.stage import Done, Fault, Item, Outcome, Stage
 from pipelines.run.executor import Executor
 
 
-@dataclass(frozen=True)
+@dataclass
 class BudgetedExecutor:
     """Runs batches of captions on another executor until their budget is spent."""
 
@@ -23,26 +23,31 @@ class BudgetedExecutor:
     budget: Budget
     spent: tuple[int, int]
     """Requests and tokens of earlier runs."""
+    _cost: tuple[int, int] = (0, 0)
+    """The same of this run."""
+    _done: int = 0
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         """See `Executor`; ends with a `Fault` where the budget does not pay for the other items."""
-        requests, tokens = self.spent
-        remaining = list(items)
-        done = 0
+        remaining = items
         while remaining:
-            cost = (requests - self.spent[0], tokens - self.spent[1])
-            count = min(max(1, done), self.budget.affordable((requests, tokens), cost, done))
+            spent = self.spent[0] + self._cost[0], self.spent[1] + self._cost[1]
+            count = min(max(1, self._done), self.budget.affordable(spent, self._cost, self._done))
             if count < 1:
-                yield Fault(remaining[0].key, self._message(requests, tokens))
+                yield Fault(remaining[0].key, self._message(*spent))
                 return
             group, remaining = remaining[:count], remaining[count:]
             for outcome in self.executor.run(stage, group):
                 if isinstance(outcome, Done):
-                    batch: CaptionedBatch = outcome.value
-                    requests += sum(clip.requests for clip in batch.clips)
-                    tokens += sum(clip.tokens_in + clip.tokens_out for clip in batch.clips)
+                    self._add(outcome.value)
                 yield outcome
-            done += len(group)
+            self._done += len(group)
+
+    def _add(self, batch: CaptionedBatch) -> None:
+        requests, tokens = self._cost
+        requests += sum(clip.requests for clip in batch.clips)
+        tokens += sum(clip.tokens_in + clip.tokens_out for clip in batch.clips)
+        self._cost = requests, tokens
 
     def _message(self, requests: int, tokens: int) -> str:
         limits = [

@@ -5,6 +5,12 @@ been in progress are halved, and so are the halves that fail again: of n suspect
 is found in about log2(n) rounds of two streams. An item that kills its worker alone is split, if it
 has parts; the smallest part that kills another worker alone fails by name. Two that kill before
 anything has finished mean that no worker can live, and the run stops.
+
+The work list is worked off some thousand items at a time, so that memory does not grow with it: a
+work list may make its items as they are asked for. Commits grow with the run: one comes when its
+results fill `_COMMIT_BYTES`, or after 15 s, later after a hundredth of the time that the run has
+taken, at most five minutes. So that much is done again after a crash, and weeks of work make some
+thousand commits.
 """
 
 from __future__ import annotations
@@ -19,8 +25,17 @@ from curation.stage import Done, Failed, Fault, Item, Unavailable
 from curation.step import Ledger, Step
 from pipelines.run.executor import Executor, ExecutorLostError
 
-_COMMIT_ITEMS = 256
-_COMMIT_SECONDS = 15.0
+_SLICE = 20_000
+"""Items that are worked off together."""
+_COMMIT_BYTES = 64 << 20
+"""Of results that wait to be committed."""
+_RESULT_BYTES = 4096
+"""Of a result that does not state its size."""
+_COMMIT_S, _MAX_COMMIT_S = 15.0, 300.0
+_COMMIT_SHARE = 0.01
+"""Of the time since the run began."""
+_MAX_DETAILS = 100
+"""Messages about unavailable items that are kept."""
 UNAVAILABLE = "unavailable"
 _WORKER_DIED = "its worker died each time it was tried alone"
 
@@ -34,7 +49,7 @@ class Progress:
     cpu_seconds: Counter[str] = field(default_factory=Counter)
     """CPU seconds by part of the work."""
     unavailable: list[str] = field(default_factory=list)
-    """Why items were unavailable, one message each."""
+    """Why the first of them were unavailable, one message each."""
     before: int = 0
     """Sources or clips that had an outcome before this run."""
     video_s: float = 0.0
@@ -69,18 +84,15 @@ def run_step(
     `InfrastructureError` where storage or workers fail; what was committed until then stays.
     """
     with step.catalog.lease(step.name, step.tables) as writer:
-        items = list(step.todo())
+        items = step.todo()
         if not items:
             return False
         on_start(items)
         writer.acquire()
         ledger = step.ledger(writer, items)
         run = _StepRun(step, ledger, progress, items, on_progress, give_up=give_up)
-        for item in run.run_all(executor, items):
-            if not run.split(item):
-                run.run_again(executor, item)
-        for part in run.run_all(executor, run.parts):
-            run.run_again(executor, part)
+        for start in range(0, len(items), _SLICE):
+            run.run_slice(executor, items[start : start + _SLICE])
         for table in step.tables:  # what workers were writing when they died
             step.catalog.storage.remove_partial_files(table)
     return True
@@ -97,22 +109,32 @@ class _StepRun:
         *,
         give_up: bool,
     ) -> None:
-        self.parts: list[Item] = []
+        self._parts: list[Item] = []
         """Parts of items that are to be tried alone."""
         self._give_up = give_up
         self._step = step
         self._ledger = ledger
         self._progress = progress
-        self._pending = {item.key: item for item in items}
+        self._pending: dict[str, Item] = {}
         self._total = sum(map(step.weight, items))
         self._size = sum(map(step.size, items))
         self._finished_size = 0.0
         self._on_progress = on_progress
         self._finished = 0
         self._uncommitted: list[tuple[Item, Done | Failed]] = []
-        self._committed_at = time.monotonic()
+        self._uncommitted_bytes = 0
+        self._started_at = self._committed_at = time.monotonic()
         progress.before = step.finished()
         self._report()
+
+    def run_slice(self, executor: Executor, items: Sequence[Item]) -> None:
+        """Gives each of some items an outcome; those that kill workers, in parts or as failures."""
+        self._pending, self._parts = {item.key: item for item in items}, []
+        for item in self.run_all(executor, items):
+            if not self.split(item):
+                self.run_again(executor, item)
+        for part in self.run_all(executor, self._parts):
+            self.run_again(executor, part)
 
     def run_all(self, executor: Executor, items: Sequence[Item]) -> list[Item]:
         """Runs items until each has an outcome, but for those returned: they kill, each alone."""
@@ -143,7 +165,7 @@ class _StepRun:
         self._pending.pop(item.key, None)
         self._pending |= {part.key: part for part in parts}
         self._total += sum(map(self._step.weight, parts)) - self._step.weight(item)
-        self.parts += parts
+        self._parts += parts
         return True
 
     def run_again(self, executor: Executor, item: Item) -> None:
@@ -182,15 +204,17 @@ class _StepRun:
         self._finished_size += self._step.size(item)
         if isinstance(outcome, Unavailable):
             self._progress.counts[UNAVAILABLE] += weight
-            self._progress.unavailable.append(outcome.detail)
+            if len(self._progress.unavailable) < _MAX_DETAILS:
+                self._progress.unavailable.append(outcome.detail)
         else:
             self._uncommitted.append((item, outcome))
             self._progress.video_s += self._step.video_s(item, outcome)
+            value = outcome.value if isinstance(outcome, Done) else None
+            self._uncommitted_bytes += getattr(value, "nbytes", 0) + _RESULT_BYTES * weight
         if isinstance(outcome, Done):
             total = {self._step.name: outcome.cpu_seconds}
             self._progress.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", total))
-        late = time.monotonic() - self._committed_at > _COMMIT_SECONDS
-        if late or len(self._uncommitted) >= _COMMIT_ITEMS:
+        if self._is_commit_due():
             self._commit()
         self._report()
 
@@ -199,8 +223,15 @@ class _StepRun:
         progress.share = self._finished_size / self._size if self._size else 0.0
         self._on_progress(before + self._finished, before + self._total, progress)
 
+    def _is_commit_due(self) -> bool:
+        now = time.monotonic()
+        share_s = _COMMIT_SHARE * (now - self._started_at)
+        late = now - self._committed_at > max(_COMMIT_S, min(share_s, _MAX_COMMIT_S))
+        return late or self._uncommitted_bytes >= _COMMIT_BYTES
+
     def _commit(self) -> None:
         results, self._uncommitted = self._uncommitted, []
+        self._uncommitted_bytes = 0
         if results:
             self._progress.counts.update(self._ledger.commit(results))
             self._committed_at = time.monotonic()

@@ -100,7 +100,9 @@ def test_a_writer_that_read_the_table_before_another_commit_loses(catalog, monke
         drop_leases(catalog)
         with catalog.writer("render", TABLES) as new:
             checked, seen = old._checked, iter([table])
-            monkeypatch.setattr(old, "_checked", lambda name: next(seen, None) or checked(name))
+            monkeypatch.setattr(
+                old, "_checked", lambda name, **more: next(seen, None) or checked(name, **more)
+            )
             with pytest.raises(StaleWriterError, match=r"acquired .*captions/facts"):
                 old.append("captions/facts", captions("late"))
             new.append("captions/facts", captions("new"))

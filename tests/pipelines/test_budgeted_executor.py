@@ -75,3 +75,12 @@ def test_the_fault_says_what_was_spent_and_what_to_raise():
         "these captions have cost 4 requests and 40 tokens, and what is left of request_limit 4 and"
         " token_limit 9,000 does not pay for more; raise it to resume"
     )
+
+
+def test_a_budget_holds_over_several_streams():
+    executor = BudgetedExecutor(InProcessExecutor(), Budget(requests=10), (2, 20))
+    items = [Priced(str(number), 1) for number in range(20)]
+    first = list(executor.run(Pay(), items[:5]))
+    second = list(executor.run(Pay(), items[5:]))
+    assert [type(outcome) for outcome in first] == [Done] * 5
+    assert [type(outcome) for outcome in second] == [Done] * 3 + [Fault]

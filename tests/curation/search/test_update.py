@@ -61,6 +61,22 @@ def test_captions_that_come_later_are_found_and_rows_keep_their_numbers(out, sea
     assert search.index.manifest.vectors == vectors
 
 
+def test_merged_files_are_not_read_again(out, search, add):
+    add(3)
+    search.update()
+    before = search.index.manifest
+    catalog = Dataset(out).catalog
+    merged = [name for name in catalog.table_names() if catalog.compact(name) != (1, 1)]
+    assert {"clips", "sources", "embeddings/frame-dct"} <= {*merged}
+    search.update()
+    after = search.index.manifest
+    assert (after.clips, after.vectors, after.text) == (before.clips, before.vectors, before.text)
+    add(4)
+    catalog.compact("clips")  # what was read with what was not
+    assert search.update().new_clips == 8
+    assert "/v/4.mp4" in uris(search)
+
+
 def test_deleted_sources_are_no_hits_from_the_next_query_on(out, search):
     query = Vector(looks_of(1)[0].vector, "frame-dct")
     assert "/v/1.mp4" in uris(search, like=query)
