@@ -64,10 +64,12 @@ class FootageMatch:
             getattr(self, name)[index] = values
 
 
-def match_footage(variants: LetterboxVariants, one: Rows, other: Rows) -> FootageMatch:
+def match_footage(
+    variants: LetterboxVariants, one: Rows, other: Rows, threads: int = 0
+) -> FootageMatch:
     """Aligns pairs of clips, by their rows [pairs], where they agree best; each shows something.
 
-    The result for a pair is independent of batch composition. Runs on all cores.
+    The result for a pair is independent of batch composition. Runs on all cores, or on so many.
     """
     pair, first, second = _variant_pairs(variants, one, other)
     matches = FootageMatch(*np.zeros((3, len(pair))))
@@ -78,7 +80,7 @@ def match_footage(variants: LetterboxVariants, one: Rows, other: Rows) -> Footag
         still = np.minimum(variants.still[one], variants.still[other])
         return np.asarray(1 - _DETAIL_WEIGHT * still * (1 - energies.cosine))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         batches = np.split(np.arange(len(pair)), np.arange(_DETAIL_BATCH, len(pair), _DETAIL_BATCH))
         detail = np.concatenate(list(pool.map(detail_of, batches)))
         candidates = np.flatnonzero(detail >= NEAR_DUPLICATE_FLOOR)

@@ -8,7 +8,7 @@ before anything is searched: a thousand copies of a test card make a thousand ro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -35,6 +35,8 @@ class Content(ABC):
 
     rows: pa.Table
     """Rows of what they are compared by, sorted by `clip_id`."""
+    threads: int = 0
+    """That compare; 0 for one a core."""
     floor: ClassVar[float]
     """How similar the descriptors of two clips have to be for the pair to be compared."""
 
@@ -105,7 +107,7 @@ class Signatures(Content):
         swap = self._ranks[pairs.first] > self._ranks[pairs.second]
         one = np.where(swap, pairs.second, pairs.first)
         other = np.where(swap, pairs.first, pairs.second)
-        match = match_footage(self.variants, one, other)
+        match = match_footage(self.variants, one, other, self.threads)
         return match.similarity, match.overlap_s
 
 
@@ -131,10 +133,18 @@ class Embeddings(Content):
         return pairs.similarity, np.full(len(pairs), np.nan)
 
 
+Search = Callable[[Content, Bools, Bools], tuple[Pairs, Floats]]
+"""From what clips show, which of them stand for others and which are new, to the pairs that compare
+as similar, by rising rows, and the seconds that each shares."""
+
+
 def find_neighbours(
-    content: Content, searched: Collection[str], representatives: Collection[str]
+    content: Content,
+    searched: Collection[str],
+    representatives: Collection[str],
+    search: Search | None = None,
 ) -> pa.Table:
-    """Rows of `Neighbour` for the clips that were not searched for yet.
+    """Rows of `Neighbour` for the clips that were not searched for yet; in this process by default.
 
     `searched` are those that were, and `representatives` those of them that stand for identical
     ones. Each other clip gets a row with itself or with the representative of those identical to
@@ -144,7 +154,8 @@ def find_neighbours(
     is_representative = np.fromiter((clip in representatives for clip in ids), bool, len(ids))
     new = np.fromiter((clip not in searched for clip in ids), bool, len(ids))
     groups = _identical_groups(content, is_representative)
-    similar, overlap_s = _similar_pairs(content, groups == np.arange(len(ids)), new)
+    search = search or similar_pairs
+    similar, overlap_s = search(content, groups == np.arange(len(ids)), new)
     new_rows = np.flatnonzero(new)
     identical = Pairs(groups[new_rows], new_rows, np.ones(len(new_rows)))
     return pa.concat_tables(
@@ -170,25 +181,44 @@ def _neighbour_rows(
     return pa.table(columns).cast(records.arrow_schema(Neighbour))
 
 
-def _similar_pairs(content: Content, is_representative: Bools, new: Bools) -> tuple[Pairs, Floats]:
-    """Pairs of clips of which two descriptors are above the floor and that compare as similar.
+def similar_pairs(content: Content, is_representative: Bools, new: Bools) -> tuple[Pairs, Floats]:
+    """See `Search`. Candidates are compared as they come and most are dropped, so memory holds the
+    results alone."""
+    vectors, owners = searched_vectors(content, is_representative)
+    judged = [
+        judge(content, candidate_pairs(owners, candidates))
+        for candidates in pair_batches(vectors, content.floor, new[owners])
+    ]
+    return merge_judged(judged)
 
-    Candidates are compared as they come and most are dropped, so memory holds the results alone.
-    """
+
+def searched_vectors(content: Content, is_representative: Bools) -> tuple[Vectors, Rows]:
+    """The descriptors of representatives, and the row of the clip that each belongs to."""
     vectors, owners = content.descriptors
     index = np.flatnonzero(is_representative[owners])
-    owners = owners[index]
-    batches, overlaps_s = [], [np.empty(0)]
-    for candidates in pair_batches(take_rows(vectors, index), content.floor, new[owners]):
-        pairs = Pairs(owners[candidates.first], owners[candidates.second], candidates.similarity)
-        pairs = pairs.take(_distinct(pairs))
-        similarity, overlap_s = content.compare(pairs)
-        similar = np.flatnonzero(similarity > 0)
-        batches.append(Pairs(pairs.first, pairs.second, similarity).take(similar))
-        overlaps_s.append(overlap_s[similar])
-    pairs = concat(batches)
+    return take_rows(vectors, index), owners[index]
+
+
+def candidate_pairs(owners: Rows, candidates: Pairs) -> Pairs:
+    """Pairs of clips by pairs of their descriptors, each once."""
+    pairs = Pairs(owners[candidates.first], owners[candidates.second], candidates.similarity)
+    return pairs.take(_distinct(pairs))
+
+
+def judge(content: Content, pairs: Pairs) -> tuple[Pairs, Floats]:
+    """Those of some pairs of clips that compare as similar, and the seconds that each shares."""
+    similarity, overlap_s = content.compare(pairs)
+    similar = np.flatnonzero(similarity > 0)
+    return Pairs(pairs.first, pairs.second, similarity).take(similar), overlap_s[similar]
+
+
+def merge_judged(judged: Iterable[tuple[Pairs, Floats]]) -> tuple[Pairs, Floats]:
+    """All pairs, each once, by rising rows."""
+    parts = list(judged)
+    pairs = concat(part for part, _ in parts)
     distinct = _distinct(pairs)
-    return pairs.take(distinct), np.concatenate(overlaps_s)[distinct]
+    overlap_s = np.concatenate([np.empty(0), *(overlap_s for _, overlap_s in parts)])
+    return pairs.take(distinct), overlap_s[distinct]
 
 
 def _distinct(pairs: Pairs) -> Rows:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -127,15 +128,50 @@ def ivf_pairs(vectors: Vectors, floor: float, new: Bools) -> Iterator[RowPairs]:
     if cells is None:
         yield from exact_pairs(vectors, floor, new)
         return
-    nonzero: Bools = np.asarray(vectors.any(axis=1))
-    by_cell = np.argsort(cells.home, kind="stable")
-    bounds = np.searchsorted(cells.home[by_cell], np.arange(cells.num_cells + 1))
-    for cell, probing in _probing_rows(cells):
-        members = by_cell[bounds[cell] : bounds[cell + 1]]
-        members, queries = members[nonzero[members]], probing[nonzero[probing]]
-        is_new = new[queries]
-        yield from _pairs_in_cell(vectors, floor, cells, members, queries[is_new])
-        yield from _pairs_in_cell(vectors, floor, cells, members[new[members]], queries[~is_new])
+    search = CellSearch(vectors, floor, new, cells)
+    for start, end in search.parts():
+        yield from search.pairs(start, end)
+
+
+@dataclass(frozen=True)
+class CellSearch:
+    """The search cell by cell; parts of it may be worked on apart."""
+
+    vectors: Vectors
+    floor: float
+    new: Bools
+    cells: CellProbes
+
+    def parts(self, least: int = 1) -> list[tuple[int, int]]:
+        """Ranges of cells with up to `_SORT_BATCH` probes, at least so many if there are."""
+        cells = self.cells
+        num_probes = int((cells.margins <= cells.margin).sum())
+        count = max(least, -(-num_probes // _SORT_BATCH))
+        step = max(1, cells.num_cells // count)
+        starts = range(0, cells.num_cells, step)
+        return [(start, min(start + step, cells.num_cells)) for start in starts]
+
+    def pairs(self, start: int, end: int) -> Iterator[RowPairs]:
+        """The pairs of members of some cells with those that probe them."""
+        vectors, nonzero = self.vectors, self._nonzero
+        by_cell, bounds = self._by_cell
+        for cell, probing in _probing_rows(self.cells, start, end):
+            members = by_cell[bounds[cell] : bounds[cell + 1]]
+            members, queries = members[nonzero[members]], probing[nonzero[probing]]
+            is_new = self.new[queries]
+            for some, asking in ((members, is_new), (members[self.new[members]], ~is_new)):
+                yield from _pairs_in_cell(vectors, self.floor, self.cells, some, queries[asking])
+
+    @cached_property
+    def _nonzero(self) -> Bools:
+        return np.asarray(self.vectors.any(axis=1))
+
+    @cached_property
+    def _by_cell(self) -> tuple[Rows, Rows]:
+        """The rows by their cells, and where each cell begins among them."""
+        by_cell = np.argsort(self.cells.home, kind="stable")
+        edges = np.arange(self.cells.num_cells + 1)
+        return by_cell, np.searchsorted(self.cells.home[by_cell], edges)
 
 
 def assign_cells(vectors: Vectors) -> CellProbes:
@@ -182,19 +218,15 @@ def calibrate_margin(
     return cells.within(margin) if np.isfinite(margin) else None
 
 
-def _probing_rows(cells: CellProbes) -> Iterator[tuple[int, Rows]]:
-    """Each cell and the rows that probe it, sorted some cells at a time."""
-    num_probes = int((cells.margins <= cells.margin).sum())
-    step = max(1, cells.num_cells * _SORT_BATCH // num_probes)
-    for start in range(0, cells.num_cells, step):
-        end = min(start + step, cells.num_cells)
-        in_range = (cells.probes >= start) & (cells.probes < end)
-        rows, columns = np.nonzero(in_range & (cells.margins <= cells.margin))
-        probed = cells.probes[rows, columns]
-        order = np.argsort(probed, kind="stable")
-        bounds = np.searchsorted(probed[order], np.arange(start, end + 1))
-        for cell in range(start, end):
-            yield cell, rows[order[bounds[cell - start] : bounds[cell - start + 1]]]
+def _probing_rows(cells: CellProbes, start: int, end: int) -> Iterator[tuple[int, Rows]]:
+    """Each of some cells and the rows that probe it."""
+    in_range = (cells.probes >= start) & (cells.probes < end)
+    rows, columns = np.nonzero(in_range & (cells.margins <= cells.margin))
+    probed = cells.probes[rows, columns]
+    order = np.argsort(probed, kind="stable")
+    bounds = np.searchsorted(probed[order], np.arange(start, end + 1))
+    for cell in range(start, end):
+        yield cell, rows[order[bounds[cell - start] : bounds[cell - start + 1]]]
 
 
 def _pairs_in_cell(

@@ -98,13 +98,15 @@ def exact_pairs(
     floor: float,
     new: npt.NDArray[np.bool_],
     search_block: BlockSearch | None = None,
+    part: slice = slice(None),
 ) -> Iterator[RowPairs]:
     """Compares every new vector with all others, a block at a time; by numpy by default.
 
-    Of two new ones the pair is the one whose query is the smaller row.
+    Of two new ones the pair is the one whose query is the smaller row. `part` of the new vectors
+    may be compared alone.
     """
     search_block = search_block or numpy_search(vectors, floor)
-    queries = np.flatnonzero(new)
+    queries = np.flatnonzero(new)[part]
     for query_start in range(0, len(queries), _BLOCK):
         query_rows = queries[query_start : query_start + _BLOCK]
         for start in range(0, len(vectors), _BLOCK):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from curation import records
 from curation.catalog import Catalog, Writer
 from curation.dedup.greedy import DuplicateGraph
 from curation.dedup.neighbours import Content, Embeddings, Signatures, find_neighbours
+from curation.dedup.tasks import RunTasks, pairs_by_tasks
 from curation.embed.signature import SIGNATURE_FPS
 from curation.errors import ReelmillError
 from curation.records import Embedding, Neighbour, Signature
@@ -58,12 +60,18 @@ class DuplicateRule:
         return cls("semantic_duplicate", *tables, Embedding, Embeddings, threshold)
 
 
-def load_graph(
-    rule: DuplicateRule, catalog: Catalog, writer: Writer, clips: pa.Table, ids: Sequence[str]
+def load_graph(  # noqa: PLR0917
+    rule: DuplicateRule,
+    catalog: Catalog,
+    writer: Writer,
+    clips: pa.Table,
+    ids: Sequence[str],
+    run: RunTasks | None = None,
 ) -> DuplicateGraph:
     """The graph of duplicates, by the rows of `clips`; the clips of `ids` are searched if need be.
 
-    Raises `NotEmbeddedError`.
+    In this process, or as tasks that `run` works off. Raises `NotEmbeddedError`, and
+    `InfrastructureError` where a task fails.
     """
     stored = catalog.read(rule.pairs_table, Neighbour)
     searched = set(stored.filter(stored["identical"])["clip_id"].to_pylist())
@@ -76,7 +84,8 @@ def load_graph(
             )
         is_self = pc.and_(stored["identical"], pc.equal(stored["clip_id"], stored["neighbour_id"]))
         representatives = set(stored.filter(is_self)["clip_id"].to_pylist())
-        rows = find_neighbours(content, searched, representatives)
+        search = partial(pairs_by_tasks, catalog.storage, run) if run else None
+        rows = find_neighbours(content, searched, representatives, search)
         writer.append(rule.pairs_table, rows)
         stored = pa.concat_tables([stored, rows])
     return graph_of_pairs(rule, stored, clips)

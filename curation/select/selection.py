@@ -15,6 +15,7 @@ from curation.catalog import Writer
 from curation.dataset import Dataset
 from curation.dedup.greedy import Representative, greedy_duplicates
 from curation.dedup.rules import DuplicateRule, NotEmbeddedError, load_graph
+from curation.dedup.tasks import RunTasks
 from curation.records import Neighbour, Verdict
 from curation.select.filter import (
     FilterResult,
@@ -64,10 +65,11 @@ def duplicate_rules(policy: Policy) -> list[DuplicateRule]:
     return rules
 
 
-def select(dataset: Dataset, policy: Policy) -> Selection:
+def select(dataset: Dataset, policy: Policy, run: RunTasks | None = None) -> Selection:
     """Applies a policy to every clip and stores the verdicts; the same again writes nothing.
 
-    Raises `NotEmbeddedError`, `StaleWriterError` where another run commits meanwhile, and
+    Duplicates are searched for in this process, or as tasks that `run` works off. Raises
+    `NotEmbeddedError`, `StaleWriterError` where another run commits meanwhile, and
     `ConditionError` for a condition of the policy that cannot be read.
     """
     dataset = dataset.snapshot()
@@ -78,17 +80,22 @@ def select(dataset: Dataset, policy: Policy) -> Selection:
     selection_id = _selection_id(dataset, policy, clips, values)
     rows = dataset.selection(selection_id)
     if clips.num_rows and not rows.num_rows:
-        rows = _commit(dataset, clips, values, policy, selection_id)
+        rows = _commit(dataset, clips, values, policy, selection_id, run)
     return Selection(selection_id, funnel(rows), previous_funnel, selection_id != previous)
 
 
-def _commit(
-    dataset: Dataset, clips: pa.Table, values: Values, policy: Policy, selection_id: str
+def _commit(  # noqa: PLR0917
+    dataset: Dataset,
+    clips: pa.Table,
+    values: Values,
+    policy: Policy,
+    selection_id: str,
+    run: RunTasks | None,
 ) -> pa.Table:
     tables = {rule.pairs_table: Neighbour for rule in duplicate_rules(policy)}
     with dataset.catalog.writer(APP, {**tables, "selection": Verdict}) as writer:
         result = apply_policy(dataset, policy, clips, values)
-        duplicates = _duplicates(dataset, writer, clips, values, policy, result)
+        duplicates = _duplicates(dataset, writer, clips, values, policy, result, run)
         verdicts = _verdicts(clips, result.reasons, duplicates, selection_id)
         rows = records.to_table(Verdict, verdicts)
         writer.append("selection", rows)
@@ -144,6 +151,7 @@ def _duplicates(  # noqa: PLR0917
     values: Values,
     policy: Policy,
     result: FilterResult,
+    run: RunTasks | None,
 ) -> dict[int, Representative]:
     """The duplicates among the clips that pass the filter, by row; an included clip is none."""
     passing = best_first(dataset, clips, values, result)
@@ -151,7 +159,7 @@ def _duplicates(  # noqa: PLR0917
     if not rules or not passing:
         return {}
     ids = clips["clip_id"].take(sorted(passing)).to_pylist()
-    graphs = [load_graph(rule, dataset.catalog, writer, clips, ids) for rule in rules]
+    graphs = [load_graph(rule, dataset.catalog, writer, clips, ids, run) for rule in rules]
     duplicates = greedy_duplicates(passing, graphs)
     return {row: kept for row, kept in duplicates.items() if not result.included[row]}
 

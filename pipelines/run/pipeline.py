@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from curation import pending_inputs
 from curation.caption.step import CaptionStep
 from curation.dataset import ALL, Dataset
+from curation.dedup.tasks import RunTasks
 from curation.errors import InfrastructureError, PrerequisiteError, ReelmillError
 from curation.failures import failures_in
 from curation.listing import Listing
@@ -21,12 +22,18 @@ from curation.reasons import INPUT_REASONS
 from curation.records import Run
 from curation.run_history import RunClock, record_run
 from curation.select.selection import Selection, select
-from curation.stage import Item
+from curation.stage import Item, Outcome, Stage
 from curation.step import Step, StepRequest
 from curation.steps import STEPS
 from pipelines.config import Profile
 from pipelines.run.budgeted_executor import BudgetedExecutor
-from pipelines.run.executor import Executor, InProcessExecutor, LazyExecutor, SizedExecutor
+from pipelines.run.executor import (
+    Executor,
+    ExecutorLostError,
+    InProcessExecutor,
+    LazyExecutor,
+    SizedExecutor,
+)
 from pipelines.run.step_runner import UNAVAILABLE, Progress, ProgressCallback, run_step
 
 _MAX_DETAILS = 5
@@ -133,7 +140,7 @@ class Pipeline:
     def select(self) -> Selection:
         """Applies the policy."""
         clock = RunClock()
-        selection = select(self.dataset, self.profile.policy)
+        selection = select(self.dataset, self.profile.policy, self._pair_tasks())
         if selection.is_new:
             result = selection.selection_id
             self._record("select", clock, selection.funnel, result)
@@ -187,6 +194,25 @@ class Pipeline:
             tables[f"renders/{self.profile.render.profile}"] = STEPS["render"]
         tables |= {step.result: STEPS[step.name] for step in self.steps}
         return failures_in(self.dataset, tables, selection_id)
+
+    def _pair_tasks(self) -> RunTasks | None:
+        """How tasks of the search for duplicates run; None for in this process.
+
+        Which uses all cores of this machine, so that processes of it would gain nothing.
+        """
+        settings = self.profile.execution
+        if settings.executor in ("auto", "in_process") and settings.address == "local":
+            return None
+
+        def run(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+            try:
+                yield from self.executor.run(stage, items)
+            except ExecutorLostError as error:
+                raise InfrastructureError(
+                    f"workers died as they searched for duplicates ({error})"
+                ) from error
+
+        return run
 
     def _selection_id(self, dataset: Dataset) -> str:
         selection_id = dataset.resolve_selection(self.selection)

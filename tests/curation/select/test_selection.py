@@ -138,9 +138,9 @@ def test_a_filtered_clip_represents_no_near_duplicates(dataset):
 def test_neighbours_are_searched_only_for_clips_that_were_not(dataset, monkeypatch):
     searches: list[list[str]] = []
 
-    def spy(content, searched, representatives):
+    def spy(content, searched, representatives, search):
         searches.append(sorted({*content.ids} - {*searched}))
-        return find_neighbours(content, searched, representatives)
+        return find_neighbours(content, searched, representatives, search)
 
     monkeypatch.setattr(rules, "find_neighbours", spy)
     passing = sorted(look.clip.clip_id for look in FIRST + SECOND if look.scores["motion"] > 0.1)
