@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from pipelines.cli import terminal
 from pipelines.cli.commands import FAMILIES, CommandInfo, commands
+from pipelines.cli.startup import leave_out_pandas
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 Json = Annotated[
@@ -93,6 +94,8 @@ def _family(name: str) -> CommandGroup:
 
 
 def _command(name: str, info: CommandInfo) -> Any:
+    if info.is_short:
+        leave_out_pandas()
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
     app.command(name, cls=_Command, help=info.help, short_help=info.summary, epilog=info.epilog)(
         with_output_options(info.load_function(), is_job=info.is_job)

@@ -51,6 +51,11 @@ class CommandInfo:
         """Whether it does work that goes on when nobody reads its output any more."""
         return self.group in (RUN, MAINTAIN, TRAIN) or self.function == "serve:serve"
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it reads and writes tables alone, and starts no worker."""
+        return self.group in (LOOK, MAINTAIN, SEARCH) or self.function == "steps:select"
+
     def load_function(self) -> Callable[..., Any]:
         """The function that it calls, whose parameters are its arguments and options."""
         function: Callable[..., Any] = load_object(f"pipelines.cli.{self.function}")
