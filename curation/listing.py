@@ -5,7 +5,9 @@ No video is read. In a folder, files without a video's ending are skipped, and c
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import json
 import os
 import posixpath
 from collections import Counter
@@ -22,9 +24,12 @@ from curation.errors import ReelmillError
 from curation.media.allowlist import VIDEO_SUFFIXES
 from curation.storage import AddressError, Storage, storage_faults, utf8_path
 
-LIST_SUFFIXES = (".txt", ".csv", ".parquet")
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 """Of files that are read as lists of inputs."""
-_PATH_COLUMNS = ("uri", "path", "file", "video", "url")
+_PATH_COLUMNS = ("uri", "path", "file", "video", "url", "file_name")
+_METADATA = tuple(f"metadata{suffix}" for suffix in (".csv", ".jsonl", ".parquet"))
+"""Lists inside a folder that describe its files, as in video folders of Hugging Face."""
+_COLUMN_OF_METADATA = "file_name"
 _SCHEMES = ("s3://", "file://")
 NO_ENDING, HIDDEN, LINKED, OTHER = "no ending", "hidden", "linked folder", "other endings"
 OUTSIDE = "links leading outside"
@@ -57,6 +62,10 @@ class ListingError(ReelmillError, ValueError):
     """An address that cannot be listed."""
 
 
+class NoPathColumnError(ListingError):
+    """A list without a column of paths."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """The inputs under the roots that were named."""
@@ -66,6 +75,8 @@ class Listing:
     skipped: Mapping[str, Counter[str]]
     """By root, how many files are no input: by ending, such as `.txt`, or `no ending`, `hidden`
     (the name starts with a dot), `other endings`; and folders, `linked folder`."""
+    repeated: Sequence[str] = ()
+    """Addresses that were listed more than once; the first listing counts, with its columns."""
 
 
 def list_videos(
@@ -74,17 +85,19 @@ def list_videos(
     """Every input under the addresses, each once, sorted by address.
 
     A folder gives the files in it whose names end like a video's, at any depth. Links to folders
-    are not followed, since they may lead outside or in a circle; name their target instead. A text
-    file gives one path per line, except lines that start with `#`; a CSV or Parquet file gives the
-    column `uri` (or `path`, `file`, `video`, `url`), and its other columns as `extra`. Any other
-    file is an input itself. Relative paths in a list are relative to the list's folder. What is
-    under `exclude`, the output folder, is no input. Without `follow_links` neither is a file that
-    links lead out of its folder, and an address that leads through a link is refused. Raises
-    `ListingError`.
+    are not followed, since they may lead outside or in a circle; name their target instead. Its
+    `metadata.csv`, `.jsonl` or `.parquet` with a column `file_name` gives the other columns as
+    `extra` of its files. A text file gives one path per line, except lines that start with `#`; a
+    CSV, TSV, JSON lines or Parquet file gives the column `uri` (or `path`, `file`, `video`, `url`,
+    `file_name`), and its other columns as `extra`. Any other file is an input itself. Relative
+    paths in a list are relative to the list's folder. What is under `exclude`, the output folder,
+    is no input. Without `follow_links` neither is a file that links lead out of its folder, and an
+    address that leads through a link is refused. Raises `ListingError`.
     """
     excluded = Storage.at(exclude).root + "/" if exclude else ""
     entries: dict[str, Entry] = {}
     skipped: dict[str, Counter[str]] = {}
+    repeated: dict[str, None] = {}
     for address in addresses:
         storage = _open(address)
         if not follow_links:
@@ -93,10 +106,13 @@ def list_videos(
         counts = skipped.setdefault(root, Counter())
         for entry in _list_root(storage, excluded, counts, follow_links):
             if not excluded or not entry.uri.startswith(excluded):
-                entries.setdefault(entry.uri, replace(entry, root=root))
+                if entry.uri in entries:
+                    repeated[entry.uri] = None
+                else:
+                    entries[entry.uri] = replace(entry, root=root)
         skipped[root] = Counter(dict(counts.most_common(_MAX_KINDS)))
         skipped[root] += Counter({OTHER: counts.total() - skipped[root].total()})
-    return Listing([entries[uri] for uri in sorted(entries)], skipped)
+    return Listing([entries[uri] for uri in sorted(entries)], skipped, tuple(repeated))
 
 
 def is_below(uri: str, root: str) -> bool:
@@ -173,6 +189,7 @@ def _list_local_folder(
     def fail(error: OSError) -> None:
         raise ListingError(f"cannot list {error.filename}: {error.strerror}")
 
+    columns: dict[str, dict[str, str]] = {}
     for folder, folders, files in os.walk(storage.root, onerror=fail):
         if excluded and f"{folder}/".startswith(excluded):
             folders.clear()
@@ -181,14 +198,35 @@ def _list_local_folder(
         videos = {name for name in folders if not _non_video_kind(name)}
         links = (os.path.islink(os.path.join(folder, name)) for name in set(folders) - videos)
         skipped[LINKED] += sum(links)
+        described = _metadata_columns(folder, files, follow_links)
+        columns |= described
+        lists = _METADATA if described else ()
         for name in sorted([*videos, *files]):
+            if name in lists:
+                continue
             path = os.path.join(folder, name)
             if kind := _non_video_kind(name):
                 skipped[kind] += 1
             elif not follow_links and os.path.islink(path) and not is_below(path, storage.root):
                 skipped[OUTSIDE] += 1
             else:
-                yield entry_at(path, {})
+                yield entry_at(path, columns.get(os.path.normpath(path), {}))
+
+
+def _metadata_columns(
+    folder: str, files: Sequence[str], follow_links: bool
+) -> dict[str, dict[str, str]]:
+    """By path, the columns that a folder's own list has of its files; empty without one."""
+    columns: dict[str, dict[str, str]] = {}
+    for name in files:
+        if name in _METADATA:
+            path = os.path.join(folder, name)
+            if not follow_links and os.path.islink(path):
+                continue
+            with contextlib.suppress(NoPathColumnError), _list_problems(path):
+                for file, extra in _list_rows(path, name, (_COLUMN_OF_METADATA,)):
+                    columns[os.path.normpath(os.path.join(folder, file))] = extra
+    return columns
 
 
 def _non_video_kind(name: str) -> str:
@@ -212,13 +250,21 @@ def _s3_problem(uri: str) -> str:
 
 def _read_list(storage: Storage) -> Iterator[Entry]:
     folder, name = storage.root.rsplit("/", 1)
-    with storage.local_path() as path:
-        try:
-            rows = list(_list_rows(path, name))
-        except (csv.Error, OSError, pa.ArrowException, ListingError) as error:
-            raise ListingError(f"{utf8_path(storage.root)}: {error}") from error
+    with storage.local_path() as path, _list_problems(storage.root):
+        rows = list(_list_rows(path, name))
     for address, extra in rows:
         yield _list_entry(folder, address, extra)
+
+
+@contextlib.contextmanager
+def _list_problems(address: str) -> Iterator[None]:
+    """Turns what is wrong with a list into a `ListingError` that names it."""
+    try:
+        yield
+    except NoPathColumnError as error:
+        raise NoPathColumnError(f"{utf8_path(address)}: {error}") from error
+    except (csv.Error, OSError, pa.ArrowException, ListingError) as error:
+        raise ListingError(f"{utf8_path(address)}: {error}") from error
 
 
 def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
@@ -238,40 +284,64 @@ def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
         return Entry(utf8_path(address), extra=extra, problem=str(error))
 
 
-def _list_rows(path: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _list_rows(
+    path: str, name: str, path_columns: Sequence[str] = _PATH_COLUMNS
+) -> Iterator[tuple[str, dict[str, str]]]:
     """The path in each row of a list file, and the other columns as text."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".parquet":
         table = pq.read_table(path)
-        yield from _path_column(enumerate(table.to_pylist(), 1), table.column_names)
+        rows = enumerate(table.to_pylist(), 1)
+        yield from _path_column(rows, table.column_names, path_columns)
         return
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         if "\0" in file.read():
             raise ListingError("holds zero bytes; a list has to be UTF-8 text")
         file.seek(0)
-        if suffix == ".csv":
-            reader = csv.DictReader(file)
-            rows = ((reader.line_num, row) for row in reader)
-            yield from _path_column(rows, reader.fieldnames or [])
+        if suffix in (".csv", ".tsv"):
+            reader = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
+            numbered = ((reader.line_num, row) for row in reader)
+            yield from _path_column(numbered, reader.fieldnames or [], path_columns)
+            return
+        if suffix == ".jsonl":
+            objects = dict(_json_rows(file))
+            names = dict.fromkeys(name for row in objects.values() for name in row)
+            yield from _path_column(objects.items(), list(names), path_columns)
             return
         for line in file.read().split("\n"):
             if line.strip() and not line.lstrip().startswith("#"):
                 yield line.strip(), {}
 
 
+def _json_rows(file: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file with one on each line, by the number of the line."""
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ListingError(f"line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ListingError(f"line {number} is no JSON object")
+        yield number, row
+
+
 def _path_column(
-    rows: Iterable[tuple[int, dict[str, Any]]], names: Sequence[str]
+    rows: Iterable[tuple[int, dict[str, Any]]], names: Sequence[str], path_columns: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    column = next((name for name in _PATH_COLUMNS if name in names), None)
+    column = next((name for name in path_columns if name in names), None)
     if column is None:
-        raise ListingError(
-            f"needs a column named one of {', '.join(_PATH_COLUMNS)}; it has"
+        raise NoPathColumnError(
+            f"needs a column named one of {', '.join(path_columns)}; it has"
             f" {', '.join(names) or 'none'}"
         )
     for number, row in rows:
         if None in row:
             raise ListingError(f"line {number} has more cells than the header")
-        address = row.pop(column)
+        address = row.pop(column, None)
+        if address is not None and not isinstance(address, str):
+            raise ListingError(f"row {number} has no path under {column!r}, but {address!r:.60}")
         if not address:
             raise ListingError(f"row {number} has nothing under {column!r}")
         extra = {name: value for name, value in row.items() if value or value == 0}

@@ -94,9 +94,16 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _follow(client: Client, job_id: str) -> None:
-    for line in client.log(job_id, follow=True):
-        typer.echo(printable(line, 10_000))
-    job = client.wait(job_id)
+    """Prints the log until the job has ended, and exits as the job did; Ctrl-C leaves the job."""
+    try:
+        for line in client.log(job_id, follow=True):
+            terminal.console.print(escape(printable(line, 10_000)))
+        job = client.wait(job_id)
+    except KeyboardInterrupt:
+        terminal.errors.print(f"the job goes on: reelmill logs {job_id} --follow")
+        raise typer.Exit(STOPPED) from None
+    if terminal.output.json_lines:
+        print_objects([job])
     terminal.errors.print(f"{job['state']}{_cause(job)}")
     if job["state"] != "done" or job["exit_code"]:
         raise typer.Exit(job["exit_code"] or _EXIT_CODES.get(job["state"], 1))

@@ -34,7 +34,9 @@ from pipelines.run.step_runner import Progress
 
 Videos = Annotated[
     list[str],
-    typer.Argument(help="Folders, video files, lists (.txt, .csv, .parquet) or s3:// addresses."),
+    typer.Argument(
+        help="Folders, video files, lists (.txt, .csv, .tsv, .jsonl, .parquet) or s3:// addresses."
+    ),
 ]
 OutOption = Annotated[str, typer.Option("--out", "-o", help="The output folder or s3:// address.")]
 Config = Annotated[
@@ -204,6 +206,10 @@ def _list(videos: list[str], root: str, follow_links: bool) -> Listing:
         raise ListingError(f"{message}; skipped: {skipped}" if skipped else message)
     if skipped:
         terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
+    if inputs.repeated:
+        times = f"{count(len(inputs.repeated), 'input')}: {inputs.repeated[0]}"
+        more = " …" if len(inputs.repeated) > 1 else ""
+        terminal.console.print(f"[yellow]listed more than once[/]: {escape(times)}{more}")
     return inputs
 
 

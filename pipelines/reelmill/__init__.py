@@ -52,9 +52,9 @@ def curate(
 ) -> Output:
     """Runs the steps scan, select, render, caption, tokenize: all, or those up to `until`.
 
-    `videos` are folders, files, lists (.txt, .csv, .parquet) or `s3://` addresses. `profile` is a
-    YAML file or a shipped profile laid over the default one, and `settings` single values over it,
-    by the keys that `--set` takes. `retry` names reasons of failure to try again; with `give_up`
+    `videos` are folders, files, lists (docs/lists.md) or `s3://` addresses. `profile` is a YAML
+    file or a shipped profile laid over the default one, and `settings` single values over it, by
+    the keys that `--set` takes. `retry` names reasons of failure to try again; with `give_up`
     unavailable sources fail as `missing`. Inputs that fail have a row with their reason in
     `Output.sources`; they raise nothing. Raises `ReelmillError`.
 

@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -27,6 +27,13 @@ from pipelines.service.schemas import FINAL
 
 DEFAULT = "http://127.0.0.1:8470"
 _ATTEMPTS = 5
+_LATER = (429, 503)
+"""Statuses of a server that puts a request off."""
+_SILENCE_S = 30.0
+"""Without a byte for so long a stream is opened again."""
+_PATIENCE_S = 120.0
+"""For so long a server may be away from one who follows a job."""
+_PAUSE_S = 1.0
 
 
 class ServiceError(ReelmillError):
@@ -76,24 +83,38 @@ class Client:
         return self._list("GET", f"/v1/jobs/{job_id}/events")
 
     def watch(self, job_id: str) -> Iterator[dict[str, Any]]:
-        """The job whenever it changes, until it has ended."""
-        with self._stream(f"/v1/jobs/{job_id}/watch") as response:
-            for line in response.iter_lines():
-                if line.startswith("data: "):
-                    yield json.loads(line.removeprefix("data: "))
+        """The job whenever it changes, until it has ended; a broken stream is opened again."""
+        path = f"/v1/jobs/{job_id}/watch"
+        for chunk in self._reopening(lambda _: (path, None), lambda: False):
+            if chunk.startswith(b"data: "):
+                view = json.loads(chunk.removeprefix(b"data: "))
+                yield view
+                if view["state"] in FINAL:
+                    return
 
     def wait(self, job_id: str) -> dict[str, Any]:
         """Waits until a job has ended; the job as it is then."""
-        while True:
-            for view in self.watch(job_id):
-                if view["state"] in FINAL:
-                    return view
+        view: dict[str, Any] = {}
+        for view in self.watch(job_id):  # noqa: B007  the last one counts
+            pass
+        return view
 
     def log(self, job_id: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """Lines of a job's log: all, the last ones, or as they come until the job has ended."""
-        path = f"/v1/jobs/{job_id}/log{'/follow' if follow else ''}"
-        with self._stream(path, {"tail": tail} if tail and not follow else None) as response:
-            yield from response.iter_lines()
+        """Lines of a job's log: all, the last ones, or as they come until the job has ended.
+
+        A stream that is silent or breaks is opened again where it was.
+        """
+        path = f"/v1/jobs/{job_id}/log"
+        if not follow:
+            with self._stream(path, {"tail": tail} if tail else None) as response:
+                yield from response.iter_lines()
+            return
+        lines = self._reopening(
+            lambda start: (f"{path}/follow", {"start": start}),
+            lambda: self.job(job_id)["state"] in FINAL,
+        )
+        for line in lines:
+            yield line.decode("utf-8", "replace").removesuffix("\r")
 
     def cancel(self, job_id: str, reason: str = "") -> dict[str, Any]:
         """Cancels a job."""
@@ -133,18 +154,53 @@ class Client:
                     raise ServiceError(f"{self._server}: {error}") from error
                 time.sleep(0.5)
                 continue
-            if response.status_code not in (429, 503) or attempt == _ATTEMPTS:
+            if response.status_code not in _LATER or attempt == _ATTEMPTS:
                 break
             time.sleep(min(30, int(response.headers.get("retry-after", "1"))))
         check(response)
         return response.json()
+
+    def _reopening(
+        self,
+        request: Callable[[int], tuple[str, dict[str, int] | None]],
+        is_over: Callable[[], bool],
+    ) -> Iterator[bytes]:
+        """Lines of a stream that `request` opens from a byte on, until one ends that began when all
+        was over.
+
+        Silence and broken connections are survived, and for `_PATIENCE_S` a server that is away.
+        """
+        start, rest = 0, b""
+        reached = time.monotonic()
+        while True:
+            try:
+                is_last = is_over()
+                path, parameters = request(start)
+                rest = rest if parameters else b""
+                with self._stream(path, parameters) as response:
+                    reached = time.monotonic()
+                    for chunk in response.iter_bytes():
+                        start += len(chunk)
+                        *lines, rest = (rest + chunk).split(b"\n")
+                        yield from lines
+                if is_last:
+                    break
+            except httpx2.TransportError:
+                reached = time.monotonic()
+            except ServiceError as error:
+                is_away = error.status in (0, *_LATER)
+                if not is_away or time.monotonic() - reached > _PATIENCE_S:
+                    raise
+                time.sleep(_PAUSE_S)
+        if rest:
+            yield rest
 
     @contextlib.contextmanager
     def _stream(self, path: str, params: dict[str, int] | None = None) -> Iterator[httpx2.Response]:
         with contextlib.ExitStack() as stack:
             try:
                 response = stack.enter_context(
-                    self._http.stream("GET", path, params=params, timeout=30.0)
+                    self._http.stream("GET", path, params=params, timeout=_SILENCE_S)
                 )
             except httpx2.TransportError as error:
                 raise ServiceError(str(error)) from error

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -322,3 +323,53 @@ def test_links_to_outside_are_left_out_where_they_are_not_followed(tmp_path):
     with pytest.raises(ListingError, match=r"leads through a link to .*/videos: name that"):
         list_videos([str(swapped)], follow_links=False)
     assert len(list_videos([str(swapped)]).entries) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.tsv", "video\tlicence\tempty\na.mp4\tCC0\t\nb.mp4\tMIT\t\n"),
+        ("list.jsonl", '{"video": "a.mp4", "licence": "CC0"}\n\n{"licence": "MIT", "url": 7,'
+                       ' "video": "b.mp4"}\n'),
+    ],
+)  # fmt: skip
+def test_lists_of_tabs_and_json_lines_keep_their_columns(tmp_path, name, text):
+    a, b = touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / name).write_text(text)
+    listing = list_videos([str(tmp_path / name), a])
+    assert [(entry.uri, entry.extra["licence"]) for entry in listing.entries] == [
+        (a, "CC0"), (b, "MIT"),
+    ]  # fmt: skip
+    assert listing.repeated == (a,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"video": "a.mp4"}\n{"video": 3}', "row 2 has no path under 'video', but 3"),
+        ('{"video": "a.mp4"}\nnot json', "line 2 is not JSON"),
+        ('["a.mp4"]', "line 1 is no JSON object"),
+        ('{"video": "a.mp4"}\n{"licence": "x"}', "row 2 has nothing under 'video'"),
+        ('{"name": "a.mp4"}', "needs a column named one of uri, path,"),
+    ],
+)
+def test_json_lines_that_name_no_videos_are_refused(tmp_path, text, words):
+    (tmp_path / "list.jsonl").write_text(text)
+    with pytest.raises(ListingError, match=f"list.jsonl: {words}"):
+        list_videos([str(tmp_path / "list.jsonl")])
+
+
+def test_a_video_folder_of_hugging_face_gives_its_columns(tmp_path):
+    touch(tmp_path, "train/a.mp4", "train/deep/b.mp4", "train/c.mp4", "other/d.mp4")
+    rows = [{"file_name": "a.mp4", "text": "a car"}, {"file_name": "deep/b.mp4", "text": "a hand"}]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "train/metadata.jsonl").write_text(text)
+    (tmp_path / "other/metadata.csv").write_text("no,such,column\n1,2,3\n")
+    listing = list_videos([str(tmp_path)])
+    texts = {Path(entry.uri).name: entry.extra.get("text") for entry in listing.entries}
+    assert texts == {"a.mp4": "a car", "b.mp4": "a hand", "c.mp4": None, "d.mp4": None}
+    assert listing.skipped[str(tmp_path)] == {".csv": 1}
+    (tmp_path / "train/metadata.jsonl").rename(tmp_path / "outside.jsonl")
+    (tmp_path / "train/metadata.jsonl").symlink_to(tmp_path / "outside.jsonl")
+    listing = list_videos([str(tmp_path / "train")], follow_links=False)
+    assert not any(entry.extra for entry in listing.entries)

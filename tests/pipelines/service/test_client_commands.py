@@ -1,5 +1,6 @@
 """The commands that ask a server, and the Python client, against a server that runs real jobs."""
 
+import contextlib
 import re
 import shutil
 import threading
@@ -11,13 +12,12 @@ import uvicorn
 from pipelines.service.app import create_app
 from pipelines.service.client import Client, ServiceError
 from pipelines.service.service import Service
+from pipelines.service.settings import ServerLimits, ServerSettings
 
 
 @pytest.fixture(scope="module")
 def url(outputs, curated, tmp_path_factory):
     """A server of this process, on a port of its own."""
-    from pipelines.service.settings import ServerLimits, ServerSettings
-
     root = tmp_path_factory.mktemp("served") / "root"
     shutil.copytree(outputs, root)  # jobs change it
     service = Service.at(
@@ -29,7 +29,16 @@ def url(outputs, curated, tmp_path_factory):
             limits=ServerLimits(rate=1e6, burst=1_000_000),
         )
     )
-    config = uvicorn.Config(create_app(service), port=0, log_level="warning", ws="none")
+    with running(service) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def running(service, lifespan="auto"):
+    """The address of a server; with the lifespan `off` its jobs stay in the queue."""
+    config = uvicorn.Config(
+        create_app(service), port=0, log_level="warning", ws="none", lifespan=lifespan
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -39,6 +48,32 @@ def url(outputs, curated, tmp_path_factory):
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
+
+
+def test_a_log_is_followed_over_silence_and_streams_that_end(outputs, tmp_path, monkeypatch):
+    limits = ServerLimits(stream_s=0.5)
+    service = Service.at(ServerSettings(root=str(outputs), state=tmp_path, limits=limits))
+    monkeypatch.setattr("pipelines.service.client._SILENCE_S", 0.2)
+    with running(service, "off") as url, Client(url) as client:
+        job_id = client.submit(kind="report", collection="drive")["job_id"]
+        log = service.job_folder(job_id).log
+        log.parent.mkdir(parents=True, exist_ok=True)
+
+        def work():
+            for text in ("one\ntw", "o\n", "three"):
+                time.sleep(0.7)
+                with log.open("a") as file:
+                    file.write(text)
+            client.cancel(job_id)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        assert list(client.log(job_id, follow=True)) == ["one", "two", "three"]
+        worker.join()
+        assert client.wait(job_id)["state"] == "cancelled"
+    monkeypatch.setattr("pipelines.service.client._PATIENCE_S", 0.0)
+    with Client(url) as client, pytest.raises(ServiceError, match=url):
+        list(client.log(job_id, follow=True))
 
 
 def test_a_report_is_submitted_followed_and_fetched(url, reelmill):
