@@ -84,19 +84,25 @@ def train(
         int, typer.Option(min=1, help="The number of steps between measurements.")
     ] = 500,
     seed: Annotated[int, typer.Option(help="The seed of the weights and all random choices.")] = 0,
+    start: Annotated[
+        str,
+        typer.Option(help="Weights to start from, of this rate or, for what they share, another."),
+    ] = "",
+    compile: Annotated[bool, typer.Option(help="Fuse the blocks; pays on a GPU.")] = False,
 ) -> None:
     """Trains, and prints each measurement."""
     from pipelines.report.curves import draw_curves
     from tokenizer.models.inference import DeviceConfig
+    from tokenizer.train.crops import CropSet
     from tokenizer.train.loop import LOG, Recipe, Trainer, export_tokenizer
 
     recipe = Recipe(
         rate=rate, steps=steps, batch=batch, side=side, learning_rate=learning_rate,
-        device=device, precision=precision, every=every, seed=seed,
+        device=device, precision=precision, every=every, seed=seed, start=start, compile=compile,
     )  # fmt: skip
     with usage_errors(ValueError, OSError):
         DeviceConfig(device).check()
-        trainer = Trainer(crops, folder, recipe)
+        trainer = Trainer(CropSet.read(crops), folder, recipe)
 
     def print_row(row: dict[str, float]) -> None:
         print_result(

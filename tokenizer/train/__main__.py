@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from tokenizer.train.crops import CropSet
 from tokenizer.train.loop import Recipe, Trainer, export_tokenizer
 
 
@@ -16,10 +17,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where checkpoint, log and weights go")
     for field in dataclasses.fields(Recipe):
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, type=type(field.default), default=field.default)
+        if isinstance(field.default, bool):
+            parser.add_argument(option, action="store_true")
+        else:
+            parser.add_argument(option, type=type(field.default), default=field.default)
     options = vars(parser.parse_args())
     crops, folder = options.pop("crops"), options.pop("folder")
-    trainer = Trainer(crops, folder, Recipe(**options))
+    trainer = Trainer(CropSet.read(crops), folder, Recipe(**options))
     trainer.run(lambda row: print({k: round(v, 4) for k, v in row.items()}, flush=True))
     made = export_tokenizer(trainer, folder / "weights.safetensors")
     print(made.name, made.digest[:8])

@@ -1,4 +1,8 @@
-"""Augmentation: crops of mixed length, flipped, reversed, transposed and cut at random."""
+"""Augmentation: crops of mixed length, flipped, reversed, transposed and cut at random.
+
+All crops of a batch are drawn at once, as indices of frames, rows and columns, and gathered in one
+step, so that a GPU that holds the crops is not kept waiting for a thousand small copies.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +27,28 @@ class Augment:
 
     def __call__(self, crops: Tensor, random: torch.Generator) -> Tensor:
         """A batch float32 [B, T, side, side, 3] in -1 to 1 from uint8 [N, frames, S, S, 3]."""
-        longest = 1 + (crops.shape[1] - 1) // self.rate.time * self.rate.time
+        count, stored, size = crops.shape[:3]
+        longest = 1 + (stored - 1) // self.rate.time * self.rate.time
         lengths = (1, 1 + (longest - 1) // 2 // self.rate.time * self.rate.time, longest, longest)
-        frames = lengths[self._draw(len(lengths), random)]
-        count = self.batch * min(4, longest // frames)
-        videos = [self._cut(crops, frames, random) for _ in range(count)]
-        return torch.stack(videos).float() / 127.5 - 1
+        frames = lengths[int(torch.randint(len(lengths), (), generator=random))]
+        batch = self.batch * min(4, longest // frames)
 
-    def _cut(self, crops: Tensor, frames: int, random: torch.Generator) -> Tensor:
-        crop = crops[self._draw(len(crops), random)]
-        stride = 1 + self._draw(min(2, (crop.shape[0] - 1) // max(1, frames - 1)), random)
-        start = self._draw(crop.shape[0] - (frames - 1) * stride, random)
-        y, x = (self._draw(crop.shape[1] - self.side + 1, random) for _ in range(2))
-        video = crop[start : start + (frames - 1) * stride + 1 : stride]
-        video = video[:, y : y + self.side, x : x + self.side]
-        flips = [axis for axis in (0, 1, 2) if self._draw(2, random)]
-        if self._draw(2, random):
-            video = video.transpose(1, 2)
-        return video.flip(flips)
+        def draw(limit: Tensor | int) -> Tensor:
+            """Whole numbers below the limit, [batch, 1]; float64 never rounds up to it."""
+            shares = torch.rand(batch, 1, generator=random, dtype=torch.float64)
+            return (shares * limit).long()
 
-    @staticmethod
-    def _draw(limit: int, random: torch.Generator) -> int:
-        return int(torch.randint(limit, (), generator=random))
+        strides = 1 + draw(min(2, (stored - 1) // max(1, frames - 1)))
+        times = draw(stored - (frames - 1) * strides) + strides * torch.arange(frames)
+        rows, columns = (draw(size - self.side + 1) + torch.arange(self.side) for _ in range(2))
+        turned = [
+            torch.where(draw(2) > 0, places.flip(1), places) for places in (times, rows, columns)
+        ]
+        times, rows, columns = (places.to(crops.device) for places in turned)
+        number, transposed = draw(count).to(crops.device), draw(2).to(crops.device).bool()
+        down, across = rows[:, :, None], columns[:, None, :]
+        # A transposed crop has the columns' places down and the rows' across.
+        y = torch.where(transposed[..., None], rows[:, None, :], down)
+        x = torch.where(transposed[..., None], columns[:, :, None], across)
+        video = crops[number[:, :, None, None], times[:, :, None, None], y[:, None], x[:, None]]
+        return video.float() / 127.5 - 1

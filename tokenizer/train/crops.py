@@ -26,6 +26,7 @@ from curation.errors import ReelmillError
 from tokenizer.models.interface import Video
 
 SplitPart = Literal["train", "validation"]
+PARTS: tuple[SplitPart, ...] = ("train", "validation")
 
 
 class CropsError(ReelmillError, ValueError):
@@ -44,6 +45,21 @@ class CropsMetadata:
     """The groups in each part; no group is in both."""
     licences: Mapping[str, int] = field(default_factory=dict)
     """Crops for training under each licence."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CropSet:
+    """Crops in memory, each part uint8 [N, frames, side, side, 3]."""
+
+    train: Tensor
+    validation: Tensor
+    metadata: CropsMetadata
+
+    @classmethod
+    def read(cls, path: Path) -> CropSet:
+        """Both parts of a packed file; raises `CropsError` as `read_crops` does."""
+        (train, metadata), (validation, _) = (read_crops(path, part) for part in PARTS)
+        return cls(train, validation, metadata)
 
 
 def compress_crop(crop: Video) -> bytes:

@@ -22,7 +22,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,12 +31,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from curation.errors import ReelmillError
-from tokenizer.models.causal.network import CHANNELS, CONFIGS, Network, NetworkConfig, round_digits
+from tokenizer.models.causal.network import (
+    CHANNELS,
+    CONFIGS,
+    Block,
+    Network,
+    NetworkConfig,
+    round_digits,
+)
 from tokenizer.models.causal.tokenizer import CausalTokenizer
 from tokenizer.models.inference import DeviceConfig
-from tokenizer.train import crops
 from tokenizer.train.augment import Augment
+from tokenizer.train.crops import CropSet
 from tokenizer.train.pca_init import init_from_pca
+from tokenizer.train.weights_init import copy_weights
 
 LOG = "log.csv"
 CHECKPOINT = "checkpoint.safetensors"
@@ -78,6 +86,10 @@ class Recipe:
     """cpu or cuda."""
     every: int = 500
     """Steps between measurements on the validation crops, each followed by a checkpoint."""
+    start: str = ""
+    """Weights of a trained network, of this rate or another, to start from; else from PCA alone."""
+    compile: bool = False
+    """Whether `torch.compile` fuses each block: pays on a GPU after some hundred steps."""
 
 
 class TrainingError(ReelmillError, ValueError):
@@ -87,28 +99,34 @@ class TrainingError(ReelmillError, ValueError):
 class Trainer:
     """One run in one folder; in a folder with a checkpoint it resumes from there.
 
-    Raises `TrainingError` for an unknown rate or a checkpoint of another recipe, and `CropsError`.
+    Raises `TrainingError` for an unknown rate or a checkpoint of another recipe, and as
+    `CausalTokenizer.load` does for weights to start from.
     """
 
-    def __init__(self, packed: Path, folder: Path, recipe: Recipe) -> None:
+    def __init__(self, crops: CropSet, folder: Path, recipe: Recipe) -> None:
         if recipe.rate not in CONFIGS:
             raise TrainingError(f"rate {recipe.rate!r} is none of {', '.join(CONFIGS)}")
         self.recipe, self.folder = recipe, folder
         self.config: NetworkConfig = CONFIGS[recipe.rate]
         self.step, self.seconds = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
-        train, self.metadata = crops.read_crops(packed, "train")
-        self.train = train.to(recipe.device)
-        self.validation = crops.read_crops(packed, "validation")[0][:_VALIDATION].to(recipe.device)
+        self.metadata = crops.metadata
+        self.train = crops.train.to(recipe.device)
+        self.validation = crops.validation[:_VALIDATION].to(recipe.device)
         torch.manual_seed(recipe.seed)
         self.network = Network(self.config)
         self.random = torch.Generator().manual_seed(recipe.seed)
         self.augment = Augment(self.config.rate, recipe.side, recipe.batch)
         resumed = (folder / CHECKPOINT).exists()
         if not resumed:
-            init_from_pca(self.network, train, recipe.seed)
+            self._initialise()
         self.network.to(recipe.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if recipe.compile:
+            # Of all sizes at once: lengths, batches and rates share what is compiled.
+            for block in self.network.modules():
+                if isinstance(block, Block):
+                    block.compile(dynamic=True)
         self.ema = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         parameters = list(self.network.named_parameters())
         groups = [
@@ -120,6 +138,15 @@ class Trainer:
         )
         if resumed:
             self._resume()
+
+    def _initialise(self) -> None:
+        """From trained weights of this rate, or from PCA and what another rate's weights share."""
+        start = self.recipe.start
+        trained = CausalTokenizer.load(start) if start else None
+        if trained is None or trained.rate != self.config.rate:
+            init_from_pca(self.network, self.train, self.recipe.seed)
+        if trained is not None:
+            copy_weights(trained.codec.network, self.network)
 
     def run(self, on_row: Callable[[dict[str, float]], None], last_step: int | None = None) -> None:
         """Trains to the end, or to step `last_step`; `on_row` receives each row of the log."""
@@ -279,8 +306,9 @@ def export_tokenizer(trainer: Trainer, path: Path) -> CausalTokenizer:
     stacked = torch.stack([torch.from_numpy(x) for x in latents if x is not None])
     values = stacked.double().movedim(1, -1).reshape(-1, CHANNELS)
     mean, std = (tuple(stat.tolist()) for stat in (values.mean(0), values.std(0)))
+    recipe = replace(trainer.recipe, start=Path(trainer.recipe.start).name)
     card = {
-        "recipe": json.dumps(asdict(trainer.recipe)),
+        "recipe": json.dumps(asdict(recipe)),
         "steps": str(trainer.step),
         "seconds": f"{trainer.seconds:.0f}",
         "licences": json.dumps(dict(trainer.metadata.licences)),
