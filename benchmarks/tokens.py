@@ -53,7 +53,7 @@ from tokenizer.tokenize.prefetch import ItemSource, prefetch
 from tokenizer.tokenize.windows import fit_size, split_windows
 
 SECONDS = 3.0
-"""At least so long is each thing measured, after one turn to warm up."""
+"""At least so long is each thing measured by default, after one turn to warm up."""
 Slow = Callable[[Video], object]
 MADE, FRAMES, SIZE = 4, 98, (640, 360)
 """Files that are made and used again: of two whole windows, so that all windows have one shape."""
@@ -86,12 +86,14 @@ def sources_of(
     return [source(clip) for clip in clips]
 
 
-def seconds_each(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+def seconds_each(
+    works: dict[str, Callable[[], object]], least: float = SECONDS
+) -> dict[str, float]:
     """Median seconds of one turn of each; they take turns, so that all meet the same weather."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
-    while any(sum(turns) < SECONDS or len(turns) < 3 for turns in taken.values()):
+    while any(sum(turns) < least or len(turns) < 3 for turns in taken.values()):
         for name, work in works.items():
             start = time.perf_counter()
             work()
@@ -160,7 +162,7 @@ def in_memory(
     if slow is not None:
         turns["matrix product"], product = matrix_product(asked.device, asked.precision)
         turns["naive"] = lambda: slow(windows[0])
-    seconds = seconds_each(turns)
+    seconds = seconds_each(turns, asked.seconds)
     frames = len(windows) * len(windows[0])
     pixels = windows[0][..., 0].size
     found: dict[str, Any] = {}
@@ -293,6 +295,7 @@ def chosen() -> argparse.Namespace:
     parser.add_argument("--short-side", type=int, default=256)
     parser.add_argument("--max-frames", type=int, default=49)
     parser.add_argument("--clips", type=int, help="200 on CUDA, else 4")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cuda = arguments.device.startswith("cuda")

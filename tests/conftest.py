@@ -17,6 +17,7 @@ SLOW_MARKERS = {
     "browser": "drives the web page in Chromium",
     "data": "reads the real videos named by REELMILL_DATA",
     "faults": "kills processes while they work",
+    "gpu": "computes on a CUDA device",
     "media": "encodes and decodes many files",
     "models": "builds networks of the real architectures",
     "ray": "starts a Ray cluster",
