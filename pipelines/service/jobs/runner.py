@@ -37,6 +37,8 @@ _REAPER_TIMEOUT_S = 1.0
 """Seconds that the reaper of a private Ray has to remove its folder."""
 _KILL_TIMEOUT_S = 10.0
 _TICK_S = 0.05
+_OOM_SCORE = "500"
+"""Of a command and all below it, where a server has 0 and what is never killed −1000."""
 EXIT_FOLDER_NOT_VISIBLE = 6
 """Exit code where the attempt's folder does not exist on this machine."""
 
@@ -93,7 +95,7 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self._spec["env"]},
                 pass_fds=[int(fd) for fd in self._spec["pass_fds"]],
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  short, and looks nothing up
+                preexec_fn=_enter_command,  # noqa: PLW1509  short, and looks nothing up
             )
 
     def _wait(self, pid: int) -> int:
@@ -112,9 +114,12 @@ class Runner:
             time.sleep(_TICK_S)
 
 
-def _die_with_parent() -> None:
+def _enter_command() -> None:
+    """The command dies with the runner, and is what the kernel kills where memory runs out."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(_OOM_SCORE)
 
 
 def _kill_descendants() -> None:

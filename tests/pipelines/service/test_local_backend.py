@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -26,6 +28,13 @@ def test_a_job_ends_with_its_code_and_its_words(server):
     ]  # fmt: skip
     assert server.log(good) == "hello\n"
     assert "signal 11" in server.queue.get(bad.job_id).error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as Linux chooses what it kills")
+def test_where_memory_runs_out_a_job_is_killed_and_not_the_server(server):
+    job = server.submit("print(open('/proc/self/oom_score_adj').read())")
+    assert server.ended(job).exit_code == 0
+    assert int(server.log(job)) >= 500 > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_what_cannot_be_started_fails_and_says_so(server):
