@@ -26,8 +26,11 @@ class ExecutorLostError(ReelmillError):
     """
 
     def __init__(self, message: str, in_flight: int) -> None:
-        super().__init__(message)
+        super().__init__(message, in_flight)
         self.in_flight = in_flight
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ClusterError(ReelmillError, ValueError):

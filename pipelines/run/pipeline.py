@@ -57,13 +57,15 @@ def open_executor(
     with contextlib.ExitStack() as stack:
 
         def start_ray() -> Executor:
-            from pipelines.run.ray_executor import RayExecutor, cluster
+            from pipelines.run.ray_process import RayProcess
 
             is_local = settings.address == "local"
             on_start("a private Ray" if is_local else f"the Ray cluster at {settings.address}")
-            size = {"cpus": settings.cpus, "object_store_mb": settings.object_store_mb}
-            stack.enter_context(cluster(settings.address, **size))
-            return RayExecutor(settings.workers)
+            executor = RayProcess(
+                settings.address, settings.workers, settings.cpus, settings.object_store_mb
+            )
+            stack.callback(executor.close)
+            return executor
 
         def start_local() -> Executor:
             from pipelines.run.local_executor import LocalExecutor

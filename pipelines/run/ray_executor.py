@@ -49,26 +49,37 @@ class RayExecutor:
     """Actors per stage; 0 for as many as fit into the cluster."""
 
     def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """Streams items through a pool of actors, a new pool for each slice.
+        """See `Executor`."""
+        pickled = [pickle.dumps(item) for item in items]
+        for outcome in self.run_pickled(pickle.dumps(stage), stage.resources, pickled):
+            yield pickle.loads(outcome)
 
-        Every item of a slice is an object in Ray before the first one starts.
+    def run_pickled(
+        self, stage: bytes, resources: Resources, items: Sequence[bytes]
+    ) -> Iterator[bytes]:
+        """As `run`, with all but the stage's resources pickled.
+
+        Streams items through a pool of actors, a new pool for each slice. Every item of a slice is
+        an object in Ray before the first one starts.
         """
         for start in range(0, len(items), _SLICE):
-            yield from self._stream(stage, items[start : start + _SLICE])
+            yield from self._stream(stage, resources, items[start : start + _SLICE])
 
-    def _stream(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+    def _stream(
+        self, stage: bytes, resources: Resources, items: Sequence[bytes]
+    ) -> Iterator[bytes]:
         import ray
 
-        workers = min(self._count_workers(stage.resources), len(items))
-        pickled_stage, mark = pickle.dumps(stage), StorageMark.from_environment()
+        workers = min(self._count_workers(resources), len(items))
+        mark = StorageMark.from_environment()
 
         class Worker(_Worker):
             def __init__(self) -> None:
-                super().__init__(pickled_stage, mark)
+                super().__init__(stage, mark)
 
         try:
             rows = ray.data.from_items(
-                [{"item": pickle.dumps(item)} for item in items], override_num_blocks=len(items)
+                [{"item": item} for item in items], override_num_blocks=len(items)
             )
             with warnings.catch_warnings():  # there is no other way yet to limit retries
                 warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
@@ -78,15 +89,14 @@ class RayExecutor:
                     compute=ray.data.ActorPoolStrategy(
                         size=workers, max_tasks_in_flight_per_actor=_QUEUED
                     ),
-                    num_cpus=stage.resources.cpus,
-                    num_gpus=stage.resources.gpus or None,
-                    memory=stage.resources.memory_mb << 20,
+                    num_cpus=resources.cpus,
+                    num_gpus=resources.gpus or None,
+                    memory=resources.memory_mb << 20,
                     max_restarts=2,
                     max_task_retries=2,
                 )
             for row in stream.iter_rows():
-                outcome: Outcome = pickle.loads(row["outcome"])
-                yield outcome
+                yield row["outcome"]
         except (ray.exceptions.RayError, RuntimeError) as error:
             raise ExecutorLostError(str(error), workers * (_QUEUED + 1)) from error
 
@@ -139,9 +149,10 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
     token, as token authentication is always on; to join a cluster, give its token in
     `RAY_AUTH_TOKEN` or its usual file.
 
-    Raises `ClusterError` if that fails: within seconds where nothing listens, after some 20 s for a
-    wrong token, and possibly after minutes where something other than Ray listens. If the head of a
-    joined cluster dies, Ray's native code ends this process about a minute later.
+    Raises `ClusterError` if it cannot be joined: within seconds where nothing listens, after some
+    20 s for a wrong token, and possibly after minutes where something other than Ray listens; and
+    `InfrastructureError` if a private one does not start, as on a machine with too much to do. If a
+    node process of Ray dies, native code ends this process up to a minute later: see `ray_process`.
     """
     _check_reachable(address)
     os.environ["RAY_AUTH_MODE"] = "token"  # Ray reads these once, when it is imported
@@ -167,6 +178,8 @@ def cluster(address: str = "local", *, cpus: int = 0, object_store_mb: int = 512
             with _quiet_stderr(), _restored_signals():
                 ray.init(**settings, configure_logging=False)
         except Exception as error:
+            if address == "local" and not isinstance(error, ValueError):
+                raise InfrastructureError(f"a private Ray does not start: {error}") from error
             raise _connection_error(address, error) from error
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()

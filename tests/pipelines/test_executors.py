@@ -2,12 +2,14 @@
 
 import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from curation.catalog import Catalog
@@ -22,6 +24,7 @@ from pipelines.run.executor import (
     set_up_stage,
 )
 from pipelines.run.local_executor import LocalExecutor
+from pipelines.run.ray_process import RayProcess
 from pipelines.run.step_runner import Progress, run_step
 from tests.outputs import ROOT
 from tests.pipelines.stages import Shout, Stillborn, Word
@@ -266,6 +269,31 @@ def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
     assert time.monotonic() - start < 5
 
 
+def test_errors_of_rays_process_are_raised_here():
+    executor = RayProcess("127.0.0.1:1")
+    with pytest.raises(ClusterError, match=r"cannot join .* 127\.0\.0\.1:1: .*refused"):
+        list(executor.run(Shout("."), [Word("one")]))
+    executor.close()
+
+
+def test_a_process_that_ray_ends_is_an_infrastructure_error():
+    """Ray's native code does so when a process of its own dies; here it waits for a cluster."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        executor = RayProcess(f"127.0.0.1:{mute.getsockname()[1]}")
+
+        def end_it() -> None:
+            mute.accept()
+            (child,) = [p for p in psutil.Process().children() if "ray_process" in str(p.cmdline())]
+            child.kill()
+
+        thread = threading.Thread(target=end_it)
+        thread.start()
+        with pytest.raises(InfrastructureError, match=r"Ray ended in the middle .*exit code -9"):
+            list(executor.run(Shout("."), [Word("one")]))
+        thread.join()
+    executor.close()
+
+
 def test_ray_that_does_not_start_is_an_error_and_signals_are_restored(monkeypatch):
     import ray
 
@@ -280,7 +308,7 @@ def test_ray_that_does_not_start_is_an_error_and_signals_are_restored(monkeypatc
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ClusterError, match="cannot join the Ray cluster at auto: wrong token"):
         cluster("auto").__enter__()
-    with pytest.raises(ClusterError, match="a private Ray cannot be started here: wrong token"):
+    with pytest.raises(InfrastructureError, match="a private Ray does not start: wrong token"):
         cluster("local").__enter__()
     assert signal.getsignal(signal.SIGTERM) == handler
 
