@@ -43,6 +43,8 @@ from race_outputs import Output, check
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "benchmarks" / "peers" / "race.py"
 ENCODING = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23"]
+LIMIT_S = 900.0
+"""A command that takes longer has failed."""
 KEPT = 0.3
 """The share that the filter keeps."""
 
@@ -108,6 +110,7 @@ def measure(commands: Sequence[Sequence[object]], environment: dict[str, str], l
                 subprocess.run(
                     list(map(str, command)), check=True, stdout=output, stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL, env=environment, preexec_fn=meter.enter,
+                    timeout=LIMIT_S,
                 )  # fmt: skip
         wall_s = time.perf_counter() - start
     finally:
@@ -320,7 +323,7 @@ def run_one(race: Race, racer: Racer, records: Records) -> bool:
     log = out.with_suffix(".log")
     try:
         cost = measure(racer.commands(out), racer.environment, log)
-    except (subprocess.CalledProcessError, OSError, ValueError) as error:
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
         last = log.read_text(errors="replace")[-1500:] if log.exists() else ""
         print(f"{racer.key} failed: {error}\n{last}", flush=True)
         return False

@@ -34,6 +34,7 @@ def sources(folder: Path) -> list[Path]:
 
 def run_nemo(folder: Path, out: Path, *, motion: bool = False) -> Clips:
     """With `motion` the clips pass its motion filter, which reads what was encoded."""
+    import ray
     from nemo_curator.backends.ray_data import RayDataExecutor
     from nemo_curator.pipeline import Pipeline
     from nemo_curator.stages.video.clipping.clip_extraction_stages import (
@@ -65,6 +66,8 @@ def run_nemo(folder: Path, out: Path, *, motion: bool = False) -> Clips:
             caption_models=[], enhanced_caption_models=[],
         )
     )  # fmt: skip
+    # Actors of a pool hold their cores to the end, so some must be left for the other stages.
+    ray.init(num_cpus=2 * (os.cpu_count() or 1), include_dashboard=False)
     pipeline.run(RayDataExecutor())
     for path in sorted((out / "metas").rglob("*.json")):
         meta = json.loads(path.read_text())

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from pipelines.cli import terminal
 from pipelines.cli.commands import FAMILIES, CommandInfo, commands
-from pipelines.cli.startup import leave_out_pandas
+from pipelines.run.startup import leave_out_pandas
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 Json = Annotated[

@@ -20,6 +20,7 @@ from loky.process_executor import ProcessPoolExecutor
 
 from curation.stage import Item, Outcome, Resources, Stage, attempt
 from pipelines.run.executor import ExecutorLostError, limit_threads, set_up_stage
+from pipelines.run.startup import leave_out_pandas
 
 _PR_SET_PDEATHSIG = 1
 
@@ -78,6 +79,7 @@ class LocalExecutor:
 
 def _start_worker(parent: int) -> None:
     """Runs first in a worker: it ends with its parent, and leaves Ctrl-C to it."""
+    leave_out_pandas()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""What a short command does not pay for."""
+"""What short commands and the workers of this machine do not pay for."""
 
 from __future__ import annotations
 
