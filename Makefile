@@ -24,11 +24,16 @@ $(VENV)/ready-test: $(VENV)/ready
 demo/videos: $(VENV)/ready
 	$(BIN)/reelmill sample demo/videos
 
-# Curates the sample sources, or your own: make demo VIDEOS=folder
+# Curates the sample sources, then finds three; or curates your own: make demo VIDEOS=folder
 demo: $(VENV)/ready $(if $(OWN),,demo/videos)
 	@$(BIN)/reelmill curate $(call quoted,$(VIDEOS)) --out $(call quoted,$(OUT)) || test $$? -eq 3
 	@$(BIN)/reelmill verify $(call quoted,$(OUT))
 	@$(BIN)/reelmill report $(call quoted,$(OUT))
+ifeq ($(OWN),)
+	$(BIN)/reelmill search $(OUT) "ships in a harbour" --top 2
+	$(BIN)/reelmill search $(OUT) "mountains in the morning" --top 2
+	$(BIN)/reelmill search $(OUT) "sand in the desert" --top 2
+endif
 
 # The fast tier; its last lines say what it leaves out.
 test: lint

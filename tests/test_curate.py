@@ -8,7 +8,8 @@ import pytest
 from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
 from curation.sample import SampleTruth, write_sample
-from tests.outputs import run, versions
+from curation.search import Search
+from tests.outputs import ROOT, run, versions
 from tests.run_folder import made_once
 
 pytestmark = pytest.mark.ray
@@ -130,3 +131,23 @@ def test_tokens_decode_to_the_clip(curated, tmp_path):
     with av.open(str(target)) as video:
         frames = sum(1 for _ in video.decode(video=0))
     assert frames == row["end_frame"] - row["start_frame"]
+
+
+SEARCHES = {
+    "ships in a harbour": ("journey.mp4", 10.5),
+    "mountains in the morning": ("journey.mp4", 0.0),
+    "sand in the desert": ("seasons.mov", 0.0),
+}
+"""Searches of `make demo`: the file and the start of the shot that shows it."""
+
+
+def test_the_searches_of_the_demo_find_what_they_say(curated):
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    assert [line.split('"')[1] for line in lines if "reelmill search" in line] == list(SEARCHES)
+    search = Search(curated[1])
+    for words, (file, start_s) in SEARCHES.items():
+        hits = search.query(words, k=2).to_pylist()
+        found = [(Path(hit["uri"]).name, hit["start_s"]) for hit in hits]
+        # Two sources show the mountains, one of them in a letterbox.
+        assert (file, pytest.approx(start_s, abs=0.1)) in found, words
+        assert found[0][0] in (file, "letterboxed.mp4"), words

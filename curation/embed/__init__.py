@@ -13,8 +13,13 @@ from curation.embed.clip_embedder import OpenClip
 from curation.embed.descriptor import FrameDct
 from curation.embed.queries import query_encoder, recorded_model
 from curation.embed.sentence import CAPTION_VECTORS, embed_captions
+from curation.embed.things import Things
 
-EMBEDDERS: dict[str, type[Any]] = {"FrameDct": FrameDct, "OpenClip": OpenClip}
+EMBEDDERS: dict[str, type[Any]] = {
+    "FrameDct": FrameDct,
+    "Things": Things,
+    "OpenClip": OpenClip,
+}
 """Embedders by the name that a configuration uses."""
 
 __all__ = [
@@ -24,6 +29,7 @@ __all__ = [
     "EmbeddingCollector",
     "OpenClip",
     "QueryEncoder",
+    "Things",
     "embed_captions",
     "query_encoder",
     "recorded_model",

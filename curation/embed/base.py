@@ -2,8 +2,9 @@
 
 An embedder is a frozen dataclass whose fields are its settings. `load` runs once in each worker and
 may load a model; it returns a factory of collectors, one for each source. A collector gets every
-analysis frame once, in order and before the clips are known, and keeps little of each. A query
-encoder makes vectors of the same kind from words or pictures, for search.
+analysis frame once, in order and before the clips are known, and keeps little of each. That of a
+slow model gets a few frames of each clip instead, once the clips are known. A query encoder makes
+vectors of the same kind from words or pictures, for search.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class QueryError(ReelmillError, ValueError):
 
 
 class EmbeddingCollector(Protocol):
-    """Collects the analysis frames of one source."""
+    """Collects analysis frames of one source."""
 
     def add(self, frame: AnalysisFrame) -> None:
         """Takes the next frame."""
@@ -35,7 +36,7 @@ class EmbeddingCollector(Protocol):
     def vector(
         self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]
     ) -> bytes:
-        """The vector of the clip whose analysis frames are `first` to `last` (exclusive).
+        """The vector of the clip whose frames are `first` to `last` (exclusive) of those added.
 
         `times_s` are those frames' times, `span_s` the clip's start and end. Little-endian
         float16 of unit length, or zeros where there is nothing to embed.
@@ -56,6 +57,10 @@ class Embedder(Protocol):
     @property
     def gpus(self) -> float:
         """Share of a GPU that a worker reserves for it."""
+
+    @property
+    def num_frames(self) -> int:
+        """Most frames of a clip that it sees, decoded from JPEG just before `vector`; 0 for all."""
 
     def load(self) -> Callable[[], EmbeddingCollector]:
         """Loads what it needs, and returns a factory of collectors."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class OpenClip:
     """Frames that go through the model at once."""
     gpu_share: float = 0.25
     """Share of a GPU that a worker reserves where the model runs on one."""
+
+    num_frames: ClassVar[int] = 0
 
     @functools.cached_property
     def checkpoint(self) -> Checkpoint:

@@ -35,6 +35,7 @@ class FrameDct:
     """Length of the vector."""
 
     gpus = 0.0
+    num_frames = 0
 
     def load(self) -> Callable[[], FrameDctCollector]:
         """A factory of collectors; there is nothing to load."""

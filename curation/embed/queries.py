@@ -17,7 +17,12 @@ from curation.embed.clip_embedder import TABLE_PREFIX, OpenClip, mean_pool
 from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import ClipModel
 from curation.embed.sentence import CAPTION_VECTORS, CaptionQueryEncoder
+from curation.embed.things import TABLE_PREFIX as THINGS
+from curation.embed.things import ThingsQueryEncoder
 from curation.scores.base import AnalysisFrame, Float64Array
+
+THINGS_PREFIX = f"embeddings/{THINGS}"
+"""Prefix of the table of `Things`."""
 
 
 def query_encoder(table: str, model: str | None = None) -> QueryEncoder:
@@ -31,6 +36,11 @@ def query_encoder(table: str, model: str | None = None) -> QueryEncoder:
         return PictureQueryEncoder(FrameDct())
     if table.startswith(CAPTION_VECTORS):
         return CaptionQueryEncoder()
+    if table.startswith(THINGS_PREFIX):
+        things = ThingsQueryEncoder()
+        if table != f"{THINGS_PREFIX}{things.digest}":
+            raise QueryError(f"{table} was made by other weights than those that are installed")
+        return things
     prefix = f"embeddings/{TABLE_PREFIX}"
     if not table.startswith(prefix):
         raise QueryError(f"{table}: no embedder of this version makes a table of that name")

@@ -29,6 +29,7 @@ from curation.scan.cpu_timer import CpuTimer
 from curation.scan.score_aggregator import ScoreAggregator
 from curation.scan.shots import ShotFinder
 from curation.scores import AnalysisFrame, Score
+from curation.scores.base import spread
 
 SIGNATURES = "signatures"
 THUMBNAILS = "thumbnails"
@@ -62,7 +63,11 @@ class ScanCollector:
         self._signatures = SignatureCollector() if SIGNATURES in tables else None
         self._shot_finder = shot_finder
         self._timer = timer
-        self._keeps_jpegs = THUMBNAILS in tables or self._scores.needs_clip_frames
+        self._keeps_jpegs = (
+            THUMBNAILS in tables
+            or self._scores.needs_clip_frames
+            or any(embedder.num_frames for embedder in self._embedders)
+        )
         self._jpegs = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
         self._jpeg_offsets = [0]
 
@@ -116,8 +121,9 @@ class ScanCollector:
                 self._scores.measure("analysis", frame)
                 if self._signatures is not None:
                     self._signatures.add(frame)
-                for collector in self._embedders.values():
-                    collector.add(frame)
+                for embedder, collector in self._embedders.items():
+                    if not embedder.num_frames:
+                        collector.add(frame)
                 if self._keeps_jpegs:
                     self._jpegs.write(encode_jpeg(rgb))
                     self._jpeg_offsets.append(self._jpegs.tell())
@@ -164,7 +170,13 @@ class ScanCollector:
             rows[SIGNATURES] = self._signatures.signature(*ids, inside, times_s)
         for embedder, collector in self._embedders.items():
             span_s = (clip.start_s, clip.end_s)
-            vector = collector.vector(inside.start, inside.stop, times_s, span_s)
+            if embedder.num_frames:
+                chosen = spread(inside.stop - inside.start, embedder.num_frames)
+                for index in chosen:
+                    collector.add(AnalysisFrame.from_rgb(self._read_frame(inside.start + index)))
+                vector = collector.vector(0, len(chosen), times_s[chosen], span_s)
+            else:
+                vector = collector.vector(inside.start, inside.stop, times_s, span_s)
             rows[table_name(embedder)] = Embedding(*ids, embedder.dim, vector)
         return rows
 

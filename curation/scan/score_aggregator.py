@@ -15,7 +15,7 @@ from curation.media.timeline import Timeline
 from curation.records import Clip
 from curation.scan.clips import analysis_slice
 from curation.scores import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
-from curation.scores.base import Float64Array, FrameStream, Row
+from curation.scores.base import Float64Array, FrameStream, Row, spread
 
 ReadFrame = Callable[[int], npt.NDArray[np.uint8]]
 """Reads an analysis frame by its index among them, RGB [height, width, 3]."""
@@ -119,12 +119,10 @@ def _describe(
 ) -> Row | None:
     """The score's fields from frames in the middle of equal parts of the clip; None without any."""
     inside = analysis_slice(clip, timeline)
-    available = inside.stop - inside.start
-    count = min(score.num_frames, available)
-    if count <= 0:
+    indices = [inside.start + at for at in spread(inside.stop - inside.start, score.num_frames)]
+    if not indices:
         return None
-    indices = inside.start + ((np.arange(count) + 0.5) * available / count).astype(np.int64)
-    frames = [AnalysisFrame.from_rgb(read_frame(index)) for index in indices.tolist()]
+    frames = [AnalysisFrame.from_rgb(read_frame(index)) for index in indices]
     return score.describe(frames, timeline.starts_s[timeline.analysis_indices[indices]])
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from curation import records, scores
 from curation.embed.base import Embedder, EmbeddingCollector, table_name
 from curation.embed.descriptor import FrameDct
+from curation.embed.things import Things
 from curation.errors import MediaError, UnavailableError
 from curation.listing import Entry
 from curation.media import sandbox
@@ -81,7 +82,7 @@ class Scan:
         default_factory=lambda: tuple(scores.SCORES[name]() for name in scores.DEFAULT_SCORES)
     )
     """What is measured."""
-    embedders: tuple[Embedder, ...] = (FrameDct(),)
+    embedders: tuple[Embedder, ...] = (FrameDct(), Things())
     """What clips are embedded by, beside the signatures that duplicates are found by."""
     sampling: AnalysisSampling = field(default_factory=AnalysisSampling)
     """Which frames are analysed."""

@@ -146,6 +146,12 @@ def tag(about: str, words: Mapping[str, str], reason: Reason) -> Any:
     return dataclasses.field(metadata={"about": about, "words": dict(words), "reason": reason})
 
 
+def spread(available: int, count: int) -> list[int]:
+    """Indices of up to `count` of `available` frames: the middles of equal parts."""
+    count = min(count, available)
+    return [int((at + 0.5) * available / count) for at in range(count)]
+
+
 def mean_or_none(values: Float64Array) -> float | None:
     """Mean of the values that are not NaN, or None if all are."""
     numbers = values[~np.isnan(values)]

@@ -7,7 +7,7 @@
     search/files/<sha256>.absent rows of clips that were deleted, int64
     search/files/<sha256>.rows   which clip each vector belongs to, int64
     search/files/<sha256>.arrow  metadata of clips, or their verdicts
-    search/words-<n>/            the text index of captions, by tantivy
+    search/words-<n>/            the text index, by tantivy
 
 A row is the number of a clip in the index: clips get rows as they come and keep them, so that what
 an index held at an earlier time are its first rows.
@@ -97,7 +97,7 @@ class VectorTable:
 
 @dataclass(frozen=True)
 class TextIndexFiles:
-    """The text index of captions."""
+    """The text index: captions, file names, list columns, tags, things."""
 
     folder: str
     files: tuple[File, ...]
@@ -142,7 +142,7 @@ class Manifest:
     """Rows of clips that were deleted, int64; None if there are none."""
     tables_read: Annotated[dict[str, ReadFiles], Field(alias="seen")] = field(default_factory=dict)
     """By the name of the table."""
-    format: Literal[1] = 1
+    format: Literal[2] = 2
 
     @property
     def rows(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +11,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
+from curation import records, scores
 from curation.dataset import with_sizes
+from curation.embed import things
 from curation.label import columns as label_columns
 from curation.records import Clip
 from curation.search.manifest import ClipSegment, File
 from curation.search.store import IndexStore
 
-INDEX_COLUMNS = ("row", "duration_s", "short_side", "caption")
+INDEX_COLUMNS = ("row", "duration_s", "short_side", "caption", "things")
 """Columns beside those of clips, scores and sources."""
 VERDICT_COLUMNS = ("verdict", "reason", "duplicate_of")
 """Columns that a selection adds."""
 _SOURCE_COLUMNS = ("uri", "width", "height", "fps")
+_TAG_COLUMNS = [
+    column.name
+    for score in scores.SCORES.values()
+    for column in scores.columns(score)
+    if "words" in column.metadata
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class SideTables:
     """By table; the first that has a caption of a clip counts."""
     labels: Mapping[str, pa.Table]
     """Rows of `ClipLabel` by table; the first that has a label of a clip counts."""
+    things: Sequence[pa.Table]
+    """Rows of `Embedding` of the embedder `Things`; the first that has a clip's counts."""
 
 
 def join_metadata(
@@ -57,6 +67,7 @@ def join_metadata(
         text = rows["text"].take(pc.index_in(table["clip_id"], rows["clip_id"]))
         caption = pc.coalesce(caption, text)
     table = table.append_column("caption", caption)
+    table = table.append_column("things", _things_shown(table["clip_id"], side_tables.things))
     table = label_columns.join_labels(table, side_tables.labels)
     table = _with_extra(table, sources["extra"].take(index))
     numbers = np.arange(first_row, first_row + len(table))
@@ -66,21 +77,33 @@ def join_metadata(
 def clip_texts(
     table: pa.Table, captions: Mapping[str, pa.Table], sources: pa.Table
 ) -> dict[int, str]:
-    """By row all words about a clip: its captions, and the columns of the input list."""
+    """By row all words about a clip: captions, file name, list columns, tags and things."""
+    pairs = zip(sources["source_id"].to_pylist(), sources["extra"].to_pylist(), strict=True)
+    extra = {source: " ".join(v for _, v in columns) for source, columns in pairs if columns}
+    names = [name for name in _TAG_COLUMNS if name in table.column_names]
     texts: dict[int, list[str]] = {}
+    for clip in table.select(["row", "source_id", "uri", "things", *names]).to_pylist():
+        tags = [clip[name] for name in names]
+        words = [posixpath.basename(clip["uri"]), extra.get(clip["source_id"]), *tags]
+        texts[clip["row"]] = [word for word in (*words, *(clip["things"] or ())) if word]
     row_numbers = table["row"].to_numpy().tolist()
     for _, rows in sorted(captions.items()):
         index = pc.index_in(rows["clip_id"], table["clip_id"]).to_pylist()
         for position, text in zip(index, rows["text"].to_pylist(), strict=True):
             if position is not None:
-                texts.setdefault(row_numbers[position], []).append(text)
-    if sources["extra"].null_count < len(sources):
-        pairs = zip(sources["source_id"].to_pylist(), sources["extra"].to_pylist(), strict=True)
-        by_source = {source: " ".join(v for _, v in extra) for source, extra in pairs if extra}
-        for row, source in zip(row_numbers, table["source_id"].to_pylist(), strict=True):
-            if source in by_source:
-                texts.setdefault(row, []).append(by_source[source])
+                texts[row_numbers[position]].append(text)
     return {row: "\n".join(parts) for row, parts in texts.items()}
+
+
+def _things_shown(clip_ids: pa.ChunkedArray, embeddings: Sequence[pa.Table]) -> pa.Array:
+    """For each clip the names of what it shows and what these stand for; null if unknown."""
+    vectors: dict[str, bytes] = {}
+    for rows in reversed(embeddings):
+        vectors |= zip(rows["clip_id"].to_pylist(), rows["vector"].to_pylist(), strict=True)
+    known = [vectors.get(clip) for clip in clip_ids.to_pylist()]
+    return pa.array(
+        [vector and things.words_shown(vector) for vector in known], pa.list_(pa.string())
+    )
 
 
 def _with_extra(table: pa.Table, extra: Any) -> pa.Table:

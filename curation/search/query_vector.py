@@ -19,7 +19,9 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from curation.dataset import Dataset
+from curation.embed.clip_embedder import TABLE_PREFIX as OPEN_CLIP_PREFIX
 from curation.embed.descriptor import FrameDct
+from curation.embed.queries import THINGS_PREFIX
 from curation.errors import MediaError
 from curation.media.decode import AnalysisSampling, Frames, decode_streams
 from curation.media.picture import read_picture
@@ -35,40 +37,55 @@ if TYPE_CHECKING:
     from curation.embed import QueryEncoder
 
 _CAPTION_VECTORS = "embeddings/captions"
+_OPEN_CLIP = f"embeddings/{OPEN_CLIP_PREFIX}"
 _NEGATIVE_WEIGHT = 0.5
 _MAX_FRAMES = 256
 _MIN_ID_PREFIX = 6
 _SPAN = re.compile(r"(.+)#(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 
 
-def choose_table(query: Query, manifest: Manifest) -> str | None:
-    """The table to search; None where words are all there is and no table knows any.
+def choose_tables(query: Query, manifest: Manifest) -> list[str]:
+    """The tables to search: the best that there is, for words that of captions, too.
 
-    Raises `SearchError` where the query insists on vectors.
+    None where words are all there is and no table knows any. Raises `SearchError` where the query
+    insists on vectors.
     """
     tables = [name for name, table in manifest.vectors.items() if table.count]
     if query.embeddings is not None:
         for name in tables:
             if name in (query.embeddings, f"embeddings/{query.embeddings}"):
-                return name
+                return [name]
         names = ", ".join(tables) or "none"
         raise SearchError(f"there are no vectors in {query.embeddings}; there are {names}")
+    has_examples = bool(query.like or query.minus)
     if not query.like:
         tables = [name for name in tables if knows_words(name)]
-    if tables:
-        # Meaning of pictures, then likeness of pictures, then meaning of captions.
-        return min(
-            tables,
-            key=lambda name: (name.startswith(_CAPTION_VECTORS), not knows_words(name), name),
-        )
-    if query.like or query.minus or query.by in ("vectors", "both"):
+    if not tables and (has_examples or query.by in ("vectors", "both")):
         raise SearchError("no table of embeddings fits the question; docs/search.md says which do")
-    return None
+    if has_examples:
+        return sorted(tables, key=_by_preference)[:1]
+    of_captions = [name for name in tables if name.startswith(_CAPTION_VECTORS)]
+    of_pictures = [name for name in tables if name not in of_captions]
+    return sorted(of_pictures, key=_by_preference)[:1] + sorted(of_captions)[:1]
+
+
+def _by_preference(table: str) -> tuple[int, str]:
+    """Meaning of pictures, likeness of pictures, the things that are seen, meaning of captions."""
+    prefixes = (_OPEN_CLIP, f"embeddings/{FrameDct.name}", THINGS_PREFIX, _CAPTION_VECTORS)
+    ranks = [at for at, prefix in enumerate(prefixes) if table.startswith(prefix)]
+    return (min(ranks, default=len(prefixes)), table)
 
 
 def knows_words(table: str) -> bool:
     """Whether vectors of words can be compared with those of a table."""
     return table != f"embeddings/{FrameDct.name}"
+
+
+def searched_in(table: str) -> str:
+    """What a search of a table's vectors compares, in a word or two."""
+    if table.startswith(THINGS_PREFIX):
+        return "things"
+    return "captions by meaning" if table.startswith(_CAPTION_VECTORS) else "pictures"
 
 
 class QueryEncoders:
@@ -89,7 +106,7 @@ class QueryEncoders:
             try:
                 self._encoders[table] = query_encoder(table, model)
             except (ValueError, OSError, ImportError) as error:
-                raise SearchError(f"{error}; words can be looked up in captions alone") from error
+                raise SearchError(f"{error}; `--by words` looks them up in text alone") from error
         return self._encoders[table]
 
     def encode_text(self, table: str, text: str) -> Floats:

@@ -35,9 +35,10 @@ from curation.search.query import (
 from curation.search.query_vector import (
     ExampleEncoder,
     QueryEncoders,
-    choose_table,
+    choose_tables,
     combine,
     knows_words,
+    searched_in,
 )
 from curation.search.ranking import Page, TopHits, fused_ranking, next_page
 from curation.search.store import DamagedIndexError, IndexStore
@@ -133,11 +134,12 @@ class Search:
     ) -> pa.Table:
         """The `k` clips that fit best, or all that fit if those are fewer.
 
-        `text` is looked up in captions (BM25) and, where a table of embeddings knows words, among
-        its vectors; `by` says in which. `like` and `minus` are wanted and unwanted examples.
-        `where` is an SQL condition on the columns of clips, scores, sources and verdicts; alone it
-        lists what it leaves. Several lists are fused by rank. Of near-duplicates the best hit
-        represents all, unless `collapse` is False. `after` is the `cursor` of the page before.
+        `text` is looked up in captions, file names, list columns, tags and things (BM25) and, where
+        a table of embeddings knows words, among its vectors; `by` says in which. `like` and `minus`
+        are wanted and unwanted examples. `where` is an SQL condition on the columns of clips,
+        scores, sources and verdicts; alone it lists what it leaves. Several lists are fused by
+        rank. Of near-duplicates the best hit represents all, unless `collapse` is False. `after` is
+        the `cursor` of the page before.
 
         Columns: clip_id, score (a cosine; with words alone BM25; fused, a sum of 1/(60 + rank);
         null without words and examples), source_id, uri, start_s, end_s, caption, verdict where
@@ -155,11 +157,11 @@ class Search:
         if unknown := [name for name in columns if name not in available]:
             raise SearchError(f"no column {', '.join(unknown)}; there are {', '.join(available)}")
         cursor = self._decode_cursor(query, after)
-        ranking, examples, is_fused = self._ranking(query, cursor)
+        ranking, examples, searched = self._ranking(query, cursor)
         groups = self._filters.groups if collapse else None
         page = next_page(ranking, query, groups, cursor, examples)
         names = [name for name in dict.fromkeys((*_COLUMNS, *columns)) if name in available]
-        return self._hits_table(query, page, cursor, names, is_fused)
+        return self._hits_table(query, page, cursor, names, searched)
 
     def export(self, name: str, hits: pa.Table) -> str:
         """Stores hits as a subset that `render`, `tokenize` and the feed take as a selection.
@@ -182,29 +184,32 @@ class Search:
             raise CursorError("the cursor belongs to another question: repeat it as it was")
         return cursor
 
-    def _ranking(self, query: Query, cursor: Cursor | None) -> tuple[TopHits, list[int], bool]:
-        """The ranking of hits, the rows of examples, and whether rankings were fused."""
+    def _ranking(self, query: Query, cursor: Cursor | None) -> tuple[TopHits, list[int], list[str]]:
+        """The ranking of hits, the rows of examples, and what was searched."""
         num_rows = None if cursor is None else cursor.num_rows
         if not query.is_ranked:
             mask = self._filters.mask(query.where, num_rows)
             rows = np.arange(self.index.manifest.rows) if mask is None else mask.rows
-            return lambda k: Hits(rows[:k], np.zeros(len(rows[:k]), np.float32)), [], False
+            return lambda k: Hits(rows[:k], np.zeros(len(rows[:k]), np.float32)), [], []
         examples: list[int] = []
-        by_vector, by_text = None, None
+        rankings: dict[str, TopHits] = {}
         if query.like or query.by != "words":
-            by_vector, examples = self._vector_ranking(query, num_rows)
+            for table in choose_tables(query, self.index.manifest):
+                ranking, examples = self._vector_ranking(query, table, num_rows)
+                if ranking is not None:
+                    rankings[searched_in(table)] = ranking
         if query.text is not None and query.by != "vectors":
             by_text = self._text_ranking(query, query.text, cursor)
-        rankings = [ranking for ranking in (by_vector, by_text) if ranking is not None]
+            if by_text is not None:
+                rankings["words"] = by_text
         if not rankings:
             raise SearchError(
-                "there is nothing to look words up in: no captions (`reelmill caption` writes them)"
-                " and no vectors that know words (docs/search.md)"
+                "there is nothing to look words up in (docs/search.md): run `reelmill scan` first"
             )
-        return fused_ranking(query, rankings), examples, len(rankings) > 1
+        return fused_ranking(query, list(rankings.values())), examples, list(rankings)
 
     def _text_ranking(self, query: Query, text: str, cursor: Cursor | None) -> TopHits | None:
-        """Hits by caption; None if there are no captions and `by` does not insist."""
+        """Hits by words; None if there are no words and `by` does not insist."""
         text_index = self.index.text_index
         if cursor is not None and cursor.text_index is not None:
             text_index = self._text_versions.get(cursor.text_index)
@@ -212,7 +217,7 @@ class Search:
                 raise CursorError("the captions have changed since that page: query from the start")
         if text_index is None:
             if query.by in ("words", "both"):
-                raise SearchError("no clip has a caption yet: run `reelmill caption` first")
+                raise SearchError("there are no words about any clip: run `reelmill scan` first")
             return None
         if not terms(text):
             raise SearchError(f"there are no words in {text!r}")
@@ -220,12 +225,9 @@ class Search:
         return lambda k: text_index.search(text, k, mask)
 
     def _vector_ranking(
-        self, query: Query, num_rows: int | None
+        self, query: Query, table: str, num_rows: int | None
     ) -> tuple[TopHits | None, list[int]]:
-        """Hits by vector, and the rows of examples; None for words that no table knows."""
-        table = choose_table(query, self.index.manifest)
-        if table is None:
-            return None, []
+        """Hits by a table's vectors, and the rows of examples; None for words that it ignores."""
         encoder = ExampleEncoder(self.index, table, lambda: self._encoders.load(table))
         positives = [encoder.encode(example) for example in query.like]
         if query.text is not None and query.by != "words" and knows_words(table):
@@ -240,14 +242,15 @@ class Search:
         return lambda k: index.search(vector, k, mask, out_of_distribution=has_text), encoder.rows
 
     def _hits_table(
-        self, query: Query, page: Page, cursor: Cursor | None, names: list[str], is_fused: bool
+        self, query: Query, page: Page, cursor: Cursor | None, names: list[str], searched: list[str]
     ) -> pa.Table:
         table = self.index.take(page.rows, names)
         scores = page.scores.astype(float) if query.is_ranked else [None] * len(page.rows)
         table = table.add_column(1, "score", pa.array(scores, pa.float64()))
         metadata = {"index": self.version, "question": json.dumps(query.as_json())}
+        metadata["searched"] = json.dumps(searched)
         if not page.is_last:
-            metadata["cursor"] = self._next_cursor(query, page, cursor, is_fused).encode()
+            metadata["cursor"] = self._next_cursor(query, page, cursor, len(searched) > 1).encode()
         return table.replace_schema_metadata(metadata)
 
     def _next_cursor(
@@ -275,3 +278,8 @@ def cursor(hits: pa.Table) -> str | None:
     """What `after` takes for the page after these hits; None if they are the last."""
     text = (hits.schema.metadata or {}).get(b"cursor")
     return None if text is None else text.decode()
+
+
+def searched(hits: pa.Table) -> list[str]:
+    """What these hits were found by: `words`, `things`, `pictures`, `captions by meaning`."""
+    return [str(name) for name in json.loads((hits.schema.metadata or {}).get(b"searched", b"[]"))]

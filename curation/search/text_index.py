@@ -1,4 +1,4 @@
-"""Clips by the words of their captions: BM25 (Robertson and Zaragoza 2009), by tantivy.
+"""Clips by the words about them: BM25 (Robertson and Zaragoza 2009), by tantivy.
 
 Each version is a folder of its own. tantivy never changes a file that it has written, so the next
 version starts as hard links to the one before, which its readers keep using.
@@ -26,6 +26,81 @@ _MAX_ROW_TERMS = 10_000
 """A filter that leaves no more clips than this is made part of the query."""
 _MAX_TERMS = 64
 _REWRITTEN_FILES = ("meta.json", ".managed.json")
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "about",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "being",
+        "but",
+        "by",
+        "can",
+        "clip",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "i",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "my",
+        "no",
+        "not",
+        "of",
+        "off",
+        "on",
+        "or",
+        "our",
+        "over",
+        "shows",
+        "so",
+        "some",
+        "such",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "under",
+        "up",
+        "video",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "with",
+        "without",
+        "you",
+        "your",
+    ]
+)
+"""Say nothing about what to find."""
 
 
 def _schema() -> Any:
@@ -36,12 +111,17 @@ def _schema() -> Any:
 
 
 def terms(text: str) -> list[str]:
-    """The words of a text as tantivy's `en_stem` indexes them: lower case, stemmed, each once."""
-    analyzer = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    """The words of a query as tantivy's `en_stem` indexes them: lower case, stemmed, each once.
+
+    Without stop words, unless there are no others.
+    """
     filters = tantivy.Filter
-    for word_filter in (filters.remove_long(40), filters.lowercase(), filters.stemmer("english")):
-        analyzer = analyzer.filter(word_filter)
-    return list(dict.fromkeys(analyzer.build().analyze(text)))[:_MAX_TERMS]
+    simple = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    words = simple.filter(filters.remove_long(40)).filter(filters.lowercase()).build().analyze(text)
+    words = [word for word in words if word not in _STOP_WORDS] or words
+    raw = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+    stemmer = raw.filter(filters.stemmer("english")).build()
+    return list(dict.fromkeys(stemmer.analyze(word)[0] for word in words))[:_MAX_TERMS]
 
 
 def write_version(

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from curation import scores
 from curation.dataset import Dataset
+from curation.embed.queries import THINGS_PREFIX
 from curation.label import columns as label_columns
 from curation.records import Caption, CaptionedClip, Clip, ClipLabel, Embedding, Source
 from curation.scores import SCORES
@@ -157,7 +158,7 @@ class _Update:
         return rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
 
     def _new_side_rows(self) -> tuple[SideTables, bool]:
-        """New rows of scores, captions and labels, and whether any is about an indexed clip."""
+        """New rows beside those of clips, and whether any is about an indexed clip."""
         score_rows, captions, labels, needs_rewrite = [], {}, {}, False
         for score in SCORES.values():
             rows, is_late = self._new_rows(scores.table_name(score), score.record)
@@ -174,7 +175,12 @@ class _Update:
         for name in label_columns.label_tables(self._dataset):
             labels[name], is_late = self._new_rows(name, ClipLabel)
             needs_rewrite |= is_late
-        return SideTables(score_rows, captions, labels), needs_rewrite
+        things = []
+        for name in self._things_tables():
+            rows, is_late = self._new_rows(name, Embedding)
+            things.append(rows)
+            needs_rewrite |= is_late
+        return SideTables(score_rows, captions, labels, things), needs_rewrite
 
     def _new_rows(self, name: str, record: type) -> tuple[pa.Table, bool]:
         files = self._new_files(name, record)
@@ -198,9 +204,8 @@ class _Update:
         """With metadata and words of new clips."""
         table = metadata.join_metadata(clips, manifest.rows, sources, side_tables)
         segment = metadata.write_segment(self._store, table)
-        text, texts = manifest.text, metadata.clip_texts(table, side_tables.captions, sources)
-        if texts:
-            text = write_version(self._store, text, texts, f"words-{secrets.token_hex(4)}")
+        texts = metadata.clip_texts(table, side_tables.captions, sources)
+        text = write_version(self._store, manifest.text, texts, f"words-{secrets.token_hex(4)}")
         return dataclasses.replace(manifest, clips=(*manifest.clips, segment), text=text)
 
     def _rewrite_clips(self, manifest: Manifest, clips: pa.Table, sources: pa.Table) -> Manifest:
@@ -213,13 +218,19 @@ class _Update:
         return self._append_clips(empty, clips, sources, self._all_side_rows())
 
     def _all_side_rows(self) -> SideTables:
-        """All rows of scores, captions and labels."""
+        """All rows beside those of clips."""
         read, dataset = self._catalog.read, self._dataset
         return SideTables(
             [read(scores.table_name(score), score.record) for score in SCORES.values()],
             {name: dataset.captions(name) for name in self._caption_tables()},
             {name: read(name, ClipLabel) for name in label_columns.label_tables(dataset)},
+            [read(name, Embedding) for name in self._things_tables()],
         )
+
+    def _things_tables(self) -> list[str]:
+        """Tables of what clips show."""
+        names = self._catalog.names("embeddings")
+        return [name for name in names if name.startswith(THINGS_PREFIX)]
 
     def _caption_tables(self) -> list[str]:
         """Tables of captions; what a model wrote comes before measured facts."""

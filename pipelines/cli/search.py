@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_CAPTION = 60
 _ID_DIGITS = 12
+_HINT = "no clip was embedded by Things or OpenClip, which know what it shows: docs/embedders.md"
 _INDEX = (
     Column("vectors"), *(Column(name, right=True) for name in ("count", "dim", "segments", "lists",
     "probes")), Column("recall", "recall@10", right=True), Column("p50_ms", "p50 ms", right=True),
@@ -53,7 +54,7 @@ def index(
         typer.Option(
             "--captions",
             help="Embed the newest captions with MiniLM first, so that a search matches their"
-            " meaning; needs the extra `text`.",
+            " meaning.",
         ),
     ] = False,
 ) -> None:
@@ -106,7 +107,7 @@ def search(
     min_score: Annotated[float | None, typer.Option(help="The lowest score of a hit.")] = None,
     by: Annotated[
         Literal["auto", "words", "vectors", "both"],
-        typer.Option(help="Match the description with captions, with vectors, or with both."),
+        typer.Option(help="Match the description with words, with vectors, or with both."),
     ] = "auto",
     embeddings: Annotated[
         str | None, typer.Option(help="The table of embeddings, where there are several.")
@@ -126,7 +127,7 @@ def search(
     open_: Annotated[bool, typer.Option("--open", help="Show the hits in a browser.")] = False,
 ) -> None:
     """Prints the hits, the best first."""
-    from curation.search import cursor
+    from curation.search import cursor, searched
 
     engine = _open_search(out, model)
     hits = engine.query(
@@ -134,6 +135,10 @@ def search(
         min_score=min_score, by=by, embeddings=embeddings, collapse=not duplicates,
     )  # fmt: skip
     print_rows(hits.to_pylist(), _HITS, empty="no matches")
+    if names := searched(hits):
+        terminal.console.print(f"searched: {', '.join(names)}")
+        if text and names == ["words"] and by == "auto":
+            terminal.console.print(f"[dim]{_HINT}[/]")
     if more := cursor(hits):
         terminal.console.print(f"more: --after {more}")
     if export is not None:

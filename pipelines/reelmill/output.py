@@ -30,7 +30,7 @@ class Output(Dataset):
     def search(self, text: str | None = None, **query: Any) -> pa.Table:
         """The clips that fit best, best first, after bringing the index up to date.
 
-        `text` is looked up in captions and, where an embedder knows words, in vectors. Further
+        `text` is looked up in words about clips and among the things that they show. Further
         options are those of `curation.search.Search.query`: `like` and `minus` (clip ids, pictures,
         videos), `where` (an SQL condition), `k` (20). Columns: clip_id, score, source_id, uri,
         start_s, end_s, caption, verdict. Raises `ReelmillError`.

@@ -19,6 +19,7 @@ export function clipsView(root, first, { collections }) {
   let route = first;
   let controller = new AbortController();
   let next = null;
+  let searched = []; // what words and examples were compared with
   let total = null;
   let hasVerdicts = false; // whether clips have verdicts
   const bar = searchBar();
@@ -61,6 +62,7 @@ export function clipsView(root, first, { collections }) {
       const results = await search();
       next = results.next;
       panel.show(facets, route);
+      searched = results.searched;
       clips.show(results.hits, route, Boolean(next));
       showCount(results.hits.length);
     } catch (error) {
@@ -107,7 +109,8 @@ export function clipsView(root, first, { collections }) {
       ? [h("b", {}, next ? `Best ${thousands(shown)}` : thousands(shown)), ` of ${count(total, "clip")}`, next ? "" : shown === 1 ? " fits" : " fit, best first"]
       : [h("b", {}, thousands(shown)), shown === total ? (total === 1 ? " clip" : " clips") : ` of ${count(total, "clip")}`];
     put(line, words, !route.all && !next && !isRanked(route) && shown < total
-      ? h("span", { class: "quiet" }, `, ${count(total - shown, "near-duplicate")} hidden`) : "");
+      ? h("span", { class: "quiet" }, `, ${count(total - shown, "near-duplicate")} hidden`) : "",
+      searched.length ? h("span", { class: "quiet" }, `, searched by ${searched.join(" and ")}`) : "");
     const all = h("input", { type: "checkbox", checked: !route.all,
       onchange: () => router.update({ all: !route.all }) });
     put(tools, h("label", { class: "switch" }, all, h("span", {}, "Hide duplicates")),

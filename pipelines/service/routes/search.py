@@ -13,6 +13,7 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 
 from curation.media.picture import read_picture
+from curation.search import cursor, searched
 from curation.search.filters import log_mtime
 from curation.search.query import ClipId, Picture
 from pipelines.service import facets
@@ -38,7 +39,8 @@ class SearchRequest(StrictModel):
     """A query: text, clips, a condition, or several of them."""
 
     text: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    """Looked up in captions and, where a model embeds text, among the frames."""
+    """Looked up in words about clips, among the things that they show or, where open_clip is
+    configured, among their pictures."""
     like: Annotated[list[_Id], Field(max_length=20, default_factory=list)]
     """Clips to resemble."""
     minus: Annotated[list[_Id], Field(max_length=20, default_factory=list)]
@@ -79,6 +81,9 @@ class SearchResults(BaseModel):
     hits: list[dict[str, Any]]
     next: str | None
     """The `after` of the next page."""
+    searched: list[str]
+    """What text and examples were compared with: `words` (of captions, file names, list columns,
+    tags), `things` that clips show, `pictures` (their embeddings), `captions by meaning`."""
 
 
 class SubsetView(BaseModel):
@@ -209,5 +214,5 @@ def _run(search: Search, query: SearchRequest, images: Sequence[Picture] = ()) -
 
 
 def _results(table: Any) -> SearchResults:
-    cursor = (table.schema.metadata or {}).get(b"cursor", b"").decode()
-    return SearchResults(hits=[json_row(row) for row in table.to_pylist()], next=cursor or None)
+    hits = [json_row(row) for row in table.to_pylist()]
+    return SearchResults(hits=hits, next=cursor(table), searched=searched(table))

@@ -7,7 +7,7 @@ from curation import records
 from curation.dataset import Dataset
 from curation.dedup.vectors import unpack
 from curation.embed import embed_captions, query_encoder
-from curation.embed.sentence import encode_sentences
+from curation.embed.minilm import encode_sentences
 from curation.lineage import LineageError
 from curation.records import Caption, Embedding
 from tests.outputs import versions
