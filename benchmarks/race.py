@@ -278,11 +278,11 @@ class Race:
 
 
 _FFMPEG = """#!/bin/bash
-# x264 as the other racers set it, for callers that name no preset.
+# x264 as the other racers set it, for a caller that knows only openh264.
 arguments=()
 for argument; do
-  arguments+=("$argument")
-  [[ $argument == libx264 && "$*" != *-preset* ]] && arguments+=(-preset veryfast -crf 23)
+  if [[ $argument == libopenh264 ]]; then arguments+=(libx264 -preset veryfast -crf 23)
+  else arguments+=("$argument"); fi
 done
 exec {ffmpeg} "${{arguments[@]}}"
 """

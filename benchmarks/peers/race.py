@@ -4,7 +4,7 @@
 
 Clips are written below OUT, and `clips.json` there names each with its source. NeMo Curator cuts
 fixed five seconds on its Ray Data executor; Data-Juicer and PySceneDetect find scenes. `ffmpeg` on
-the PATH encodes for all of them.
+the PATH encodes for all of them; where NeMo Curator asks for openh264, it takes x264.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run_nemo(folder: Path, out: Path, *, motion: bool = False) -> Clips:
             clip_len_s=5.0, clip_stride_s=5.0, min_clip_length_s=0.0, limit_clips=0
         )
     )
-    pipeline.add_stage(ClipTranscodingStage(num_cpus_per_worker=1.0, encoder="libx264"))
+    pipeline.add_stage(ClipTranscodingStage(num_cpus_per_worker=1.0, encoder="libopenh264"))
     if motion:
         pipeline.add_stage(MotionVectorDecodeStage(num_cpus_per_worker=1.0))
         pipeline.add_stage(MotionFilterStage())
