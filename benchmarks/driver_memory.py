@@ -28,6 +28,7 @@ from curation import records
 from curation.dataset import Dataset
 from curation.listing import Entry
 from curation.records import Clip, Render, Source, TokenizedClip
+from curation.render.rendered_clip import RenderedClip
 from curation.render.stage import RenderBatch, RenderClips
 from curation.render.step import RenderStep
 from curation.scan.shots import ContentChange
@@ -145,8 +146,8 @@ def of_tokenize(dataset: Dataset, items: int) -> tuple[Step, Callable[[Any], Any
 
     def batch(number: int) -> ClipBatch:
         clips = [digest(number * 32 + at)[:32] for at in range(32)]
-        rendered = tuple(filled(Clip, clip_id=clip) for clip in clips)
-        return ClipBatch(f"{number}", rendered, storage, step.tokens, ())  # type: ignore[arg-type]
+        rendered = tuple(filled(RenderedClip, clip_id=clip) for clip in clips)
+        return ClipBatch(f"{number}", rendered, storage, step.tokens, ())
 
     @dataclass(frozen=True)
     class Synthetic(TokenizeStep):

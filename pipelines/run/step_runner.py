@@ -25,9 +25,9 @@ from curation.stage import Done, Failed, Fault, Item, Unavailable
 from curation.step import Ledger, Step
 from pipelines.run.executor import Executor, ExecutorLostError
 
-_SLICE = 20_000
+_SLICE = 2_000
 """Items that are worked off together."""
-_COMMIT_BYTES = 64 << 20
+_COMMIT_BYTES = 16 << 20
 """Of results that wait to be committed."""
 _RESULT_BYTES = 4096
 """Of a result that does not state its size."""

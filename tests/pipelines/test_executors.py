@@ -433,7 +433,7 @@ class Large:
 
 @pytest.mark.parametrize(
     ("nbytes", "second_s", "commits"),
-    [(0, 0.0, 1), (1 << 20, 0.0, 100 // 64 + 1), (0, 10.0, 50), (0, 10_000.0, 100)],
+    [(0, 0.0, 1), (1 << 20, 0.0, 100 // 16 + 1), (0, 10.0, 50), (0, 10_000.0, 100)],
 )
 def test_commits_come_by_bytes_and_by_time(tmp_path, monkeypatch, nbytes, second_s, commits):
     """Of 100 results; every one takes `second_s`, and late ones wait for at most five minutes."""
