@@ -13,23 +13,32 @@ import pyarrow.compute as pc
 
 from curation import caption_tables, lineage
 from curation.catalog import Catalog
-from curation.records import Render, Source
+from curation.clip_table import visible_sources
+from curation.id_match import IdMatcher, one_chunk
+from curation.records import Render
 
 LICENCE_COLUMNS = ("licence", "license")
 """Columns of an input list that state a licence, in any case."""
 
 
-def with_details(catalog: Catalog, clips: pa.Table, selection_id: str | None) -> pa.Table:
-    """The clips with what is known about each."""
-    clips = clips.append_column("path", _paths(catalog, clips, selection_id))
-    clips = clips.append_column("caption", _captions(catalog, clips))
-    scanned = pc.field("outcome") == "scanned"
-    sources = catalog.read("sources", Source, ["source_id", "uri", "extra"], scanned)
-    sources = sources.sort_by("uri")
-    index = pc.index_in(clips["source_id"], sources["source_id"].combine_chunks())
+def with_details(
+    catalog: Catalog,
+    clips: pa.Table,
+    selection_id: str | None,
+    where: pc.Expression | None = None,
+) -> pa.Table:
+    """The clips with what is known about each.
+
+    `where` is the condition on `clip_id` and `source_id` by which the clips were read, if any.
+    """
+    clips = clips.append_column("path", _paths(catalog, clips, selection_id, where))
+    clips = clips.append_column("caption", _captions(catalog, clips, where))
+    sources = visible_sources(catalog, ["extra"], clips["source_id"])
+    index = pc.index_in(clips["source_id"], one_chunk(sources["source_id"]))
+    stated = [licence(dict(pairs or ())) for pairs in sources["extra"].to_pylist()]
+    licences = pa.array(stated, pa.string()).take(one_chunk(index))
+    clips = clips.append_column("licence", licences)
     extra = sources["extra"].take(index)
-    stated = [licence(dict(pairs or ())) for pairs in extra.to_pylist()]
-    clips = clips.append_column("licence", pa.array(stated, pa.string()))
     return append_list_columns(clips, extra, lambda name: name in clips.column_names)
 
 
@@ -53,18 +62,22 @@ def append_list_columns(
     return table
 
 
-def _paths(catalog: Catalog, clips: pa.Table, selection_id: str | None) -> pa.Array:
+def _paths(
+    catalog: Catalog, clips: pa.Table, selection_id: str | None, where: pc.Expression | None
+) -> pa.Array:
     table = lineage.current_renders(catalog, selection_id)
     if table is None:
         return pa.nulls(len(clips), pa.string())
-    rows = catalog.read(table, Render, ["clip_id", "path"], pc.field("outcome") == "rendered")
-    paths = rows["path"].take(pc.index_in(clips["clip_id"], rows["clip_id"].combine_chunks()))
+    rendered = pc.field("outcome") == "rendered"
+    wanted = rendered if where is None else rendered & where
+    rows = catalog.read(table, Render, ["clip_id", "path"], wanted)
+    paths = one_chunk(rows["path"]).take(IdMatcher(clips["clip_id"]).rows(rows["clip_id"]))
     return pc.binary_join_element_wise(catalog.storage.root, paths, "/")
 
 
-def _captions(catalog: Catalog, clips: pa.Table) -> pa.Array:
+def _captions(catalog: Catalog, clips: pa.Table, where: pc.Expression | None) -> pa.Array:
     tables = caption_tables.list_tables(catalog)
     if not tables:
         return pa.nulls(len(clips), pa.string())
-    rows = caption_tables.read_captions(catalog, tables[0])
-    return rows["text"].take(pc.index_in(clips["clip_id"], rows["clip_id"].combine_chunks()))
+    rows = caption_tables.read_captions(catalog, tables[0], where)
+    return one_chunk(rows["text"]).take(IdMatcher(clips["clip_id"]).rows(rows["clip_id"]))

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import caption_tables, lineage, records, scores, subset
+from curation import caption_tables, lineage, records, subset
 from curation.catalog import Catalog
 from curation.clip_details import with_details
+from curation.clip_table import read_clip_table, visible_sources, with_columns
 from curation.errors import PrerequisiteError, ReelmillError, UnknownSelectionError
+from curation.id_match import IdMatcher, one_chunk
 from curation.records import Clip, Run, Source, Verdict
 from curation.run_history import latest_selection
-from curation.scores import SCORES
 from curation.storage import Storage
 
 VERDICTS = ("kept", "filtered", "duplicate")
+VERDICT_COLUMNS = ("verdict", "reason", "duplicate_of", "similarity", "group_id")
+"""What a selection says of a clip."""
 ALL, LATEST = subset.RESERVED
 """Mean every clip, and the selection that was asked for last."""
 
@@ -59,13 +62,25 @@ class Dataset:
         """The clips of every scanned source, sorted by id."""
         return self.side_table("clips", Clip).sort_by("clip_id")
 
-    def side_table(self, name: str, record: type) -> pa.Table:
-        """The rows of every scanned source, in a table that scan fills."""
-        scanned = self.catalog.read(
-            "sources", Source, ["source_id"], pc.field("outcome") == "scanned"
-        )
-        rows = self.catalog.read(name, record)
-        return rows.filter(pc.is_in(rows["source_id"], pc.unique(scanned["source_id"])))
+    def side_table(self, name: str, record: type, columns: list[str] | None = None) -> pa.Table:
+        """The rows of every scanned source, in a table that scan fills; with `source_id`."""
+        rows = self.catalog.read(name, record, columns)
+        return rows.filter(pc.is_in(rows["source_id"], visible_sources(self.catalog)["source_id"]))
+
+    def find_clips(self, prefix: str) -> list[str]:
+        """Ids of the clips whose ids begin so, sorted; none for an empty prefix."""
+        if not prefix:
+            return []
+        is_within = (pc.field("clip_id") >= prefix) & (pc.field("clip_id") < f"{prefix}\uffff")
+        rows = self.catalog.read("clips", Clip, ["clip_id", "source_id"], is_within)
+        if not rows.num_rows:
+            return []
+        is_source = pc.field("source_id").isin(pc.unique(rows["source_id"]))
+        where = (pc.field("outcome") == "scanned") & is_source
+        scanned = self.catalog.read("sources", Source, ["source_id"], where)
+        rows = rows.filter(pc.is_in(rows["source_id"], scanned["source_id"]))
+        ids: list[str] = rows["clip_id"].sort().to_pylist()
+        return ids
 
     def runs(self) -> pa.Table:
         """Runs that did work, oldest first."""
@@ -108,41 +123,66 @@ class Dataset:
         rows = self.selection(selection_id)
         return rows.filter(pc.field("verdict") == "kept")["clip_id"]
 
-    def selection(self, selection_id: str) -> pa.Table:
-        """One selection's rows, sorted by clip; or a subset's (its id, name or Parquet file)."""
-        where = pc.field("selection_id") == selection_id
-        rows = self.catalog.read("selection", Verdict, where=where).sort_by("clip_id")
-        return rows if rows.num_rows else subset.subset_verdicts(self.catalog, selection_id)
+    def selection(self, selection_id: str, where: pc.Expression | None = None) -> pa.Table:
+        """One selection's rows, sorted by clip; or a subset's (its id, name or Parquet file).
 
-    def clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
+        `where`, a condition on `clip_id` and `source_id`, reads only some clips.
+        """
+        is_selection = pc.field("selection_id") == selection_id
+        wanted = is_selection if where is None else is_selection & where
+        rows = self.catalog.read("selection", Verdict, where=wanted).sort_by("clip_id")
+        if rows.num_rows:
+            return rows
+        rows = subset.subset_verdicts(self.catalog, selection_id)
+        return rows if where is None else rows.filter(where)
+
+    def clips(
+        self,
+        verdict: str | None = None,
+        selection_id: str | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
         """The clips as of `scored_clips`, with file, caption, licence and list columns.
 
         The further columns are those of `curation.clip_details`.
         """
-        clips = self.scored_clips(verdict, selection_id)
-        return with_details(self.catalog, clips, selection_id or self.latest_selection())
+        clips = self.scored_clips(verdict, selection_id, where=where)
+        return with_details(self.catalog, clips, selection_id or self.latest_selection(), where)
 
-    def scored_clips(self, verdict: str | None = None, selection_id: str | None = None) -> pa.Table:
+    def scored_clips(
+        self,
+        verdict: str | None = None,
+        selection_id: str | None = None,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
         """Clips with scores, metadata of their source, and verdicts of a selection.
 
         Of the newest selection unless one is named. `verdict` selects clips that are `kept`,
         `filtered` or `duplicate`; raises `VerdictError` for any other, and `PrerequisiteError`
         without a selection. A clip that is newer than the selection has no verdict. `group_id` is
-        the kept clip's id for it and its duplicates; a filtered clip has its own.
+        the kept clip's id for it and its duplicates; a filtered clip has its own. `columns` reads
+        only these, beside `clip_id`, and only the tables that have them; `where`, a condition on
+        `clip_id` and `source_id`, only some clips.
         """
         if verdict not in (None, *VERDICTS):
             raise VerdictError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
         selection_id = selection_id or self.latest_selection()
         if selection_id is None and verdict is not None:
             raise PrerequisiteError(f"no clip is {verdict} yet: run `reelmill select` first")
-        table = self._joined(self.all_clips())
-        if selection_id is None:
+        table = read_clip_table(self.catalog, columns, where)
+        names = [n for n in VERDICT_COLUMNS if columns is None or n in columns]
+        if selection_id is None or not (names or verdict):
             return table
-        verdicts = self.selection(selection_id).drop_columns(["source_id", "selection_id"])
+        verdicts = self.selection(selection_id, where)
         groups = pc.coalesce(verdicts["duplicate_of"], verdicts["clip_id"])
         verdicts = verdicts.append_column("group_id", groups)
-        table = table.join(verdicts, "clip_id").sort_by("clip_id")
-        return table if verdict is None else table.filter(pc.field("verdict") == verdict)
+        index = IdMatcher(table["clip_id"]).rows(verdicts["clip_id"])
+        table = with_columns(table, verdicts, names, index)
+        if verdict is None:
+            return table
+        return table.filter(pc.equal(one_chunk(verdicts["verdict"]).take(index), verdict))
 
     def caption_tables(self) -> list[str]:
         """Tables of captions, the one last asked for first; those of other renders at the end."""
@@ -162,25 +202,6 @@ class Dataset:
         """One row per clip: the confidence in each question's yes, or whether it is high enough."""
         table = lineage.resolve_table(self.catalog, "captions", name, self.latest_selection())
         return caption_tables.read_answers(self.catalog, table, thresholds)
-
-    def _joined(self, clips: pa.Table) -> pa.Table:
-        for score in SCORES.values():
-            rows = self.catalog.read(scores.table_name(score), score.record)
-            clips = clips.join(rows.drop_columns(["source_id"]), "clip_id", join_type="left outer")
-        columns = ["source_id", "uri", "width", "height", "fps"]
-        scanned = pc.field("outcome") == "scanned"
-        sources = self.catalog.read("sources", Source, columns, scanned).sort_by("uri")
-        groups = sources.group_by("source_id", use_threads=False)
-        sources = groups.aggregate([(name, "first") for name in columns[1:]])
-        sources = sources.rename_columns(columns)
-        return with_sizes(clips.join(sources, "source_id").sort_by("clip_id"))
-
-
-def with_sizes(clips: pa.Table) -> pa.Table:
-    """The clips with `duration_s` and `short_side` in pixels."""
-    sides = pc.min_element_wise(clips["width"], clips["height"], skip_nulls=False)
-    durations = pc.subtract(clips["end_s"], clips["start_s"])
-    return clips.append_column("duration_s", durations).append_column("short_side", sides)
 
 
 def sources_by_id(catalog: Catalog) -> dict[str, Source]:

@@ -38,8 +38,15 @@ class DuplicateGraph:
     other: Rows
     """... that of another that represents it if it is kept; a link counts in this way only."""
     similarity: npt.NDArray[np.float64]
-    exclude_group: Sequence[object] | None = None
+    exclude_group: Sequence[object] | Rows | None = None
     """Clips with the same value here are never each other's duplicates."""
+
+    def linked(self) -> npt.NDArray[np.bool_]:
+        """Which clips may be duplicates or have some, bool [n]."""
+        has_link = np.zeros(len(self.group), bool)
+        has_link[self.one] = has_link[self.other] = True
+        is_shared = np.bincount(self.group, minlength=len(self.group)) > 1
+        return (has_link | is_shared)[self.group]
 
 
 class _KeptClips:
@@ -48,18 +55,16 @@ class _KeptClips:
     def __init__(self, graph: DuplicateGraph) -> None:
         order = np.lexsort((graph.other, -graph.similarity, graph.one))
         self._graph = graph
-        self._group: list[int] = graph.group.tolist()
-        bounds = np.searchsorted(graph.one[order], np.arange(len(graph.group) + 1))
-        self._bounds: list[int] = bounds.tolist()
+        self._bounds = np.searchsorted(graph.one[order], np.arange(len(graph.group) + 1))
         self._other, self._similarity = graph.other[order], graph.similarity[order]
         self._kept: dict[int, list[int]] = {}
 
     def keep(self, row: int) -> None:
-        self._kept.setdefault(self._group[row], []).append(row)
+        self._kept.setdefault(int(self._graph.group[row]), []).append(row)
 
     def representative(self, row: int) -> Representative | None:
         """The kept clip most similar to this one."""
-        group = self._group[row]
+        group = int(self._graph.group[row])
         for kept in self._in_group(group, row):
             return Representative(kept, 1.0, self._graph.reason)
         links = slice(self._bounds[group], self._bounds[group + 1])
@@ -75,12 +80,19 @@ class _KeptClips:
 
 
 def greedy_duplicates(
-    order: Iterable[int], graphs: Sequence[DuplicateGraph]
+    order: Sequence[int] | Rows, graphs: Sequence[DuplicateGraph]
 ) -> dict[int, Representative]:
-    """The duplicates among the rows of `order`, best first; an earlier graph's reason counts."""
+    """The duplicates among the rows of `order`, best first; an earlier graph's reason counts.
+
+    Rows without a link or an identical one are kept unseen: no graph says anything of them.
+    """
+    rows = np.asarray(order, np.int64)
+    if not graphs:
+        return {}
+    linked = np.any([graph.linked() for graph in graphs], axis=0)
     kept = [_KeptClips(graph) for graph in graphs]
     duplicates: dict[int, Representative] = {}
-    for row in order:
+    for row in rows[linked[rows]].tolist():
         candidates = (clips.representative(row) for clips in kept)
         representative = next(filter(None, candidates), None)
         if representative is not None:

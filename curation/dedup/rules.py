@@ -5,7 +5,6 @@ Stored pairs are completed first by those of clips that were not searched for ye
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from curation.dedup.neighbours import Content, Embeddings, Signatures, find_neig
 from curation.dedup.tasks import RunTasks, pairs_by_tasks
 from curation.embed.signature import SIGNATURE_FPS
 from curation.errors import ReelmillError
+from curation.id_match import IdMatcher, one_chunk
 from curation.records import Embedding, Neighbour, Signature
 
 NEAR_DUPLICATE_PAIRS = "neighbours/copies"
@@ -65,7 +65,7 @@ def load_graph(  # noqa: PLR0917
     catalog: Catalog,
     writer: Writer,
     clips: pa.Table,
-    ids: Sequence[str],
+    ids: pa.Array,
     run: RunTasks | None = None,
 ) -> DuplicateGraph:
     """The graph of duplicates, by the rows of `clips`; the clips of `ids` are searched if need be.
@@ -74,21 +74,36 @@ def load_graph(  # noqa: PLR0917
     `InfrastructureError` where a task fails.
     """
     stored = catalog.read(rule.pairs_table, Neighbour)
-    searched = set(stored.filter(stored["identical"])["clip_id"].to_pylist())
-    if new := set(ids) - searched:
-        content = _load_content(rule, catalog, searched | new)
-        if missing := len(new.difference(content.ids)):
-            raise NotEmbeddedError(
-                f"{missing} clips have no row in {rule.content_table}; run `reelmill scan` "
-                "with what fills it first"
-            )
-        is_self = pc.and_(stored["identical"], pc.equal(stored["clip_id"], stored["neighbour_id"]))
-        representatives = set(stored.filter(is_self)["clip_id"].to_pylist())
-        search = partial(pairs_by_tasks, catalog.storage, run) if run else None
-        rows = find_neighbours(content, searched, representatives, search)
+    searched = stored.filter(stored["identical"])["clip_id"]
+    new = ids.filter(pc.invert(pc.is_valid(IdMatcher(ids).rows(searched))))
+    if len(new):
+        rows = _search(
+            rule, catalog, stored, set(searched.to_pylist()), set(new.to_pylist()), run
+        )
         writer.append(rule.pairs_table, rows)
         stored = pa.concat_tables([stored, rows])
     return graph_of_pairs(rule, stored, clips)
+
+
+def _search(  # noqa: PLR0917
+    rule: DuplicateRule,
+    catalog: Catalog,
+    stored: pa.Table,
+    searched: set[str],
+    new: set[str],
+    run: RunTasks | None,
+) -> pa.Table:
+    """The neighbours of clips that were not searched for yet."""
+    content = _load_content(rule, catalog, searched | new)
+    if missing := len(new.difference(content.ids)):
+        raise NotEmbeddedError(
+            f"{missing} clips have no row in {rule.content_table}; run `reelmill scan` "
+            "with what fills it first"
+        )
+    is_self = pc.and_(stored["identical"], pc.equal(stored["clip_id"], stored["neighbour_id"]))
+    representatives = set(stored.filter(is_self)["clip_id"].to_pylist())
+    search = partial(pairs_by_tasks, catalog.storage, run) if run else None
+    return find_neighbours(content, searched, representatives, search)
 
 
 def _load_content(rule: DuplicateRule, catalog: Catalog, ids: set[str]) -> Content:
@@ -105,7 +120,9 @@ def _load_content(rule: DuplicateRule, catalog: Catalog, ids: set[str]) -> Conte
 
 def graph_of_pairs(rule: DuplicateRule, stored: pa.Table, clips: pa.Table) -> DuplicateGraph:
     """Stored pairs above the threshold, by the rows of their clips in `clips`."""
-    ids = clips["clip_id"].combine_chunks()
+    # Most rows say that a clip represents itself, which is so without them.
+    stored = stored.filter(pc.not_equal(stored["clip_id"], stored["neighbour_id"]))
+    ids = one_chunk(clips["clip_id"])
     indices = [pc.index_in(stored[name], ids) for name in ("clip_id", "neighbour_id")]
     is_known = pc.and_(pc.is_valid(indices[0]), pc.is_valid(indices[1])).to_numpy()
     one, other = (pc.fill_null(index, 0).to_numpy().astype(np.int64) for index in indices)
@@ -123,8 +140,9 @@ def graph_of_pairs(rule: DuplicateRule, stored: pa.Table, clips: pa.Table) -> Du
         represents = np.stack([overlap_s >= _MIN_OVERLAP * duration_s[row] for row in (one, other)])
     else:
         # Windows of one shot continue one scene, so they stay together.
-        shots = (clips[name].to_pylist() for name in ("source_id", "shot_start_frame"))
-        exclude_group = list(zip(*shots, strict=True))
+        source = pc.dictionary_encode(one_chunk(clips["source_id"])).indices.to_numpy()
+        shot = np.stack([source.astype(np.int64), clips["shot_start_frame"].to_numpy()], axis=1)
+        exclude_group = np.unique(shot, axis=0, return_inverse=True)[1].ravel()
     forward, backward = represents
     return DuplicateGraph(
         rule.reason,

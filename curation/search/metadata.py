@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records, scores
-from curation.dataset import with_sizes
+from curation.clip_table import SOURCE_COLUMNS, with_sizes
 from curation.embed import things
 from curation.label import columns as label_columns
 from curation.records import Clip
@@ -23,7 +23,6 @@ INDEX_COLUMNS = ("row", "duration_s", "short_side", "caption", "things")
 """Columns beside those of clips, scores and sources."""
 VERDICT_COLUMNS = ("verdict", "reason", "duplicate_of")
 """Columns that a selection adds."""
-_SOURCE_COLUMNS = ("uri", "width", "height", "fps")
 _TAG_COLUMNS = [
     column.name
     for score in scores.SCORES.values()
@@ -59,7 +58,7 @@ def join_metadata(
                     values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
                 table = table.append_column(name, values.take(index))
     index = pc.index_in(table["source_id"], sources["source_id"])
-    for name in _SOURCE_COLUMNS:
+    for name in SOURCE_COLUMNS:
         table = table.append_column(name, sources[name].take(index))
     table = with_sizes(table)
     caption = pa.nulls(len(table), pa.string())

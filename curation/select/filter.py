@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset
+from curation.id_match import IdMatcher, one_chunk
 from curation.reasons import EXCLUDED, UNWANTED_LABEL
 from curation.records import ClipLabel
 from curation.select.policy import LIMITS, TAGS, LabelRules, Policy, PolicyError, Range, suggest
@@ -42,10 +44,15 @@ class Violation:
 class FilterResult:
     """Which clips a policy filters, before duplicates are looked for."""
 
-    reasons: list[str | None]
-    """The first rule that each clip breaks."""
+    reasons: pa.Array
+    """The first rule that each clip breaks; null where it passes."""
     included: Bools
     """Whether it is on the list of clips to keep."""
+
+
+def needed_columns(policy: Policy) -> set[str]:
+    """The columns of clips that decide what a policy filters."""
+    return {"clip_id", "source_id", *policy.limited_columns, *policy.tag_columns}
 
 
 def apply_policy(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> FilterResult:
@@ -54,47 +61,53 @@ def apply_policy(dataset: Dataset, policy: Policy, clips: pa.Table, values: Valu
     Raises `ConditionError` for a condition on sources that cannot be read, and `PolicyError` for
     unknown labels.
     """
-    ids = clips["clip_id"].to_pylist()
+    ids = one_chunk(clips["clip_id"])
     included, excluded = match_prefixes(policy.include, ids), match_prefixes(policy.exclude, ids)
-    reasons = np.full(len(ids), None, object)
+    reasons = pa.nulls(len(ids), pa.string())
     for group, rules in policies_by_source(dataset, policy, clips):
-        tags = {name: np.array(clips[name].to_pylist(), object)[group] for name in rules.tags}
-        reasons[group] = rules.reasons({name: v[group] for name, v in values.items()}, tags)
-    is_labelled = np.array([v is not None for v in label_violations(dataset, policy, ids)], bool)
-    reasons[(reasons == None) & is_labelled] = UNWANTED_LABEL  # noqa: E711
-    reasons[excluded] = EXCLUDED
-    reasons[included] = None
-    return FilterResult(reasons.tolist(), included)
+        tags = {name: one_chunk(clips[name]) for name in rules.tags}
+        reasons = pc.if_else(pa.array(group), rules.reasons(values, tags), reasons)
+    unwanted = unwanted_labels(dataset, policy, ids)
+    is_labelled = pc.and_(pc.is_null(reasons), pc.is_valid(unwanted))
+    reasons = pc.if_else(is_labelled, UNWANTED_LABEL, reasons)
+    reasons = pc.if_else(pa.array(excluded), EXCLUDED, reasons)
+    return FilterResult(pc.if_else(pa.array(included), None, reasons), included)
 
 
 def filter_values(table: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
-    """Every value that a policy may bound, as float64 arrays [n]; null is NaN."""
+    """Every value of the table that a policy may bound, as float64 arrays [n]; null is NaN."""
 
     def column(name: str) -> npt.NDArray[np.float64]:
         return np.asarray(
             pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy(), np.float64
         )
 
-    return {name: column(name) for name in LIMITS}
+    return {name: column(name) for name in LIMITS if name in table.column_names}
 
 
-def match_prefixes(prefixes: Sequence[str], ids: Sequence[str]) -> Bools:
-    """Which clip ids begin with one of these."""
-    starts = tuple(prefixes)
-    return np.array([bool(starts) and name.startswith(starts) for name in ids], bool)
+def match_prefixes(prefixes: Sequence[str], ids: pa.Array) -> Bools:
+    """Which clip ids, an array of text, begin with one of these."""
+    matches = np.zeros(len(ids), bool)
+    by_length: dict[int, list[str]] = {}
+    for prefix in prefixes:
+        by_length.setdefault(len(prefix), []).append(prefix)
+    for length, group in by_length.items():
+        starts = pc.utf8_slice_codeunits(ids, 0, length)
+        matches |= pc.is_in(starts, pa.array(group)).to_numpy(zero_copy_only=False)
+    return matches
 
 
 def policies_by_source(
     dataset: Dataset, policy: Policy, clips: pa.Table
 ) -> list[tuple[Bools, Policy]]:
     """Groups of clips, and the policy that applies to each; of several rules later ones win."""
-    sources = clips["source_id"].to_numpy().astype(object)
-    index, policies = np.zeros(len(sources), np.int64), [policy]
+    index, policies = np.zeros(len(clips), np.int64), [policy]
+    sources = dataset.sources() if policy.sources else None
     for rules in policy.sources:
         from curation.sql_filter import filter_clips
 
-        matches = filter_clips(dataset.sources(), rules.where, ["source_id"])["source_id"]
-        is_match = np.isin(sources, [source for source in matches.to_pylist() if source])
+        matches = filter_clips(sources, rules.where, ["source_id"])["source_id"].drop_null()
+        is_match = pc.is_in(clips["source_id"], pc.unique(matches)).to_numpy()
         for base in np.unique(index[is_match]).tolist():
             policies.append(policies[base].with_rules(rules))
             index[is_match & (index == base)] = len(policies) - 1
@@ -122,43 +135,53 @@ def violations(
     return violations
 
 
-def label_violations(
-    dataset: Dataset, policy: Policy, ids: Sequence[str]
-) -> list[Violation | None]:
-    """For each clip the rule on labels that it breaks, or None; one without labels breaks none.
-
-    Raises `PolicyError` for a label that no table or more than one of them has.
-    """
+def label_violation(dataset: Dataset, policy: Policy, clip_id: str) -> Violation | None:
+    """The rule on labels that one clip breaks, or None; raises as `unwanted_labels`."""
+    (unwanted,) = unwanted_labels(dataset, policy, pa.array([clip_id])).to_pylist()
+    if unwanted is None:
+        return None
     rules = policy.labels
-    if rules == LabelRules():
-        return [None] * len(ids)
     parts = [f"one of {', '.join(rules.allow)}"] if rules.allow is not None else []
     parts += [f"none of {', '.join(rules.deny)}"] if rules.deny else []
-    expected = " and ".join(parts)
-    labels = _labels_by_clip(dataset, rules)
-    unwanted = [_unwanted(rules, labels.get(clip, {})) for clip in ids]
-    return [Violation(UNWANTED_LABEL, "labels", u, expected) if u else None for u in unwanted]
+    return Violation(UNWANTED_LABEL, "labels", unwanted, " and ".join(parts))
 
 
-def _labels_by_clip(dataset: Dataset, rules: LabelRules) -> dict[str, dict[str, bool]]:
-    """By clip those labels of the rules that it was classified for, and whether each holds."""
-    labels: dict[str, dict[str, bool]] = {}
-    for label, table in _label_tables(dataset, rules).items():
-        rows = dataset.side_table(table, ClipLabel).filter(pc.field("label") == label)
-        for clip, holds in zip(rows["clip_id"].to_pylist(), rows["holds"].to_pylist(), strict=True):
-            clip_labels = labels.setdefault(clip, {})
-            clip_labels[label] = holds or clip_labels.get(label, False)
-    return labels
+def unwanted_labels(dataset: Dataset, policy: Policy, ids: pa.Array) -> pa.Array:
+    """For each clip the labels that are against it, as text; null where it breaks no rule on them.
+
+    A clip breaks none by labels that it was not classified for. Raises `PolicyError` for a label
+    that no table or more than one of them has.
+    """
+    rules = policy.labels
+    unwanted = pa.nulls(len(ids), pa.string())
+    if rules == LabelRules():
+        return unwanted
+    matcher = IdMatcher(ids)
+    holds = {
+        label: _label_holds(dataset, table, label, matcher)
+        for label, table in _label_tables(dataset, rules).items()
+    }
+    none, never = pa.repeat("", len(ids)), pa.repeat(False, len(ids))
+    if rules.allow is not None:
+        allowed = [holds[label] for label in rules.allow]
+        is_known = reduce(pc.or_, map(pc.is_valid, allowed), never)
+        is_allowed = reduce(pc.or_, (pc.fill_null(column, False) for column in allowed), never)
+        text = f"none of {', '.join(sorted(set(rules.allow)))}"
+        unwanted = pc.if_else(pc.and_not(is_known, is_allowed), text, unwanted)
+    denied = none
+    for label in sorted(set(rules.deny)):
+        longer = pc.if_else(
+            pc.equal(denied, ""), label, pc.binary_join_element_wise(denied, label, ", ")
+        )
+        denied = pc.if_else(pc.fill_null(holds[label], False), longer, denied)
+    return pc.if_else(pc.equal(denied, ""), unwanted, denied)
 
 
-def _unwanted(rules: LabelRules, labels: Mapping[str, bool]) -> str | None:
-    """Which labels are against a clip, of those that it was classified for."""
-    if denied := [label for label in rules.deny if labels.get(label)]:
-        return ", ".join(sorted(set(denied)))
-    allowed = [labels[label] for label in rules.allow or () if label in labels]
-    if allowed and not any(allowed):
-        return f"none of {', '.join(sorted(set(rules.allow or ())))}"
-    return None
+def _label_holds(dataset: Dataset, table: str, label: str, matcher: IdMatcher) -> pa.Array:
+    """Whether a label holds for each clip; null where it was not classified for it."""
+    rows = dataset.side_table(table, ClipLabel).filter(pc.field("label") == label)
+    rows = rows.group_by("clip_id").aggregate([("holds", "any")])
+    return one_chunk(rows["holds_any"]).take(matcher.rows(rows["clip_id"]))
 
 
 def _label_tables(dataset: Dataset, rules: LabelRules) -> dict[str, str]:

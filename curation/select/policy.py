@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.dedup.pairs import NEAR_DUPLICATE_FLOOR, SEMANTIC_FLOOR
 from curation.errors import ReelmillError
@@ -107,6 +109,13 @@ class CategoryRule:
         if category is None:
             return False
         return category in self.deny or (self.allow is not None and category not in self.allow)
+
+    def rejected(self, categories: pa.Array) -> npt.NDArray[np.bool_]:
+        """The same of many clips: text [n] with nulls."""
+        words = pc.unique(categories)
+        is_rejected = [word for word in words.to_pylist() if self.rejects(word)]
+        mask = pc.is_in(categories, pa.array(is_rejected, pa.string()))
+        return np.asarray(mask.to_numpy(zero_copy_only=False), bool)
 
 
 _TABLE = re.compile(r"[^/.\\][^/\\]*")
@@ -213,26 +222,31 @@ class Policy:
     def reasons(
         self,
         values: Mapping[str, npt.NDArray[np.float64]],
-        categories: Mapping[str, npt.NDArray[np.object_]] | None = None,
-    ) -> list[str | None]:
-        """For each clip the first bound or tag it breaks, or None; NaN and None break none.
+        categories: Mapping[str, pa.Array] | None = None,
+    ) -> pa.Array:
+        """For each clip the first bound or tag it breaks, or null; NaN and null break none.
 
-        `values` has one array [n] for every name in `LIMITS`, `categories` one for every tag that
-        the policy names. Rules for some sources and lists of clips are ignored here.
+        `values` has one array [n] for each value that the policy bounds, and at least one;
+        `categories` one for every tag that it names. Rules for some sources and lists of clips are
+        ignored here.
         """
         count = len(next(iter(values.values())))
-        reasons = np.full(count, None, object)
+        number = np.zeros(count, np.int16)
+        names: list[str | None] = [None]
+
+        def add(reason: str, is_broken: npt.NDArray[np.bool_]) -> None:
+            names.append(reason)
+            number[(number == 0) & is_broken] = len(names) - 1
+
         for name, limit in LIMITS.items():
             bounds = self.limits.get(name, Range())
-            with np.errstate(invalid="ignore"):
-                if bounds.min is not None:
-                    reasons[(reasons == None) & (values[name] < bounds.min)] = limit.low  # noqa: E711
-                if bounds.max is not None:
-                    reasons[(reasons == None) & (values[name] > bounds.max)] = limit.high  # noqa: E711
+            if bounds.min is not None:
+                add(limit.low, values[name] < bounds.min)
+            if bounds.max is not None:
+                add(limit.high, values[name] > bounds.max)
         for name, rule in self.tags.items():
-            rejected = np.array([rule.rejects(c) for c in (categories or {})[name]], bool)
-            reasons[(reasons == None) & rejected] = TAGS[name].reason  # noqa: E711
-        return list(reasons)
+            add(TAGS[name].reason, rule.rejected((categories or {})[name]))
+        return pa.array(names, pa.string()).take(pa.array(number))
 
 
 def suggest(name: str, names: Collection[str], otherwise: str = "") -> str:

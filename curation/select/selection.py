@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Writer
@@ -16,13 +19,15 @@ from curation.dataset import Dataset
 from curation.dedup.greedy import Representative, greedy_duplicates
 from curation.dedup.rules import DuplicateRule, NotEmbeddedError, load_graph
 from curation.dedup.tasks import RunTasks
-from curation.records import Neighbour, Verdict
+from curation.id_match import one_chunk
+from curation.records import Neighbour, Source, Verdict
 from curation.select.filter import (
     FilterResult,
     Values,
     apply_policy,
     filter_values,
-    label_violations,
+    needed_columns,
+    unwanted_labels,
 )
 from curation.select.policy import Policy
 
@@ -40,6 +45,10 @@ APP = "select"
 _QUALITY = ("short_side", "sharpness", "duration_s")
 """What makes one of two duplicates the better one: more of the first, then of the next, then of the
 bit rate; then the smaller id."""
+_DUPLICATE_COLUMNS = ("start_s", "end_s", "shot_start_frame")
+"""What graphs of duplicates need of clips."""
+_SLICE = 65536
+"""Values that are digested at once."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,8 @@ def select(dataset: Dataset, policy: Policy, run: RunTasks | None = None) -> Sel
     `ConditionError` for a condition of the policy that cannot be read.
     """
     dataset = dataset.snapshot()
-    clips = dataset.scored_clips()
+    columns = needed_columns(policy).union(_QUALITY, _DUPLICATE_COLUMNS)
+    clips = dataset.scored_clips(columns=columns)
     values = filter_values(clips)
     previous = dataset.latest_selection()
     previous_funnel = funnel(dataset.selection(previous)) if previous else None
@@ -96,52 +106,70 @@ def _commit(  # noqa: PLR0917
     with dataset.catalog.writer(APP, {**tables, "selection": Verdict}) as writer:
         result = apply_policy(dataset, policy, clips, values)
         duplicates = _duplicates(dataset, writer, clips, values, policy, result, run)
-        verdicts = _verdicts(clips, result.reasons, duplicates, selection_id)
-        rows = records.to_table(Verdict, verdicts)
+        rows = _verdicts(clips, result.reasons, duplicates, selection_id)
         writer.append("selection", rows)
     return rows
 
 
 def funnel(verdicts: pa.Table) -> Counter[str]:
     """Clips by verdict or, where filtered, by reason."""
-    pairs = zip(verdicts["verdict"].to_pylist(), verdicts["reason"].to_pylist(), strict=True)
-    return Counter(reason if verdict == "filtered" else verdict for verdict, reason in pairs)
+    is_filtered = pc.equal(verdicts["verdict"], "filtered")
+    counts = pc.value_counts(pc.if_else(is_filtered, verdicts["reason"], verdicts["verdict"]))
+    return Counter({pair["values"]: pair["counts"] for pair in counts.to_pylist()})
 
 
 def _selection_id(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> str:
     """Names a selection by all that decides it, so that a score that came later makes a new one."""
-    ids = clips["clip_id"].to_pylist()
-    state = hashlib.sha256(f"{policy.digest}{''.join(ids)}".encode())
+    ids = one_chunk(clips["clip_id"])
+    state = hashlib.sha256(policy.digest.encode())
+    for text in _slices(ids):
+        state.update("".join(text).encode())
     for name in sorted({*policy.limited_columns, *_QUALITY}):
         state.update(values[name].tobytes())
     for name in sorted(policy.tag_columns):
-        state.update(repr(clips[name].to_pylist()).encode())
-    violations = label_violations(dataset, policy, ids)
-    if any(violations):
-        state.update(repr([violation and violation.value for violation in violations]).encode())
+        _update_with_list(state, one_chunk(clips[name]))
+    unwanted = unwanted_labels(dataset, policy, ids)
+    if unwanted.null_count < len(unwanted):
+        _update_with_list(state, unwanted)
     return state.hexdigest()[:16]
 
 
+def _update_with_list(state: hashlib._Hash, column: pa.Array) -> None:
+    """Adds a column as Python writes a list of its values."""
+    for number, values in enumerate(_slices(column)):
+        state.update((", " if number else "[").encode() + repr(values)[1:-1].encode())
+    state.update(b"]" if len(column) else b"[]")
+
+
+def _slices(column: pa.Array) -> Iterator[list[Any]]:
+    """The values of a column, some at a time."""
+    for start in range(0, len(column), _SLICE):
+        yield column.slice(start, _SLICE).to_pylist()
+
+
 def _verdicts(
-    clips: pa.Table,
-    reasons: Sequence[str | None],
-    duplicates: Mapping[int, Representative],
-    selection_id: str,
-) -> list[Verdict]:
+    clips: pa.Table, reasons: pa.Array, duplicates: Mapping[int, Representative], selection_id: str
+) -> pa.Table:
     """One verdict a clip, in the order of the clips."""
-    verdicts = []
-    ids = clips["clip_id"].to_pylist()
-    columns = zip(ids, clips["source_id"].to_pylist(), reasons, strict=True)
-    for row, (clip, source, reason) in enumerate(columns):
-        key = (selection_id, clip, source)
-        if reason is not None:
-            verdicts.append(Verdict(*key, "filtered", reason))
-        elif row in duplicates:
-            kept = duplicates[row]
-            verdicts.append(Verdict(*key, "duplicate", kept.reason, ids[kept.row], kept.similarity))
-        else:
-            verdicts.append(Verdict(*key, "kept"))
-    return verdicts
+    dropped = pa.array(duplicates.keys(), pa.int64())
+    found = duplicates.values()
+    ids = one_chunk(clips["clip_id"])
+    index = pc.index_in(pa.array(np.arange(len(ids))), dropped)
+    kept_ids = ids.take(pa.array([kept.row for kept in found], pa.int64()))
+    why = pa.array([kept.reason for kept in found], pa.string())
+    similarity = pa.array([kept.similarity for kept in found], pa.float64())
+    verdict = pc.if_else(pc.is_valid(index), "duplicate", "kept")
+    schema = records.arrow_schema(Verdict)
+    columns = {
+        "selection_id": pa.repeat(selection_id, len(ids)),
+        "clip_id": ids,
+        "source_id": clips["source_id"],
+        "verdict": pc.if_else(pc.is_valid(reasons), "filtered", verdict),
+        "reason": pc.coalesce(reasons, why.take(index)),
+        "duplicate_of": kept_ids.take(index),
+        "similarity": similarity.take(index),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def _duplicates(  # noqa: PLR0917
@@ -156,9 +184,9 @@ def _duplicates(  # noqa: PLR0917
     """The duplicates among the clips that pass the filter, by row; an included clip is none."""
     passing = best_first(dataset, clips, values, result)
     rules = duplicate_rules(policy)
-    if not rules or not passing:
+    if not rules or not len(passing):
         return {}
-    ids = clips["clip_id"].take(sorted(passing)).to_pylist()
+    ids = one_chunk(clips["clip_id"]).take(pa.array(np.sort(passing)))
     graphs = [load_graph(rule, dataset.catalog, writer, clips, ids, run) for rule in rules]
     duplicates = greedy_duplicates(passing, graphs)
     return {row: kept for row, kept in duplicates.items() if not result.included[row]}
@@ -166,15 +194,18 @@ def _duplicates(  # noqa: PLR0917
 
 def best_first(
     dataset: Dataset, clips: pa.Table, values: Values, result: FilterResult
-) -> list[int]:
+) -> npt.NDArray[np.int64]:
     """Rows of the clips that pass the filter, the better one of any two first."""
-    passing = np.array([i for i, reason in enumerate(result.reasons) if reason is None], np.int64)
-    sources = dataset.sources().select(["source_id", "size_bytes", "duration_s"]).drop_null()
+    passing = np.flatnonzero(pc.is_null(result.reasons).to_numpy(zero_copy_only=False))
+    columns = ["source_id", "size_bytes", "duration_s"]
+    sources = dataset.catalog.read("sources", Source, columns).drop_null()
     seconds = np.maximum(sources["duration_s"].to_numpy(), 1e-9)
-    bit_rates = sources["size_bytes"].to_numpy() / seconds * 8
-    by_source = dict(zip(sources["source_id"].to_pylist(), bit_rates, strict=True))
-    bit_rate = np.array([by_source.get(s, np.nan) for s in clips["source_id"].to_pylist()])
+    bit_rates = pa.array(sources["size_bytes"].to_numpy() / seconds * 8)
+    newest = sources["source_id"].take(pa.array(np.arange(len(sources))[::-1]))  # the last counts
+    index = pc.index_in(clips["source_id"].take(pa.array(passing)), one_chunk(newest))
+    index = pc.subtract(len(sources) - 1, one_chunk(index))
+    bit_rate = bit_rates.take(index).to_numpy(zero_copy_only=False)
     ranks = [-result.included[passing].astype(float)]
     ranks += [-np.nan_to_num(values[name][passing]) for name in _QUALITY]
-    ranks.append(-np.nan_to_num(bit_rate[passing]))
-    return [int(row) for row in passing[np.lexsort(ranks[::-1])]]
+    ranks.append(-np.nan_to_num(bit_rate))
+    return np.asarray(passing[np.lexsort(ranks[::-1])], np.int64)

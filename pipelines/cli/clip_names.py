@@ -5,31 +5,38 @@ from __future__ import annotations
 import posixpath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from curation.clip_table import visible_sources
+from curation.dataset import Dataset
+from curation.id_match import one_chunk
 from curation.storage import Storage
 from pipelines.cli.exit import UsageError
 
 _SHOWN = 5
 
 
-def clips_named(clips: pa.Table, name: str) -> pa.Table:
-    """The one clip whose id begins so, or all clips of the file of that name.
+def clips_named(dataset: Dataset, name: str) -> pc.Expression:
+    """A condition: the one clip whose id begins so, or all clips of the file of that name.
 
-    `clips` has columns `clip_id` and `uri`. A file is named by its address, by the end of it, or by
-    its name without the suffix. Raises `UsageError`.
+    A file is named by its address, by the end of it, or by its name without the suffix. Raises
+    `UsageError`.
     """
-    ids = clips["clip_id"].to_pylist()
-    rows = [row for row, clip_id in enumerate(ids) if name and clip_id.startswith(name)]
-    if len(rows) > 1:
-        some = ", ".join(ids[row][:12] for row in rows[:_SHOWN])
-        raise UsageError(f"{name}: {len(rows)} clips begin so: {some} …")
-    rows = rows or rows_of_file(clips, name)
+    ids = dataset.find_clips(name)
+    if len(ids) > 1:
+        some = ", ".join(clip_id[:12] for clip_id in ids[:_SHOWN])
+        raise UsageError(f"{name}: {len(ids)} clips begin so: {some} …")
+    if ids:
+        return pc.field("clip_id") == ids[0]
+    sources = visible_sources(dataset.catalog, ["clips"])
+    sources = sources.filter(pc.greater(sources["clips"], 0))
+    rows = rows_of_file(sources, name)
     if not rows:
         raise UsageError(
             f"{name}: there is no such clip, and no file of this name has clips; `reelmill ls`"
             " lists the clips, `reelmill ls --sources` the files"
         )
-    return clips.take(pa.array(rows, pa.int64()))
+    return pc.field("source_id").isin(one_chunk(sources["source_id"].take(pa.array(rows))))
 
 
 def rows_of_file(table: pa.Table, name: str) -> list[int]:

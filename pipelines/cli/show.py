@@ -11,7 +11,7 @@ from curation import lineage
 from curation.dataset import Dataset
 from curation.lineage import LineageError
 from curation.reasons import ADVICE
-from curation.records import CaptionedClip, Render, TokenizedClip
+from curation.records import CaptionedClip, Clip, Render, Source, TokenizedClip
 from pipelines.cli import terminal
 from pipelines.cli.clip_names import clips_named, rows_of_file
 from pipelines.cli.options import Out
@@ -30,12 +30,13 @@ def show(
 ) -> None:
     """Prints one thing a line."""
     dataset = open_output(out)
-    sources = dataset.sources()
-    if rows := rows_of_file(sources, what):
-        found = sources.take(rows).to_pylist(maps_as_pydicts="lossy")
-        facts = [_source_facts(dataset, row) for row in found]
+    uris = dataset.catalog.read("sources", Source, ["uri"])
+    if rows := rows_of_file(uris, what):
+        is_file = pc.field("uri") == uris["uri"][rows[0]]
+        found = dataset.catalog.read("sources", Source, where=is_file)
+        facts = [_source_facts(dataset, row) for row in found.to_pylist(maps_as_pydicts="lossy")]
     else:
-        clips = clips_named(dataset.clips(), what).to_pylist()
+        clips = dataset.clips(where=clips_named(dataset, what)).to_pylist()
         facts = [_clip_facts(dataset, row) for row in clips]
     if terminal.output.json_lines:
         print_objects(facts)
@@ -55,8 +56,9 @@ def _source_facts(dataset: Dataset, row: dict[str, Any]) -> dict[str, Any]:
     named = {*fields, "clips"}
     facts |= {name: value for name, value in row.items() if name not in named}
     if row["outcome"] == "scanned":
-        clips = dataset.all_clips()
-        of_source = clips.filter(pc.equal(clips["source_id"], row["source_id"]))
+        is_of_source = pc.field("source_id") == row["source_id"]
+        columns = ["clip_id", "start_frame"]
+        of_source = dataset.catalog.read("clips", Clip, columns, is_of_source)
         facts["clips"] = of_source.sort_by("start_frame")["clip_id"].to_pylist()
     return facts
 

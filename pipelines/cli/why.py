@@ -13,7 +13,7 @@ from curation.dataset import Dataset
 from curation.reasons import CLIP_REASONS
 from curation.select.filter import (
     filter_values,
-    label_violations,
+    label_violation,
     match_prefixes,
     policies_by_source,
     violations,
@@ -40,7 +40,7 @@ def why(
 ) -> None:
     """Prints the verdict and the rules of each clip."""
     dataset = open_output(out)
-    clips = clips_named(dataset.scored_clips(), clip)
+    clips = dataset.scored_clips(where=clips_named(dataset, clip))
     selection_id = dataset.latest_selection()
     policy = Policy() if selection_id is None else _recorded_policy(dataset, selection_id)
     for index in range(clips.num_rows):
@@ -92,7 +92,7 @@ def _verdict_text(row: dict[str, Any]) -> str:
 def _lists(policy: Policy, clip_id: str) -> list[str]:
     """The lists of the policy that name the clip, by what they are for."""
     lists = (("keep", policy.include), ("leave out", policy.exclude))
-    return [use for use, prefixes in lists if match_prefixes(prefixes, [clip_id]).any()]
+    return [use for use, prefixes in lists if match_prefixes(prefixes, pa.array([clip_id])).any()]
 
 
 def _rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> list[dict[str, Any]]:
@@ -102,10 +102,9 @@ def _rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> list[dict[str, 
     categories = {name: clips[name][0].as_py() for name in TAGS}
     reasons = {v.column: v.reason for v in violations(rules, values, categories)}
     rows: list[dict[str, Any]] = []
-    for violation in label_violations(dataset, policy, clips["clip_id"].to_pylist()):
-        if violation is not None:
-            rows.append({"name": "labels", "value": violation.value, "about": "",
-                         "required": violation.expected, "reason": violation.reason})  # fmt: skip
+    if violation := label_violation(dataset, policy, clips["clip_id"][0].as_py()):
+        rows.append({"name": "labels", "value": violation.value, "about": "",
+                     "required": violation.expected, "reason": violation.reason})  # fmt: skip
     for name, value in values.items():
         if not math.isnan(value):
             required = _bounds_text(rules.limits.get(name, Range()))

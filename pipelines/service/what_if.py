@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from curation.dataset import Dataset
 from curation.dedup.greedy import DuplicateGraph, greedy_duplicates
 from curation.dedup.rules import graph_of_pairs
+from curation.id_match import one_chunk
 from curation.records import Neighbour
 from curation.select.filter import apply_policy, filter_values
 from curation.select.policy import Policy, Range
@@ -73,24 +74,28 @@ def evaluate(dataset: Dataset, clips: pa.Table, policy: Policy) -> WhatIf:
     values = filter_values(clips)
     result = apply_policy(dataset, policy, clips, values)
     graphs, is_compared = _stored_graphs(dataset, clips, policy)
-    after = [reason or "kept" for reason in result.reasons]
-    for row in greedy_duplicates(best_first(dataset, clips, values, result), graphs):
-        if not result.included[row]:
-            after[row] = "duplicate"
-    verdicts, reasons = clips["verdict"].to_pylist(), clips["reason"].to_pylist()
-    before = [
-        reason if verdict == "filtered" else verdict or "newer"
-        for verdict, reason in zip(verdicts, reasons, strict=True)
-    ]
-    changes = list(zip(clips["clip_id"].to_pylist(), before, after, strict=True))
-    is_kept = np.array([outcome == "kept" for outcome in after], bool)
+    rows = greedy_duplicates(best_first(dataset, clips, values, result), graphs)
+    is_duplicate = np.zeros(len(clips), bool)
+    is_duplicate[[row for row in rows if not result.included[row]]] = True
+    passed = pc.if_else(pa.array(is_duplicate), "duplicate", "kept")
+    after = pc.coalesce(result.reasons, passed)
+    verdicts = pc.coalesce(one_chunk(clips["verdict"]), "newer")
+    is_filtered = pc.equal(verdicts, "filtered")
+    before = pc.if_else(is_filtered, one_chunk(clips["reason"]), verdicts)
+    was_kept, is_kept = pc.equal(before, "kept"), pc.equal(after, "kept")
+    ids = one_chunk(clips["clip_id"])
     return WhatIf(
-        before=Counter(before),
-        after=Counter(after),
-        gained=[clip_id for clip_id, old, new in changes if new == "kept" != old],
-        lost=[clip_id for clip_id, old, new in changes if old == "kept" != new],
-        uncompared=int((is_kept & ~is_compared).sum()),
+        before=_counts(before),
+        after=_counts(after),
+        gained=ids.filter(pc.and_not(is_kept, was_kept)).to_pylist(),
+        lost=ids.filter(pc.and_not(was_kept, is_kept)).to_pylist(),
+        uncompared=int((is_kept.to_numpy(zero_copy_only=False) & ~is_compared).sum()),
     )
+
+
+def _counts(outcomes: pa.Array) -> Counter[str]:
+    counts = pc.value_counts(outcomes).to_pylist()
+    return Counter({pair["values"]: pair["counts"] for pair in counts})
 
 
 def _stored_graphs(

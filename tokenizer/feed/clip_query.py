@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,13 +18,12 @@ from curation import lineage
 from curation.caption_tables import read_captions
 from curation.catalog import Catalog
 from curation.dataset import Dataset
+from curation.id_match import id_hashes
 from curation.records import Embedding, TokenizedClip
 from curation.sql_filter import filter_clips
 from tokenizer.feed.errors import FeedError
-from tokenizer.feed.order import mix64
 from tokenizer.feed.sequence_window import Ints
 
-_SEED = np.uint64(0x9E3779B97F4A7C15)
 _CLIPS = "the table of clips"
 
 
@@ -48,26 +46,6 @@ class ClipIndex:
             return np.full(len(hashes), -1)
         index = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
         return np.where(self._hashes[index] == hashes, self._rows[index].astype(np.int64), -1)
-
-
-def id_hashes(ids: Any) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each text of an Arrow array without nulls."""
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    if not len(ids):
-        return np.empty(0, np.uint64)
-    text = ids.cast(pa.large_string())
-    offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset :][: len(text) + 1]
-    lengths = np.diff(offsets)
-    width = max(1, -(-int(lengths.max(initial=0)) // 8))
-    characters = np.zeros((len(text), width * 8), np.uint8)
-    if text.buffers()[2] is not None:
-        data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-        characters[np.arange(width * 8) < lengths[:, None]] = data
-    hashes = mix64(lengths.astype(np.uint64) + _SEED)
-    for index, word in enumerate(characters.view("<u8").T):
-        hashes = np.where(8 * index < lengths, mix64(hashes ^ word), hashes)
-    return hashes
 
 
 @dataclass(frozen=True)

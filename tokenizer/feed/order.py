@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from curation.id_match import mix64
 from tokenizer.feed.errors import FeedError
 from tokenizer.feed.sample_index import Bucket, PrefixSums
 from tokenizer.feed.sequence_window import Ints
@@ -43,13 +44,6 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def derive_key(*parts: object) -> int:
     """A 64-bit key from parts such as a purpose, a seed and an epoch."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little")
-
-
-def mix64(words: _Words) -> _Words:
-    """A bijective hash of 64-bit words."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
 
 
 class Permutation:

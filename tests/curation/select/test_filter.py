@@ -2,6 +2,7 @@
 
 import shutil
 
+import pyarrow as pa
 import pytest
 
 from curation import records
@@ -55,7 +56,7 @@ def reasons(dataset, policy):
     """Reasons by address and first frame."""
     clips = dataset.clips()
     result = apply_policy(dataset, policy, clips, filter_values(clips))
-    return dict(zip(names(clips), result.reasons, strict=True))
+    return dict(zip(names(clips), result.reasons.to_pylist(), strict=True))
 
 
 def names(clips):
@@ -117,7 +118,7 @@ def test_lists_of_clips_win_over_everything(dataset):
         ("film", 0): None, ("film", 24): None,
         ("dashcam", 0): "excluded", ("dashcam", 24): "much_motion",
     }  # fmt: skip
-    assert match_prefixes((), ["abcd"]).tolist() == [False]
+    assert match_prefixes((), pa.array(["abcd"])).tolist() == [False]
 
 
 def test_other_lists_or_categories_make_another_selection(dataset):

@@ -23,8 +23,8 @@ def values(**measured: float) -> dict[str, np.ndarray]:
 def test_each_bound_gives_its_reason_beyond_it_and_none_on_it(name, side, reason):
     policy = Policy({name: Range(**{side: 0.5})})
     beyond = 0.4999 if side == "min" else 0.5001
-    assert policy.reasons(values(**{name: beyond})) == [reason]
-    assert policy.reasons(values(**{name: 0.5})) == [None]
+    assert policy.reasons(values(**{name: beyond})).to_pylist() == [reason]
+    assert policy.reasons(values(**{name: 0.5})).to_pylist() == [None]
     assert FILTER_REASONS[reason].endswith(".")
 
 
@@ -46,9 +46,9 @@ def test_the_first_rule_that_is_broken_gives_the_reason():
     broken = [name for name in LIMITS if name in policy.limits]
     while broken:
         low = values(**dict.fromkeys(broken, 0.0))
-        assert policy.reasons(low) == [LIMITS[broken[0]].low]
+        assert policy.reasons(low).to_pylist() == [LIMITS[broken[0]].low]
         broken.pop(0)
-    assert policy.reasons(values(fps=0.5, duration_s=0.5)) == ["too_short"]
+    assert policy.reasons(values(fps=0.5, duration_s=0.5)).to_pylist() == ["too_short"]
 
 
 def test_what_could_not_be_measured_breaks_nothing():
@@ -56,7 +56,7 @@ def test_what_could_not_be_measured_breaks_nothing():
         name: Range(1.0 if limit.low else None, 1.0 if limit.high else None)
         for name, limit in LIMITS.items()
     }
-    assert Policy(bounds).reasons(values()) == [None]
+    assert Policy(bounds).reasons(values()).to_pylist() == [None]
 
 
 def test_each_clip_has_a_reason_of_its_own():
@@ -64,9 +64,9 @@ def test_each_clip_has_a_reason_of_its_own():
     measured["duration_s"] = np.array([0.5, 5.0, 50.0, np.nan])
     measured["brightness"] = np.array([0.0, 0.5, 0.5, 0.0])
     policy = Policy({"duration_s": Range(1, 10), "brightness": Range(min=0.1)})
-    assert policy.reasons(measured) == ["too_short", None, "too_long", "dark"]
-    assert Policy().reasons(measured) == [None] * 4
-    assert policy.reasons({name: np.array([]) for name in LIMITS}) == []
+    assert policy.reasons(measured).to_pylist() == ["too_short", None, "too_long", "dark"]
+    assert Policy().reasons(measured).to_pylist() == [None] * 4
+    assert policy.reasons({name: np.array([]) for name in LIMITS}).to_pylist() == []
 
 
 @pytest.mark.parametrize(
