@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import lineage
 from curation.catalog import Catalog
+from curation.id_match import Bools, IdMatcher, to_bools
 from curation.records import Caption, CaptionedClip
 from curation.run_history import latest_selection
 
@@ -31,19 +33,19 @@ def list_tables(catalog: Catalog) -> list[str]:
     return current + [name for name in tables if name not in current]
 
 
-def read_captions(catalog: Catalog, table: str) -> pa.Table:
+def read_captions(catalog: Catalog, table: str, where: pc.Expression | None = None) -> pa.Table:
     """One row per clip, sorted by id: `clip_id`, `source_id`, `text`, number of `windows`.
 
     `table` is a full name, such as `captions/facts-1a2b3c4d`; no rows if it does not exist.
+    `where`, a condition on `clip_id` and `source_id`, reads only some clips.
     """
-    grouped = _committed_rows(catalog, table).group_by("clip_id", use_threads=False).aggregate(
+    grouped = _committed_rows(catalog, table, where).group_by("clip_id", use_threads=False).aggregate(
         [("source_id", "first"), ("text", "list"), ("window", "count")]
     )  # fmt: skip
-    texts = ["\n".join(lines) for lines in grouped["text_list"].to_pylist()]
     columns = {
         "clip_id": grouped["clip_id"],
         "source_id": grouped["source_id_first"],
-        "text": pa.array(texts, pa.string()),
+        "text": pc.binary_join(grouped["text_list"], "\n"),
         "windows": grouped["window_count"],
     }
     return pa.table(columns).sort_by("clip_id")
@@ -57,7 +59,7 @@ def read_answers(
     Of several windows the highest. With `thresholds`, each question that has one is a boolean
     instead: whether the confidence reaches it.
     """
-    rows = _committed_rows(catalog, table).filter(pc.is_valid(pc.field("model")))
+    rows = _committed_rows(catalog, table, pc.is_valid(pc.field("model")))
     by_clip: dict[str, dict[str, float]] = {}
     for clip, text in zip(rows["clip_id"].to_pylist(), rows["answers"].to_pylist(), strict=True):
         best = by_clip.setdefault(clip, {})
@@ -72,19 +74,27 @@ def read_answers(
     return pa.table(columns)
 
 
-def captioned_clip_ids(catalog: Catalog, table: str) -> set[str] | None:
+def captioned_clip_ids(catalog: Catalog, table: str) -> pa.ChunkedArray | None:
     """Clips whose captions are committed; None if the table has no commit markers."""
     companion = lineage.marker_table(table)
     if catalog.open(companion) is None:
         return None
     where = pc.field("outcome") == "captioned"
-    return set(catalog.read(companion, CaptionedClip, ["clip_id"], where)["clip_id"].to_pylist())
+    return catalog.read(companion, CaptionedClip, ["clip_id"], where)["clip_id"]
 
 
-def _committed_rows(catalog: Catalog, table: str) -> pa.Table:
-    """The table's committed rows, by clip and window."""
-    rows = catalog.read(table, Caption)
+def is_committed(catalog: Catalog, table: str, clip_ids: pa.ChunkedArray) -> Bools:
+    """For each clip whether its captions are committed."""
     committed = captioned_clip_ids(catalog, table)
-    if committed is not None:
-        rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(committed), pa.string())))
+    if committed is None:
+        return np.ones(len(clip_ids), bool)
+    return to_bools(pc.is_valid(IdMatcher(clip_ids).rows(committed)))
+
+
+def _committed_rows(catalog: Catalog, table: str, where: pc.Expression | None = None) -> pa.Table:
+    """The table's committed rows, by clip and window."""
+    columns = ["clip_id", "source_id", "window", "text", "answers"]
+    rows = catalog.read(table, Caption, columns, where)
+    if rows.num_rows:
+        rows = rows.filter(pa.array(is_committed(catalog, table, rows["clip_id"])))
     return rows.sort_by([("clip_id", "ascending"), ("window", "ascending")])

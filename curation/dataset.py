@@ -62,6 +62,10 @@ class Dataset:
         """The clips of every scanned source, sorted by id."""
         return self.side_table("clips", Clip).sort_by("clip_id")
 
+    def clip_columns(self, columns: Collection[str]) -> pa.Table:
+        """`clip_id` and columns of the clips of every scanned source, sorted by id."""
+        return read_clip_table(self.catalog, columns)
+
     def side_table(self, name: str, record: type, columns: list[str] | None = None) -> pa.Table:
         """The rows of every scanned source, in a table that scan fills; with `source_id`."""
         rows = self.catalog.read(name, record, columns)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
+Bools = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -83,3 +84,8 @@ class IdMatcher:
 def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """A column as one array."""
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def to_bools(mask: pa.ChunkedArray | pa.Array) -> Bools:
+    """A mask as an array; null is False."""
+    return np.asarray(pc.fill_null(mask, False).to_numpy(zero_copy_only=False), bool)

@@ -132,8 +132,9 @@ class CaptionStep(ClipStep):
         """Drops failures that are retried, and captions without a commit marker."""
         self.drop_retried(writer, items)
         written = self.catalog.values(self.captions, Caption, "clip_id")
-        committed = captioned_clip_ids(self.catalog, self.captions) or set()
-        writer.drop(self.captions, "clip_id", written - committed)
+        committed = captioned_clip_ids(self.catalog, self.captions)
+        finished = set() if committed is None else set(committed.to_pylist())
+        writer.drop(self.captions, "clip_id", written - finished)
         return CaptionLedger(self, writer)
 
 

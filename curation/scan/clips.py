@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.media.timeline import Timeline
 from curation.records import Clip
@@ -42,6 +44,23 @@ def compute_clip_id(clip: Clip, stream: int) -> str:
     else:
         span = f"{clip.start_pts} {clip.end_pts} {clip.time_base}"
     return hashlib.sha256(f"{clip.source_id} {stream} {span}".encode()).hexdigest()[:32]
+
+
+def compute_clip_ids(clips: pa.Table, streams: pa.Array) -> pa.Array:
+    """The ids of many clips, rows of `Clip`, each of its stream."""
+    names = ("start_frame", "end_frame", "start_pts", "end_pts")
+    texts = {name: pc.fill_null(clips[name].cast(pa.string()), "None") for name in names}
+    frames = _joined("frames", texts["start_frame"], texts["end_frame"])
+    time_base = pc.fill_null(clips["time_base"], "None")
+    times = _joined(texts["start_pts"], texts["end_pts"], time_base)
+    span = pc.if_else(pc.is_null(clips["start_pts"]), frames, times)
+    contents = _joined(clips["source_id"], pa.chunked_array([streams.cast(pa.string())]), span)
+    digests = [hashlib.sha256(c.encode()).hexdigest()[:32] for c in contents.to_pylist()]
+    return pa.array(digests, pa.string())
+
+
+def _joined(*parts: pa.ChunkedArray | str) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(*parts, " ")
 
 
 def analysis_slice(clip: Clip, timeline: Timeline) -> slice:

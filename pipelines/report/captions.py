@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from curation import caption_tables
 from curation.records import Caption, CaptionedClip
 from pipelines.report.histogram import HistogramPlot, plot_histogram
-from pipelines.report.snapshot import OutputSnapshot
+from pipelines.report.snapshot import Float64s, OutputSnapshot
 
 _MOST_REPEATED = 3
+_SLICE = 65536
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,38 @@ class CaptionSummary:
     questions: list[QuestionSummary]
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """What the texts of a table have in common."""
+
+    lengths: Float64s
+    """Words of each."""
+    distinct_words: int
+    unique: int
+    repeated: list[tuple[str, int]]
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> _Texts:
+        """Looks at each text once, some at a time."""
+        texts, counts = (pc.value_counts(column).field(n) for n in ("values", "counts"))
+        numbers = counts.to_numpy()
+        lengths, words = np.empty(len(texts)), set()
+        for start in range(0, len(texts), _SLICE):
+            for row, text in enumerate(texts.slice(start, _SLICE).to_pylist(), start):
+                parts = text.split()
+                lengths[row] = len(parts)
+                words.update(parts)
+        first = np.argsort(-numbers, kind="stable")[:_MOST_REPEATED]
+        return cls(
+            lengths=np.repeat(lengths, numbers),
+            distinct_words=len({word.strip(".,;:!?\"'()").lower() for word in words}),
+            unique=int((numbers == 1).sum()),
+            repeated=[
+                (texts[n].as_py(), int(numbers[n])) for n in first.tolist() if numbers[n] > 1
+            ],
+        )
+
+
 def gather(output: OutputSnapshot) -> list[CaptionSummary]:
     """One entry per table, the one that was filled last first."""
     summaries = [
@@ -64,27 +97,28 @@ def gather(output: OutputSnapshot) -> list[CaptionSummary]:
 
 def _summary(output: OutputSnapshot, name: str) -> CaptionSummary:
     catalog = output.dataset.catalog
-    rows = output.dataset.side_table(name, Caption)
-    committed = caption_tables.captioned_clip_ids(catalog, name)
-    if committed is not None:
-        rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(committed), pa.string())))
-    outcomes = catalog.read(name.replace("captions/", "captioned/", 1), CaptionedClip)
+    columns = ["clip_id", "source_id", "text", "model"]
+    rows = output.dataset.side_table(name, Caption, columns)
+    is_committed = caption_tables.is_committed(catalog, name, rows["clip_id"])
+    rows = rows.filter(pa.array(is_committed))
+    sums = ["requests", "tokens_in", "tokens_out"]
+    outcomes = catalog.read(
+        name.replace("captions/", "captioned/", 1), CaptionedClip, ["outcome", "reason", *sums]
+    )
     failures = outcomes.filter(pc.field("outcome") == "failed")["reason"].to_pylist()
-    texts = Counter(rows["text"].to_pylist())
-    words = [text.split() for text in texts.elements()]
-    lengths = np.array([len(caption) for caption in words], np.float64)
+    texts = _Texts.of(rows["text"])
     answers = caption_tables.read_answers(catalog, name)
-    totals = {c: pc.sum(outcomes[c]).as_py() or 0 for c in ("requests", "tokens_in", "tokens_out")}
+    totals = {c: pc.sum(outcomes[c]).as_py() or 0 for c in sums}
     return CaptionSummary(
         name=name.removeprefix("captions/"),
         models=", ".join(sorted(pc.unique(rows["model"]).drop_null().to_pylist())),
         clips=pc.count_distinct(rows["clip_id"]).as_py(),
         windows=rows.num_rows,
         failed=Counter(failures).most_common(),
-        length=plot_histogram("words", "Words of a caption.", {"kept": lengths}),
-        distinct_words=len({w.strip(".,;:!?\"'()").lower() for caption in words for w in caption}),
-        unique=sum(count == 1 for count in texts.values()),
-        repeated=[(text, n) for text, n in texts.most_common(_MOST_REPEATED) if n > 1],
+        length=plot_histogram("words", "Words of a caption.", {"kept": texts.lengths}),
+        distinct_words=texts.distinct_words,
+        unique=texts.unique,
+        repeated=texts.repeated,
         requests=totals["requests"],
         tokens=totals["tokens_in"] + totals["tokens_out"],
         questions=[

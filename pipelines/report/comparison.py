@@ -7,7 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from curation.errors import UnknownSelectionError
+from curation.id_match import IdMatcher, one_chunk, to_bools
 from curation.records import Verdict
 from curation.select.policy import FILTER_REASONS
 from pipelines.config.merge import flatten
@@ -16,6 +22,7 @@ from pipelines.report.contact_sheets import ContactSheet, Tile, evenly_spread, r
 from pipelines.report.formatting import thousands
 from pipelines.report.snapshot import OutputSnapshot, recorded_settings
 
+Rows = npt.NDArray[np.int64]
 PREVIOUS = "before"
 """Names the selection before the newest."""
 _MAX_TILES = 60
@@ -69,24 +76,19 @@ def compare(output: OutputSnapshot, other: str) -> Comparison:
     """
     previous_id = _selection_id(output, other)
     rows = output.dataset.selection(previous_id)
-    columns = (rows[name].to_pylist() for name in ("clip_id", "verdict", "reason"))
-    outcome_of = {
-        clip: _outcome(verdict, reason) for clip, verdict, reason in zip(*columns, strict=True)
-    }
-    reasons = output.clips["reason"].to_pylist()
-    current = [_outcome(v, r) for v, r in zip(output.verdicts.tolist(), reasons, strict=True)]
-    previous = [outcome_of.get(clip, _NEWER) for clip in output.clips["clip_id"].to_pylist()]
-    pairs = list(zip(current, previous, strict=True))
-    gained = [row for row, (now, then) in enumerate(pairs) if now == "kept" != then]
-    lost = [row for row, (now, then) in enumerate(pairs) if now != "kept" == then]
+    current = _outcomes(output.clips["verdict"], output.clips["reason"])
+    index = IdMatcher(output.clips["clip_id"]).rows(rows["clip_id"])
+    previous = _outcomes(*(one_chunk(rows[name]).take(index) for name in ("verdict", "reason")))
+    is_kept, was_kept = (to_bools(pc.equal(column, "kept")) for column in (current, previous))
+    gained, lost = np.flatnonzero(is_kept & ~was_kept), np.flatnonzero(was_kept & ~is_kept)
     tiles = read_tiles(
         output, sorted([*evenly_spread(gained, _MAX_TILES), *evenly_spread(lost, _MAX_TILES)])
     )
     return Comparison(
         previous_id=previous_id,
-        outcomes=_outcome_changes(Counter(current), Counter(previous)),
+        outcomes=_outcome_changes(_counts(current), _counts(previous)),
         policy=list(_policy_changes(output, previous_id)),
-        both_keep=pairs.count(("kept", "kept")),
+        both_keep=int((is_kept & was_kept).sum()),
         gained=_sheet("gained", gained, tiles, previous),
         lost=_sheet("lost", lost, tiles, current),
     )
@@ -111,10 +113,15 @@ def _selection_id(output: OutputSnapshot, other: str) -> str:
     raise UnknownSelectionError(f"{other!r} names {len(matches)} selections; there are {choices}")
 
 
-def _outcome(verdict: str | None, reason: str | None) -> str:
-    if verdict is None:
-        return _NEWER
-    return verdict if verdict == "kept" else reason or verdict
+def _outcomes(verdicts: pa.Array, reasons: pa.Array) -> pa.Array:
+    """For each clip `kept`, the reason why it is not, or that it is newer."""
+    outcomes = pc.if_else(pc.equal(verdicts, "kept"), verdicts, pc.coalesce(reasons, verdicts))
+    return one_chunk(pc.fill_null(outcomes, _NEWER))
+
+
+def _counts(outcomes: pa.Array) -> Counter[str]:
+    counts = pc.value_counts(outcomes).to_pylist()
+    return Counter({pair["values"]: pair["counts"] for pair in counts})
 
 
 def _outcome_changes(current: Counter[str], previous: Counter[str]) -> list[OutcomeChange]:
@@ -128,8 +135,10 @@ def _outcome_changes(current: Counter[str], previous: Counter[str]) -> list[Outc
     ]
 
 
-def _sheet(name: str, rows: list[int], tiles: Mapping[int, Tile], notes: list[str]) -> ContactSheet:
-    shown = [replace(tiles[row], note=notes[row]) for row in evenly_spread(rows, _MAX_TILES)]
+def _sheet(name: str, rows: Rows, tiles: Mapping[int, Tile], notes: pa.Array) -> ContactSheet:
+    shown = [
+        replace(tiles[row], note=notes[row].as_py()) for row in evenly_spread(rows, _MAX_TILES)
+    ]
     total = len(rows)
     extent = "" if len(shown) == total else f"{len(shown)} of {thousands(total)}"
     return ContactSheet(name, "", shown, total, extent)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from curation.id_match import one_chunk, to_bools
 from curation.records import Caption, Thumbnail
 from curation.scan.collector import THUMBNAILS
 from curation.select.policy import FILTER_REASONS, LIMITS
@@ -79,11 +81,10 @@ class ContactSheets:
 def gather(output: OutputSnapshot) -> ContactSheets:
     """Chooses the clips, then reads the pictures and captions of those alone."""
     rows = output.clips
-    row_of = {clip: row for row, clip in enumerate(rows["clip_id"].to_pylist())}
     kept, num_kept = _kept(output)
     filtered = _filtered(output)
     pairs, num_pairs = _pairs(output)
-    partners = [row_of.get(rows["duplicate_of"][row].as_py()) for row in pairs]
+    partners = _rows_of(output, [rows["duplicate_of"][row].as_py() for row in pairs])
     indices = {*kept, *pairs, *(row for row in partners if row is not None)}
     indices.update(row for _, some, _ in filtered for row in some)
     tiles = read_tiles(output, sorted(indices))
@@ -124,7 +125,7 @@ def _extent(shown: int, total: int, which: str) -> str:
     return f"First {thousands(shown)} of {thousands(total)}{which}"
 
 
-def evenly_spread(rows: Sequence[int], at_most: int) -> list[int]:
+def evenly_spread(rows: Sequence[int] | npt.NDArray[np.int64], at_most: int) -> list[int]:
     """At most so many of the rows, evenly spread over all."""
     picked = np.linspace(0, len(rows) - 1, min(at_most, len(rows))).round().astype(int)
     return [int(rows[index]) for index in picked]
@@ -132,35 +133,45 @@ def evenly_spread(rows: Sequence[int], at_most: int) -> list[int]:
 
 def _kept(output: OutputSnapshot) -> tuple[list[int], int]:
     """Rows of up to `MAX_KEPT` kept clips by source and time, and the number of all."""
-    rows = np.flatnonzero(output.verdicts == "kept")
-    part = output.clips.select(["uri", "start_s"]).take(rows)
-    order = pc.sort_indices(part, [("uri", "ascending"), ("start_s", "ascending")]).to_numpy()
+    rows = np.flatnonzero(output.verdicts["kept"])
+    starts_s = output.clips["start_s"].to_numpy()
+    order = np.lexsort((starts_s[rows], output.source_order[rows]))
     return evenly_spread(rows[order], MAX_KEPT), len(rows)
+
+
+def _rows_of(output: OutputSnapshot, ids: list[str | None]) -> list[int | None]:
+    """The row of each clip; None for one that is unknown."""
+    index = pc.index_in(output.clips["clip_id"], pa.array(ids, pa.string()))
+    rows = np.flatnonzero(pc.is_valid(index).to_numpy())
+    row_of = {clip: int(row) for clip, row in zip(
+        output.clips["clip_id"].take(pa.array(rows)).to_pylist(), rows, strict=True
+    )}  # fmt: skip
+    return [row_of.get(clip) for clip in ids]
 
 
 def _filtered(output: OutputSnapshot) -> list[tuple[str, list[int], int]]:
     """For each reason the rows of the clips nearest to the bound, and the number of all."""
     if output.selection_id is None:
         return []
-    clip_reasons = np.array(output.clips["reason"].to_pylist(), object)
-    uris = np.array(output.clips["uri"].to_pylist(), object)
     starts = output.clips["start_s"].to_numpy()
-    clip_reasons[output.verdicts != "filtered"] = None
-    reasons = {reason for reason in clip_reasons if reason is not None}
+    filtered = np.flatnonzero(output.verdicts["filtered"])
+    clip_reasons = one_chunk(output.clips["reason"]).take(pa.array(filtered))
+    reasons = set(pc.unique(clip_reasons.drop_null()).to_pylist())
     ranked = [*FILTER_REASONS, *sorted(reasons - set(FILTER_REASONS))]
     sheets = []
     for reason in (reason for reason in ranked if reason in reasons):
-        rows = np.flatnonzero(clip_reasons == reason)
+        rows = filtered[to_bools(pc.equal(clip_reasons, reason))]
         name, is_low = _limit(reason)
-        values = output.values[name][rows] if name else np.zeros(len(rows))
-        rows = rows[np.lexsort((starts[rows], uris[rows], -values if is_low else values))]
+        values = output.values(name)[rows] if name else np.zeros(len(rows))
+        place = output.source_order[rows]
+        rows = rows[np.lexsort((starts[rows], place, -values if is_low else values))]
         sheets.append((reason, rows[:MAX_FILTERED].tolist(), len(rows)))
     return sheets
 
 
 def _pairs(output: OutputSnapshot) -> tuple[list[int], int]:
     """Rows of the least similar duplicates, where a threshold errs first; the number of all."""
-    rows = np.flatnonzero(output.verdicts == "duplicate")
+    rows = np.flatnonzero(output.verdicts["duplicate"])
     if not len(rows):
         return [], 0
     similarity = output.clips["similarity"].take(rows).to_numpy()
@@ -180,7 +191,7 @@ def _violation(output: OutputSnapshot, reason: str, row: int) -> str:
     name, is_low = _limit(reason)
     if name is None:
         return ""
-    text = f"{name} {number(float(output.values[name][row]))}"
+    text = f"{name} {number(float(output.values(name)[row]))}"
     bounds = output.policy.limits.get(name) if output.policy else None
     bound = (bounds.min if is_low else bounds.max) if bounds else None
     return text if bound is None else f"{text} {'<' if is_low else '>'} {number(bound)}"

@@ -59,7 +59,10 @@ def bin_values(
     return BinnedValues(
         edges=edges,
         tick_step=tick_step,
-        counts={name: np.histogram(v[np.isfinite(v)], edges)[0] for name, v in series.items()},
+        counts={
+            name: np.histogram(v[np.isfinite(v)], num_bins, (low, high))[0]
+            for name, v in series.items()
+        },
         measured=len(finite),
         missing=len(values) - len(finite),
         minimum=float(finite.min()),

@@ -136,7 +136,7 @@ def _histograms(output: OutputSnapshot) -> Iterator[HistogramPlot]:
     """One for each value that a policy may bound and that was measured on some clip."""
     limits = output.policy.limits if output.policy else {}
     for name, limit in LIMITS.items():
-        series = {"clips": output.values[name]}
+        series = {"clips": output.values(name)}
         if output.selection_id is not None:
             series = output.by_verdict(name)
         if plot := plot_histogram(name, limit.about, series, limits.get(name)):

@@ -16,13 +16,18 @@ import pyarrow.compute as pc
 
 from curation import lineage, records
 from curation.dataset import Dataset
+from curation.id_match import IdMatcher, one_chunk
 from curation.select.filter import filter_values
-from curation.select.policy import LIMITS, Policy, Range, Semantic
+from curation.select.policy import LIMITS, TAGS, Policy, Range, Semantic
 from curation.steps import StepInfo
 from pipelines.config.policy import current_keys
 
 Float64s = npt.NDArray[np.float64]
 _VERDICTS = ("kept", "duplicate", "filtered")
+WAITING = "waiting"
+_COLUMNS = ("source_id", "uri", "start_s", "end_s", "shot_start_frame", *LIMITS, *TAGS, "verdict",
+            "reason", "duplicate_of", "similarity")  # fmt: skip
+"""What the report and the page show of all clips."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class OutputSnapshot:
     sources: pa.Table
     """Every input and its outcome."""
     clips: pa.Table
-    """Every clip with scores and source facts and, with a selection, `verdict` and `reason`."""
+    """Every clip with its source, what a policy looks at and, with a selection, its verdict."""
     runs: list[dict[str, Any]]
     """Runs that did work, oldest first."""
     selection_id: str | None
@@ -47,38 +52,50 @@ class OutputSnapshot:
         dataset = dataset.snapshot()
         runs = dataset.runs().to_pylist()
         selection_id = dataset.latest_selection()
-        clips = dataset.scored_clips(selection_id=selection_id)
+        clips = dataset.scored_clips(selection_id=selection_id, columns=_COLUMNS)
         policy = policy or _policy(recorded_settings(runs, selection_id).get("policy"))
         return cls(dataset, dataset.sources(), clips, runs, selection_id, policy)
 
-    @cached_property
-    def values(self) -> dict[str, Float64s]:
-        """Every value that a policy may bound, one array [clips] each; NaN is not measured."""
-        return filter_values(self.clips)
+    def values(self, name: str) -> Float64s:
+        """A value that a policy may bound [clips]; NaN is not measured."""
+        return filter_values(self.clips.select([name]))[name]
 
     @cached_property
-    def verdicts(self) -> npt.NDArray[np.object_]:
-        """`kept`, `filtered`, `duplicate`, or None for a clip newer than the selection [clips]."""
+    def verdicts(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """By verdict which clips [clips] have it; `waiting` are clips newer than the selection."""
         if self.selection_id is None:
-            return np.full(self.clips.num_rows, None, object)
-        return np.array(self.clips["verdict"].to_pylist(), object)
+            verdicts = pa.nulls(len(self.clips), pa.string())
+        else:
+            verdicts = one_chunk(self.clips["verdict"])
+        verdicts = pc.fill_null(verdicts, WAITING)
+        return {
+            name: pc.equal(verdicts, name).to_numpy(zero_copy_only=False)
+            for name in (*_VERDICTS, WAITING)
+        }
 
     def by_verdict(self, name: str) -> dict[str, Float64s]:
-        """One value [clips of the verdict] for each verdict; `waiting` are clips without one."""
-        masks = {verdict: self.verdicts == verdict for verdict in _VERDICTS}
-        masks["waiting"] = np.array([verdict is None for verdict in self.verdicts], bool)
-        return {verdict: self.values[name][mask] for verdict, mask in masks.items()}
+        """One value [clips of the verdict] for each verdict."""
+        values = self.values(name)
+        return {verdict: values[mask] for verdict, mask in self.verdicts.items()}
+
+    @cached_property
+    def source_order(self) -> npt.NDArray[np.int64]:
+        """For each clip the place of its source's address among the sorted ones [clips]."""
+        encoded = pc.dictionary_encode(one_chunk(self.clips["uri"]))
+        rank = np.empty(len(encoded.dictionary) + 1, np.int64)
+        rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(encoded.dictionary))
+        rank[-1] = len(encoded.dictionary)
+        return np.asarray(rank[pc.fill_null(encoded.indices, len(rank) - 1).to_numpy()], np.int64)
 
     @cached_property
     def kept_ids(self) -> pa.Array:
         """Ids of the kept clips."""
-        kept = self.clips["clip_id"].to_numpy()[self.verdicts == "kept"]
-        return pa.array(kept.tolist(), pa.string())
+        return one_chunk(self.clips["clip_id"]).filter(pa.array(self.verdicts["kept"]))
 
     def kept_rows(self, name: str, record: type, columns: list[str]) -> pa.Table:
         """Rows of a side table about kept clips: the columns and `clip_id`."""
         rows = self.dataset.catalog.read(name, record, [*columns, "clip_id"])
-        return rows.filter(pc.is_in(rows["clip_id"], self.kept_ids))
+        return rows.filter(pc.is_valid(IdMatcher(rows["clip_id"]).rows(self.kept_ids)))
 
     @cached_property
     def renders(self) -> str | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
 
+from curation.id_match import to_bools
 from curation.select.policy import TAGS
 from pipelines.report.contact_sheets import Tile, evenly_spread, read_tiles
 from pipelines.report.snapshot import OutputSnapshot
@@ -38,24 +41,27 @@ class TagGallery:
 
 def gather(output: OutputSnapshot) -> list[TagGallery]:
     """One gallery for each tag that some clip has."""
-    columns = {name: np.array(output.clips[name].to_pylist(), object) for name in TAGS}
     samples = {
-        (name, word): evenly_spread(np.flatnonzero(columns[name] == word).tolist(), MAX_PER_WORD)
+        (name, word): evenly_spread(np.flatnonzero(_has_word(output, name, word)), MAX_PER_WORD)
         for name, tag in TAGS.items()
         for word in tag.categories
     }
     tiles = read_tiles(output, sorted({row for rows in samples.values() for row in rows}))
-    is_kept = output.verdicts == "kept"
+    is_kept = output.verdicts["kept"]
     galleries = []
     for name, tag in TAGS.items():
         words = []
         for word, meaning in tag.categories.items():
             if rows := samples[name, word]:
-                has_word = columns[name] == word
+                has_word = _has_word(output, name, word)
                 clips, kept = int(has_word.sum()), int((has_word & is_kept).sum())
                 words.append(TagWord(word, meaning, clips, kept, [tiles[row] for row in rows]))
         words.sort(key=lambda word: -word.clips)
         if words:
-            untagged = sum(value is None for value in columns[name])
+            untagged = output.clips[name].null_count
             galleries.append(TagGallery(name, tag.about, words, untagged))
     return galleries
+
+
+def _has_word(output: OutputSnapshot, name: str, word: str) -> npt.NDArray[np.bool_]:
+    return to_bools(pc.equal(output.clips[name], word))

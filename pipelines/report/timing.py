@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import pyarrow.compute as pc
 
+from curation.id_match import IdMatcher
 from curation.steps import STEPS
 from pipelines.report.snapshot import OutputSnapshot, parsed
 from pipelines.report.totals import FunnelCounts
@@ -67,7 +68,6 @@ def _video_s(output: OutputSnapshot, counts: FunnelCounts, step: str, result: st
         return counts.clips_s
     if step not in STEPS:
         return 0.0
-    processed = output.dataset.catalog.values(result, STEPS[step].load_record(), "clip_id")
-    ids = output.clips["clip_id"].to_pylist()
-    mask = np.fromiter((clip in processed for clip in ids), bool, len(ids))
-    return float(output.values["duration_s"][mask].sum())
+    processed = output.dataset.catalog.read(result, STEPS[step].load_record(), ["clip_id"])
+    is_processed = pc.is_valid(IdMatcher(output.clips["clip_id"]).rows(processed["clip_id"]))
+    return float(output.values("duration_s")[is_processed.to_numpy(zero_copy_only=False)].sum())

@@ -8,11 +8,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from curation.id_match import one_chunk
 from curation.pending_inputs import pending_inputs, skipped_counts
 from curation.reasons import INPUT_REASONS
 from curation.select.policy import FILTER_REASONS
 from curation.steps import StepInfo, clip_steps
-from pipelines.report.snapshot import OutputSnapshot, count_values
+from pipelines.report.snapshot import WAITING, OutputSnapshot, count_values
 
 MAX_FAILURES = 500
 """Rows of a table of failures; the rest is counted."""
@@ -77,8 +78,8 @@ def gather(output: OutputSnapshot) -> FunnelCounts:
     sources, clips = output.sources, output.clips
     scanned = sources.filter(pc.field("outcome") == "scanned")
     distinct = scanned.group_by("source_id").aggregate([("duration_s", "max")])
-    seconds = output.values["duration_s"]
-    verdicts = Counter(output.verdicts.tolist())
+    seconds = output.values("duration_s")
+    verdicts = {name: int(mask.sum()) for name, mask in output.verdicts.items()}
     is_selected = output.selection_id is not None
     reasons: Counter[str] = Counter()
     if is_selected:
@@ -95,10 +96,10 @@ def gather(output: OutputSnapshot) -> FunnelCounts:
         clips=clips.num_rows,
         clips_s=float(seconds.sum()),
         kept=verdicts["kept"],
-        kept_s=float(seconds[output.verdicts == "kept"].sum()),
+        kept_s=float(seconds[output.verdicts["kept"]].sum()),
         filtered=Counter({reason: reasons[reason] for reason in ranked if reason in reasons}),
         duplicates=verdicts["duplicate"],
-        newer=verdicts[None] if is_selected else 0,
+        newer=verdicts[WAITING] if is_selected else 0,
         steps={step.name: _outcomes(output, step) for step in clip_steps()},
     )
 
@@ -127,8 +128,10 @@ def failed_clips(output: OutputSnapshot) -> list[Failure]:
     failures: list[Failure] = []
     for step in clip_steps():
         rows = output.kept_outcomes(step).filter(pc.field("outcome") == "failed")
-        rows = rows.join(output.clips.select(["clip_id", "uri"]), "clip_id").sort_by("clip_id")
-        for row in rows.slice(0, MAX_FAILURES - len(failures)).to_pylist():
+        rows = rows.sort_by("clip_id").slice(0, MAX_FAILURES - len(failures))
+        index = pc.index_in(output.clips["clip_id"], one_chunk(rows["clip_id"]))
+        known = output.clips.select(["clip_id", "uri"]).filter(pc.is_valid(index))
+        for row in rows.join(known, "clip_id").sort_by("clip_id").to_pylist():
             failures.append(_failure(f"{step.name}: {row['uri']}, clip {row['clip_id']}", row))
     return failures
 

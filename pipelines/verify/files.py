@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from curation import records
+import pyarrow.compute as pc
+
 from curation.catalog import Catalog
 from curation.data_file import name_digest
 from curation.dataset import Dataset
 from curation.errors import InfrastructureError
+from curation.id_match import to_bools
 from curation.records import Render
 from pipelines.verify.invariant import CheckResult
 
@@ -14,6 +16,7 @@ _TABLES = ("listed", "passed_over", "sources", "clips", "signatures", "thumbnail
            "subsets", "runs")  # fmt: skip
 _TABLE_FOLDERS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours",
                   "renders", "tokens", "tokenized")  # fmt: skip
+_BATCH = 10_000
 
 
 def check_files(dataset: Dataset, result: CheckResult) -> None:
@@ -28,12 +31,22 @@ def check_files(dataset: Dataset, result: CheckResult) -> None:
         for path, size_bytes in files:
             _check_file(dataset, f"{name}/{path}", size_bytes, result)
     for name in catalog.names("renders"):
-        for render in records.from_table(Render, catalog.read(name, Render)):
-            if render.path is not None:
-                _check_file(dataset, render.path, render.size_bytes, result, render.sha256)
-            elif render.outcome == "rendered":
-                message = f"{name}: clip {render.clip_id} has no file"
-                result.expect(render.mode == "span", message)
+        _check_renders(dataset, name, result)
+
+
+def _check_renders(dataset: Dataset, name: str, result: CheckResult) -> None:
+    """Expects the file of each render, and none of a span."""
+    columns = ["clip_id", "outcome", "mode", "path", "size_bytes", "sha256"]
+    rows = dataset.catalog.read(name, Render, columns)
+    has_file = pc.is_valid(rows["path"])
+    spans = rows.filter(pc.and_(pc.invert(has_file), pc.equal(rows["outcome"], "rendered")))
+    result.expect_all(
+        to_bools(pc.equal(spans["mode"], "span")), {"clip_id": spans["clip_id"]},
+        lambda row: f"{name}: clip {row['clip_id']} has no file",
+    )  # fmt: skip
+    for batch in rows.filter(has_file).to_batches(max_chunksize=_BATCH):
+        for row in batch.to_pylist():
+            _check_file(dataset, row["path"], row["size_bytes"], result, row["sha256"])
 
 
 def table_names(catalog: Catalog) -> list[str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from curation import records
 from curation.dataset import Dataset
+from curation.id_match import to_bools
 from curation.pending_inputs import pending_inputs
 from curation.reasons import INPUT_REASONS
-from curation.records import ClipOutcome, Run, Source
+from curation.records import Run, Source
 from pipelines.run.step_runner import UNAVAILABLE
 from pipelines.verify.invariant import CheckResult
 
@@ -19,10 +23,10 @@ theirs."""
 
 def check_inputs(dataset: Dataset, result: CheckResult) -> None:
     """Every listed input has exactly one outcome."""
-    sources = records.from_table(Source, dataset.sources())
-    result.expect_unique([(s.uri, s.size_bytes, s.modified) for s in sources], "the outcome of")
-    for source in sources:
-        expect_outcome(source, "scanned", source.uri, result)
+    columns = ["uri", "size_bytes", "modified", "outcome", "reason"]
+    sources = dataset.catalog.read("sources", Source, columns)
+    result.expect_unique("the outcome of", *(sources[name] for name in columns[:3]))
+    expect_outcomes(sources, "scanned", "", "uri", result)
     expect_committed_rows(dataset, "sources", len(sources), result)
     num_pending = pending_inputs(dataset.catalog).num_rows
     result.expect(
@@ -30,19 +34,27 @@ def check_inputs(dataset: Dataset, result: CheckResult) -> None:
         f"{num_pending:,} of {num_pending + len(sources):,} were never scanned:"
         " `reelmill pending` lists them and the command that scans them",
     )
-    result.expect_unique([run.run_id for run in records.from_table(Run, dataset.runs())], "run")
+    result.expect_unique("run", dataset.runs()["run_id"])
 
 
-def expect_outcome(
-    row: Source | ClipOutcome,
-    success: str,
-    subject: str,
-    result: CheckResult,
+def expect_outcomes(
+    rows: pa.Table, success: str, subject: str, name: str, result: CheckResult
 ) -> None:
-    """Expects a success, or a failure for a known reason."""
-    failed = row.outcome == "failed" and row.reason in INPUT_REASONS
-    valid = failed or (row.outcome == success and row.reason is None)
-    result.expect(valid, f"{subject}: {row.outcome} for {row.reason}, which is no known reason")
+    """Expects each outcome to be a success, or a failure for a known reason.
+
+    A message begins with `subject` and the column `name`.
+    """
+    known = pa.array([*INPUT_REASONS], pa.string())
+    failed = pc.and_(pc.equal(rows["outcome"], "failed"), pc.is_in(rows["reason"], known))
+    succeeded = pc.and_(pc.equal(rows["outcome"], success), pc.is_null(rows["reason"]))
+    columns = {column: rows[column] for column in (name, "outcome", "reason")}
+    result.expect_all(
+        to_bools(pc.or_(failed, succeeded)),
+        columns,
+        lambda row: (
+            f"{subject}{row[name]}: {row['outcome']} for {row['reason']}, which is no known reason"
+        ),
+    )
 
 
 def expect_committed_rows(dataset: Dataset, table: str, num_rows: int, result: CheckResult) -> None:

@@ -257,6 +257,6 @@ def test_an_unavailable_storage_raises(curated, monkeypatch):
 
 def test_a_result_counts_its_checks():
     result = CheckResult("statement")
-    result.expect_unique(["a", "b", "a"], "letter")
+    result.expect_unique("letter", pa.chunked_array([["a", "b", "a"]]))
     result.expect(True, "fine")
     assert (result.checked, result.violations) == (3, ["letter a occurs 2 times"])
