@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from curation import scores
 from curation.dataset import Dataset
 from curation.scores import DEFAULT_SCORES, SCORES
-from curation.step import StepRequest
-from curation.steps import STEPS
-from pipelines import config
 
+_ROOT = Path(__file__).parents[1]
 SETTINGS = ["render.mode=span", "tokenizer=pca-8x8x8"]
 _REELMILL = [sys.executable, "-m", "pipelines"]
 _GROUPS = {scores.table_name(SCORES[name]): SCORES[name] for name in DEFAULT_SCORES}
@@ -23,8 +23,9 @@ _ALL_SCORES = {
     name: ["clip_id", *(column.name for column in scores.columns(score))]
     for name, score in _GROUPS.items()
 }
+_BOUNDED = yaml.safe_load((_ROOT / "configs" / "default.yaml").read_text())["policy"]["limits"]
 _POLICY = {
-    name: ["clip_id", *(c for c in columns[1:] if c in config.load(None, []).policy.limits)]
+    name: ["clip_id", *(column for column in columns[1:] if column in _BOUNDED)]
     for name, columns in _ALL_SCORES.items()
 }
 _POLICY = {name: columns for name, columns in _POLICY.items() if columns[1:]}
@@ -60,17 +61,16 @@ class Command:
         return [*_REELMILL, *words]
 
 
-_SET = tuple(word for setting in SETTINGS for word in ("--set", setting))
 COMMANDS = {
-    "start": Command("start of the program", ("--help",)),
+    "start": Command("start: `settings` of the output", ("settings", "OUT")),
     "scan": Command(
         "`curate` with nothing to scan", ("scan", "OUT-sources", "--out", "OUT"),
         {"sources": [*_KEY, "reason", "source_id", "scan_digest", "clips"], "listed": _KEY,
          **{name: ["source_id"] for name in sorted(_SIDE)}},
     ),
-    "select": Command("first `select`", ("select", "OUT", *_SET), _SELECT),
+    "select": Command("first `select`", ("select", "OUT"), _SELECT),
     "again": Command(
-        "another threshold", ("select", "OUT", *_SET, "--set", "motion.min=0.01"), _SELECT,
+        "another threshold", ("select", "OUT", "--set", "motion.min=0.01"), _SELECT,
     ),
     "render": Command(
         "work list of `render`", (),
@@ -160,6 +160,10 @@ def work_list(name: str) -> Callable[[str], None]:
     """Reads a step's work list."""
 
     def read(out: str) -> None:
+        from curation.step import StepRequest
+        from curation.steps import STEPS
+        from pipelines import config
+
         dataset = Dataset(out).snapshot()
         selection_id = dataset.latest_selection()
         request = StepRequest(dataset, config.load(None, SETTINGS), selection_id=selection_id)
@@ -214,6 +218,7 @@ def feed_start(out: str) -> None:
 
 def renders(out: str) -> None:
     """Makes what the work list of `tokenize` reads."""
+    from pipelines import config
     from synthetic_steps import write_renders
 
     dataset = Dataset(out)
@@ -223,6 +228,7 @@ def renders(out: str) -> None:
 
 def captions_and_tokens(out: str) -> None:
     """Makes what is verified, reported, searched and fed."""
+    from pipelines import config
     from synthetic_steps import write_captions, write_tokens
 
     dataset, profile = Dataset(out), config.load(None, SETTINGS)

@@ -39,9 +39,8 @@ def read_captions(catalog: Catalog, table: str, where: pc.Expression | None = No
     `table` is a full name, such as `captions/facts-1a2b3c4d`; no rows if it does not exist.
     `where`, a condition on `clip_id` and `source_id`, reads only some clips.
     """
-    grouped = _committed_rows(catalog, table, where).group_by("clip_id", use_threads=False).aggregate(
-        [("source_id", "first"), ("text", "list"), ("window", "count")]
-    )  # fmt: skip
+    rows = _committed_rows(catalog, table, where).group_by("clip_id", use_threads=False)
+    grouped = rows.aggregate([("source_id", "first"), ("text", "list"), ("window", "count")])
     columns = {
         "clip_id": grouped["clip_id"],
         "source_id": grouped["source_id_first"],

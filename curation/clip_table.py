@@ -54,7 +54,7 @@ def read_clip_table(
 
 
 def visible_sources(
-    catalog: Catalog, columns: Sequence[str] = (), of: pa.ChunkedArray | None = None
+    catalog: Catalog, columns: Sequence[str] = (), of: pa.ChunkedArray | pa.Array | None = None
 ) -> pa.Table:
     """Scanned sources: `source_id` and columns; of copies of a file the first by address.
 

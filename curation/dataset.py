@@ -208,10 +208,11 @@ class Dataset:
         return caption_tables.read_answers(self.catalog, table, thresholds)
 
 
-def sources_by_id(catalog: Catalog) -> dict[str, Source]:
-    """Scanned sources by id; of several copies of the same bytes, the first by address."""
-    rows = catalog.read("sources", Source, where=pc.field("outcome") == "scanned")
-    sources: dict[str, Source] = {}
-    for source in sorted(records.from_table(Source, rows), key=lambda s: s.uri):
-        sources.setdefault(source.source_id, source)
-    return sources
+def sources_by_id(catalog: Catalog, source_ids: Collection[str] | None = None) -> dict[str, Source]:
+    """Scanned sources by id, or these; of several copies of the same bytes the first by address."""
+    names = [name for name in records.arrow_schema(Source).names if name != "source_id"]
+    of = None if source_ids is None else pa.array([*source_ids], pa.string())
+    rows = visible_sources(catalog, names, of)
+    if of is not None:
+        rows = rows.filter(pc.is_in(rows["source_id"], of))
+    return {source.source_id: source for source in records.from_table(Source, rows)}

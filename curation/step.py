@@ -22,10 +22,14 @@ import pyarrow.compute as pc
 from curation import records
 from curation.catalog import Catalog, Writer
 from curation.dataset import Dataset
+from curation.id_match import IdMatcher
 from curation.listing import Listing
 from curation.records import Clip
 from curation.stage import Done, Failed, Item, Stage
 from curation.steps import STEPS
+
+_FEW = 1000
+"""Clips that are looked up, so that files of the table are skipped."""
 
 
 class Ledger(Protocol):
@@ -148,17 +152,22 @@ class ClipStep:
         ids = set(self._outcomes.filter(failed)["clip_id"].to_pylist())
         return ids & set(self.dataset.kept_clip_ids(self.selection_id).to_pylist())
 
-    def unfinished_ids(self) -> set[str]:
+    def unfinished_ids(self) -> pa.Array:
         """Clips that the selection keeps and that have no outcome, or one to try again."""
-        done = set(self._outcomes["clip_id"].to_pylist()) - self._retried_ids
-        return set(self.dataset.kept_clip_ids(self.selection_id).to_pylist()) - done
+        kept = IdMatcher(pc.unique(self.dataset.kept_clip_ids(self.selection_id)))
+        outcomes = self._outcomes["clip_id"]
+        if self._retried_ids:
+            is_retried = pc.is_in(outcomes, pa.array(sorted(self._retried_ids), pa.string()))
+            outcomes = outcomes.filter(pc.invert(is_retried))
+        return kept.ids.filter(pc.is_null(kept.rows(outcomes)))
 
-    def read_clips(self, clip_ids: set[str]) -> list[Clip]:
+    def read_clips(self, clip_ids: pa.Array) -> list[Clip]:
         """These clips, by source and time."""
-        if not clip_ids:
+        if not len(clip_ids):
             return []
-        where = pc.field("clip_id").isin(sorted(clip_ids))
+        where = pc.field("clip_id").isin(clip_ids) if len(clip_ids) <= _FEW else None
         rows = self.catalog.read("clips", Clip, where=where)
+        rows = rows.filter(pc.is_valid(IdMatcher(rows["clip_id"]).rows(clip_ids)))
         rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
         clips: list[Clip] = records.from_table(Clip, rows)
         return clips

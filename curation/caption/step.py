@@ -21,6 +21,7 @@ from curation.caption.base import (
 )
 from curation.caption_tables import captioned_clip_ids, read_captions
 from curation.catalog import Catalog, Writer
+from curation.id_match import IdMatcher
 from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip, Clip
@@ -98,13 +99,13 @@ class CaptionStep(ClipStep):
         requests, tokens_in, tokens_out = (pc.sum(rows[name]).as_py() or 0 for name in columns)
         return requests, tokens_in + tokens_out
 
-    def _readable(self, clip_ids: set[str]) -> list[CaptionClip]:
+    def _readable(self, clip_ids: pa.Array) -> list[CaptionClip]:
         """The clips that have what the captioner reads, by source and time."""
-        if not clip_ids:
+        if not len(clip_ids):
             return []
         if self.stage.reads == "facts":
             rows = self.dataset.scored_clips("kept", self.selection_id)
-            rows = rows.filter(pc.is_in(rows["clip_id"], pa.array(sorted(clip_ids), pa.string())))
+            rows = rows.filter(pc.is_valid(IdMatcher(rows["clip_id"]).rows(clip_ids)))
             rows = rows.sort_by([("source_id", "ascending"), ("start_frame", "ascending")])
             pairs = zip(records.from_table(Clip, rows), rows.to_pylist(), strict=True)
             return [_caption_clip(clip, facts=facts) for clip, facts in pairs]

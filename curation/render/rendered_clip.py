@@ -136,7 +136,7 @@ def rendered_clips(
     )
     rows = records.from_table(Render, catalog.read(table, Render, where=where))
     renders = {render.clip_id: render for render in rows}
-    sources = sources_by_id(catalog)
+    sources = sources_by_id(catalog, {clip.source_id for clip in clips})
     return [
         (
             clip,

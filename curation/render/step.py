@@ -60,7 +60,7 @@ class RenderStep(ClipStep):
         clips = self.read_clips(self.unfinished_ids())
         if not clips:
             return []
-        crops, sources = self._crops(), sources_by_id(self.catalog)
+        crops, sources = self._crops(), self._sources(clips)
         size = max(1, min(_LARGEST_BATCH, len(clips) // _BATCHES))
         batches = []
         for source_id, group in itertools.groupby(clips, lambda clip: clip.source_id):
@@ -69,6 +69,9 @@ class RenderStep(ClipStep):
                 batch = of_source[first : first + size]
                 batches.append(_batch(sources[source_id], batch, crops))
         return batches
+
+    def _sources(self, clips: Sequence[Clip]) -> dict[str, Source]:
+        return sources_by_id(self.catalog, {clip.source_id for clip in clips})
 
     def _crops(self) -> dict[str, Bars]:
         """The bars of each clip, where the profile crops them."""

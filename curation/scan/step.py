@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +15,7 @@ from curation import records
 from curation.catalog import Catalog, Writer
 from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
+from curation.id_match import IdMatcher
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan.collector import THUMBNAILS
@@ -60,9 +62,14 @@ class ScanStep:
     def _new_entries(self) -> list[Entry]:
         """Listed inputs without an outcome, or with one to retry."""
         rows = self.catalog.read("sources", Source, [*_ENTRY_COLUMNS, "reason"])
-        columns = [rows[name].to_pylist() for name in (*_ENTRY_COLUMNS, "reason")]
-        done = {row[:3] for row in zip(*columns, strict=True) if row[3] not in self.retry}
-        return [e for e in self.entries if (e.uri, e.size_bytes, e.modified) not in done]
+        if self.retry:
+            is_retried = pc.is_in(rows["reason"], pa.array(sorted(self.retry), pa.string()))
+            rows = rows.filter(pc.invert(is_retried))
+        parts = (rows[name].cast(pa.string()) for name in _ENTRY_COLUMNS)
+        done = pc.binary_join_element_wise(*parts, "|")
+        keys = pa.array([entry.key for entry in self.entries], pa.string())
+        is_new = pc.is_null(IdMatcher(keys).rows(done)).to_numpy(zero_copy_only=False)
+        return [self.entries[n] for n in np.flatnonzero(is_new).tolist()]
 
     def retried(self, items: Sequence[ScanItem]) -> int:
         """Failed outcomes that are dropped because their inputs are on the work list again."""
@@ -90,14 +97,19 @@ class ScanStep:
     def _backfill_items(self) -> list[ScanItem]:
         """Known sources that a side table lacks, if their files are unchanged."""
         rows = self.catalog.read("sources", Source, ["source_id"], where=pc.field("clips") > 0)
-        source_ids = set(rows["source_id"].to_pylist())
+        sources_with_clips = IdMatcher(pc.unique(rows["source_id"]))
         missing: dict[str, list[str]] = {}
         for name, record in self.stage.side_tables.items():
-            for source_id in source_ids - self.catalog.values(name, record, "source_id"):
+            present = self.catalog.read(name, record, ["source_id"])["source_id"]
+            found = sources_with_clips.rows(pc.unique(present))
+            for source_id in sources_with_clips.ids.filter(pc.is_null(found)).to_pylist():
                 missing.setdefault(source_id, []).append(name)
         if not missing:
             return []
-        clips, sources = self._clips_by_source(sorted(missing)), sources_by_id(self.catalog)
+        clips, sources = (
+            self._clips_by_source(sorted(missing)),
+            sources_by_id(self.catalog, missing),
+        )
         items = []
         for source_id in sorted(missing):
             source, known = sources[source_id], tuple(clips[source_id])

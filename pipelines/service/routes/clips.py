@@ -155,7 +155,8 @@ def _video(service: Service, name: str, clip_id: str) -> tuple[Storage, str]:
             return dataset.catalog.storage, row["path"]
     rows = dataset.catalog.read("clips", Clip, where=pc.field("clip_id") == clip_id)
     clips = records.from_table(Clip, rows)
-    source = sources_by_id(dataset.catalog).get(clips[0].source_id) if clips else None
+    sources = sources_by_id(dataset.catalog, {clip.source_id for clip in clips})
+    source = sources.get(clips[0].source_id) if clips else None
     if source is None:
         raise HTTPException(404, "the collection has no such clip")
     service.check_source(source.uri)
