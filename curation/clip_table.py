@@ -36,7 +36,8 @@ def read_clip_table(
     for name, needed in _DERIVED.items():
         if wanted is not None and name in wanted:
             wanted |= needed
-    table = _visible_clips(catalog, wanted, where)
+    of_source = _taken(SOURCE_COLUMNS, wanted)
+    table, sources, source = _visible_clips(catalog, wanted, of_source, where)
     matcher = IdMatcher(table["clip_id"])
     for score in SCORES.values():
         names = _taken([field.name for field in scores.columns(score)], wanted)
@@ -44,13 +45,10 @@ def read_clip_table(
             name = scores.table_name(score)
             rows = catalog.read(name, score.record, ["clip_id", *names], where)
             table = with_columns(table, rows, names, matcher.rows(rows["clip_id"]))
-    table = _with_source_columns(catalog, table, wanted)
-    table = with_sizes(table)
-    return (
-        table
-        if columns is None
-        else table.select(_taken(table.column_names, {"clip_id", *columns}))
-    )
+    table = with_sizes(with_columns(table, sources, of_source, source))
+    if columns is None:
+        return table
+    return table.select(_taken(table.column_names, {"clip_id", *columns}))
 
 
 def visible_sources(
@@ -91,26 +89,21 @@ def with_sizes(table: pa.Table) -> pa.Table:
 
 
 def _visible_clips(
-    catalog: Catalog, wanted: Collection[str] | None, where: pc.Expression | None
-) -> pa.Table:
-    """Clips of scanned sources, sorted by id."""
+    catalog: Catalog,
+    wanted: Collection[str] | None,
+    source_columns: Sequence[str],
+    where: pc.Expression | None,
+) -> tuple[pa.Table, pa.Table, pa.Array]:
+    """Clips of scanned sources, sorted by id; the sources; and the row of each clip's source."""
     names = _taken(records.arrow_schema(Clip).names, wanted)
     rows = catalog.read("clips", Clip, names, where)
-    sources = visible_sources(catalog, of=rows["source_id"])
-    rows = rows.filter(pc.is_in(rows["source_id"], sources["source_id"]))
-    rows = rows.take(pc.sort_indices(rows["clip_id"]))
-    return pa.table(rows.columns, rows.column_names)
-
-
-def _with_source_columns(
-    catalog: Catalog, table: pa.Table, wanted: Collection[str] | None
-) -> pa.Table:
-    names = _taken(SOURCE_COLUMNS, wanted)
-    if not names:
-        return table
-    sources = visible_sources(catalog, names, table["source_id"])
-    index = pc.index_in(table["source_id"], one_chunk(sources["source_id"]))
-    return with_columns(table, sources, names, one_chunk(index))
+    sources = visible_sources(catalog, source_columns, rows["source_id"])
+    index = one_chunk(pc.index_in(rows["source_id"], one_chunk(sources["source_id"])))
+    is_visible = pc.is_valid(index)
+    rows, index = rows.filter(is_visible), index.filter(is_visible)
+    order = pc.sort_indices(rows["clip_id"])
+    rows = rows.take(order)
+    return pa.table(rows.columns, rows.column_names), sources, index.take(order)
 
 
 def _taken(names: Sequence[str], wanted: Collection[str] | None) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import pyarrow as pa
@@ -140,6 +141,12 @@ class Dataset:
         rows = subset.subset_verdicts(self.catalog, selection_id)
         return rows if where is None else rows.filter(where)
 
+    def outcomes(self, selection_id: str) -> Counter[str]:
+        """The `funnel` of a selection or subset; empty if there is none."""
+        where = pc.field("selection_id") == selection_id
+        rows = self.catalog.read("selection", Verdict, ["verdict", "reason"], where)
+        return funnel(rows if rows.num_rows else self.selection(selection_id))
+
     def clips(
         self,
         verdict: str | None = None,
@@ -206,6 +213,13 @@ class Dataset:
         """One row per clip: the confidence in each question's yes, or whether it is high enough."""
         table = lineage.resolve_table(self.catalog, "captions", name, self.latest_selection())
         return caption_tables.read_answers(self.catalog, table, thresholds)
+
+
+def funnel(verdicts: pa.Table) -> Counter[str]:
+    """Clips by verdict or, where filtered, by reason."""
+    is_filtered = pc.equal(verdicts["verdict"], "filtered")
+    counts = pc.value_counts(pc.if_else(is_filtered, verdicts["reason"], verdicts["verdict"]))
+    return Counter({pair["values"]: pair["counts"] for pair in counts.to_pylist()})
 
 
 def sources_by_id(catalog: Catalog, source_ids: Collection[str] | None = None) -> dict[str, Source]:

@@ -77,9 +77,7 @@ def load_graph(  # noqa: PLR0917
     searched = stored.filter(stored["identical"])["clip_id"]
     new = ids.filter(pc.invert(pc.is_valid(IdMatcher(ids).rows(searched))))
     if len(new):
-        rows = _search(
-            rule, catalog, stored, set(searched.to_pylist()), set(new.to_pylist()), run
-        )
+        rows = _search(rule, catalog, stored, set(searched.to_pylist()), set(new.to_pylist()), run)
         writer.append(rule.pairs_table, rows)
         stored = pa.concat_tables([stored, rows])
     return graph_of_pairs(rule, stored, clips)

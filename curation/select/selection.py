@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Writer
-from curation.dataset import Dataset
+from curation.dataset import Dataset, funnel
 from curation.dedup.greedy import Representative, greedy_duplicates
 from curation.dedup.rules import DuplicateRule, NotEmbeddedError, load_graph
 from curation.dedup.tasks import RunTasks
@@ -86,12 +86,12 @@ def select(dataset: Dataset, policy: Policy, run: RunTasks | None = None) -> Sel
     clips = dataset.scored_clips(columns=columns)
     values = filter_values(clips)
     previous = dataset.latest_selection()
-    previous_funnel = funnel(dataset.selection(previous)) if previous else None
+    previous_funnel = dataset.outcomes(previous) if previous else None
     selection_id = _selection_id(dataset, policy, clips, values)
-    rows = dataset.selection(selection_id)
-    if clips.num_rows and not rows.num_rows:
-        rows = _commit(dataset, clips, values, policy, selection_id, run)
-    return Selection(selection_id, funnel(rows), previous_funnel, selection_id != previous)
+    counts = dataset.outcomes(selection_id)
+    if clips.num_rows and not counts:
+        counts = funnel(_commit(dataset, clips, values, policy, selection_id, run))
+    return Selection(selection_id, counts, previous_funnel, selection_id != previous)
 
 
 def _commit(  # noqa: PLR0917
@@ -109,13 +109,6 @@ def _commit(  # noqa: PLR0917
         rows = _verdicts(clips, result.reasons, duplicates, selection_id)
         writer.append("selection", rows)
     return rows
-
-
-def funnel(verdicts: pa.Table) -> Counter[str]:
-    """Clips by verdict or, where filtered, by reason."""
-    is_filtered = pc.equal(verdicts["verdict"], "filtered")
-    counts = pc.value_counts(pc.if_else(is_filtered, verdicts["reason"], verdicts["verdict"]))
-    return Counter({pair["values"]: pair["counts"] for pair in counts.to_pylist()})
 
 
 def _selection_id(dataset: Dataset, policy: Policy, clips: pa.Table, values: Values) -> str:
