@@ -118,6 +118,8 @@ class HistogramPlot:
     median: str
     alt: str
     """The picture in words."""
+    is_relevant: bool
+    """Whether a bound excludes a value."""
     width: float = WIDTH
     height: float = HEIGHT
 
@@ -162,6 +164,8 @@ def plot_histogram(
         missing=binned.missing,
         median=median,
         alt=alt,
+        is_relevant=(limits.min is not None and binned.minimum < limits.min)
+        or (limits.max is not None and binned.maximum > limits.max),
     )
 
 

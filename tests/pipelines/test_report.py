@@ -464,9 +464,9 @@ def test_tags_are_counted_and_shown_with_a_gallery_of_each_word(tmp_path):
     add_source(dataset, "/v/film.mp4", clips)
     select(dataset, Policy(near_duplicates=None, tags={"camera": CategoryRule(deny=("pan_left",))}))
     page = Page(write_report(dataset, tmp_path / "report.html").read_text())
-    assert "How the camera moves. 1 clips have no word." in page.text
-    assert f"static 2 clips, {formatting.share(2, 4)}" in page.text
-    assert f"pan_left 1 clips, {formatting.share(1, 4)}" in page.text
+    assert "How the camera moves. 1 without a word." in page.text
+    assert f"static 2 · {formatting.share(2, 4)}" in page.text
+    assert f"pan_left 1 · {formatting.share(1, 4)}" in page.text
     assert [a["id"] for tag, a in page.tags if a.get("id", "").startswith("tag-")] == [
         "tag-camera-static", "tag-camera-pan_left",
     ]  # fmt: skip
