@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from curation.caption.base import CaptionerError
 from curation.caption.vqa import answers_schema
 from curation.errors import ReelmillError, UnavailableError
+from curation.extras import install_command
 from curation.media.decode import Frames
 
 _JPEG_QUALITY = 85
@@ -92,7 +93,7 @@ class ChatClient:
             import openai
         except ModuleNotFoundError as error:
             raise CaptionerError(
-                f"{error.name} is not installed: pip install 'reelmill[api]'"
+                f"{error.name} is not installed: {install_command('api')}"
             ) from error
         self._openai = openai
         self._server = server

@@ -18,6 +18,7 @@ from typing import Any
 
 from curation.caption.base import CaptionerError
 from curation.errors import InfrastructureError
+from curation.extras import install_command
 from curation.media.decode import Frames
 from curation.storage import file_sha256
 from curation.torchvision_ops import declare_missing_ops
@@ -217,7 +218,7 @@ def _transformers() -> Any:
 
 
 def _missing_extra(error: ModuleNotFoundError) -> CaptionerError:
-    return CaptionerError(f"{error.name} is not installed: pip install 'reelmill[vlm]'")
+    return CaptionerError(f"{error.name} is not installed: {install_command('vlm')}")
 
 
 def _model_class(transformers: Any, folder: str, vision: bool) -> Any:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from curation.embed.base import Picture
 from curation.errors import ReelmillError
+from curation.extras import install_command
 from curation.storage import file_sha256
 from curation.torchvision_ops import declare_missing_ops
 
@@ -163,7 +164,7 @@ def import_open_clip() -> Any:
         import open_clip
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"OpenClip needs {error.name}, which is not installed: pip install 'reelmill[clip]'"
+            f"OpenClip needs {error.name}, which is not installed: {install_command('clip')}"
         ) from error
     return open_clip
 

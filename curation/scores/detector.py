@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import InfrastructureError, ReelmillError
+from curation.extras import install_command
 
 Boxes = npt.NDArray[np.float32]
 """Left, top, right and bottom of each box, as shares of the picture's width and height; [n, 4]."""
@@ -23,7 +24,7 @@ class MissingModelError(ReelmillError, ValueError):
 def check_weights(weights: str) -> None:
     """Raises `MissingModelError` without the file of weights or the package that runs it."""
     if importlib.util.find_spec("onnxruntime") is None:
-        raise MissingModelError("onnxruntime is not installed: pip install 'reelmill[detect]'")
+        raise MissingModelError(f"onnxruntime is not installed: {install_command('detect')}")
     if not Path(weights).expanduser().is_file():
         raise MissingModelError(
             f"there are no weights at {weights!r}; docs/scores.md says where to get them"

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import InfrastructureError
+from curation.extras import install_command
 from curation.records import ClipRow
 from curation.scores import detector
 from curation.scores.base import Float64Array, Row, SoundScore, field, tag
@@ -62,9 +63,7 @@ class Speech(SoundScore):
         """Raises `MissingModelError` without the packages."""
         for package in ("onnxruntime", "silero_vad"):
             if importlib.util.find_spec(package) is None:
-                raise MissingModelError(
-                    f"{package} is not installed: pip install 'reelmill[speech]'"
-                )
+                raise MissingModelError(f"{package} is not installed: {install_command('speech')}")
 
     def load(self) -> None:
         """Loads the detector; `InfrastructureError` where this machine has none."""
@@ -95,5 +94,5 @@ def _session() -> Any:
     """The loaded model, found without importing its package, which would load torch."""
     spec = importlib.util.find_spec("silero_vad")
     if spec is None or spec.origin is None:
-        raise InfrastructureError("silero_vad is missing: pip install 'reelmill[speech]'")
+        raise InfrastructureError(f"silero_vad is missing: {install_command('speech')}")
     return detector.session(str(Path(spec.origin).parent / "data" / "silero_vad.onnx"))

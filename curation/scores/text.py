@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import InfrastructureError
+from curation.extras import install_command
 from curation.records import ClipRow
 from curation.scores.base import AnalysisFrame, ClipScore, Float64Array, Row, field
 from curation.scores.detector import MissingModelError
@@ -62,7 +63,7 @@ class Text(ClipScore):
     def __post_init__(self) -> None:
         """Raises `MissingModelError` without the package."""
         if importlib.util.find_spec("rapidocr") is None:
-            raise MissingModelError("rapidocr is not installed: pip install 'reelmill[ocr]'")
+            raise MissingModelError(f"rapidocr is not installed: {install_command('ocr')}")
 
     def load(self) -> None:
         """Loads the models; `InfrastructureError` where the package is missing."""
@@ -110,9 +111,7 @@ def _reader() -> Any:
     try:
         from rapidocr import RapidOCR
     except ModuleNotFoundError as error:
-        raise InfrastructureError(
-            f"{error.name} is missing: pip install 'reelmill[ocr]'"
-        ) from error
+        raise InfrastructureError(f"{error.name} is missing: {install_command('ocr')}") from error
     return RapidOCR(params={
         "Global.log_level": "critical",
         "Det.limit_side_len": 480,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import typer
 
 from curation.errors import InfrastructureError, ReelmillError
+from curation.extras import install_command
 from pipelines.cli import terminal
 from pipelines.cli.terminal import escape
 
@@ -81,7 +82,7 @@ def requires_extra(name: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise UsageError(f"{error}: pip install 'reelmill[{name}]'") from error
+        raise UsageError(f"{error}: {install_command(name)}") from error
 
 
 def report_error(error: BaseException) -> int:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from curation.extras import install_command
 from tokenizer.evaluate.errors import EvaluationError
 from tokenizer.models.interface import Video
 from tokenizer.tokenize.psnr import PerFrame, check_same_shape
@@ -98,7 +99,7 @@ class Lpips:
             import onnxruntime
         except ImportError as error:
             raise EvaluationError(
-                "LPIPS needs onnxruntime: pip install 'reelmill[perceptual]'"
+                f"LPIPS needs onnxruntime: {install_command('perceptual')}"
             ) from error
         if not Path(path).is_file():
             raise FileNotFoundError(f"no LPIPS network at {path}")

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from curation.extras import install_command
 from curation.torchvision_ops import declare_missing_ops
 from tokenizer.models.external import ExternalTokenizer, files_digest, pool_statistics
 from tokenizer.models.inference import DeviceConfig
@@ -116,7 +117,7 @@ def _diffusers() -> Any:
         import diffusers
     except ModuleNotFoundError as error:
         raise TokenizerLoadError(
-            f"{error.name} is not installed: pip install 'reelmill[diffusers]'"
+            f"{error.name} is not installed: {install_command('diffusers')}"
         ) from error
     return diffusers
 

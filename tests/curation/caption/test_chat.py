@@ -1,5 +1,6 @@
 """Asking a real server of another process, well-behaved and not."""
 
+import re
 import socket
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from curation.caption.chat import ChatClient, ChatServer, RefusedError, UnansweredError
+from curation.extras import install_command
 
 IMAGES = np.full((2, 40, 60, 3), 120, np.uint8)
 
@@ -132,5 +134,7 @@ def test_truncated_and_filtered_answers_say_so(server):
 
 def test_the_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(ValueError, match=r"openai is not installed: pip install 'reelmill\[api\]'"):
+    with pytest.raises(
+        ValueError, match=re.escape(f"openai is not installed: {install_command('api')}")
+    ):
         chat("http://127.0.0.1:1/v1")

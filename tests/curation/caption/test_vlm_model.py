@@ -1,6 +1,7 @@
 """Tiny models of real architectures, loaded as any other."""
 
 import json
+import re
 import shutil
 import sys
 
@@ -15,6 +16,7 @@ from curation.caption.vlm_model import (
     model_folder,
 )
 from curation.errors import InfrastructureError
+from curation.extras import install_command
 
 RANDOM = np.random.default_rng(0)
 NO_IMAGES = np.zeros((0, 1, 1, 3), np.uint8)
@@ -161,7 +163,7 @@ def test_a_model_that_cannot_be_loaded_says_why(copy, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="has no chat template"):
         load(copy)
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ValueError, match=r"pip install 'reelmill\[vlm\]'"):
+    with pytest.raises(ValueError, match=re.escape(install_command("vlm"))):
         load(copy)
 
 

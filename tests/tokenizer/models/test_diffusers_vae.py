@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from curation.extras import install_command
 from tests.tokenizer.models import autoencoders
 from tests.tokenizer.models.autoencoders import CLASSES, STATISTICS, WAN, write
 from tokenizer.models.diffusers_vae import FAMILIES, DiffusersVae
@@ -271,6 +273,6 @@ def test_a_hub_id_that_cannot_be_fetched_says_so(hub):
 def test_a_missing_package_names_the_extra(wan, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(
-        ValueError, match=r"diffusers is not installed: pip install 'reelmill\[diff"
+        ValueError, match=re.escape(f"diffusers is not installed: {install_command('diffusers')}")
     ):
         DiffusersVae(wan)
