@@ -321,7 +321,8 @@ def _json_rows(file: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise ListingError(f"line {number} is not JSON: {error}") from error
+            text = line.strip()
+            raise ListingError(f"line {number} is not JSON: {text!r:.60}") from error
         if not isinstance(row, dict):
             raise ListingError(f"line {number} is no JSON object")
         yield number, row

@@ -60,6 +60,11 @@ class CommandGroup(TyperGroup):
             return _family(full_name)
         return _command(cmd_name, commands()[full_name])
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is asked for; an error names one that is spelt alike."""
+        self.commands = dict.fromkeys(self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Lists the commands by group."""
         groups: dict[str, list[tuple[str, str]]] = {}

@@ -94,11 +94,19 @@ def report_error(error: BaseException) -> int:
     if isinstance(error, ReelmillError) and isinstance(error, ValueError | LookupError):
         return _fail(str(error), 2)
     if isinstance(error, typer.TyperException):
-        return _fail(error.format_message(), 2)
+        return _fail(_usage(error), 2)
     if isinstance(error, OSError) and error.errno in _INFRASTRUCTURE_ERRNOS:
         return _fail(f"stopped: {error}\n{advice(str(error))}", STOPPED)
     traceback.print_exception(error)
     return 1
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What is wrong with the command line, and where its help is."""
+    message = error.format_message().replace("Value error, ", "").strip()
+    context = getattr(error, "ctx", None)
+    path = "reelmill" if context is None else context.command_path
+    return f"{message.rstrip('.')} (see `{path} --help`)"
 
 
 def advice(message: str) -> str:

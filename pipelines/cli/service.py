@@ -27,6 +27,7 @@ Server = Annotated[
     ),
 ]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
+_HOW = "--server or REELMILL_SERVER names another address"
 _DEFAULT_SERVER = "http://127.0.0.1:8470"
 _JOBS = (
     Column("job_id", "job", printable),
@@ -204,4 +205,5 @@ def _client(server: str) -> Iterator[Client]:
         with Client(server) as client:
             yield client
     except ServiceError as error:
-        raise UsageError(printable(str(error), 1000)) from error
+        hint = "" if error.status else f": does `reelmill serve` run there? {_HOW}"
+        raise UsageError(f"{printable(str(error), 1000)}{hint}") from error

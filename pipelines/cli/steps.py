@@ -203,7 +203,8 @@ def _list(videos: list[str], root: str, follow_links: bool) -> Listing:
     skipped = format_skipped(sum(inputs.skipped.values(), Counter()))
     if not inputs.entries:
         message = f"no videos found in {', '.join(videos)}"
-        raise ListingError(f"{message}; skipped: {skipped}" if skipped else message)
+        hint = "a file without a video's suffix is read when it is named itself"
+        raise ListingError(f"{message}; skipped: {skipped}; {hint}" if skipped else message)
     if skipped:
         terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
     if inputs.repeated:
