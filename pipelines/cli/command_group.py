@@ -62,7 +62,8 @@ class CommandGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is asked for; an error names one that is spelt alike."""
-        self.commands = dict.fromkeys(self.list_commands(ctx))
+        names = self.list_commands(ctx)
+        self.commands = {name: TyperCommand(name) for name in names}
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
