@@ -67,7 +67,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     terminal.set_output()
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="reelmill")
         if code == _TYPER_INTERRUPTED:
             raise KeyboardInterrupt
         return int(code or 0)
