@@ -109,6 +109,8 @@ class StepRequest:
     """For `scan`: the inputs."""
     selection_id: str | None = None
     """For steps of clips: the selection or subset whose clips are worked on."""
+    follows_render: bool = False
+    """Whether `render` runs ahead in the same stream."""
 
 
 @dataclass(frozen=True)

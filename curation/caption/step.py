@@ -25,9 +25,10 @@ from curation.id_match import IdMatcher
 from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
 from curation.records import Caption, CaptionedClip, Clip
-from curation.render.rendered_clip import rendered_clips
+from curation.render.reader import RenderReader
+from curation.render.rendered_clip import Rendered, rendered_clips
 from curation.stage import Done, Failed
-from curation.step import ClipStep, StepRequest
+from curation.step import StepRequest
 
 _DEFERRED = "unavailable"
 """What a run calls undecided items."""
@@ -39,16 +40,15 @@ def plan(request: StepRequest) -> CaptionStep:
     return CaptionStep(
         request.dataset, settings.caption, request.selection_id or "", request.retry,
         renders=f"renders/{settings.render.profile}", limits=settings.render.limits,
+        follows_render=request.follows_render,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class CaptionStep(ClipStep):
+class CaptionStep(RenderReader):
     """Captions the kept clips of one selection."""
 
     stage: Captioner
-    renders: str = ""
-    """The table of renders to read, such as `renders/encode-1a2b3c4d`."""
     limits: Limits = field(default_factory=Limits)
     """Of the sandboxed decoder, for clips without a file of their own."""
     deferred: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class CaptionStep(ClipStep):
         self.captions  # noqa: B018  which requires its model
         if self.stage.reads == "captions":
             lineage.resolve_table(self.catalog, "captions", self.stage.rewrite)
-        if self.stage.reads == "frames":
+        if self.stage.reads == "frames" and not self.follows_render:
             kept = self.dataset.kept_clip_ids(self.selection_id)
             lineage.check_rendered(self.catalog, self.renders, kept)
 
@@ -121,6 +121,16 @@ class CaptionStep(ClipStep):
             _caption_clip(clip, file=file, origin=origin)
             for clip, file, origin in rendered_clips(self.catalog, self.renders, clips)
         ]
+
+    def batch_size(self, clips: int) -> int:
+        """As many as the captioner takes at once."""
+        return self.stage.batch_size
+
+    def batch(self, rendered: Sequence[Rendered]) -> CaptionBatch:
+        """The item of these clips."""
+        return self._batch(
+            [_caption_clip(clip, file=file, origin=origin) for clip, file, origin in rendered]
+        )
 
     def _batch(self, clips: Sequence[CaptionClip]) -> CaptionBatch:
         return CaptionBatch(f"{clips[0].clip_id}+{len(clips)}", tuple(clips), self.limits)

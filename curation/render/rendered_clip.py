@@ -127,10 +127,14 @@ def rendered_clip(render: Render, clip: Clip, source: Source, storage: Storage) 
     )
 
 
-def rendered_clips(
-    catalog: Catalog, table: str, clips: Sequence[Clip]
-) -> list[tuple[Clip, RenderedClip, RenderOrigin]]:
+Rendered = tuple[Clip, RenderedClip, RenderOrigin]
+"""A clip, its file, and which render that is."""
+
+
+def rendered_clips(catalog: Catalog, table: str, clips: Sequence[Clip]) -> list[Rendered]:
     """Those of the clips that a table of renders holds, with their files, in the given order."""
+    if not clips:
+        return []
     where = (pc.field("outcome") == "rendered") & pc.field("clip_id").isin(
         [clip.clip_id for clip in clips]
     )

@@ -111,7 +111,7 @@ class RenderLedger:
 
     def commit(self, results: Sequence[tuple[RenderBatch, Done | Failed]]) -> Counter[str]:
         """See `Ledger`."""
-        renders = [row for batch, outcome in results for row in _rows(batch, outcome)]
+        renders = [row for batch, outcome in results for row in render_rows(batch, outcome)]
         self._writer.append(self._step.result, records.to_table(Render, renders))
         return Counter(render.reason or "rendered" for render in renders)
 
@@ -124,7 +124,8 @@ def _batch(source: Source, clips: tuple[Clip, ...], bars: dict[str, Bars]) -> Re
     return RenderBatch(source, clips, crops)
 
 
-def _rows(batch: RenderBatch, outcome: Done | Failed) -> list[Render]:
+def render_rows(batch: RenderBatch, outcome: Done | Failed) -> list[Render]:
+    """One row for each clip of the batch."""
     if isinstance(outcome, Done):
         rows: list[Render] = outcome.value
         return rows

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
 from pipelines.cli import terminal
@@ -19,37 +20,67 @@ _QUIET_SECONDS = 10.0
 @contextlib.contextmanager
 def progress(step: str, things: str) -> Iterator[ProgressCallback]:
     """Shows the progress of a step."""
-    started = time.monotonic()
-    if terminal.output.quiet:
-        yield with_progress_file(step, things, lambda *_: None)
-    elif terminal.console.is_terminal:
-        with ProgressBar(
-            SpinnerColumn(),
-            TextColumn("[bold]{task.description:<9}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[words]}"),
-            TimeElapsedColumn(),
-            console=terminal.console,
-        ) as bar:
-            task = bar.add_task(step, total=None, words="")
+    with progress_of({step: things}) as callbacks:
+        yield callbacks[step]
 
-            def update_bar(done: int, total: int, progress: Progress) -> None:
-                words = describe(done, total, things, progress, time.monotonic() - started)
-                bar.update(task, completed=done, total=total, words=words)
 
-            yield with_progress_file(step, things, update_bar)
-    else:
-        last_print = started
+@contextlib.contextmanager
+def progress_of(units: Mapping[str, str]) -> Iterator[dict[str, ProgressCallback]]:
+    """Shows the progress of steps, given by name and unit, that may be at work at the same time."""
+    with contextlib.ExitStack() as stack:
+        show: Callable[[str, str], ProgressCallback] = _show_lines
+        if terminal.output.quiet:
+            show = _show_nothing
+        elif terminal.console.is_terminal:
+            show = functools.partial(_show_bar, stack.enter_context(_open_bars()))
+        yield {
+            step: with_progress_file(step, things, show(step, things))
+            for step, things in units.items()
+        }
 
-        def print_line(done: int, total: int, progress: Progress) -> None:
-            nonlocal last_print
-            now = time.monotonic()
-            if done == progress.before or now - last_print >= _QUIET_SECONDS:
-                last_print = now
-                words = describe(done, total, things, progress, now - started)
-                terminal.console.print(f"{step}: {words}")
 
-        yield with_progress_file(step, things, print_line)
+def _open_bars() -> ProgressBar:
+    return ProgressBar(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description:<9}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+        console=terminal.console,
+    )
+
+
+def _show_bar(bars: ProgressBar, step: str, things: str) -> ProgressCallback:
+    """A line of its own, from when the step begins."""
+    task: TaskID | None = None
+    started = 0.0
+
+    def update(done: int, total: int, progress: Progress) -> None:
+        nonlocal task, started
+        if task is None:
+            task, started = bars.add_task(step, total=None, words=""), time.monotonic()
+        words = describe(done, total, things, progress, time.monotonic() - started)
+        bars.update(task, completed=done, total=total, words=words)
+
+    return update
+
+
+def _show_lines(step: str, things: str) -> ProgressCallback:
+    started = last_print = time.monotonic()
+
+    def print_line(done: int, total: int, progress: Progress) -> None:
+        nonlocal last_print
+        now = time.monotonic()
+        if done == progress.before or now - last_print >= _QUIET_SECONDS:
+            last_print = now
+            words = describe(done, total, things, progress, now - started)
+            terminal.console.print(f"{step}: {words}")
+
+    return print_line
+
+
+def _show_nothing(step: str, things: str) -> ProgressCallback:
+    return lambda *_: None
 
 
 def describe(done: int, total: int, things: str, progress: Progress, seconds: float) -> str:

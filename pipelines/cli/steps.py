@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated
 
 import pyarrow.compute as pc
@@ -24,6 +24,7 @@ from pipelines.cli.options import Out
 from pipelines.cli.pending import format_skipped
 from pipelines.cli.places import open_output
 from pipelines.cli.progress import progress as show_progress
+from pipelines.cli.progress import progress_of
 from pipelines.cli.rows import Column, print_result, print_rows
 from pipelines.cli.settings import print_changes
 from pipelines.cli.terminal import count, escape
@@ -104,9 +105,7 @@ def curate(
         _scan(pipeline, videos, follow_links)
         if "select" in steps:
             _select(pipeline)
-        for step in clip_steps():
-            if step.name in steps:
-                _run_clip_step(pipeline, step)
+        _run_clip_steps(pipeline, [step for step in clip_steps() if step.name in steps])
         place = escape(shlex.quote(out))
         terminal.console.print(f"look:   reelmill report {place}")
         terminal.console.print(f"check:  reelmill verify {place}")
@@ -148,7 +147,7 @@ def clip_command(step: StepInfo) -> Callable[..., None]:
         *, retry: Retry = None, give_up: GiveUp = False,
     ) -> None:  # fmt: skip
         def work(pipeline: Pipeline) -> None:
-            _run_clip_step(pipeline, step)
+            _run_clip_steps(pipeline, [step])
 
         open_output(out)
         run_pipeline(step.name, out, config, set_, work, selection, retry=retry, give_up=give_up)
@@ -221,14 +220,17 @@ def _select(pipeline: Pipeline) -> None:
     print_funnel(selection.funnel, selection.previous_funnel)
 
 
-def _run_clip_step(pipeline: Pipeline, step: StepInfo) -> None:
-    for name in (*(section for section in step.reads if section in STEPS), step.name):
+def _run_clip_steps(pipeline: Pipeline, steps: Sequence[StepInfo]) -> None:
+    sections = [name for step in steps for name in (*step.reads, step.name) if name in STEPS]
+    for name in dict.fromkeys(sections):
         print_changes(pipeline, name)
-    with show_progress(step.name, step.unit) as on_progress:
-        done = pipeline.run(step.name, on_progress)
-    _print_result(step.name, done)
-    if isinstance(last := pipeline.steps[-1], CaptionStep):
-        _print_captions(last)
+    with progress_of({step.name: step.unit for step in steps}) as callbacks:
+        done = pipeline.run_all([step.name for step in steps], callbacks.__getitem__)
+    for name, result in done.items():
+        _print_result(name, result)
+    for step in pipeline.steps:
+        if isinstance(step, CaptionStep):
+            _print_captions(step)
 
 
 def _print_result(step: str, done: Progress | None) -> None:

@@ -69,9 +69,8 @@ def curate(
         _scan(pipeline, videos, on_progress)
         if "select" in steps:
             pipeline.select()
-        for step in clip_steps():
-            if step.name in steps:
-                pipeline.run(step.name, _callback(step.name, on_progress))
+        names = [step.name for step in clip_steps() if step.name in steps]
+        pipeline.run_all(names, lambda name: _callback(name, on_progress))
 
     return _run(
         "curate", out, profile, settings, work, retry=retry, give_up=give_up, steps=steps

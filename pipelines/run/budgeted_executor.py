@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from curation.caption.base import Budget, CaptionedBatch
-from curation.stage import Done, Fault, Item, Outcome, Stage
-from pipelines.run.executor import Executor
+from curation.stage import Done, Fault, Outcome
+from pipelines.run.executor import Executor, Feed, WorkerDied
 
 
-@dataclass
+@dataclass(frozen=True)
 class BudgetedExecutor:
     """Runs batches of captions on another executor until their budget is spent."""
 
@@ -23,31 +23,27 @@ class BudgetedExecutor:
     budget: Budget
     spent: tuple[int, int]
     """Requests and tokens of earlier runs."""
-    _cost: tuple[int, int] = (0, 0)
-    """The same of this run."""
-    _done: int = 0
 
-    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """See `Executor`; ends with a `Fault` where the budget does not pay for the other items."""
-        remaining = items
-        while remaining:
-            spent = self.spent[0] + self._cost[0], self.spent[1] + self._cost[1]
-            count = min(max(1, self._done), self.budget.affordable(spent, self._cost, self._done))
+    def run(self, feeds: Sequence[Feed]) -> Iterator[tuple[Feed, Outcome | WorkerDied]]:
+        """Runs one feed; ends with a `Fault` where the budget does not pay for the other items."""
+        (feed,) = feeds
+        requests, tokens = self.spent
+        group, done = Feed(feed.stage), 0
+        while feed.fill(is_last=True):
+            cost = (requests - self.spent[0], tokens - self.spent[1])
+            count = min(max(1, done), self.budget.affordable((requests, tokens), cost, done))
             if count < 1:
-                yield Fault(remaining[0].key, self._message(*spent))
+                yield feed, Fault(feed.items[0].key, self._message(requests, tokens))
                 return
-            group, remaining = remaining[:count], remaining[count:]
-            for outcome in self.executor.run(stage, group):
+            count = min(count, len(feed.items))
+            group.items.extend(feed.items.popleft() for _ in range(count))
+            for _, outcome in self.executor.run([group]):
                 if isinstance(outcome, Done):
-                    self._add(outcome.value)
-                yield outcome
-            self._done += len(group)
-
-    def _add(self, batch: CaptionedBatch) -> None:
-        requests, tokens = self._cost
-        requests += sum(clip.requests for clip in batch.clips)
-        tokens += sum(clip.tokens_in + clip.tokens_out for clip in batch.clips)
-        self._cost = requests, tokens
+                    batch: CaptionedBatch = outcome.value
+                    requests += sum(clip.requests for clip in batch.clips)
+                    tokens += sum(clip.tokens_in + clip.tokens_out for clip in batch.clips)
+                yield feed, outcome
+            done += count
 
     def _message(self, requests: int, tokens: int) -> str:
         limits = [

@@ -1,62 +1,64 @@
-"""Executors: they run a stage over items, in this process or on Ray, with the same outcomes."""
+"""The executor's contract: stages with items to work on go in, outcomes come out as they come."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import numpy as np  # noqa: F401  loaded first, so that its threads can be limited
-from threadpoolctl import threadpool_limits
-
-from curation.errors import InfrastructureError, ReelmillError
-from curation.stage import Item, Outcome, Stage, attempt
+from curation.stage import Item, Outcome, Stage
 
 _MAX_SMALL = 256
 """Items for which a Ray cluster, whose start takes seconds, is not worth its start."""
 
 
-class ExecutorLostError(ReelmillError):
-    """Workers died for good, and the stream of outcomes broke off.
+@dataclass(frozen=True)
+class WorkerDied:
+    """An item whose worker died each time, at last while nothing else was at work."""
 
-    `in_flight`, one or more, is how many items may have been at work then: the first ones without
-    an outcome. The deadly one is searched among them; the others go on together.
-    """
-
-    def __init__(self, message: str, in_flight: int) -> None:
-        super().__init__(message, in_flight)
-        self.in_flight = in_flight
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+    key: str
 
 
-class ClusterError(ReelmillError, ValueError):
-    """The cluster cannot be joined, or cannot run the stage."""
+@dataclass(eq=False)
+class Feed:
+    """A stage and the items that wait for it."""
+
+    stage: Stage
+    items: deque[Item] = field(default_factory=deque)
+    source: Feed | None = None
+    """The feed whose outcomes bring the items."""
+    refill: Callable[[bool], None] = lambda is_last: None
+    """Called when there are no items, to add those that there are by now; `is_last` says that the
+    source has finished, so that what is not added now will never come."""
+    count: int = 0
+    """Items to come, as far as that is known."""
+    finished: int = 0
+    """Items that have had an outcome."""
+
+    @classmethod
+    def of(cls, stage: Stage, items: Iterable[Item]) -> Feed:
+        """A feed of these items alone."""
+        return cls(stage, deque(items))
+
+    def fill(self, *, is_last: bool) -> bool:
+        """Whether an item waits, after asking for more."""
+        if not self.items:
+            self.refill(is_last)
+        return bool(self.items)
 
 
 class Executor(Protocol):
-    """Runs a stage."""
+    """Runs stages."""
 
-    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """One outcome per item, as they come, in any order.
+    def run(self, feeds: Sequence[Feed]) -> Iterator[tuple[Feed, Outcome | WorkerDied]]:
+        """One outcome for each item, as they come, in any order, until the feeds are empty.
 
-        Raises `ExecutorLostError` when workers died for good; some outcomes are then missing.
+        Where two items could start, that of the later feed does; and a feed rests while much
+        waits for one that it fills.
+        Raises `InfrastructureError` where no worker can live, `ClusterError` where a stage has no
+        place.
         """
-
-
-@dataclass(frozen=True)
-class InProcessExecutor:
-    """One worker, in this process: for tests, debugging and the smallest jobs."""
-
-    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-        """Runs the items in order."""
-        limit_threads()
-        work = set_up_stage(stage)
-        for item in items:
-            yield attempt(work, item)
 
 
 @dataclass
@@ -66,11 +68,11 @@ class LazyExecutor:
     start: Callable[[], Executor]
     _executor: Executor | None = None
 
-    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+    def run(self, feeds: Sequence[Feed]) -> Iterator[tuple[Feed, Outcome | WorkerDied]]:
         """See `Executor`."""
         if self._executor is None:
             self._executor = self.start()
-        return self._executor.run(stage, items)
+        return self._executor.run(feeds)
 
 
 @dataclass
@@ -84,33 +86,10 @@ class SizedExecutor:
     large: Executor
     _is_large: bool = False
 
-    def run(self, stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
+    def run(self, feeds: Sequence[Feed]) -> Iterator[tuple[Feed, Outcome | WorkerDied]]:
         """See `Executor`."""
-        self._is_large |= len(items) > _MAX_SMALL or stage.resources.gpus > 0
-        return (self.large if self._is_large else self.small).run(stage, items)
-
-
-def set_up_stage(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:
-    """The stage's work; if it cannot be set up, work that raises `InfrastructureError`.
-
-    `check` is called first, and raises where the stage should not be set up.
-    """
-    try:
-        if check is not None:
-            check()
-        return stage.setup()
-    except Exception as error:
-        message = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"
-
-        def fail(item: Any) -> Any:
-            raise InfrastructureError(message)
-
-        return fail
-
-
-def limit_threads() -> None:
-    """One thread per worker for numeric libraries: results then do not depend on the machine."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    threadpool_limits(1)
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
+        self._is_large |= any(
+            max(feed.count, len(feed.items)) > _MAX_SMALL or feed.stage.resources.gpus > 0
+            for feed in feeds
+        )
+        return (self.large if self._is_large else self.small).run(feeds)

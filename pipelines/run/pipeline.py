@@ -20,6 +20,7 @@ from curation.listing import Listing
 from curation.output_location import check_writable
 from curation.reasons import INPUT_REASONS
 from curation.records import Run
+from curation.render.reader import RenderReader
 from curation.run_history import RunClock, record_run
 from curation.select.selection import Selection, select
 from curation.stage import Item, Outcome, Stage
@@ -27,14 +28,10 @@ from curation.step import Step, StepRequest
 from curation.steps import STEPS
 from pipelines.config import Profile
 from pipelines.run.budgeted_executor import BudgetedExecutor
-from pipelines.run.executor import (
-    Executor,
-    ExecutorLostError,
-    InProcessExecutor,
-    LazyExecutor,
-    SizedExecutor,
-)
-from pipelines.run.step_runner import UNAVAILABLE, Progress, ProgressCallback, run_step
+from pipelines.run.engine import Engine, in_process
+from pipelines.run.executor import Executor, Feed, LazyExecutor, SizedExecutor, WorkerDied
+from pipelines.run.step_runner import UNAVAILABLE, Progress, ProgressCallback, StepRun, run_step
+from pipelines.run.stream import run_stream
 
 _MAX_DETAILS = 5
 _PACKAGES = ("reelmill", "av", "deltalake", "faiss-cpu", "imageio-ffmpeg", "numpy", "openai",
@@ -57,26 +54,24 @@ def open_executor(
     with contextlib.ExitStack() as stack:
 
         def start_ray() -> Executor:
-            from pipelines.run.ray_process import RayProcess
+            from pipelines.run.ray_workers import RayWorkers
 
             is_local = settings.address == "local"
             on_start("a private Ray" if is_local else f"the Ray cluster at {settings.address}")
-            executor = RayProcess(
-                settings.address, settings.workers, settings.cpus, settings.object_store_mb
-            )
-            stack.callback(executor.close)
-            return executor
+            ray = RayWorkers(settings.address, settings.cpus, settings.object_store_mb)
+            stack.callback(ray.close)
+            return Engine(ray, settings.workers)
 
         def start_local() -> Executor:
-            from pipelines.run.local_executor import LocalExecutor
+            from pipelines.run.local_workers import LocalWorkers
 
             on_start("processes of this machine")
-            executor = LocalExecutor(settings.workers, settings.cpus)
-            stack.callback(executor.close)
-            return executor
+            workers = LocalWorkers(settings.cpus)
+            stack.callback(workers.close)
+            return Engine(workers, settings.workers)
 
         executors: dict[str, Executor] = {
-            "in_process": InProcessExecutor(),
+            "in_process": in_process(),
             "local": LazyExecutor(start_local),
             "ray": LazyExecutor(start_ray),
         }
@@ -117,7 +112,7 @@ class Pipeline:
 
     dataset: Dataset
     profile: Profile
-    executor: Executor = field(default_factory=InProcessExecutor)
+    executor: Executor = field(default_factory=in_process)
     selection: str | None = None
     """Whose clips are worked on: a selection or a subset; None for the newest selection."""
     retry: frozenset[str] = frozenset()
@@ -158,15 +153,45 @@ class Pipeline:
 
         Raises a `ReelmillError` that says what is missing, or what stopped it.
         """
-        info, dataset = STEPS[name], self.dataset.snapshot()
-        selection_id = self._selection_id(dataset) if info.is_of_clips else None
-        request = StepRequest(dataset, self.profile, self.retry, listing, selection_id)
-        step = info.load_plan()(request)
+        dataset = self.dataset.snapshot()
+        step, selection_id = self._plan(name, dataset, listing)
         step.check()
         if listing is not None:
             pending_inputs.record_listing(dataset.catalog, listing)
-        self.steps.append(step)
-        return self._run(step, on_progress, selection_id)
+        run = self._step_run(step, on_progress)
+        with self._recorded([run], selection_id):
+            run.had_work = run_step(
+                step, self._executor_of(step), run.progress, on_progress,
+                give_up=self.give_up, on_start=run.on_start,
+            )  # fmt: skip
+        return run.progress if run.had_work else None
+
+    def run_all(
+        self,
+        names: Iterable[str],
+        on_progress: Callable[[str], ProgressCallback] = lambda _: lambda *_: None,
+    ) -> dict[str, Progress | None]:
+        """Runs steps of clips: `render` and those that read its renders as one stream.
+
+        What does not read renders, or has a budget to keep, follows alone. Returns what `run` does,
+        by step; `on_progress` gives each its callback. Raises as `run`.
+        """
+        names, dataset = list(names), self.dataset.snapshot()
+        plans = [self._plan(name, dataset, follows_render="render" in names) for name in names]
+        streamed = [step for step, _ in plans if step.name == "render" or _reads_renders(step)]
+        runs: dict[str, StepRun] = {}
+        if "render" in names and len(streamed) > 1:
+            for step in streamed:
+                step.check()
+                runs[step.name] = self._step_run(step, on_progress(step.name))
+            render, *readers = runs.values()
+            with self._recorded(list(runs.values()), plans[0][1]):
+                run_stream(render, readers, self.executor, give_up=self.give_up)
+        done = {name: run.progress if run.had_work else None for name, run in runs.items()}
+        for name in names:
+            if name not in runs:
+                done[name] = self.run(name, on_progress(name))
+        return {name: done[name] for name in names}
 
     def check_available(self) -> None:
         """Raises `InfrastructureError` if something waits for another run, saying what to do."""
@@ -207,51 +232,66 @@ class Pipeline:
             return None
 
         def run(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
-            try:
-                yield from self.executor.run(stage, items)
-            except ExecutorLostError as error:
-                raise InfrastructureError(
-                    f"workers died as they searched for duplicates ({error})"
-                ) from error
+            for _, outcome in self.executor.run([Feed.of(stage, items)]):
+                if isinstance(outcome, WorkerDied):
+                    raise InfrastructureError(
+                        f"workers die of a part of the search for duplicates, {outcome.key}"
+                    )
+                yield outcome
 
         return run
 
-    def _selection_id(self, dataset: Dataset) -> str:
-        selection_id = dataset.resolve_selection(self.selection)
-        if selection_id is None and self.selection == ALL:
-            raise PrerequisiteError("name one selection or subset: what it keeps is worked on")
-        if selection_id is None:
-            raise PrerequisiteError("there is no selection yet; run `reelmill select` first")
-        return selection_id
+    def _plan(
+        self,
+        name: str,
+        dataset: Dataset,
+        listing: Listing | None = None,
+        *,
+        follows_render: bool = False,
+    ) -> tuple[Step, str | None]:
+        """The step, and the selection whose clips it works on."""
+        selection_id = None
+        if STEPS[name].is_of_clips:
+            selection_id = dataset.resolve_selection(self.selection)
+            if selection_id is None and self.selection == ALL:
+                raise PrerequisiteError("name one selection or subset: what it keeps is worked on")
+            if selection_id is None:
+                raise PrerequisiteError("there is no selection yet; run `reelmill select` first")
+        request = StepRequest(
+            dataset, self.profile, self.retry, listing, selection_id, follows_render=follows_render
+        )
+        return STEPS[name].load_plan()(request), selection_id
 
-    def _run(
-        self, step: Step, on_progress: ProgressCallback, selection_id: str | None
-    ) -> Progress | None:
-        progress = Progress()
+    def _step_run(self, step: Step, on_progress: ProgressCallback) -> StepRun:
+        self.steps.append(step)
+        return StepRun(step, on_progress, lambda items: self._record_retry(step, items))
+
+    @contextlib.contextmanager
+    def _recorded(self, runs: Sequence[StepRun], selection_id: str | None) -> Iterator[None]:
+        """Records what steps have done, also where they are stopped."""
         clock = RunClock()
         try:
-            did_work = run_step(
-                step, self._executor_of(step), progress, on_progress,
-                give_up=self.give_up, on_start=lambda items: self._record_retry(step, items),
-            )  # fmt: skip
+            yield
         finally:
-            self.unavailable[step.name] += progress.counts[UNAVAILABLE]
-            self.unavailable_details.extend(progress.unavailable)
-            if progress.done > progress.counts[UNAVAILABLE]:
-                self._record(
-                    step.name, clock, progress.counts, step.result, selection_id,
-                    cpu_seconds=progress.cpu_seconds,
-                )  # fmt: skip
-        if not did_work:
-            self._record_return(step, selection_id)
-        return progress if did_work else None
+            for run in runs:
+                name, progress = run.step.name, run.progress
+                self.unavailable[name] += progress.counts[UNAVAILABLE]
+                self.unavailable_details.extend(progress.unavailable)
+                if progress.done > progress.counts[UNAVAILABLE]:
+                    self._record(
+                        name, clock, progress.counts, run.step.result, selection_id,
+                        cpu_seconds=progress.cpu_seconds,
+                    )  # fmt: skip
+        for run in runs:
+            if not run.had_work:
+                self._record_return(run.step, selection_id)
 
     def _executor_of(self, step: Step) -> Executor:
         """Captions of measured facts need no workers; those of a model may have a budget."""
         if not isinstance(step, CaptionStep):
             return self.executor
         if step.stage.reads == "facts":
-            return InProcessExecutor()
+            return in_process()
         if step.stage.budget.is_unlimited:
             return self.executor
         return BudgetedExecutor(self.executor, step.stage.budget, step.spent())
@@ -287,3 +327,10 @@ class Pipeline:
             self.dataset.catalog, step, clock, config=self.profile.resolved, packages=_PACKAGES,
             counts=counts, result=result, cpu_seconds=cpu_seconds, selection_id=selection_id,
         )  # fmt: skip
+
+
+def _reads_renders(step: Step) -> bool:
+    """Whether a step can follow renders as they come: it reads them and has no budget to keep."""
+    if isinstance(step, CaptionStep):
+        return step.stage.reads == "frames" and step.stage.budget.is_unlimited
+    return isinstance(step, RenderReader)

@@ -1,32 +1,32 @@
-"""Runs one step to its end: commits outcomes as they come, and accounts for every item.
+"""Runs steps to their end: commits outcomes as they come, and accounts for every item.
 
-Attempts are at least once, commits exactly once. When workers die for good, the items that may have
-been in progress are halved, and so are the halves that fail again: of n suspects the one that kills
-is found in about log2(n) rounds of two streams. An item that kills its worker alone is split, if it
-has parts; the smallest part that kills another worker alone fails by name. Two that kill before
-anything has finished mean that no worker can live, and the run stops.
+Attempts are at least once, commits exactly once. Several steps run as one stream: what the first
+one commits gives the others their items (`pipelines.run.stream`). An item that kills its workers is
+split, if it has parts; the smallest part that still kills them fails by name.
 
-The work list is worked off some thousand items at a time, so that memory does not grow with it: a
-work list may make its items as they are asked for. Commits grow with the run: one comes when its
-results fill `_COMMIT_BYTES`, or after 15 s, later after a hundredth of the time that the run has
-taken, at most five minutes. So that much is done again after a crash, and weeks of work make some
-thousand commits.
+A work list is worked off some thousand items at a time, so that memory does not grow with it: it
+may make its items as they are asked for. Commits grow with the run: one comes when its results fill
+`_COMMIT_BYTES`, or after 15 s, later after a hundredth of the time that the run has taken, at most
+five minutes. So that much is done again after a crash, and weeks of work make some thousand
+commits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from curation.errors import InfrastructureError
-from curation.stage import Done, Failed, Fault, Item, Unavailable
+from curation.stage import Done, Failed, Fault, Item, Outcome, Unavailable
 from curation.step import Ledger, Step
-from pipelines.run.executor import Executor, ExecutorLostError
+from pipelines.run.executor import Executor, Feed, WorkerDied
 
-_SLICE = 2_000
-"""Items that are worked off together."""
+_SLICE = 2000
+"""Items that are made ahead."""
 _COMMIT_BYTES = 16 << 20
 """Of results that wait to be committed."""
 _RESULT_BYTES = 4096
@@ -34,10 +34,12 @@ _RESULT_BYTES = 4096
 _COMMIT_S, _MAX_COMMIT_S = 15.0, 300.0
 _COMMIT_SHARE = 0.01
 """Of the time since the run began."""
+_COMMIT_FOR_OTHERS_S = 2.0
 _MAX_DETAILS = 100
 """Messages about unavailable items that are kept."""
 UNAVAILABLE = "unavailable"
 _WORKER_DIED = "its worker died each time it was tried alone"
+Results = Sequence[tuple[Any, Done | Failed]]
 
 
 @dataclass
@@ -68,6 +70,18 @@ ProgressCallback = Callable[[int, int, Progress], None]
 run did so far."""
 
 
+@dataclass
+class StepRun:
+    """A step, and who is told of its progress."""
+
+    step: Step
+    on_progress: ProgressCallback = lambda *_: None
+    on_start: Callable[[Sequence[Item]], None] = lambda _: None
+    """Receives the work list before the first change to the output."""
+    progress: Progress = field(default_factory=Progress)
+    had_work: bool = False
+
+
 def run_step(
     step: Step,
     executor: Executor,
@@ -77,162 +91,155 @@ def run_step(
     give_up: bool = False,
     on_start: Callable[[Sequence[Item]], None] = lambda _: None,
 ) -> bool:
-    """Works off the step's work list and counts the outcomes; False if it is empty.
+    """Works off one step's work list and counts the outcomes; False if it is empty.
 
-    `on_start` receives the work list before the first change to the output. With `give_up` an item
-    that is unavailable fails as `missing` instead of waiting for another run. Raises
-    `InfrastructureError` where storage or workers fail; what was committed until then stays.
+    With `give_up` an item that is unavailable fails as `missing` instead of waiting for another
+    run. Raises `InfrastructureError` where storage or workers fail; what was committed until then
+    stays.
     """
+    run = StepRun(step, on_progress, on_start, progress)
     with step.catalog.lease(step.name, step.tables) as writer:
         items = step.todo()
-        if not items:
-            return False
-        on_start(items)
-        writer.acquire()
-        ledger = step.ledger(writer, items)
-        run = _StepRun(step, ledger, progress, items, on_progress, give_up=give_up)
-        for start in range(0, len(items), _SLICE):
-            run.run_slice(executor, items[start : start + _SLICE])
-        for table in step.tables:  # what workers were writing when they died
+        if items:
+            on_start(items)
+            writer.acquire()
+            work(executor, [Account(run, step.ledger(writer, items), items, give_up=give_up)])
+    return run.had_work
+
+
+def work(executor: Executor, accounts: Sequence[Account]) -> None:
+    """Runs the items of each account until all have an outcome, and commits these."""
+    by_feed = {account.feed: account for account in accounts}
+    try:
+        with contextlib.closing(executor.run(list(by_feed))) as results:  # type: ignore[type-var]
+            for feed, outcome in results:
+                by_feed[feed].receive(outcome)
+    finally:
+        for account in accounts:
+            account.commit()
+    for account in accounts:  # what workers were writing when they died
+        step = account.run.step
+        for table in step.tables:
             step.catalog.storage.remove_partial_files(table)
-    return True
 
 
-class _StepRun:
+class Account:
+    """The items of one step that are on their way, and their outcomes."""
+
     def __init__(
         self,
-        step: Step,
+        run: StepRun,
         ledger: Ledger,
-        progress: Progress,
         items: Sequence[Item],
-        on_progress: ProgressCallback,
         *,
+        expected: int = 0,
         give_up: bool,
     ) -> None:
-        self._parts: list[Item] = []
-        """Parts of items that are to be tried alone."""
-        self._give_up = give_up
-        self._step = step
+        self.run = run
+        self.feed = Feed(run.step.stage, count=len(items), refill=self._put_slice)
+        self.on_commit: Callable[[Results], None] = lambda _: None
+        """Receives what has been committed."""
+        self.total = expected + sum(map(run.step.weight, items))
+        """Of sources or clips: finished ones and those to come."""
+        self._items = items
+        self._next = 0
+        run.had_work = True
         self._ledger = ledger
-        self._progress = progress
+        self._give_up = give_up
         self._pending: dict[str, Item] = {}
-        self._total = sum(map(step.weight, items))
-        self._size = sum(map(step.size, items))
-        self._finished_size = 0.0
-        self._on_progress = on_progress
+        self._is_expecting = expected > 0
         self._finished = 0
+        self._size, self._finished_size = sum(map(run.step.size, items)), 0.0
         self._uncommitted: list[tuple[Item, Done | Failed]] = []
         self._uncommitted_bytes = 0
         self._started_at = self._committed_at = time.monotonic()
-        progress.before = step.finished()
-        self._report()
+        run.progress.before = run.step.finished()
+        self._tell()
 
-    def run_slice(self, executor: Executor, items: Sequence[Item]) -> None:
-        """Gives each of some items an outcome; those that kill workers, in parts or as failures."""
-        self._pending, self._parts = {item.key: item for item in items}, []
-        for item in self.run_all(executor, items):
-            if not self.split(item):
-                self.run_again(executor, item)
-        for part in self.run_all(executor, self._parts):
-            self.run_again(executor, part)
+    def put(self, items: Iterable[Item]) -> None:
+        """Adds items that the total has counted."""
+        for item in items:
+            self._pending[item.key] = item
+            self.feed.items.append(item)
 
-    def run_all(self, executor: Executor, items: Sequence[Item]) -> list[Item]:
-        """Runs items until each has an outcome, but for those returned: they kill, each alone."""
-        deadly: list[Item] = []
-        groups = deque([list(items)])
-        while groups:
-            if not (group := groups.pop()):
-                continue
-            in_flight = self._run_stream(executor, group)
-            unfinished = [item for item in group if item.key in self._pending]
-            if unfinished and len(group) == 1:
-                deadly += unfinished
-                if len(deadly) > 1 and not self._finished:
-                    raise InfrastructureError("every worker died, on each item that was tried")
-            elif not self._finished:  # can any worker live? try two items far apart
-                groups += [unfinished[1:-1], unfinished[-1:], unfinished[:1]]
-            else:
-                half = (min(in_flight, len(unfinished)) + 1) // 2
-                groups.extendleft([unfinished[:half], unfinished[half:in_flight]])
-                groups.append(unfinished[in_flight:])
-        return deadly
+    def receive(self, outcome: Outcome | WorkerDied) -> None:
+        """Accounts for one outcome."""
+        if isinstance(outcome, Fault):
+            raise InfrastructureError(outcome.detail)
+        item = self._pending.pop(outcome.key, None)
+        if item is None:
+            return
+        if isinstance(outcome, WorkerDied | Unavailable) and self._split(item, outcome):
+            return
+        if isinstance(outcome, WorkerDied):
+            outcome = Failed(item.key, "internal", _WORKER_DIED)
+        elif isinstance(outcome, Unavailable) and self._give_up:
+            outcome = Failed(item.key, "missing", outcome.detail)
+        self._add(item, outcome)
 
-    def split(self, item: Item) -> bool:
-        """Puts its parts in the place of an item, to be tried alone; False if it has none."""
-        parts = self._step.split(item)
+    def commit(self) -> None:
+        """Commits what has an outcome."""
+        results, self._uncommitted = self._uncommitted, []
+        self._uncommitted_bytes = 0
+        if results:
+            self.run.progress.counts.update(self._ledger.commit(results))
+            self._committed_at = time.monotonic()
+            self._tell()
+            self.on_commit(results)
+
+    def commit_for_others(self, *, is_last: bool) -> None:
+        """Commits early where another step has nothing to do before that."""
+        if is_last or time.monotonic() - self._committed_at > _COMMIT_FOR_OTHERS_S:
+            self.commit()
+
+    def _split(self, item: Item, outcome: WorkerDied | Unavailable) -> bool:
+        """Puts its parts in the place of an item that cannot be worked on; False if it has none."""
+        if isinstance(outcome, Unavailable) and not self._give_up:
+            return False
+        parts = self.run.step.split(item)
         if len(parts) <= 1:
             return False
-        self._pending.pop(item.key, None)
-        self._pending |= {part.key: part for part in parts}
-        self._total += sum(map(self._step.weight, parts)) - self._step.weight(item)
-        self._parts += parts
+        self.total += sum(map(self.run.step.weight, parts)) - self.run.step.weight(item)
+        self.put(parts)
         return True
 
-    def run_again(self, executor: Executor, item: Item) -> None:
-        """Runs an item whose worker died when it was alone; fails it if another one dies."""
-        self._run_stream(executor, [item])
-        if self._pending.pop(item.key, None):
-            self._add(item, Failed(item.key, "internal", _WORKER_DIED))
-            self._commit()
-
-    def _run_stream(self, executor: Executor, items: Sequence[Item]) -> int:
-        """Runs items and commits in batches.
-
-        Returns how many of the first unfinished items may have been at work when workers died for
-        good; all, if the stream ended without them.
-        """
-        self._committed_at = time.monotonic()
-        try:
-            for outcome in executor.run(self._step.stage, items):
-                if isinstance(outcome, Fault):
-                    raise InfrastructureError(outcome.detail)
-                if item := self._pending.pop(outcome.key, None):
-                    self._add(item, outcome)
-        except ExecutorLostError as error:
-            return error.in_flight
-        finally:
-            self._commit()
-        return len(items)
+    def _put_slice(self, is_last: bool) -> None:
+        """The next items of the work list."""
+        if self._next < len(self._items):
+            self.put(self._items[self._next : self._next + _SLICE])
+            self._next += _SLICE
 
     def _add(self, item: Item, outcome: Done | Failed | Unavailable) -> None:
-        if isinstance(outcome, Unavailable) and self._give_up:
-            if self.split(item):
-                return
-            outcome = Failed(item.key, "missing", outcome.detail)
-        weight = self._step.weight(item)
+        weight, progress = self.run.step.weight(item), self.run.progress
         self._finished += weight
-        self._finished_size += self._step.size(item)
+        self._finished_size += self.run.step.size(item)
         if isinstance(outcome, Unavailable):
-            self._progress.counts[UNAVAILABLE] += weight
-            if len(self._progress.unavailable) < _MAX_DETAILS:
-                self._progress.unavailable.append(outcome.detail)
+            progress.counts[UNAVAILABLE] += weight
+            if len(progress.unavailable) < _MAX_DETAILS:
+                progress.unavailable.append(outcome.detail)
         else:
             self._uncommitted.append((item, outcome))
-            self._progress.video_s += self._step.video_s(item, outcome)
+            progress.video_s += self.run.step.video_s(item, outcome)
             value = outcome.value if isinstance(outcome, Done) else None
             self._uncommitted_bytes += getattr(value, "nbytes", 0) + _RESULT_BYTES * weight
         if isinstance(outcome, Done):
-            total = {self._step.name: outcome.cpu_seconds}
-            self._progress.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", total))
+            total = {self.run.step.name: outcome.cpu_seconds}
+            progress.cpu_seconds.update(getattr(outcome.value, "cpu_seconds", total))
         if self._is_commit_due():
-            self._commit()
-        self._report()
-
-    def _report(self) -> None:
-        before, progress = self._progress.before, self._progress
-        progress.share = self._finished_size / self._size if self._size else 0.0
-        self._on_progress(before + self._finished, before + self._total, progress)
+            self.commit()
+        self._tell()
 
     def _is_commit_due(self) -> bool:
         now = time.monotonic()
         share_s = _COMMIT_SHARE * (now - self._started_at)
-        late = now - self._committed_at > max(_COMMIT_S, min(share_s, _MAX_COMMIT_S))
-        return late or self._uncommitted_bytes >= _COMMIT_BYTES
+        is_late = now - self._committed_at > max(_COMMIT_S, min(share_s, _MAX_COMMIT_S))
+        return is_late or self._uncommitted_bytes >= _COMMIT_BYTES
 
-    def _commit(self) -> None:
-        results, self._uncommitted = self._uncommitted, []
-        self._uncommitted_bytes = 0
-        if results:
-            self._progress.counts.update(self._ledger.commit(results))
-            self._committed_at = time.monotonic()
-            self._report()
+    def _tell(self) -> None:
+        progress, total = self.run.progress, self.total
+        done, of_all = self._finished_size, self._size
+        if self._is_expecting:  # whose size is not known yet
+            done, of_all = self._finished, total
+        progress.share = done / of_all if of_all else 0.0
+        before = progress.before
+        self.run.on_progress(before + self._finished, before + total, progress)

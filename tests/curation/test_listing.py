@@ -17,7 +17,7 @@ from curation.scan.shots import FixedWindows
 from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.storage import Storage
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
 from pipelines.run.step_runner import Progress, run_step
 from tests import s3
 
@@ -185,7 +185,7 @@ def test_unreadable_inputs_fail_by_name_with_a_message(tmp_path):
     catalog = Catalog(Storage.at(tmp_path / "out"))
     step = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries)
     progress = Progress()
-    run_step(step, InProcessExecutor(), progress)
+    run_step(step, in_process(), progress)
     assert progress.counts == {"unreadable": 3, "missing": 1}
     sources = (
         catalog.read("sources", Source, ["uri", "reason", "detail"]).sort_by("uri").to_pylist()
@@ -296,7 +296,7 @@ def test_keys_that_no_client_can_open_fail_by_name_and_the_others_go_on(monkeypa
     assert entry_at(f"{bucket}/a//b.mp4", {}).problem.startswith("a part of its key is empty")
     catalog = Catalog(Storage.at(tmp_path / "out"))
     step, progress = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries), Progress()
-    run_step(step, InProcessExecutor(), progress)
+    run_step(step, in_process(), progress)
     assert progress.counts == {"unreadable": len(bad), "not_video": len(good)}
     assert step.todo() == []
     with pytest.raises(ListingError, match="a part of its key is empty"):

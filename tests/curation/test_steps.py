@@ -10,6 +10,7 @@ import pytest
 from curation import records
 from curation.catalog import Catalog
 from curation.dataset import Dataset
+from curation.embed.descriptor import FrameDct
 from curation.listing import Entry, list_videos
 from curation.media.sandbox import Limits
 from curation.records import Clip, Embedding, Render, Source, Thumbnail
@@ -26,11 +27,11 @@ from curation.select.selection import select
 from curation.stage import Done, Failed
 from curation.step import open_ledger
 from curation.storage import Storage
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
 from pipelines.run.step_runner import Progress, run_step
 from tests import rows
 
-STAGE = Scan(shots=ContentChange(), max_clip_s=1.0)
+STAGE = Scan(shots=ContentChange(), max_clip_s=1.0, embedders=(FrameDct(),))
 SIDES = STAGE.side_tables
 
 
@@ -57,7 +58,7 @@ def new_step(folder: Path, stage: Scan = STAGE, videos: Path | None = None) -> S
 
 def run(folder: Path, stage: Scan = STAGE, videos: Path | None = None) -> dict[str, int]:
     progress = Progress()
-    run_step(new_step(folder, stage, videos), InProcessExecutor(), progress)
+    run_step(new_step(folder, stage, videos), in_process(), progress)
     return progress.counts
 
 
@@ -203,7 +204,7 @@ def test_kept_clips_are_rendered_once_by_start_time(render_step):
     assert [item.clips[0].start_frame for item in todo] == [0, 24]
     assert all(item.source.source_id == item.clips[0].source_id for item in todo)
     progress = Progress()
-    run_step(render_step, InProcessExecutor(), progress)
+    run_step(render_step, in_process(), progress)
     assert progress.counts == {"rendered": 2}
     assert replace(render_step).todo() == []
     catalog = render_step.catalog
@@ -227,11 +228,11 @@ def test_a_failed_render_is_a_row_and_is_not_retried(render_step):
 
 
 def test_another_profile_renders_again(render_step):
-    run_step(render_step, InProcessExecutor(), Progress())
+    run_step(render_step, in_process(), Progress())
     other = replace(render_step, stage=replace(render_step.stage, mode="encode"))
     assert len(other.todo()) == 2
     progress = Progress()
-    run_step(other, InProcessExecutor(), progress)
+    run_step(other, in_process(), progress)
     assert progress.counts == {"rendered": 2}
     renders = records.from_table(Render, render_step.catalog.read(other.result, Render))
     for render in renders:
@@ -265,7 +266,7 @@ def test_listed_failures_are_retried_for_the_given_reasons(tmp_path):
     stage = Scan(shots=FixedWindows(1.0), limits=Limits(max_frames=10))
     step = ScanStep(catalog, stage, list_videos([str(videos)]).entries)
     progress = Progress()
-    run_step(step, InProcessExecutor(), progress)
+    run_step(step, in_process(), progress)
     assert progress.counts == {"too_many_frames": 1, "not_video": 1}
     able = replace(step, stage=replace(stage, limits=Limits()))
     assert able.todo() == []
@@ -273,7 +274,7 @@ def test_listed_failures_are_retried_for_the_given_reasons(tmp_path):
     assert [item.entry.uri for item in again.todo()] == [str(good)]
     assert (able.retried(again.todo()), again.retried(again.todo())) == (0, 1)
     progress = Progress()
-    run_step(again, InProcessExecutor(), progress)
+    run_step(again, in_process(), progress)
     assert progress.counts == {"scanned": 1}
     rows = records.from_table(Source, catalog.read("sources", Source))
     assert sorted((row.outcome, row.reason) for row in rows) == [
@@ -292,14 +293,14 @@ def test_a_retry_drops_the_failures_of_its_reasons_alone(tmp_path):
         place.write_bytes(content)
         other.write_bytes(content)
         listed = list_videos([str(place), str(other)]).entries
-        run_step(replace(step, entries=listed), InProcessExecutor(), Progress())
+        run_step(replace(step, entries=listed), in_process(), Progress())
     write_numbered_video(place, 24, size=(160, 96))
     again = replace(
         step, entries=list_videos([str(place)]).entries, retry=frozenset({"empty", "corrupt"})
     )
     retried: list[int] = []
     run_step(
-        again, InProcessExecutor(), Progress(),
+        again, in_process(), Progress(),
         on_start=lambda items: retried.append(again.retried(items)),
     )  # fmt: skip
     rows = records.from_table(Source, catalog.read("sources", Source))
@@ -313,9 +314,7 @@ def test_a_second_copy_has_the_clips_of_the_first_whatever_scanned_it(tmp_path):
     stage = Scan(shots=FixedWindows(1.0))
     first = write_numbered_video(tmp_path / "a.mp4", 48, size=(160, 96))
     catalog = Dataset(tmp_path / "out").catalog
-    run_step(
-        ScanStep(catalog, stage, list_videos([str(first)]).entries), InProcessExecutor(), Progress()
-    )
+    run_step(ScanStep(catalog, stage, list_videos([str(first)]).entries), in_process(), Progress())
     shutil.copy(first, tmp_path / "b.mp4")
     step = ScanStep(catalog, stage, list_videos([str(tmp_path / "b.mp4")]).entries)
     (item,) = step.todo()

@@ -25,7 +25,7 @@ from curation.garbage import LEAST_S, collect_garbage
 from curation.listing import list_videos
 from curation.search.update import update
 from pipelines import config
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
 from pipelines.run.pipeline import Pipeline
 from tests.faults.storage_operations import run_counted
 
@@ -45,7 +45,7 @@ def run_step(  # noqa: PLR0917
         time.sleep = partial(select.select, (), (), ())
     tempfile.tempdir = None
     profile = config.load(overrides=[*SETTINGS, *more])
-    pipeline = Pipeline(Dataset(out), profile, InProcessExecutor(), retry=frozenset(retry))
+    pipeline = Pipeline(Dataset(out), profile, in_process(), retry=frozenset(retry))
     if step == "index":
         update(Dataset(out), set())
     elif step == "compact":

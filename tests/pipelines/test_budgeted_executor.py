@@ -9,7 +9,8 @@ from curation.caption.base import Budget, CaptionedBatch
 from curation.records import CaptionedClip
 from curation.stage import Done, Fault, Resources
 from pipelines.run.budgeted_executor import BudgetedExecutor
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
+from pipelines.run.executor import Feed
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Pay:
 def run(budget: Budget, prices: list[int], spent=(0, 0)) -> tuple[int, str]:
     """How many were done, and the message about the others."""
     items = [Priced(str(number), price) for number, price in enumerate(prices)]
-    outcomes = list(BudgetedExecutor(InProcessExecutor(), budget, spent).run(Pay(), items))
+    executor = BudgetedExecutor(in_process(), budget, spent)
+    outcomes = [outcome for _, outcome in executor.run([Feed.of(Pay(), items)])]
     done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     assert [outcome.key for outcome in done] == [item.key for item in items[: len(done)]]
     faults = outcomes[len(done) :]
@@ -77,10 +79,9 @@ def test_the_fault_says_what_was_spent_and_what_to_raise():
     )
 
 
-def test_a_budget_holds_over_several_streams():
-    executor = BudgetedExecutor(InProcessExecutor(), Budget(requests=10), (2, 20))
-    items = [Priced(str(number), 1) for number in range(20)]
-    first = list(executor.run(Pay(), items[:5]))
-    second = list(executor.run(Pay(), items[5:]))
-    assert [type(outcome) for outcome in first] == [Done] * 5
-    assert [type(outcome) for outcome in second] == [Done] * 3 + [Fault]
+def test_a_budget_holds_where_items_come_in_slices():
+    executor = BudgetedExecutor(in_process(), Budget(requests=10), (2, 20))
+    slices = [[Priced(f"{number}.{n}", 1) for n in range(5)] for number in range(4)]
+    feed = Feed(Pay(), refill=lambda is_last: feed.items.extend(slices.pop(0) if slices else ()))
+    outcomes = [outcome for _, outcome in executor.run([feed])]
+    assert [type(outcome) for outcome in outcomes] == [Done] * 8 + [Fault]

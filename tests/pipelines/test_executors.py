@@ -1,11 +1,12 @@
 """One suite for both executors, and cases that only one of them can meet."""
 
+import contextlib
 import signal
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,35 +17,32 @@ from curation.catalog import Catalog
 from curation.errors import InfrastructureError
 from curation.stage import Done, Failed, Fault, Resources, Unavailable, attempt
 from curation.storage import Storage
-from pipelines.run.executor import (
-    ClusterError,
-    ExecutorLostError,
-    InProcessExecutor,
-    SizedExecutor,
-    set_up_stage,
-)
-from pipelines.run.local_executor import LocalExecutor
-from pipelines.run.ray_process import RayProcess
+from pipelines.run.engine import Engine, in_process
+from pipelines.run.executor import Feed, SizedExecutor
+from pipelines.run.local_workers import LocalWorkers
+from pipelines.run.ray_workers import RayWorkers
+from pipelines.run.stage_setup import set_up_stage
 from pipelines.run.step_runner import Progress, run_step
+from pipelines.run.workers import ClusterError, InProcessWorkers
 from tests.outputs import ROOT
+from tests.pipelines.simulated_workers import SimulatedWorkers
 from tests.pipelines.stages import Shout, Stillborn, Word
 
 
 @pytest.fixture(scope="module")
 def ray_executor():
-    from pipelines.run.ray_executor import RayExecutor, cluster
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        with cluster("local", cpus=2, object_store_mb=150):
-            yield RayExecutor(workers=2)
+        workers = RayWorkers("local", cpus=2, object_store_mb=150)
+        yield Engine(workers, 2)
+        workers.close()
 
 
 @pytest.fixture(scope="module")
 def local_executor():
-    executor = LocalExecutor(workers=2)
-    yield executor
-    executor.close()
+    workers = LocalWorkers()
+    yield Engine(workers, 2)
+    workers.close()
 
 
 WITH_WORKERS = ["local_executor", pytest.param("ray_executor", marks=pytest.mark.ray)]
@@ -53,7 +51,7 @@ WITH_WORKERS = ["local_executor", pytest.param("ray_executor", marks=pytest.mark
 @pytest.fixture(params=["in_process", *WITH_WORKERS])
 def executor(request):
     if request.param == "in_process":
-        return InProcessExecutor()
+        return in_process()
     return request.getfixturevalue(request.param)
 
 
@@ -115,7 +113,7 @@ WORDS = ("one", "bad", "bug", "fluke", "full", "down", "away", "two")
 
 def test_each_item_has_one_outcome(executor, tmp_path):
     items = [Word(word) for word in WORDS]
-    outcomes = {o.key: o for o in executor.run(Shout(str(tmp_path)), items)}
+    outcomes = {o.key: o for _, o in executor.run([Feed.of(Shout(str(tmp_path)), items)])}
     assert outcomes.keys() == {item.key for item in items}
     assert outcomes["one"].value == "ONE"
     assert outcomes["fluke"].value == "FLUKE"
@@ -147,23 +145,21 @@ def test_what_a_killed_worker_was_writing_is_removed(tmp_path):
     step.tables = {"words": Word}
     media = tmp_path / "out/words/media"
 
-    class Killed(InProcessExecutor):
-        def run(self, stage, items):
+    class Killed(Engine):
+        def run(self, feeds):
             media.mkdir(parents=True)
             (media / ".0badf00d-one.mp4").write_text("half")
             (media / "one.mp4").write_text("whole")
-            return super().run(stage, items)
+            return super().run(feeds)
 
-    run_step(step, Killed(), Progress())
+    run_step(step, Killed(InProcessWorkers(), 1), Progress())
     assert [path.name for path in media.iterdir()] == ["one.mp4"]
 
 
 def test_unavailable_items_are_counted_and_left_for_another_run(tmp_path):
     step, progress = WordStep(tmp_path, ["one", "away", "two"]), Progress()
     calls: list[tuple[int, int]] = []
-    run_step(
-        step, InProcessExecutor(), progress, lambda done, total, _: calls.append((done, total))
-    )
+    run_step(step, in_process(), progress, lambda done, total, _: calls.append((done, total)))
     assert step.committed.keys() == {"one", "two"}
     assert progress.counts == {"Done": 2, "unavailable": 1}
     assert calls[-1] == (3, 3)
@@ -216,49 +212,51 @@ def test_workers_that_cannot_start_stop_the_run(mortal_executor, tmp_path):
 
 
 @pytest.mark.ray
-def test_items_go_to_ray_in_slices(ray_executor, tmp_path, monkeypatch):
-    from pipelines.run import ray_executor as module
-
-    monkeypatch.setattr(module, "_SLICE", 3)
-    words = [f"w{n}" for n in range(5)]
-    step = WordStep(tmp_path, words)
-    run_step(step, ray_executor, Progress())
-    assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in words}
-    assert all((tmp_path / word).read_text() == "." for word in words)
-
-
-@pytest.mark.ray
 @pytest.mark.parametrize(
     ("workers", "memory_mb", "message"),
     [
-        (50, 100, r"has 2\.5 CPUs .*too few for 50 workers that take 0\.5 each, enough for 5;"),
+        (50, 100, r"has 2 CPUs: too few for 50 workers that take 0\.5 each, enough for 4;"),
         (2, 10**8, r"MB of memory: too few for 2 workers that take 100000000 each, enough for 0;"),
         (0, 10**8, r"MB of memory: too few for 1 workers"),
     ],
 )
 def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb, message):
-    from pipelines.run.ray_executor import RayExecutor
-
+    feed = Feed.of(Shout(str(tmp_path), memory_mb), [Word("one")])
     with pytest.raises(ClusterError, match=message):
-        list(RayExecutor(workers).run(Shout(str(tmp_path), memory_mb), [Word("one")]))
+        list(Engine(ray_executor.workers, workers).run([feed]))
 
 
-def test_losing_the_cluster_is_an_infrastructure_error(tmp_path, monkeypatch):
-    import ray
+@pytest.mark.ray
+@pytest.mark.parametrize("name", ["raylet"])
+def test_a_killed_process_of_ray_is_no_items_fault(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    workers = RayWorkers("local", cpus=2, object_store_mb=150)
+    step = WordStep(tmp_path, [f"w{n}" for n in range(300)])
 
-    from pipelines.run.ray_executor import RayExecutor
+    class Killing(Engine):
+        def run(self, feeds):
+            for number, (feed, outcome) in enumerate(super().run(feeds)):
+                if number == 5:
+                    kill_child(workers._child.pid, name)
+                yield feed, outcome
 
-    def fail():
-        raise ray.exceptions.RpcError("failed to connect to all addresses")
+    with contextlib.suppress(InfrastructureError):  # unless the workers finish first
+        run_step(step, Killing(workers, 2), Progress())
+    workers.close()
+    assert not any(isinstance(outcome, Failed) for outcome in step.committed.values())
+    run_step(step, in_process(), Progress())
+    assert {k: o.value for k, o in step.committed.items()} == {w: w.upper() for w in step.words}
 
-    monkeypatch.setattr(ray, "cluster_resources", fail)
-    with pytest.raises(InfrastructureError, match="cluster was lost: failed to connect"):
-        run_step(WordStep(tmp_path, ["one"]), RayExecutor(), Progress())
+
+def kill_child(pid: int, name: str) -> None:
+    """Kills the child process of this name."""
+    (child,) = [p for p in psutil.Process(pid).children() if p.name() == name]
+    child.kill()
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
-    from pipelines.run.ray_executor import cluster
+    from pipelines.run.ray_cluster import cluster
 
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -270,34 +268,34 @@ def test_an_address_where_nobody_listens_is_refused_at_once(scheme):
 
 
 def test_errors_of_rays_process_are_raised_here():
-    executor = RayProcess("127.0.0.1:1")
+    workers = RayWorkers("127.0.0.1:1")
     with pytest.raises(ClusterError, match=r"cannot join .* 127\.0\.0\.1:1: .*refused"):
-        list(executor.run(Shout("."), [Word("one")]))
-    executor.close()
+        workers.total()
+    workers.close()
 
 
 def test_a_process_that_ray_ends_is_an_infrastructure_error():
     """Ray's native code does so when a process of its own dies; here it waits for a cluster."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        executor = RayProcess(f"127.0.0.1:{mute.getsockname()[1]}")
+        workers = RayWorkers(f"127.0.0.1:{mute.getsockname()[1]}")
 
         def end_it() -> None:
             mute.accept()
-            (child,) = [p for p in psutil.Process().children() if "ray_process" in str(p.cmdline())]
+            (child,) = [p for p in psutil.Process().children() if "ray_workers" in str(p.cmdline())]
             child.kill()
 
         thread = threading.Thread(target=end_it)
         thread.start()
         with pytest.raises(InfrastructureError, match=r"Ray ended in the middle .*exit code -9"):
-            list(executor.run(Shout("."), [Word("one")]))
+            workers.total()
         thread.join()
-    executor.close()
+    workers.close()
 
 
 def test_ray_that_does_not_start_is_an_error_and_signals_are_restored(monkeypatch):
     import ray
 
-    from pipelines.run.ray_executor import cluster
+    from pipelines.run.ray_cluster import cluster
 
     def init(**_):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -313,51 +311,34 @@ def test_ray_that_does_not_start_is_an_error_and_signals_are_restored(monkeypatc
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
-class Fragile:
-    """Breaks off at a deadly item; records the sizes of its runs."""
-
-    def __init__(self, deadly: Callable[[str], bool], in_flight: int) -> None:
-        self.deadly, self.in_flight = deadly, in_flight
-        self.runs: list[int] = []
-
-    def run(self, stage, items):
-        self.runs.append(len(items))
-        work = stage.setup()
-        for item in items:
-            if self.deadly(item.key):
-                raise ExecutorLostError("gone", self.in_flight)
-            yield attempt(work, item)
-
-
-def test_a_deadly_item_is_found_by_bisection(tmp_path):
+@pytest.mark.parametrize("workers", [1, 4, 64])
+@pytest.mark.parametrize(
+    "deadly", [{"w300"}, {"w0"}, {"w0", "w1", "w2"}, {"w1", "w500", "w998"}, {"w998", "w999"}]
+)
+def test_deadly_items_fail_and_no_others(tmp_path, deadly, workers):
     step, progress = WordStep(tmp_path, [f"w{n}" for n in range(1000)]), Progress()
-    executor = Fragile("w300".__eq__, in_flight=192)
-    run_step(step, executor, progress)
-    assert progress.counts == {"Done": 999, "Failed": 1}
-    assert step.committed["w300"] == Failed(
-        "w300", "internal", "its worker died each time it was tried alone"
-    )
-    assert executor.runs[:4] == [1000, 508, 96, 96]
-    assert len(executor.runs) <= 2 + 2 * 8 + 1
-
-
-@pytest.mark.parametrize("deadly", [{"w0"}, {"w0", "w1", "w2"}, {"w1", "w500", "w998"}])
-def test_deadly_items_fail_and_no_others(tmp_path, deadly):
-    step = WordStep(tmp_path, [f"w{n}" for n in range(1000)])
-    executor = Fragile(deadly.__contains__, in_flight=6)
-    run_step(step, executor, Progress())
+    simulated = SimulatedWorkers(workers, deadly.__contains__)
+    run_step(step, Engine(simulated), progress)
+    assert progress.counts == {"Done": 1000 - len(deadly), "Failed": len(deadly)}
     assert {k for k, o in step.committed.items() if isinstance(o, Failed)} == deadly
-    assert len(step.committed) == 1000
-    assert len(executor.runs) < 30
+    assert step.committed[min(deadly)].detail == "its worker died each time it was tried alone"
+    assert simulated.starts <= 2 * workers + 4 * len(deadly), "an item is tried four times"
 
 
 @pytest.mark.parametrize("workers", [1, 64])
-def test_a_run_without_live_workers_stops_after_three_streams(tmp_path, workers):
-    words = [f"w{n}" for n in range(1000)]
-    executor = Fragile(bool, in_flight=3 * workers)
+def test_where_no_worker_lives_nothing_is_blamed(tmp_path, workers):
+    step = WordStep(tmp_path, [f"w{n}" for n in range(1000)])
+    simulated = SimulatedWorkers(workers, bool)
     with pytest.raises(InfrastructureError, match="every worker died"):
-        run_step(WordStep(tmp_path, words), executor, Progress())
-    assert executor.runs == [1000, 1, 1]
+        run_step(step, Engine(simulated), Progress())
+    assert not step.committed
+    assert simulated.starts <= 2 * workers + 4
+
+
+def test_a_lonely_deadly_item_fails(tmp_path):
+    step = WordStep(tmp_path, ["w0"])
+    run_step(step, Engine(SimulatedWorkers(1, bool)), Progress())
+    assert isinstance(step.committed["w0"], Failed)
 
 
 class BagStep(WordStep):
@@ -370,11 +351,12 @@ class BagStep(WordStep):
         return len(item.key)
 
 
-def test_a_deadly_item_is_split_and_the_total_stays_the_same(tmp_path):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_deadly_item_is_split_and_the_total_stays_the_same(tmp_path, workers):
     step, progress = BagStep(tmp_path, ["abc", "defghijk", "lm"]), Progress()
     calls: list[tuple[int, int]] = []
-    executor = Fragile(lambda key: "g" in key, in_flight=3)
-    run_step(step, executor, progress, lambda done, total, _: calls.append((done, total)))
+    engine = Engine(SimulatedWorkers(workers, lambda key: "g" in key))
+    run_step(step, engine, progress, lambda done, total, _: calls.append((done, total)))
     assert step.committed.keys() == {"abc", "lm", *"defghijk"}
     assert [k for k, o in step.committed.items() if isinstance(o, Failed)] == ["g"]
     assert {total for _, total in calls} == {13}
@@ -382,10 +364,48 @@ def test_a_deadly_item_is_split_and_the_total_stays_the_same(tmp_path):
 
 
 @dataclass(frozen=True)
+class Echo(Shout):
+    """Another stage."""
+
+
+def chain(folder: Path, engine: Engine, words: list[str]) -> list[tuple[str, str]]:
+    """Shouts words and echoes each as soon as it has been shouted; what happened in order."""
+    shout = Feed.of(Shout(str(folder)), [Word(word) for word in words])
+    echo = Feed(Echo(str(folder)), source=shout)
+    done: list[tuple[str, str]] = []
+    for feed, outcome in engine.run([shout, echo]):
+        done.append((type(feed.stage).__name__, outcome.key))
+        if feed is shout:
+            echo.items.append(Word(f"{outcome.key}, {outcome.key}"))
+        assert len(echo.items) <= 4 * 64, "little lies between stages"
+    return done
+
+
+@pytest.mark.parametrize(("cpus", "holds_idle"), [(0.5, True), (1, True), (8, True), (8, False)])
+def test_stages_in_a_row_share_the_workers_and_what_is_further_down_comes_first(
+    tmp_path, monkeypatch, cpus, holds_idle
+):
+    monkeypatch.setattr("pipelines.run.engine._IDLE_S", 0.0)
+    words = [f"w{n}" for n in range(200)]
+    simulated = SimulatedWorkers(cpus, depth=2 if holds_idle else 1, holds_idle=holds_idle)
+    done = chain(tmp_path, Engine(simulated), words)
+    assert sorted(done) == sorted(
+        [("Shout", word) for word in words] + [("Echo", f"{word}, {word}") for word in words]
+    )
+    first = done.index(("Echo", "w0, w0"))
+    assert first < 60, "long before all have been shouted"
+
+
+def test_stages_in_a_row_in_one_process_take_turns(tmp_path):
+    done = chain(tmp_path, in_process(), ["a", "b"])
+    assert done == [("Shout", "a"), ("Echo", "a, a"), ("Shout", "b"), ("Echo", "b, b")]
+
+
+@dataclass(frozen=True)
 class Marked:
     name: str
 
-    def run(self, stage, items):
+    def run(self, feeds):
         return iter([self.name])
 
 
@@ -395,9 +415,11 @@ class Marked:
 def test_few_items_without_a_gpu_need_no_cluster(tmp_path, monkeypatch, count, gpus, name):
     monkeypatch.setattr(Shout, "resources", Resources(1.0, gpus))
     executor = SizedExecutor(Marked("small"), Marked("large"))
-    assert list(executor.run(Shout(str(tmp_path)), [Word("a")] * count)) == [name]
+    assert list(executor.run([Feed.of(Shout(str(tmp_path)), [Word("a")] * count)])) == [name]
     monkeypatch.setattr(Shout, "resources", Resources(1.0))
-    assert list(executor.run(Shout(str(tmp_path)), [Word("a")])) == [name], "what is left stays"
+    assert list(executor.run([Feed.of(Shout(str(tmp_path)), [Word("a")])])) == [name], (
+        "what is left stays"
+    )
 
 
 class Counted(list):
@@ -415,8 +437,8 @@ def test_a_long_work_list_is_worked_off_in_slices(tmp_path, monkeypatch):
     words = Counted(Word(f"w{n}") for n in range(100))
     monkeypatch.setattr(WordStep, "todo", lambda _: words)
     calls: list[tuple[int, int]] = []
-    executor = Fragile({"w3", "w90"}.__contains__, in_flight=6)
-    run_step(step, executor, Progress(), lambda done, total, _: calls.append((done, total)))
+    engine = Engine(SimulatedWorkers(2, {"w3", "w90"}.__contains__))
+    run_step(step, engine, Progress(), lambda done, total, _: calls.append((done, total)))
     assert words.slices == [(0, 40), (40, 80), (80, 120)]
     assert {k for k, o in step.committed.items() if isinstance(o, Failed)} == {"w3", "w90"}
     assert len(step.committed) == 100
@@ -441,10 +463,10 @@ def test_commits_come_by_bytes_and_by_time(tmp_path, monkeypatch, nbytes, second
     monkeypatch.setattr("pipelines.run.step_runner.time.monotonic", lambda: clock[0])
 
     class Timed:
-        def run(self, stage, items):
-            for item in items:
+        def run(self, feeds):
+            while feeds[0].fill(is_last=True):
                 clock[0] += second_s
-                yield Done(item.key, Large(nbytes), 0.0)
+                yield feeds[0], Done(feeds[0].items.popleft().key, Large(nbytes), 0.0)
 
     ledger = step.ledger(None, [])
     commit = ledger.commit

@@ -1,6 +1,7 @@
 """Every error of the first hour, word for word: what is wrong, where, and what to do next."""
 
 import os
+import shutil
 
 import pytest
 
@@ -64,7 +65,7 @@ def here(curated, tmp_path_factory):
     for name in ("nothing", "notes"):
         (folder / name).mkdir()
     (folder / "videos").symlink_to(curated.videos)
-    (folder / "out").symlink_to(curated.out)
+    shutil.copytree(curated.out, folder / "out")
     files = {
         "notes/a.txt": "a", "empty.txt": "\n# none\n", "list.csv": "name,licence\na.mp4,CC0\n",
         "list.jsonl": '{"video": "a.mp4"}\nnope\n', "other.yaml": "scna: {}\n",

@@ -11,7 +11,7 @@ from tests.outputs import ROOT, environment
 
 PROGRAM = """
 import json, psutil
-from pipelines.run.ray_executor import cluster
+from pipelines.run.ray_cluster import cluster
 
 with cluster("local", cpus=1, object_store_mb=100):
     import ray

@@ -79,4 +79,4 @@ def test_a_step_names_what_exists(step):
         assert callable(load_object(step.plan))
     if step.is_of_clips:
         columns = {"clip_id", "source_id", "outcome", "reason", "detail"}
-        assert columns <= set(arrow_schema(step.record).names)
+        assert columns <= set(arrow_schema(step.load_record()).names)

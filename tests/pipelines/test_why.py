@@ -6,7 +6,7 @@ from curation.dataset import Dataset
 from pipelines import config
 from pipelines.cli.exit import UsageError
 from pipelines.cli.why import why
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
 from pipelines.run.pipeline import Pipeline
 from tests.rows import MeasuredClip, add_source, make_clip
 
@@ -29,7 +29,7 @@ def out(tmp_path):
 
 
 def select(dataset, *changes):
-    Pipeline(dataset, config.load(overrides=[*LIMITS, *changes]), InProcessExecutor).select()
+    Pipeline(dataset, config.load(overrides=[*LIMITS, *changes]), in_process).select()
 
 
 def explanation(capsys, dataset, clip):

@@ -12,9 +12,10 @@ from curation.catalog import Writer
 from curation.data_file import NewFile
 from curation.lineage import RenderOrigin, check_rendered, marker_table
 from curation.records import TokenizedClip
-from curation.render.rendered_clip import RenderedClip, rendered_clips
+from curation.render.reader import RenderReader
+from curation.render.rendered_clip import Rendered, RenderedClip, rendered_clips
 from curation.stage import Done, Failed
-from curation.step import ClipStep, StepRequest
+from curation.step import StepRequest
 from tokenizer.tokenize.shards import TokenWindow
 from tokenizer.tokenize.stage import ClipBatch, Tokenize, failed_row
 
@@ -27,17 +28,15 @@ def plan(request: StepRequest) -> TokenizeStep:
     renders = f"renders/{request.settings.render.profile}"
     return TokenizeStep(
         request.dataset, request.settings.tokenize, request.selection_id or "", request.retry,
-        renders=renders,
+        renders=renders, follows_render=request.follows_render,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class TokenizeStep(ClipStep):
+class TokenizeStep(RenderReader):
     """Tokenizes the rendered clips of one selection."""
 
     stage: Tokenize
-    renders: str = ""
-    """The table of renders to read, such as `renders/encode-1a2b3c4d`."""
     name: str = "tokenize"
 
     @cached_property
@@ -57,21 +56,33 @@ class TokenizeStep(ClipStep):
 
     def check(self) -> None:
         """Raises `LineageError` where there are clips, but no such renders of them."""
-        check_rendered(self.catalog, self.renders, self.dataset.kept_clip_ids(self.selection_id))
+        if not self.follows_render:
+            kept = self.dataset.kept_clip_ids(self.selection_id)
+            check_rendered(self.catalog, self.renders, kept)
 
     def todo(self) -> list[ClipBatch]:
         """Batches of rendered, kept clips without tokens, by source and time."""
         clips = self.read_clips(self.unfinished_ids())
         if not clips:
             return []
-        files = [
-            (file, origin) for _, file, origin in rendered_clips(self.catalog, self.renders, clips)
+        rendered = rendered_clips(self.catalog, self.renders, clips)
+        size = self.batch_size(len(rendered))
+        return [
+            self.batch(rendered[first : first + size]) for first in range(0, len(rendered), size)
         ]
-        size = max(1, min(_LARGEST_BATCH, -(-len(files) // _BATCHES)))
-        return [self._batch(files[first : first + size]) for first in range(0, len(files), size)]
 
-    def _batch(self, files: Sequence[tuple[RenderedClip, RenderOrigin]]) -> ClipBatch:
-        clips, origins = zip(*files, strict=True)
+    def batch_size(self, clips: int) -> int:
+        """At least so many batches where there are enough clips, so that all workers have some."""
+        return max(1, min(_LARGEST_BATCH, -(-clips // _BATCHES)))
+
+    def batch(self, rendered: Sequence[Rendered]) -> ClipBatch:
+        """The item of these clips."""
+        _, files, origins = zip(*rendered, strict=True)
+        return self._batch(files, origins)
+
+    def _batch(
+        self, clips: tuple[RenderedClip, ...], origins: tuple[RenderOrigin, ...]
+    ) -> ClipBatch:
         key = f"{clips[0].clip_id}+{len(clips)}"
         return ClipBatch(key, clips, self.catalog.storage, self.tokens, origins)
 
@@ -81,7 +92,8 @@ class TokenizeStep(ClipStep):
 
     def split(self, item: ClipBatch) -> list[ClipBatch]:
         """A batch of its own for each clip."""
-        return [self._batch([pair]) for pair in zip(item.clips, item.origins, strict=True)]
+        pairs = zip(item.clips, item.origins, strict=True)
+        return [self._batch((clip,), (origin,)) for clip, origin in pairs]
 
     def ledger(self, writer: Writer, items: Sequence[ClipBatch]) -> TokenLedger:
         """Drops failures that are retried, and windows without a commit marker."""

@@ -23,7 +23,7 @@ from curation.scan.step import ScanStep
 from curation.scores import SCORES, AnalysisFrame
 from curation.select.policy import Policy
 from curation.select.selection import select
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
 from pipelines.run.step_runner import Progress, run_step
 
 SIZE = (320, 240)
@@ -70,7 +70,7 @@ def dataset(tmp_path_factory):
     stage = Scan(shots=FixedWindows(), scores=(SCORES["Borders"](),))
     run_step(
         ScanStep(dataset.catalog, stage, list_videos([str(folder / "v")]).entries),
-        InProcessExecutor(),
+        in_process(),
         Progress(),
     )
     select(dataset, Policy(near_duplicates=None))
@@ -81,7 +81,7 @@ def rendered(dataset, **settings) -> dict[str, Render]:
     stage = RenderClips(output=dataset.catalog.storage.root, **settings)
     step = RenderStep(dataset, stage, dataset.latest_selection() or _only(dataset))
     tally = Progress()
-    run_step(step, InProcessExecutor(), tally)
+    run_step(step, in_process(), tally)
     assert tally.counts == {"rendered": 3}
     names = dict(zip(*(dataset.clips()[c].to_pylist() for c in ("clip_id", "uri")), strict=True))
     rows = records.from_table(Render, dataset.catalog.read(step.result, Render))

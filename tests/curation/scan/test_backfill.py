@@ -15,7 +15,7 @@ from curation.scan.stage import Scan
 from curation.scan.step import ScanStep
 from curation.scores import SCORES, SoundScore
 from curation.storage import Storage
-from pipelines.run.executor import InProcessExecutor
+from pipelines.run.engine import in_process
 from pipelines.run.step_runner import Progress, run_step
 
 NAMES = ("Motion", "Borders", "Flicker", "Combing", "Loudness")
@@ -29,7 +29,7 @@ def scan(folder: Path, stage: Scan) -> dict[str, int]:
         Catalog(Storage.at(folder / "out")), stage, list_videos([str(folder / "v")]).entries
     )
     progress = Progress()
-    run_step(step, InProcessExecutor(), progress)
+    run_step(step, in_process(), progress)
     return dict(progress.counts)
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from curation.errors import InfrastructureError
-from pipelines.run.ray_executor import reaped_folder
+from pipelines.run.ray_cluster import reaped_folder
 from pipelines.service.jobs.local_backend import JobFolder
 from pipelines.service.jobs.ray_backend import RayBackend
 from tests.outputs import ROOT, tables

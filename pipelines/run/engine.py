@@ -1,0 +1,348 @@
+"""The engine: keeps the workers of several stages busy, and finds the items that kill them.
+
+Each feed of items has a pool of workers of its own, whose models are loaded once a worker. A pool
+grows while items wait and there is room, and gives room to another one when it is idle. What is
+further down comes first: of several items that could start, the one of the last stage does; and a
+stage rests while many items that it brought wait, so that little lies between stages.
+
+A worker works on its items in order, so one that dies leaves no doubt which item it was. That item
+is tried again among the others, and then twice alone, while nothing else is at work; if its workers
+die then as well, it is the item's fault. Two such items before any item of the stage has finished
+mean that no worker can live here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from curation.errors import InfrastructureError
+from curation.stage import Item, Outcome, Resources
+from pipelines.run.executor import Feed, WorkerDied
+from pipelines.run.workers import ClusterError, InProcessWorkers, Reply, Worker, Workers
+
+_TRIES_ALONE = 2
+_MAX_WAITING = 4
+"""Items a worker that may wait for a stage while those before it go on."""
+_POLL_S = 0.5
+_IDLE_S = 2.0
+"""After so long an idle worker gives its processors to another pool,"""
+_RELEASE_S = 30.0
+"""and after so long to other users of the cluster."""
+Result = tuple[Feed, Outcome | WorkerDied]
+
+
+@dataclass
+class Engine:
+    """Runs stages on workers."""
+
+    workers: Workers
+    limit: int = 0
+    """Workers of a stage; 0 for as many as there is room for."""
+
+    def run(self, feeds: Sequence[Feed]) -> Iterator[Result]:
+        """See `Executor`."""
+        for feed in feeds:
+            self._check_room(feed.stage.resources)
+        run = _Run(self.workers, [_Pool(feed, feed.stage.resources) for feed in feeds], self.limit)
+        try:
+            yield from run.results()
+        finally:
+            run.stop_all()
+
+    def _check_room(self, resources: Resources) -> None:
+        """Raises `ClusterError` that says which resource is short."""
+        count, capacity = max(self.limit, 1), self.workers.capacity(resources)
+        if capacity >= count or not self.workers.holds_idle:
+            return
+        total = self.workers.total()
+        available, share, name = min(
+            (
+                (total.cpus, resources.cpus, "CPUs"),
+                (total.gpus, resources.gpus, "GPUs"),
+                (total.memory_mb, resources.memory_mb, "MB of memory"),
+            ),
+            key=lambda row: row[0] / row[1] if row[1] else float("inf"),
+        )
+        raise ClusterError(
+            f"the cluster has {available:.10g} {name}: too few for {count} workers that take"
+            f" {share:.10g} each, enough for {capacity}; set execution.workers"
+        )
+
+
+@dataclass(eq=False)
+class _Pool:
+    feed: Feed
+    resources: Resources
+    workers: dict[Worker, deque[Item]] = field(default_factory=dict)
+    """Their items in order; the first one is at work."""
+    starting: set[Worker] = field(default_factory=set)
+    idle_since: dict[Worker, float] = field(default_factory=dict)
+    again: deque[Item] = field(default_factory=deque)
+    """Items whose worker died, or that waited for it."""
+    deaths: Counter[str] = field(default_factory=Counter)
+    """How often an item's worker died."""
+    deadly: list[Item] = field(default_factory=list)
+    """Items whose workers died while nothing else was at work."""
+    suspects: deque[Item] = field(default_factory=deque)
+    """To be tried alone."""
+    unborn: int = 0
+    """Workers that died before their first item."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self.again) + len(self.feed.items)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(map(len, self.workers.values()))
+
+    @property
+    def busy(self) -> int:
+        """Workers that compute: those that start, too."""
+        return len(self.starting) + sum(map(bool, self.workers.values()))
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether items have killed workers and none has finished yet."""
+        return not self.feed.finished and bool(self.deaths)
+
+    @property
+    def is_finished(self) -> bool:
+        return not (self.waiting or self.suspects or self.deadly or self.in_flight)
+
+    def has_item(self, *, is_last: bool) -> bool:
+        return bool(self.again) or self.feed.fill(is_last=is_last)
+
+    def idle_worker(self) -> Worker | None:
+        return next(iter(self.idle_since), None)
+
+    def shortest_queue(self, depth: int) -> Worker | None:
+        ready = (worker for worker in self.workers if worker not in self.starting)
+        worker = min(ready, key=lambda worker: len(self.workers[worker]), default=None)
+        return worker if worker is not None and len(self.workers[worker]) < depth else None
+
+    def next_alone(self) -> Item | None:
+        """What to try alone: a suspect; in doubt any that killed, and then one far from it."""
+        if self.is_doubtful:
+            self.suspects.extend(self.again)
+            self.again.clear()
+            if self.deadly and self.feed.items:
+                return self.feed.items.pop()
+        return self.suspects.popleft() if self.suspects else None
+
+
+@dataclass
+class _Run:
+    workers: Workers
+    pools: list[_Pool]
+    limit: int
+    alone: tuple[_Pool, Item] | None = None
+    """What is tried while nothing else is at work."""
+    deaths_alone: int = 0
+
+    def results(self) -> Iterator[Result]:
+        """See `Executor.run`."""
+        while True:
+            if self.alone is None:
+                self._assign()
+                if self._is_idle() and not self._start_alone():
+                    self._check_done()
+                    return
+            if self.alone is not None:
+                self._continue_alone(*self.alone)
+            for reply in self.workers.wait(_POLL_S):
+                yield from self._receive(reply)
+
+    def stop_all(self) -> None:
+        """Ends the workers of this run."""
+        for pool in self.pools:
+            for worker in tuple(pool.workers):
+                self._stop(pool, worker)
+
+    def _check_done(self) -> None:
+        """Raises `InfrastructureError` if there is work, but no longer any room for a worker."""
+        for pool in self.pools:
+            if pool.waiting:
+                names = f"{pool.waiting:,} items of {type(pool.feed.stage).__name__}"
+                raise InfrastructureError(
+                    f"no room is left for a worker that takes {pool.resources}: {names} wait"
+                )
+
+    def _is_idle(self) -> bool:
+        return not any(pool.in_flight or pool.starting for pool in self.pools)
+
+    def _assign(self) -> None:
+        """Gives waiting items to workers, from the last stage to the first."""
+        for pool in reversed(self.pools):
+            while not self._rests(pool) and pool.has_item(is_last=self._is_last(pool)):
+                if (worker := pool.idle_worker()) is not None and self._may_compute(pool):
+                    self._send(pool, worker)
+                elif len(pool.starting) < pool.waiting and self._may_grow(pool):
+                    self._start(pool)
+                elif (
+                    self.workers.depth > 1
+                    and (worker := pool.shortest_queue(self.workers.depth)) is not None
+                ):
+                    self._send(pool, worker)
+                else:
+                    break
+            self._release(pool)
+
+    def _rests(self, pool: _Pool) -> bool:
+        filled = (p for p in self.pools if p.feed.source is pool.feed)
+        return pool.is_doubtful or any(
+            p.waiting >= _MAX_WAITING * max(1, len(p.workers)) for p in filled
+        )
+
+    def _is_last(self, pool: _Pool) -> bool:
+        """Whether the pool that brings its items has finished."""
+        return all(
+            p.is_finished and not p.feed.fill(is_last=self._is_last(p))
+            for p in self.pools
+            if p.feed is pool.feed.source
+        )
+
+    def _may_compute(self, pool: _Pool) -> bool:
+        """Whether processors are free, where idle workers leave them to others."""
+        if self.workers.holds_idle:
+            return True
+        taken = sum(p.busy * p.resources.cpus for p in self.pools)
+        return taken + pool.resources.cpus <= self.workers.total().cpus or not taken
+
+    def _may_grow(self, pool: _Pool) -> bool:
+        """Whether one more worker has room, after idle ones of other pools have made some."""
+        limit = self.limit or self.workers.capacity(pool.resources)
+        if len(pool.workers) >= limit or self.alone is not None:
+            return False
+        while not self._has_room(pool):
+            if not self._displace(pool):
+                return False
+        return True
+
+    def _has_room(self, pool: _Pool) -> bool:
+        """Beside the first one of this pool, the first of each that has work is given room, too."""
+        total, counts, has_work = self.workers.total(), [], False
+        for p in self.pools:
+            has_work |= bool(p.waiting or p.in_flight)
+            kept = 1 if has_work and pool.workers else 0
+            counts.append((p, len(p.workers) + 1 if p is pool else max(len(p.workers), kept)))
+        memory_mb = sum(count * p.resources.memory_mb for p, count in counts)
+        if not self.workers.holds_idle:
+            return memory_mb <= total.memory_mb or not any(p.workers for p in self.pools)
+        cpus = sum(count * p.resources.cpus for p, count in counts)
+        gpus = sum(count * p.resources.gpus for p, count in counts)
+        return cpus <= total.cpus and gpus <= total.gpus and memory_mb <= total.memory_mb
+
+    def _displace(self, pool: _Pool) -> bool:
+        """Stops a worker of another pool that has been idle for a while."""
+        wait_s = _IDLE_S if self.workers.holds_idle and not self._is_idle() else 0.0
+        for other in self.pools:
+            for worker, since in other.idle_since.items():
+                if other is not pool and time.monotonic() - since >= wait_s:
+                    self._stop(other, worker)
+                    return True
+        return False
+
+    def _release(self, pool: _Pool) -> None:
+        if self.workers.holds_idle and not pool.waiting:
+            now = time.monotonic()
+            for worker in [w for w, since in pool.idle_since.items() if now - since > _RELEASE_S]:
+                self._stop(pool, worker)
+
+    def _start(self, pool: _Pool) -> None:
+        worker = self.workers.start(pool.feed.stage)
+        pool.workers[worker] = deque()
+        pool.starting.add(worker)
+
+    def _send(self, pool: _Pool, worker: Worker, item: Item | None = None) -> None:
+        item = item or (pool.again or pool.feed.items).popleft()
+        pool.workers[worker].append(item)
+        pool.idle_since.pop(worker, None)
+        self.workers.send(worker, item)
+
+    def _stop(self, pool: _Pool, worker: Worker) -> None:
+        del pool.workers[worker]
+        pool.starting.discard(worker)
+        pool.idle_since.pop(worker, None)
+        self.workers.stop(worker)
+
+    def _receive(self, reply: Reply) -> Iterator[Result]:
+        pool = next((p for p in self.pools if reply.worker in p.workers), None)
+        if pool is None:
+            return
+        if reply.died:
+            self._bury(pool, reply.worker)
+        else:
+            pool.starting.discard(reply.worker)
+            items = pool.workers[reply.worker]
+            if reply.outcome is not None:
+                item = items.popleft()
+                pool.feed.finished += 1
+                pool.unborn = 0
+                if self.alone is not None and self.alone[1] is item:
+                    self.alone = None
+            if not items:
+                pool.idle_since[reply.worker] = time.monotonic()
+            if reply.outcome is not None:
+                yield pool.feed, reply.outcome
+        yield from self._blame(pool)
+
+    def _bury(self, pool: _Pool, worker: Worker) -> None:
+        """Takes back the items of a worker that died."""
+        items = pool.workers.pop(worker)
+        pool.starting.discard(worker)
+        pool.idle_since.pop(worker, None)
+        if not items:
+            pool.unborn += 1
+            return
+        item, *others = items
+        pool.again.extendleft(reversed(others))
+        pool.deaths[item.key] += 1
+        if self.alone is not None and self.alone[1] is item:
+            self.deaths_alone += 1
+            if self.deaths_alone == _TRIES_ALONE:
+                self.alone = None
+                pool.deadly.append(item)
+        elif pool.deaths[item.key] < 2 and not pool.is_doubtful:
+            pool.again.append(item)
+        else:
+            pool.suspects.append(item)
+
+    def _blame(self, pool: _Pool) -> Iterator[Result]:
+        """Names deadly items once another one has shown that a worker can live, or none can."""
+        if not pool.feed.finished and max(len(pool.deadly) - 1, pool.unborn - 2) > 0:
+            raise InfrastructureError("every worker died, on each item that was tried")
+        if pool.unborn > 2 * max(4, len(pool.workers)):
+            raise InfrastructureError("workers die before they begin, one after the other")
+        is_last = not (pool.waiting or pool.suspects or pool.in_flight)
+        if pool.deadly and (pool.feed.finished or is_last):
+            deadly, pool.deadly = pool.deadly, []
+            for item in deadly:
+                yield pool.feed, WorkerDied(item.key)
+
+    def _start_alone(self) -> bool:
+        """Chooses what is tried alone; False if there is nothing."""
+        for pool in self.pools:
+            if (item := pool.next_alone()) is not None:
+                self.alone, self.deaths_alone = (pool, item), 0
+                return True
+        return False
+
+    def _continue_alone(self, pool: _Pool, item: Item) -> None:
+        if pool.in_flight or pool.starting:
+            return
+        if (worker := pool.idle_worker()) is not None:
+            self._send(pool, worker, item)
+            return
+        for other in self.pools:
+            for idle in tuple(other.idle_since):
+                self._stop(other, idle)
+        self._start(pool)
+
+
+def in_process() -> Engine:
+    """One worker, in this process: for tests, debugging and steps that only look things up."""
+    return Engine(InProcessWorkers(), limit=1)
