@@ -128,4 +128,4 @@ def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        raise InfrastructureError(f"the Ray cluster was lost: {error}") from error
+        raise InfrastructureError(f"Ray ended in the middle of a step: {error}") from error

@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from curation.errors import InfrastructureError, ReelmillError
@@ -39,6 +40,11 @@ from pipelines.run.ray_workers import drive
 drive(int(sys.argv[2]))
 """
 _ANSWERED = {"nodes", "wait"}
+_NODE_PROCESSES = {"raylet", "gcs_server"}
+_LOST = "Ray ended in the middle of a step"
+_SILENCE_S = 120.0
+"""After so long without an answer Ray is taken for lost: its calls may hang without a raylet."""
+_WATCH_S = 1.0
 _LOOK_S = 5.0
 """Nodes that join and leave are noticed after so long."""
 _SHUTDOWN_S = 60.0
@@ -114,13 +120,17 @@ class RayWorkers:
         try:
             connection = self._connection or self._open()
             connection.send((method, arguments))
+            if method == "wait" and not connection.poll(_SILENCE_S):
+                raise EOFError
             answer = connection.recv() if method in _ANSWERED else None
         except (EOFError, OSError) as error:
-            code = self._child.wait() if self._child is not None else None
+            code = None
+            if self._child is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = self._child.wait(_WATCH_S)
             self._kill()
             raise InfrastructureError(
-                f"Ray ended in the middle of a step (exit code {code}): one of its own processes"
-                " was killed or has crashed"
+                f"{_LOST} (exit code {code}): one of its own processes was killed or has crashed"
             ) from error
         if isinstance(answer, Exception):
             raise answer
@@ -163,6 +173,8 @@ def drive(descriptor: int) -> None:
     with contextlib.ExitStack() as stack, contextlib.suppress(EOFError, BrokenPipeError):
         try:
             stack.enter_context(cluster(address, **size))
+            if address == "local":
+                threading.Thread(target=_end_with_node, daemon=True).start()
         except ReelmillError as raised:
             error = raised
         while True:
@@ -183,6 +195,24 @@ def _end_with_parent() -> None:
     """The command holds the standard input open while it lives."""
     sys.stdin.buffer.read()
     os._exit(1)
+
+
+def _end_with_node() -> None:
+    """Ends this process with a private Ray's own processes, its children: calls may hang then."""
+    while has_node_processes():
+        time.sleep(_WATCH_S)
+    os._exit(1)
+
+
+def has_node_processes() -> bool:
+    """Whether this process has the children that run a private Ray; true where that is unknown."""
+    tasks = [*Path("/proc/self/task").glob("*/children")]
+    names = set()
+    for pid in {pid for task in tasks for pid in task.read_text().split()}:
+        with contextlib.suppress(OSError):
+            name, _, rest = Path("/proc", pid, "stat").read_text().partition("(")[2].rpartition(")")
+            names |= {name} if rest.split()[0] != "Z" else set()
+    return not tasks or names >= _NODE_PROCESSES
 
 
 def _fit(node: Resources, resources: Resources) -> int:

@@ -281,8 +281,8 @@ def test_a_process_that_ray_ends_is_an_infrastructure_error():
 
         def end_it() -> None:
             mute.accept()
-            (child,) = [p for p in psutil.Process().children() if "ray_workers" in str(p.cmdline())]
-            child.kill()
+            assert workers._child
+            workers._child.kill()
 
         thread = threading.Thread(target=end_it)
         thread.start()
