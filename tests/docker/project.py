@@ -58,10 +58,11 @@ def parsed(program: str, words: list[str]) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             command = import_module("ray.scripts.scripts").cli
     context = None
-    while hasattr(command, "commands"):
+    while hasattr(command, "get_command"):
         name, *words = words
-        assert name in command.commands, f"{program} has no command {name}"
-        command = command.commands[name]
+        found = command.get_command(None, name)
+        assert found is not None, f"{program} has no command {name}"
+        command = found
     context = command.make_context(program, list(words))
     return {"command": command.name, **context.params}
 
