@@ -12,15 +12,10 @@ left is removed by a later one after a day.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,12 +89,16 @@ class FindPairs:
 
     def setup(self) -> Callable[[Part], tuple[Pairs, Floats]]:
         """Maps what all tasks read."""
-        arrays = {
-            name: np.load(_local_file(self.storage, f"{self.folder}/{name}.npy"), mmap_mode="r")
-            for name in ("vectors", "owners", "new", *_cell_files(self.num_cells))
-        }
-        rows = _local_file(self.storage, f"{self.folder}/rows.arrow")
-        table = pa.ipc.open_file(pa.memory_map(rows)).read_all()
+        with contextlib.ExitStack() as files:  # what is mapped stays, also of a removed copy
+
+            def path_of(name: str) -> str:
+                return files.enter_context(self.storage.local_path(f"{self.folder}/{name}"))
+
+            arrays = {
+                name: np.load(path_of(f"{name}.npy"), mmap_mode="r")
+                for name in ("vectors", "owners", "new", *_cell_files(self.num_cells))
+            }
+            table = pa.ipc.open_file(pa.memory_map(path_of("rows.arrow"))).read_all()
         vectors, new, floor = arrays["vectors"], arrays["new"], self.content.floor
         search = None
         if self.num_cells:
@@ -201,16 +200,3 @@ def _remove_leftovers(storage: Storage) -> None:
             if int(file.mtime_ns) < old_ns:
                 with contextlib.suppress(FileNotFoundError):
                     storage.filesystem.delete_file(file.path)
-
-
-@cache
-def _local_file(storage: Storage, name: str) -> str:
-    """The file on this machine; a copy for the life of this process where storage is elsewhere."""
-    if not storage.is_s3:
-        return storage.uri(name)
-    folder = tempfile.mkdtemp(prefix="reelmill-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    target = str(Path(folder, name.rsplit("/", 1)[1]))
-    with storage.local_path(name) as path:
-        shutil.copyfile(path, target)
-    return target
