@@ -53,7 +53,10 @@ def read_tables(out: Path) -> Any:
 
 def read_clips(out: Path) -> Any:
     dataset = Dataset(out)
-    return dataset.clips().to_pylist(), dataset.captions().to_pylist()
+    clips = dataset.clips().to_pylist()
+    for clip in clips:
+        clip["path"] = (clip["path"] or "").removeprefix(str(out))
+    return clips, dataset.captions().to_pylist()
 
 
 def read_feed(out: Path) -> Any:
