@@ -90,7 +90,7 @@ class Running:
 
     def workers(self) -> list[psutil.Process]:
         """Those of Ray, or of a pool of this machine."""
-        return [*self.descendants("MapWorker"), *self.descendants("LokyProcess")]
+        return [*self.descendants("ray::_Actor"), *self.descendants("local_worker")]
 
     def left_behind(self) -> list[str]:
         """Processes that name its folder in their arguments or environment."""
@@ -104,10 +104,10 @@ class Running:
 
 
 def title(process: psutil.Process) -> str:
-    """The first word of its command line, or the name that a pool gave it."""
+    """The first word of its command line, or `local_worker`."""
     try:
         words = process.cmdline()
-        return words[words.index("--process-name") + 1] if "--process-name" in words else words[0]
+        return "local_worker" if any("local_worker import" in word for word in words) else words[0]
     except (psutil.Error, IndexError):
         return ""
 
@@ -199,9 +199,8 @@ def test_killed_workers(fault_seed, start, undisturbed, record_fault):
     )
     running = start(EXECUTORS[fault_seed % len(EXECUTORS)])
     killed: set[int] = set()
-    doomed: set[int] = set()  # a pool that loses a worker ends the others
     while due and running.wait_for(due[0]):
-        workers = [w for w in running.workers() if w.pid not in killed | doomed]
+        workers = [w for w in running.workers() if w.pid not in killed]
         if running.moment()[0] > due[0][0]:
             due.pop(0)
         elif workers:
@@ -209,7 +208,6 @@ def test_killed_workers(fault_seed, start, undisturbed, record_fault):
             with contextlib.suppress(psutil.Error):
                 victim.kill()
                 killed.add(victim.pid)
-                doomed |= {w.pid for w in workers if title(w).startswith("Loky")}
                 due.pop(0)
     assert len(killed) >= WORKERS_A_STEP, "the run ended before there was anything to kill"
     assert running.process.wait(RUN_TIMEOUT_S) == 3, f"seed {fault_seed}: {running.log}"
