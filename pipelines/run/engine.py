@@ -23,6 +23,7 @@ from curation.stage import Item, Outcome, Resources
 from pipelines.run.executor import Feed, WorkerDied
 from pipelines.run.workers import ClusterError, InProcessWorkers, Reply, Worker, Workers
 
+_TRIES_AMONG_OTHERS = 2
 _TRIES_ALONE = 2
 _MAX_WAITING = 4
 """Items a worker that may wait for a stage while those before it go on."""
@@ -89,7 +90,7 @@ class _Pool:
     suspects: deque[Item] = field(default_factory=deque)
     """To be tried alone."""
     unborn: int = 0
-    """Workers that died before their first item."""
+    """Workers that died as they started, one after the other."""
 
     @property
     def waiting(self) -> int:
@@ -118,11 +119,6 @@ class _Pool:
 
     def idle_worker(self) -> Worker | None:
         return next(iter(self.idle_since), None)
-
-    def shortest_queue(self, depth: int) -> Worker | None:
-        ready = (worker for worker in self.workers if worker not in self.starting)
-        worker = min(ready, key=lambda worker: len(self.workers[worker]), default=None)
-        return worker if worker is not None and len(self.workers[worker]) < depth else None
 
     def next_alone(self) -> Item | None:
         """What to try alone: a suspect; in doubt any that killed, and then one far from it."""
@@ -182,14 +178,20 @@ class _Run:
                     self._send(pool, worker)
                 elif len(pool.starting) < pool.waiting and self._may_grow(pool):
                     self._start(pool)
-                elif (
-                    self.workers.depth > 1
-                    and (worker := pool.shortest_queue(self.workers.depth)) is not None
-                ):
+                elif (worker := self._busy_worker(pool)) is not None:
                     self._send(pool, worker)
                 else:
                     break
             self._release(pool)
+
+    def _busy_worker(self, pool: _Pool) -> Worker | None:
+        """One that may have an item waiting at it; near the end none waits at a busy worker."""
+        if self.workers.depth < 2 or pool.waiting <= len(pool.workers):
+            return None
+        ready = (worker for worker in pool.workers if worker not in pool.starting)
+        worker = min(ready, key=lambda worker: len(pool.workers[worker]), default=None)
+        is_free = worker is not None and len(pool.workers[worker]) < self.workers.depth
+        return worker if is_free else None
 
     def _rests(self, pool: _Pool) -> bool:
         filled = (p for p in self.pools if p.feed.source is pool.feed)
@@ -293,10 +295,11 @@ class _Run:
     def _bury(self, pool: _Pool, worker: Worker) -> None:
         """Takes back the items of a worker that died."""
         items = pool.workers.pop(worker)
-        pool.starting.discard(worker)
         pool.idle_since.pop(worker, None)
-        if not items:
+        if worker in pool.starting:
+            pool.starting.discard(worker)
             pool.unborn += 1
+        if not items:
             return
         item, *others = items
         pool.again.extendleft(reversed(others))
@@ -306,7 +309,7 @@ class _Run:
             if self.deaths_alone == _TRIES_ALONE:
                 self.alone = None
                 pool.deadly.append(item)
-        elif pool.deaths[item.key] < 2 and not pool.is_doubtful:
+        elif pool.deaths[item.key] < _TRIES_AMONG_OTHERS and not pool.is_doubtful:
             pool.again.append(item)
         else:
             pool.suspects.append(item)

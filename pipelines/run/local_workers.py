@@ -72,7 +72,7 @@ class LocalWorkers:
             process = self._in_use[connection]
             try:
                 outcome = pickle.loads(process.connection.recv_bytes())
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):  # also in the middle of an answer
                 process.is_busy = True
                 self.stop(process)
                 said.append(Reply(process, died=True))

@@ -32,11 +32,12 @@ def with_progress_file(step: str, unit: str, on_progress: ProgressCallback) -> P
     path = os.environ.get(PROGRESS_VARIABLE)
     if not path:
         return on_progress
-    entry = _add_entry(step, unit)
+    entry: dict[str, Any] = {}
     last = 0.0
 
     def update(done: int, total: int, progress: Progress) -> None:
-        nonlocal last
+        nonlocal entry, last
+        entry = entry or _add_entry(step, unit)
         counts = dict(progress.counts)
         entry.update(done=done, total=total, before=progress.before, counts=counts, at=time.time())
         if done in (progress.before, total) or time.monotonic() - last >= _INTERVAL_S:

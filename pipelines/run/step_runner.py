@@ -115,8 +115,9 @@ def work(executor: Executor, accounts: Sequence[Account]) -> None:
             for feed, outcome in results:
                 by_feed[feed].receive(outcome)
     finally:
-        for account in accounts:
-            account.commit()
+        with contextlib.ExitStack() as stack:  # each, if another one fails, too
+            for account in reversed(accounts):
+                stack.callback(account.commit)
     for account in accounts:  # what workers were writing when they died
         step = account.run.step
         for table in step.tables:
@@ -132,29 +133,39 @@ class Account:
         ledger: Ledger,
         items: Sequence[Item],
         *,
-        expected: int = 0,
         give_up: bool,
+        are_expected: bool = False,
     ) -> None:
+        """`are_expected` items stand for those that come by `fill_with`."""
         self.run = run
         self.feed = Feed(run.step.stage, count=len(items), refill=self._put_slice)
         self.on_commit: Callable[[Results], None] = lambda _: None
         """Receives what has been committed."""
-        self.total = expected + sum(map(run.step.weight, items))
+        self.total = sum(map(run.step.weight, items))
         """Of sources or clips: finished ones and those to come."""
-        self._items = items
+        self._items: Sequence[Item] = () if are_expected else items
         self._next = 0
         run.had_work = True
         self._ledger = ledger
         self._give_up = give_up
         self._pending: dict[str, Item] = {}
-        self._is_expecting = expected > 0
         self._finished = 0
-        self._size, self._finished_size = sum(map(run.step.size, items)), 0.0
+        self._measure = run.step.weight if are_expected else run.step.size
+        self._size, self._finished_size = sum(map(self._measure, items)), 0.0
         self._uncommitted: list[tuple[Item, Done | Failed]] = []
         self._uncommitted_bytes = 0
         self._started_at = self._committed_at = time.monotonic()
         run.progress.before = run.step.finished()
         self._tell()
+
+    def fill_with(self, refill: Callable[[bool], None], source: Feed | None) -> None:
+        """Where the expected items come from."""
+        self.feed.refill, self.feed.source = refill, source
+
+    def expect_fewer(self, count: int) -> None:
+        """So many sources or clips will not come."""
+        self.total -= count
+        self._size -= count
 
     def put(self, items: Iterable[Item]) -> None:
         """Adds items that the total has counted."""
@@ -212,7 +223,7 @@ class Account:
     def _add(self, item: Item, outcome: Done | Failed | Unavailable) -> None:
         weight, progress = self.run.step.weight(item), self.run.progress
         self._finished += weight
-        self._finished_size += self.run.step.size(item)
+        self._finished_size += self._measure(item)
         if isinstance(outcome, Unavailable):
             progress.counts[UNAVAILABLE] += weight
             if len(progress.unavailable) < _MAX_DETAILS:
@@ -236,10 +247,6 @@ class Account:
         return is_late or self._uncommitted_bytes >= _COMMIT_BYTES
 
     def _tell(self) -> None:
-        progress, total = self.run.progress, self.total
-        done, of_all = self._finished_size, self._size
-        if self._is_expecting:  # whose size is not known yet
-            done, of_all = self._finished, total
-        progress.share = done / of_all if of_all else 0.0
-        before = progress.before
-        self.run.on_progress(before + self._finished, before + total, progress)
+        progress, before = self.run.progress, self.run.progress.before
+        progress.share = self._finished_size / self._size if self._size else 0.0
+        self.run.on_progress(before + self._finished, before + self.total, progress)

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
+from curation.catalog import Writer
 from curation.lineage import RenderOrigin
 from curation.records import Clip, Render, Source
 from curation.render.reader import RenderReader
@@ -32,37 +33,40 @@ def run_stream(
 
     Afterwards `StepRun.had_work` says which of them had any. Raises as `run_step`.
     """
+    runs = (render, *readers)
     with contextlib.ExitStack() as stack:
         writers = [
             stack.enter_context(run.step.catalog.lease(run.step.name, run.step.tables))
-            for run in (render, *readers)
+            for run in runs
         ]
         items: Sequence[Any] = render.step.todo()
         rendering = {clip.clip_id for item in items for clip in item.clips}
         batches = [_RenderedBatches(cast(RenderReader, run.step), rendering) for run in readers]
-        work_lists: list[Sequence[Item]] = [items, *(each.expected for each in batches)]
-        rows = list(zip((render, *readers), writers, work_lists, (None, *batches), strict=True))
-        rows = [row for row in rows if row[2]]
-        for run, _, todo, _ in rows:
-            run.on_start(todo)
-        accounts: list[Account] = []
-        first: Account | None = None
-        for run, writer, todo, batch in rows:
-            writer.acquire()
-            ledger = run.step.ledger(writer, todo)
-            expected = batch.count if batch else 0
-            account = Account(
-                run, ledger, () if batch else todo, expected=expected, give_up=give_up
-            )
-            if batch is None:
-                first = account
-            else:
-                batch.connect(account, first)
-            accounts.append(account)
-        if first is not None:
-            first.on_commit = lambda results: _pass_on(results, batches)
-        if accounts:
-            work(executor, accounts)
+        work_lists = [items, *(each.expected for each in batches)]
+        for run, todo in zip(runs, work_lists, strict=True):
+            if todo:
+                run.on_start(todo)
+        accounts = [
+            _open(run, writer, todo, give_up, are_expected=run is not render) if todo else None
+            for run, writer, todo in zip(runs, writers, work_lists, strict=True)
+        ]
+        source, *others = accounts
+        if source is not None:
+            source.on_commit = lambda results: _pass_on(results, batches)
+        for account, batch in zip(others, batches, strict=True):
+            if account is not None:
+                batch.connect(account, source)
+        if any(accounts):
+            work(executor, [account for account in accounts if account is not None])
+
+
+def _open(
+    run: StepRun, writer: Writer, todo: Sequence[Item], give_up: bool, are_expected: bool
+) -> Account:
+    """Acquires the tables of a step that has work."""
+    writer.acquire()
+    ledger = run.step.ledger(writer, todo)
+    return Account(run, ledger, todo, give_up=give_up, are_expected=are_expected)
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,10 @@ class _ExpectedClip:
 
 @dataclass(frozen=True)
 class _Expected:
-    """Stands for the items of a step before they can be made."""
+    """Stands for an item before it can be made."""
 
+    key: str
     clips: tuple[_ExpectedClip, ...]
-    key: str = "expected"
 
 
 class _RenderedBatches:
@@ -84,10 +88,9 @@ class _RenderedBatches:
     def __init__(self, step: RenderReader, rendering: Collection[str]) -> None:
         ids = step.expected_ids(rendering)
         size = step.batch_size(len(ids))
-        self.expected = [_Expected(tuple(map(_ExpectedClip, ids)))] if ids else []
-        self.count = len(ids)
         self._step = step
         self._batches = [ids[first : first + size] for first in range(0, len(ids), size)]
+        self.expected = [_Expected(ids[0], tuple(map(_ExpectedClip, ids))) for ids in self._batches]
         self._batch_of = {key: number for number, ids in enumerate(self._batches) for key in ids}
         self._undecided = [set(ids) for ids in self._batches]
         self._rendered: dict[str, Rendered] = {}
@@ -104,8 +107,7 @@ class _RenderedBatches:
                 source.commit_for_others(is_last=is_last)
             account.put(self.take(account, is_last=is_last))
 
-        account.feed.refill = refill
-        account.feed.source = source.feed if source else None
+        account.fill_with(refill, source.feed if source else None)
 
     def rendered(self, render: Render, clip: Clip, source: Source) -> Rendered | None:
         """The clip's file; None for a render that failed."""
@@ -135,7 +137,7 @@ class _RenderedBatches:
         for number in sorted(numbers):
             ids, self._undecided[number] = self._batches[number], set()
             rendered = [self._rendered.pop(key) for key in ids if key in self._rendered]
-            account.total += len(rendered) - len(ids)
+            account.expect_fewer(len(ids) - len(rendered))
             items += [self._step.batch(rendered)] if rendered else []
         return items
 

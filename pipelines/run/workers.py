@@ -6,8 +6,9 @@ them. Which worker gets which item is decided elsewhere, in `pipelines.run.engin
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -69,6 +70,7 @@ class InProcessWorkers:
 
     depth: int = 1
     holds_idle: bool = False
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
     _work: dict[Worker, Callable[[Any], Any]] = field(default_factory=dict)
     _said: deque[Reply] = field(default_factory=deque)
     _queue: deque[tuple[Worker, Item]] = field(default_factory=deque)
@@ -84,7 +86,7 @@ class InProcessWorkers:
     def start(self, stage: Stage) -> Worker:
         """Sets the stage up at once."""
         limit_threads()
-        worker = len(self._work)
+        worker = next(self._numbers)
         self._work[worker] = set_up_stage(stage)
         self._said.append(Reply(worker))
         return worker

@@ -61,13 +61,12 @@ class Running:
         return (self.folder / "log").read_text()
 
     def moment(self) -> Moment:
-        """How far it is."""
+        """How far it is: how many steps have finished, and how much of the next one."""
         with contextlib.suppress(OSError):
             entries = json.loads((self.folder / "progress").read_text())["steps"]
-            started = {entry["step"]: entry for entry in entries if entry["step"] in STEPS}
-            if started:
-                name, entry = max(started.items(), key=lambda pair: STEPS.index(pair[0]))
-                return STEPS.index(name), entry["done"] / max(entry["total"], 1)
+            shares = [e["done"] / max(e["total"], 1) for e in entries if e["step"] in STEPS]
+            left = [share for share in shares if share < 1]
+            return len(shares) - len(left), left[0] if left else 0.0
         return -1, 0.0
 
     def runs(self) -> bool:

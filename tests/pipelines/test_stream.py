@@ -56,6 +56,7 @@ class Recording(Engine):
 
     def run(self, feeds):
         self.stages = getattr(self, "stages", [])
+        self.counts = [feed.count for feed in feeds]
         for feed, outcome in super().run(feeds):
             self.stages.append(type(feed.stage).__name__)
             yield feed, outcome
@@ -82,6 +83,7 @@ def test_a_stream_gives_the_rows_and_bytes_of_one_step_after_the_other(
     assert {total for shown in calls.values() for _, total in shown} == {kept}
     assert_same(out, step_by_step)
     last_render = len(executor.stages) - executor.stages[::-1].index("RenderClips")
+    assert executor.counts[1] == 5, "by its items to come an executor is chosen"
     if workers == 1:
         assert executor.stages.index("Tokenize") < last_render, "tokens wait for their clip alone"
 

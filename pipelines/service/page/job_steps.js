@@ -16,7 +16,7 @@ export function state(job) {
 
 export function bars(job, isShort = false) {
   return h("ol", { class: `steps${isShort ? " short" : ""}` }, job.steps.map((step, at) =>
-    stepOf(step, isShort, job.state === "running" && at === job.steps.length - 1)));
+    stepOf(step, isShort, job.state === "running" && (step.done < step.total || at === job.steps.length - 1))));
 }
 
 function stepOf(step, isShort, isAtWork) {
