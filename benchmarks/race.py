@@ -38,7 +38,7 @@ import yaml
 
 from curation.dataset import Dataset
 from curation.media.ffmpeg_command import ffmpeg_path
-from race_outputs import Output, check
+from race_outputs import EncodedClip, check
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "benchmarks" / "peers" / "race.py"
@@ -127,7 +127,7 @@ class Racer:
     """`all` or `30 %`."""
     commands: Callable[[Path], list[list[object]]]
     """What runs, given an empty folder for its output."""
-    outputs: Callable[[Path], Iterator[Output]]
+    outputs: Callable[[Path], Iterator[EncodedClip]]
     """The clips that it then holds."""
     environment: dict[str, str]
     tool: str = ""
@@ -193,9 +193,9 @@ class Race:
                  "-fps_mode", "passthrough", *ENCODING, out / f"{source.name}.mp4"]
                 for source in self.sources()]  # fmt: skip
 
-    def floor_clips(self, out: Path) -> Iterator[Output]:
+    def floor_clips(self, out: Path) -> Iterator[EncodedClip]:
         for source in self.sources():
-            yield Output(out / f"{source.name}.mp4", source)
+            yield EncodedClip(out / f"{source.name}.mp4", source)
 
     def floor_of_kept(self, out: Path) -> list[list[object]]:
         """One decode of all, and one encode of what ours kept."""
@@ -228,10 +228,10 @@ class Race:
         clips = Dataset(str(self.out(f"{name}, all"))).clips("kept")
         return float(np.quantile(clips["motion"].to_numpy(), 1 - KEPT))
 
-    def our_clips(self, out: Path) -> Iterator[Output]:
+    def our_clips(self, out: Path) -> Iterator[EncodedClip]:
         files = {path.stem: path for path in out.rglob("*.mp4")}
         for clip in self.kept(out):
-            yield Output(files[clip["clip_id"]], Path(clip["uri"]))
+            yield EncodedClip(files[clip["clip_id"]], Path(clip["uri"]))
 
     @staticmethod
     def kept(out: Path) -> list[dict[str, Any]]:
@@ -244,9 +244,9 @@ class Race:
         def commands(out: Path) -> list[list[object]]:
             return [[python, PEERS, tool, self.folder, out]]
 
-        def clips(out: Path) -> Iterator[Output]:
+        def clips(out: Path) -> Iterator[EncodedClip]:
             for path, source in json.loads((out / "clips.json").read_text()):
-                yield Output(Path(path), self.folder / source)
+                yield EncodedClip(Path(path), self.folder / source)
 
         return Racer(name, setting, commands, clips, self.path(python.parent), tool=tool)
 

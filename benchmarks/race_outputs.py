@@ -24,7 +24,7 @@ Luma = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Output:
+class EncodedClip:
     """A clip and its source."""
 
     path: Path
@@ -43,7 +43,7 @@ class Found:
     exact: bool
 
 
-def check(outputs: Iterable[Output]) -> Found:
+def check(outputs: Iterable[EncodedClip]) -> Found:
     """Opens every clip."""
     clips = frames = size = 0
     compared = []

@@ -57,7 +57,7 @@ _LEFTOVER_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True)
-class Part:
+class RowRange:
     """A range of cells, or of new clips."""
 
     start: int
@@ -87,7 +87,7 @@ class FindPairs:
         """One core."""
         return Resources(memory_mb=self.memory_mb)
 
-    def setup(self) -> Callable[[Part], tuple[Pairs, Floats]]:
+    def setup(self) -> Callable[[RowRange], tuple[Pairs, Floats]]:
         """Maps what all tasks read."""
         with contextlib.ExitStack() as files:  # what is mapped stays, also of a removed copy
 
@@ -106,7 +106,7 @@ class FindPairs:
             cells = CellProbes(*probes, self.num_cells, self.margin)
             search = CellSearch(vectors, floor, new, cells)
 
-        def find(part: Part) -> tuple[Pairs, Floats]:
+        def find(part: RowRange) -> tuple[Pairs, Floats]:
             if search is None:
                 some = slice(part.start, part.end)
                 candidates = exact_pairs(vectors, floor, new, part=some)
@@ -151,7 +151,7 @@ def pairs_by_tasks(
         num_cells, margin = (cells.num_cells, cells.margin) if cells else (0, 0.0)
         memory_mb = 512 + (2 * vectors.nbytes >> 20)
         stage = FindPairs(storage, folder, type(content), num_cells, margin, memory_mb)
-        return merge_judged(_values(run(stage, [Part(*part) for part in parts]), len(parts)))
+        return merge_judged(_values(run(stage, [RowRange(*part) for part in parts]), len(parts)))
 
 
 def _values(outcomes: Iterator[Outcome], count: int) -> Iterator[Any]:

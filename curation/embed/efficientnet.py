@@ -35,7 +35,7 @@ class EfficientNetLite0(nn.Module):
         self.stem = _Convolution(weights, "_conv_stem", "_bn0", stride=2)
         strides = [stride if at == 0 else 1 for count, stride in _STAGES for at in range(count)]
         self.blocks = nn.Sequential(*(
-            _Block(weights, f"_blocks.{number}", stride) for number, stride in enumerate(strides)
+            _MBConv(weights, f"_blocks.{number}", stride) for number, stride in enumerate(strides)
         ))  # fmt: skip
         self.head = _Convolution(weights, "_conv_head", "_bn1")
         self.classes = nn.Linear(1280, NUM_CLASSES)
@@ -102,8 +102,8 @@ class _Convolution(nn.Module):
         return [edge for total in totals for edge in (total // 2, total - total // 2)]
 
 
-class _Block(nn.Module):
-    """An inverted residual block: expand, filter each channel, project."""
+class _MBConv(nn.Module):
+    """An inverted residual block (MBConv): expand, filter each channel, project."""
 
     def __init__(self, weights: Mapping[str, Tensor], name: str, stride: int) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ _WHOLE_LINE = 10_000
 
 
 @dataclass(frozen=True)
-class Output:
+class PrintOptions:
     """How a command was asked to print."""
 
     json_lines: bool = False
@@ -36,7 +36,7 @@ console = Console(highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
 """Tables and other results."""
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
-output = Output()
+output = PrintOptions()
 if not console.is_terminal:
     console.width = results.width = _WHOLE_LINE  # tables are not wrapped in pipes and files
 
@@ -46,7 +46,7 @@ def set_output(
 ) -> None:
     """Prints as asked from now on; a job goes on when nobody reads its output any more."""
     global output  # noqa: PLW0603  one process runs one command
-    output = Output(json_lines, quiet, verbose)
+    output = PrintOptions(json_lines, quiet, verbose)
     console.stderr = json_lines
     console.quiet = quiet or (json_lines and not is_job)
     ReadPipe.is_needed = not is_job

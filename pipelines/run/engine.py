@@ -47,7 +47,9 @@ class Engine:
         """See `Executor`."""
         for feed in feeds:
             self._check_room(feed.stage.resources)
-        run = _Run(self.workers, [_Pool(feed, feed.stage.resources) for feed in feeds], self.limit)
+        run = _Schedule(
+            self.workers, [_Pool(feed, feed.stage.resources) for feed in feeds], self.limit
+        )
         try:
             yield from run.results()
         finally:
@@ -131,7 +133,7 @@ class _Pool:
 
 
 @dataclass
-class _Run:
+class _Schedule:
     workers: Workers
     pools: list[_Pool]
     limit: int
@@ -301,8 +303,8 @@ class _Run:
             pool.unborn += 1
         if not items:
             return
-        item, *others = items
-        pool.again.extendleft(reversed(others))
+        item, *queued = items
+        pool.again.extendleft(reversed(queued))
         pool.deaths[item.key] += 1
         if self.alone is not None and self.alone[1] is item:
             self.deaths_alone += 1

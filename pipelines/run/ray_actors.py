@@ -24,7 +24,7 @@ Answer = tuple[int, bytes | None, bool]
 
 
 @dataclass
-class _Caller:
+class _Handle:
     actor: Any
     calls: deque[tuple[Any, str | None]]
     """In order: the reference to the answer, and the item's key; none for whether it is ready."""
@@ -34,7 +34,7 @@ class _Caller:
 class RayActors:
     """Actors by number."""
 
-    _callers: dict[int, _Caller] = field(default_factory=dict)
+    _handles: dict[int, _Handle] = field(default_factory=dict)
 
     def nodes(self) -> list[Resources]:
         """What each node of the cluster has."""
@@ -63,19 +63,19 @@ class RayActors:
                 )
                 .remote(stage, StorageMark.from_environment())
             )
-            self._callers[number] = _Caller(actor, deque([(actor.is_ready.remote(), None)]))
+            self._handles[number] = _Handle(actor, deque([(actor.is_ready.remote(), None)]))
 
     def send(self, number: int, item: bytes, key: str) -> None:
         """Calls an actor, if it lives."""
-        if caller := self._callers.get(number):
+        if handle := self._handles.get(number):
             with _cluster_errors():
-                caller.calls.append((caller.actor.attempt.remote(item), key))
+                handle.calls.append((handle.actor.attempt.remote(item), key))
 
     def wait(self, timeout_s: float) -> list[Answer]:
         """The first answer of each actor that has one, after at most this time."""
         import ray
 
-        first = {c.calls[0][0]: number for number, c in self._callers.items() if c.calls}
+        first = {c.calls[0][0]: number for number, c in self._handles.items() if c.calls}
         if not first:
             time.sleep(timeout_s)
             return []
@@ -88,14 +88,14 @@ class RayActors:
         """Kills an actor."""
         import ray
 
-        if caller := self._callers.pop(number, None):
+        if handle := self._handles.pop(number, None):
             with _cluster_errors():
-                ray.kill(caller.actor)
+                ray.kill(handle.actor)
 
     def _answer(self, number: int) -> Answer:
         import ray
 
-        reference, key = self._callers[number].calls.popleft()
+        reference, key = self._handles[number].calls.popleft()
         try:
             outcome = ray.get(reference)
         except ray.exceptions.RayTaskError as error:

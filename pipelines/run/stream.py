@@ -50,10 +50,10 @@ def run_stream(
             _open(run, writer, todo, give_up, are_expected=run is not render) if todo else None
             for run, writer, todo in zip(runs, writers, work_lists, strict=True)
         ]
-        source, *others = accounts
+        source, *reading = accounts
         if source is not None:
             source.on_commit = lambda results: _pass_on(results, batches)
-        for account, batch in zip(others, batches, strict=True):
+        for account, batch in zip(reading, batches, strict=True):
             if account is not None:
                 batch.connect(account, source)
         if any(accounts):
