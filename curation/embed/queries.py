@@ -18,11 +18,19 @@ from curation.embed.descriptor import FrameDct
 from curation.embed.open_clip import ClipModel
 from curation.embed.sentence import CAPTION_VECTORS, CaptionQueryEncoder
 from curation.embed.things import TABLE_PREFIX as THINGS
-from curation.embed.things import ThingsQueryEncoder
+from curation.embed.things import MissingClassifierError, Things, ThingsQueryEncoder
 from curation.scores.base import AnalysisFrame, Float64Array
 
 THINGS_PREFIX = f"embeddings/{THINGS}"
 """Prefix of the table of `Things`."""
+
+
+def things_table() -> str | None:
+    """The table that `Things` fills with the weights that are installed; None without them."""
+    try:
+        return table_name(Things())
+    except MissingClassifierError:
+        return None
 
 
 def query_encoder(table: str, model: str | None = None) -> QueryEncoder:

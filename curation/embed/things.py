@@ -170,8 +170,8 @@ class ThingsQueryEncoder:
         return weights_digest()
 
     @functools.cached_property
-    def _collector(self) -> ThingsCollector:
-        return Things().load()()
+    def _new_collector(self) -> Callable[[], ThingsCollector]:
+        return Things().load()
 
     def encode_text(self, words: str) -> Vector:
         """See `QueryEncoder`; raises `MissingTextModelError` where MiniLM is not installed."""
@@ -188,7 +188,8 @@ class ThingsQueryEncoder:
         pictures = list(rgb)
         if not pictures:
             raise QueryError("an example needs at least one frame")
+        collector = self._new_collector()  # of this query alone: threads share the encoder
         for index in spread(len(pictures), Things.num_frames):
-            self._collector.add(AnalysisFrame.from_rgb(pictures[index]))
-        packed = self._collector.vector(0, Things.num_frames, times_s, span_s)
+            collector.add(AnalysisFrame.from_rgb(pictures[index]))
+        packed = collector.vector(0, Things.num_frames, times_s, span_s)
         return np.frombuffer(packed, "<f2").astype(np.float32)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records, scores
+from curation.clip_details import append_list_columns
 from curation.clip_table import SOURCE_COLUMNS, with_sizes
 from curation.embed import things
 from curation.label import columns as label_columns
@@ -68,7 +68,12 @@ def join_metadata(
     table = table.append_column("caption", caption)
     table = table.append_column("things", _things_shown(table["clip_id"], side_tables.things))
     table = label_columns.join_labels(table, side_tables.labels)
-    table = _with_extra(table, sources["extra"].take(index))
+    names = {*table.column_names, *INDEX_COLUMNS, *VERDICT_COLUMNS}
+    table = append_list_columns(
+        table,
+        sources["extra"].take(index),
+        lambda name: name in names or label_columns.is_label_column(name),
+    )
     numbers = np.arange(first_row, first_row + len(table))
     return table.append_column("row", pa.array(numbers, pa.int64())).combine_chunks()
 
@@ -96,28 +101,13 @@ def clip_texts(
 
 def _things_shown(clip_ids: pa.ChunkedArray, embeddings: Sequence[pa.Table]) -> pa.Array:
     """For each clip the names of what it shows and what these stand for; null if unknown."""
-    vectors: dict[str, bytes] = {}
-    for rows in reversed(embeddings):
-        vectors |= zip(rows["clip_id"].to_pylist(), rows["vector"].to_pylist(), strict=True)
-    known = [vectors.get(clip) for clip in clip_ids.to_pylist()]
-    return pa.array(
-        [vector and things.words_shown(vector) for vector in known], pa.list_(pa.string())
-    )
-
-
-def _with_extra(table: pa.Table, extra: Any) -> pa.Table:
-    """A column for each further column of the input list; `extra_…` where the name is taken."""
-    if extra.null_count == len(extra):
-        return table
-    dicts = [dict(pairs or ()) for pairs in extra.to_pylist()]
-    for key in sorted({key for values in dicts for key in values}):
-        is_taken = (
-            key in (*table.column_names, *INDEX_COLUMNS, *VERDICT_COLUMNS)
-            or label_columns.is_label_column(key)
-        )  # fmt: skip
-        column = pa.array([values.get(key) for values in dicts], pa.string())
-        table = table.append_column(f"extra_{key}" if is_taken else key, column)
-    return table
+    words: dict[str, list[str]] = {}
+    for rows in embeddings:
+        for batch in rows.select(["clip_id", "vector"]).to_batches():
+            for clip_id, vector in zip(*(column.to_pylist() for column in batch), strict=True):
+                words.setdefault(clip_id, things.words_shown(vector))
+    shown = [words.get(clip_id) for clip_id in clip_ids.to_pylist()]
+    return pa.array(shown, pa.list_(pa.string()))
 
 
 def write_table(store: IndexStore, table: pa.Table) -> File:

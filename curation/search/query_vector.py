@@ -21,7 +21,8 @@ from PIL import Image
 from curation.dataset import Dataset
 from curation.embed.clip_embedder import TABLE_PREFIX as OPEN_CLIP_PREFIX
 from curation.embed.descriptor import FrameDct
-from curation.embed.queries import THINGS_PREFIX
+from curation.embed.queries import THINGS_PREFIX, things_table
+from curation.embed.sentence import CAPTION_VECTORS
 from curation.errors import MediaError
 from curation.media.decode import AnalysisSampling, Frames, decode_streams
 from curation.media.picture import read_picture
@@ -36,8 +37,8 @@ from curation.search.segment import Floats
 if TYPE_CHECKING:
     from curation.embed import QueryEncoder
 
-_CAPTION_VECTORS = "embeddings/captions"
 _OPEN_CLIP = f"embeddings/{OPEN_CLIP_PREFIX}"
+_FACT_VECTORS = f"{CAPTION_VECTORS}-facts"
 _NEGATIVE_WEIGHT = 0.5
 _MAX_FRAMES = 256
 _MIN_ID_PREFIX = 6
@@ -64,16 +65,23 @@ def choose_tables(query: Query, manifest: Manifest) -> list[str]:
         raise SearchError("no table of embeddings fits the question; docs/search.md says which do")
     if has_examples:
         return sorted(tables, key=_by_preference)[:1]
-    of_captions = [name for name in tables if name.startswith(_CAPTION_VECTORS)]
+    tables.sort(key=_by_preference)
+    of_captions = [name for name in tables if name.startswith(CAPTION_VECTORS)]
     of_pictures = [name for name in tables if name not in of_captions]
-    return sorted(of_pictures, key=_by_preference)[:1] + sorted(of_captions)[:1]
+    return of_pictures[:1] + of_captions[:1]
 
 
-def _by_preference(table: str) -> tuple[int, str]:
-    """Meaning of pictures, likeness of pictures, the things that are seen, meaning of captions."""
-    prefixes = (_OPEN_CLIP, f"embeddings/{FrameDct.name}", THINGS_PREFIX, _CAPTION_VECTORS)
+def _by_preference(table: str) -> tuple[int, bool, str]:
+    """Meaning of pictures, likeness of pictures, the things that are seen, meaning of captions.
+
+    Of things those by the weights that are installed, of captions those of a model come first.
+    """
+    prefixes = (_OPEN_CLIP, f"embeddings/{FrameDct.name}", THINGS_PREFIX, CAPTION_VECTORS)
     ranks = [at for at, prefix in enumerate(prefixes) if table.startswith(prefix)]
-    return (min(ranks, default=len(prefixes)), table)
+    is_second = table.startswith(_FACT_VECTORS) or (
+        table.startswith(THINGS_PREFIX) and table != things_table()
+    )
+    return (min(ranks, default=len(prefixes)), is_second, table)
 
 
 def knows_words(table: str) -> bool:
@@ -85,7 +93,7 @@ def searched_in(table: str) -> str:
     """What a search of a table's vectors compares, in a word or two."""
     if table.startswith(THINGS_PREFIX):
         return "things"
-    return "captions by meaning" if table.startswith(_CAPTION_VECTORS) else "pictures"
+    return "captions by meaning" if table.startswith(CAPTION_VECTORS) else "pictures"
 
 
 class QueryEncoders:

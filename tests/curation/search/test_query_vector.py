@@ -1,9 +1,15 @@
 """Words among the vectors of captions: what means the same is found in other words."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from curation.embed import CAPTION_VECTORS, embed_captions
+from curation.embed import CAPTION_VECTORS, embed_captions, table_name
+from curation.embed.queries import THINGS_PREFIX
+from curation.embed.things import Things
 from curation.search import Search, SearchError
+from curation.search.query import Query
+from curation.search.query_vector import choose_tables
 from tests.curation.search.conftest import CAPTIONS, looks_of
 
 TABLE = f"{CAPTION_VECTORS}-{CAPTIONS.removeprefix('captions/')}"
@@ -49,3 +55,10 @@ def test_captions_cannot_be_asked_by_a_picture(caption_search, tmp_path):
 def test_without_them_words_are_looked_up_in_captions_alone(search):
     assert len(search.query("hikers among sunny trees")) == 0
     assert len(Search(search.dataset.catalog.storage.root).query("forests", k=3)) == 3
+
+
+def test_of_several_tables_that_of_the_installed_weights_and_of_model_captions_is_searched():
+    current, model = table_name(Things()), f"{CAPTION_VECTORS}-vlm-2"
+    names = [f"{THINGS_PREFIX}0000", current, f"{CAPTION_VECTORS}-facts-1", model]
+    manifest = SimpleNamespace(vectors={name: SimpleNamespace(count=1) for name in names})
+    assert choose_tables(Query(text="a dog"), manifest) == [current, model]
