@@ -34,7 +34,7 @@ LIMITS_S = {
 }  # fmt: skip
 """Seconds that a stage may take, the most valuable stage first."""
 CPU_PATIENCE = 20
-"""How many times as long a stage may take without a GPU, on a machine that others load."""
+"""How many times as long a stage may take without a GPU, since its cores are fewer and slower."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -97,7 +97,7 @@ def machine(device: str) -> dict[str, Any]:
 def run(asked: argparse.Namespace) -> int:
     asked.results.mkdir(parents=True, exist_ok=True)
     asked.work.mkdir(parents=True, exist_ok=True)
-    key = {"device": asked.device, "quick": asked.quick}
+    key = {"device": asked.device, "quick": asked.quick, "kit": Kit.read(asked.kit).digest}
     path = asked.results / "results.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if found.get("settings") != key:
@@ -157,7 +157,8 @@ def main() -> None:
     asked = parser.parse_args()
     asked.minutes = asked.minutes or (8.0 if asked.device.startswith("cuda") else 60.0)
     asked.kit, asked.results = asked.kit.resolve(), asked.results.resolve()
-    asked.work = (asked.work or Path(tempfile.gettempdir()) / "reelmill-gpu").resolve()
+    default = Path(tempfile.gettempdir()) / f"reelmill-gpu-{Kit.read(asked.kit).digest}"
+    asked.work = (asked.work or default).resolve()
     if asked.stage:
         run_stage(asked)
     else:

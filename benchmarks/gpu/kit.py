@@ -7,6 +7,7 @@ wheels/*.whl    packages that the machine may lack, unpacked as needed
 
 from __future__ import annotations
 
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -63,6 +64,11 @@ class Kit:
     def write(self) -> None:
         text = json.dumps([asdict(clip) for clip in self.clips], indent=1)
         (self.folder / "clips.json").write_text(text + "\n")
+
+    @property
+    def digest(self) -> str:
+        """Names what it trains on and measures: another kit resumes nothing."""
+        return hashlib.sha256((self.folder / "clips.json").read_bytes()).hexdigest()[:12]
 
     def part(self, name: str) -> list[KitClip]:
         return [clip for clip in self.clips if clip.part == name]

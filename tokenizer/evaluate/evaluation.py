@@ -170,10 +170,10 @@ class EvaluationPlan:
         return self.clip_frames
 
     def facts(self) -> dict[str, Any]:
-        """The plan as a JSON object."""
+        """The plan as a JSON object, with the frames that are taken of a clip."""
+        plan = dataclasses.asdict(self) | {"clip_frames": self._clip_frames}
         return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in dataclasses.asdict(self).items()
+            name: str(value) if isinstance(value, Path) else value for name, value in plan.items()
         }
 
 

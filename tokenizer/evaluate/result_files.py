@@ -15,7 +15,10 @@ from tokenizer.evaluate.seams import Seams
 
 
 def write_json(path: Path, evaluation: Evaluation, settings: Mapping[str, Any]) -> None:
-    """Writes `settings`, `summaries`, `clips` and `skipped`; what was not measured is null."""
+    """Writes `settings`, `stopped`, `summaries`, `clips` and `skipped`.
+
+    What was not measured is null; `stopped` is `time` or `interrupted` where clips are left out.
+    """
     summaries = []
     for summary in evaluation.summaries:
         row = asdict(summary)
@@ -25,6 +28,7 @@ def write_json(path: Path, evaluation: Evaluation, settings: Mapping[str, Any]) 
         summaries.append(row)
     content = {
         "settings": dict(settings),
+        "stopped": evaluation.stopped,
         "summaries": summaries,
         "clips": [_flat_row(row) for row in evaluation.clips],
         "skipped": [asdict(skipped) for skipped in evaluation.skipped],

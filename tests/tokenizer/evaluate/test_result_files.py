@@ -29,7 +29,7 @@ def evaluation():
 def test_json_holds_everything(evaluation, tmp_path):
     write_json(tmp_path / "e.json", evaluation, {"short_side": 256})
     result = json.loads((tmp_path / "e.json").read_text())
-    assert result["settings"] == {"short_side": 256}
+    assert (result["settings"], result["stopped"]) == ({"short_side": 256}, None)
     assert result["skipped"] == [{"clip_id": "bad", "reason": "corrupt", "detail": "noise"}]
     [line] = result["summaries"]
     assert (line["tokenizer"], line["head"], line["lpips"]) == ("pca", "codes", None)
