@@ -87,7 +87,7 @@ def test_words_find_clips_by_their_vectors(out, model):
     assert hits[0]["score"] >= hits[1]["score"]
 
     # The table that knows words goes before the descriptor, and the command finds its model.
-    said = run("search", str(out), words, "--top", "1")
+    said = run("search", str(out), words, "--top", "1", "--by", "vectors")
     assert said.returncode == 0, said.stderr
     assert hits[0]["clip_id"][:12] in said.stdout
     assert f"{hits[0]['score']:.3f}" in said.stdout

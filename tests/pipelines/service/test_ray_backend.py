@@ -267,7 +267,7 @@ def test_a_cancelled_job_leaves_no_worker_on_the_cluster(process, head):
     client = process.client()
     job_id = client.submit(kind="scan", collection="far", inputs=["videos"])["job_id"]
     ends = time.monotonic() + 60
-    while not (workers := head.below("Map")):
+    while not (workers := head.below("ray::_Actor")):
         assert time.monotonic() < ends, [p.name() for p in head.below("ray::")]
         time.sleep(0.05)
     below = [*workers, *head.below(f"{job_id}/1")]
