@@ -2,9 +2,10 @@
 
 An embedder is a frozen dataclass whose fields are its settings. `load` runs once in each worker and
 may load a model; it returns a factory of collectors, one for each source. A collector gets every
-analysis frame once, in order and before the clips are known, and keeps little of each. That of a
-slow model gets a few frames of each clip instead, once the clips are known. A query encoder makes
-vectors of the same kind from words or pictures, for search.
+analysis frame once, in order and before the clips are known, and keeps little of each. A slow model
+has a collector for each clip instead, which gets a few of its frames once the clips are known.
+Threads ask for the vectors of several clips at a time. A query encoder makes vectors of the same
+kind from words or pictures, for search.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class QueryError(ReelmillError, ValueError):
 
 
 class EmbeddingCollector(Protocol):
-    """Collects analysis frames of one source."""
+    """Collects analysis frames of one source, or of one clip."""
 
     def add(self, frame: AnalysisFrame) -> None:
         """Takes the next frame."""

@@ -8,6 +8,7 @@ in CLIP4Clip's parameter-free pooling (Luo et al., 2021). It is independent of t
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -91,6 +92,7 @@ class OpenClipCollector:
     _num_frames: int = 0
     _pending: list[Any] = field(default_factory=list)
     _parts: list[Features] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, frame: AnalysisFrame) -> None:
         """Takes the next analysis frame."""
@@ -110,11 +112,12 @@ class OpenClipCollector:
         return mean_pool(features[inside]).astype("<f2").tobytes()
 
     def _encode_pending(self) -> None:
-        if self._pending:
-            self._parts.append(self.model.encode_images(self._pending))
-            self._pending.clear()
-        if len(self._parts) > 1:
-            self._parts[:] = [np.concatenate(self._parts)]
+        with self._lock:
+            if self._pending:
+                self._parts.append(self.model.encode_images(self._pending))
+                self._pending.clear()
+            if len(self._parts) > 1:
+                self._parts[:] = [np.concatenate(self._parts)]
 
 
 def mean_pool(frames: Features) -> Vector:

@@ -149,9 +149,8 @@ class ThingsCollector:
     def vector(
         self, first: int, last: int, times_s: Float64Array, span_s: tuple[float, float]
     ) -> bytes:
-        """See `EmbeddingCollector`; forgets the frames."""
+        """See `EmbeddingCollector`."""
         pictures = self._pictures[first:last]
-        self._pictures.clear()
         if not pictures:
             return np.zeros(Things.dim, "<f2").tobytes()
         roots: Vector = np.sqrt(self.network.probabilities(pictures).mean(axis=0))

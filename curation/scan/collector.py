@@ -1,5 +1,7 @@
 """Collects the decoded streams of one source into the rows of its clips' side tables.
 
+Each stream is worked on in a thread of its own, shots and scores of one stream in two, so that
+decoding goes on meanwhile; order, and with it every number, stays that of the stream.
 Little of each frame is kept: the scores' numbers, 4 KiB that signature and descriptor share, what
 other embedders keep, and a JPEG in a temporary file.
 """
@@ -7,8 +9,10 @@ other embedders keep, and a JPEG in a temporary file.
 from __future__ import annotations
 
 import io
+import os
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,6 +30,7 @@ from curation.media.timeline import Timeline
 from curation.records import Clip, Embedding, Signature, Thumbnail
 from curation.scan.clips import analysis_slice
 from curation.scan.cpu_timer import CpuTimer
+from curation.scan.in_order import InOrder
 from curation.scan.score_aggregator import ScoreAggregator
 from curation.scan.shots import ShotFinder
 from curation.scores import AnalysisFrame, Score
@@ -34,6 +39,7 @@ from curation.scores.base import spread
 SIGNATURES = "signatures"
 THUMBNAILS = "thumbnails"
 EMBEDDINGS = f"embeddings/{FrameDct.name}"
+_CLIP_THREADS = 4
 
 
 def side_tables(measured: Sequence[Score], embedders: Collection[Embedder]) -> dict[str, type[Any]]:
@@ -49,17 +55,22 @@ class ScanCollector:
     def __init__(
         self,
         measured: Sequence[Score],
-        embedders: Mapping[Embedder, EmbeddingCollector],
+        embedders: Mapping[Embedder, Callable[[], EmbeddingCollector]],
         tables: Collection[str],
         *,
         shot_finder: ShotFinder | None,
         timer: CpuTimer,
     ) -> None:
-        """`tables` are the side tables to fill; `shot_finder` is None where clips are known."""
+        """`embedders` with what makes their collectors; `tables` are the side tables to fill.
+
+        `shot_finder` is None where clips are known.
+        """
         self._tables = tuple(tables)
         self._all_scores = tuple(s for s in measured if scores.table_name(s) in tables)
         self._scores = ScoreAggregator(self._all_scores)
-        self._embedders = {e: c for e, c in embedders.items() if table_name(e) in tables}
+        self._embedders = [e for e in embedders if table_name(e) in tables]
+        self._new_collector = embedders
+        self._collectors = {e: embedders[e]() for e in self._embedders if not e.num_frames}
         self._signatures = SignatureCollector() if SIGNATURES in tables else None
         self._shot_finder = shot_finder
         self._timer = timer
@@ -70,9 +81,12 @@ class ScanCollector:
         )
         self._jpegs = tempfile.TemporaryFile(prefix="reelmill-")  # noqa: SIM115  see `close`
         self._jpeg_offsets = [0]
+        self._threads: dict[Callable[[Any], None], InOrder[Any]] = {}
 
     def close(self) -> None:
-        """Removes the temporary file."""
+        """Ends the threads and removes the temporary file."""
+        for thread in self._threads.values():
+            thread.close()
         self._jpegs.close()
 
     @property
@@ -106,30 +120,52 @@ class ScanCollector:
     def on_lowres(self, frames: Frames) -> None:
         """Takes the next of all frames, uint8 RGB [n, 27, 48, 3]."""
         if self._shot_finder is not None:
-            with self._timer.part("shots"):
-                self._shot_finder.feed(frames)
+            self._work(self._find_shots, frames)
         if self._scores.needs("lowres"):
-            with self._timer.part("scores"):
-                for rgb in frames:
-                    self._scores.measure("lowres", AnalysisFrame.from_rgb(rgb))
+            self._work(self._measure_lowres, frames)
 
     def on_analysis(self, frames: Frames) -> None:
         """Takes the next analysis frames, uint8 RGB [n, height, width, 3]."""
+        self._work(self._measure_analysis, frames)
+
+    def on_columns(self, columns: LineColumns) -> None:
+        """Takes the columns of the next analysis frames, uint8 [n, lines, columns]."""
+        self._work(self._measure_columns, columns)
+
+    def finish_frames(self) -> None:
+        """Waits until all frames that came have been worked on."""
+        for thread in self._threads.values():
+            thread.finish()
+
+    def _work(self, work: Callable[[Any], None], frames: Frames) -> None:
+        if work not in self._threads:
+            self._threads[work] = InOrder(work)
+        self._threads[work].put(frames)
+
+    def _find_shots(self, frames: Frames) -> None:
+        assert self._shot_finder is not None
+        with self._timer.part("shots"):
+            self._shot_finder.feed(frames)
+
+    def _measure_lowres(self, frames: Frames) -> None:
+        with self._timer.part("scores"):
+            for rgb in frames:
+                self._scores.measure("lowres", AnalysisFrame.from_rgb(rgb))
+
+    def _measure_analysis(self, frames: Frames) -> None:
         with self._timer.part("scores"):
             for rgb in frames:
                 frame = AnalysisFrame.from_rgb(rgb)
                 self._scores.measure("analysis", frame)
                 if self._signatures is not None:
                     self._signatures.add(frame)
-                for embedder, collector in self._embedders.items():
-                    if not embedder.num_frames:
-                        collector.add(frame)
+                for collector in self._collectors.values():
+                    collector.add(frame)
                 if self._keeps_jpegs:
                     self._jpegs.write(encode_jpeg(rgb))
                     self._jpeg_offsets.append(self._jpegs.tell())
 
-    def on_columns(self, columns: LineColumns) -> None:
-        """Takes the columns of the next analysis frames, uint8 [n, lines, columns]."""
+    def _measure_columns(self, columns: LineColumns) -> None:
         with self._timer.part("scores"):
             for luma in columns:
                 self._scores.measure("columns", AnalysisFrame.from_columns(luma))
@@ -147,14 +183,19 @@ class ScanCollector:
         """The rows of the side tables; `timeline` is None where no frames were needed."""
         forms = side_tables(self._all_scores, self._embedders)
         rows: dict[str, list[Any]] = {name: [] for name in self._tables}
-        with self._timer.part("scores"):
-            for clip in clips:
-                clip_rows = self._scores.rows(clip, timeline, self._read_frame)
-                if timeline is not None:
-                    clip_rows |= self._picture_rows(clip, timeline)
+        self._jpegs.flush()
+        with ThreadPoolExecutor(_CLIP_THREADS) as threads:
+            for clip_rows in threads.map(lambda clip: self._rows_of(clip, timeline), clips):
                 for name, row in clip_rows.items():
                     rows[name].append(row)
+        with self._timer.part("scores"):
             return {name: records.to_table(forms[name], rows[name]) for name in self._tables}
+
+    def _rows_of(self, clip: Clip, timeline: Timeline | None) -> dict[str, Any]:
+        """The clip's row of each side table."""
+        with self._timer.part("scores"):
+            rows = self._scores.rows(clip, timeline, self._read_frame)
+            return rows if timeline is None else rows | self._picture_rows(clip, timeline)
 
     def _picture_rows(self, clip: Clip, timeline: Timeline) -> dict[str, Any]:
         """The clip's thumbnail, signature and vectors by table."""
@@ -168,21 +209,23 @@ class ScanCollector:
             rows[THUMBNAILS] = Thumbnail(*ids, frame, self._read_jpeg(middle))
         if self._signatures is not None:
             rows[SIGNATURES] = self._signatures.signature(*ids, inside, times_s)
-        for embedder, collector in self._embedders.items():
+        for embedder in self._embedders:
             span_s = (clip.start_s, clip.end_s)
             if embedder.num_frames:
                 chosen = spread(inside.stop - inside.start, embedder.num_frames)
+                collector = self._new_collector[embedder]()
                 for index in chosen:
                     collector.add(AnalysisFrame.from_rgb(self._read_frame(inside.start + index)))
                 vector = collector.vector(0, len(chosen), times_s[chosen], span_s)
             else:
+                collector = self._collectors[embedder]
                 vector = collector.vector(inside.start, inside.stop, times_s, span_s)
             rows[table_name(embedder)] = Embedding(*ids, embedder.dim, vector)
         return rows
 
     def _read_jpeg(self, index: int) -> bytes:
-        self._jpegs.seek(self._jpeg_offsets[index])
-        return self._jpegs.read(self._jpeg_offsets[index + 1] - self._jpeg_offsets[index])
+        start, end = self._jpeg_offsets[index : index + 2]
+        return os.pread(self._jpegs.fileno(), end - start, start)
 
     def _read_frame(self, index: int) -> npt.NDArray[np.uint8]:
         return np.asarray(Image.open(io.BytesIO(self._read_jpeg(index))))

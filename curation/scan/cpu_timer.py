@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,15 +18,17 @@ class CpuTimer:
         self._start = time.process_time()
         self._children = sandbox.cpu_seconds()
         self._parts: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Counts the block's CPU seconds as this part's."""
-        start = time.process_time()
+        """Counts the block's CPU seconds as this part's; threads may run several."""
+        start = time.thread_time()
         try:
             yield
         finally:
-            self._parts[name] += time.process_time() - start
+            with self._lock:
+                self._parts[name] += time.thread_time() - start
 
     def seconds(self) -> dict[str, float]:
         """CPU seconds by part until now."""

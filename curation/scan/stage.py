@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from curation import records, scores
-from curation.embed.base import Embedder, EmbeddingCollector, table_name
+from curation.embed.base import Embedder, EmbeddingCollector
 from curation.embed.descriptor import FrameDct
 from curation.embed.things import Things
 from curation.errors import MediaError, UnavailableError
@@ -199,6 +199,7 @@ class _ScanPass:
                     on_columns=collector.on_columns if collector.needs_columns else None,
                     max_frame_s=stage.max_clip_s, salvaged=salvaged,
                 )  # fmt: skip
+                collector.finish_frames()
             if shot_finder is not None and timeline is not None:
                 with timer.part("shots"):
                     clips = self._clips(shot_finder, timeline)
@@ -223,11 +224,8 @@ class _ScanPass:
 
     def _collector(self, shot_finder: ShotFinder | None, timer: CpuTimer) -> ScanCollector:
         tables = self.item.tables or tuple(self.stage.side_tables)
-        embedders = {
-            e: new() for e, new in self.models.embedders.items() if table_name(e) in tables
-        }
         return ScanCollector(
-            self.stage.scores, embedders, tables, shot_finder=shot_finder, timer=timer
+            self.stage.scores, self.models.embedders, tables, shot_finder=shot_finder, timer=timer
         )
 
     def _clips(self, shot_finder: ShotFinder, timeline: Timeline) -> tuple[Clip, ...]:

@@ -111,7 +111,10 @@ class ClipScore(Score):
 
     @abstractmethod
     def describe(self, frames: Sequence[AnalysisFrame], times_s: Float64Array) -> Row:
-        """Fields of one clip's row, from a few of its frames and their times [n], n ≥ 1."""
+        """Fields of one clip's row, from a few of its frames and their times [n], n ≥ 1.
+
+        Threads describe several clips at a time.
+        """
 
 
 class SoundScore(Score):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -84,7 +85,8 @@ class Text(ClipScore):
 
     def read(self, frame: AnalysisFrame) -> tuple[npt.NDArray[np.float64], list[str]]:
         """Boxes [n, 4] (left, top, right, bottom, as shares) of the lines, and their words."""
-        result = _reader()(np.ascontiguousarray(frame.rgb[..., ::-1]), use_cls=False)
+        with _reader_lock:
+            result = _reader()(np.ascontiguousarray(frame.rgb[..., ::-1]), use_cls=False)
         height, width = frame.luma.shape
         boxes, lines = [], []
         rows = zip(result.boxes, result.txts, result.scores, strict=True) if result.txts else ()
@@ -103,6 +105,10 @@ def _corners(boxes: npt.NDArray[np.float64]) -> list[bool]:
     narrow = boxes[:, 2] - boxes[:, 0] < 2 * _CORNER
     left, right, top, bottom = x < _CORNER, x > 1 - _CORNER, y < _CORNER, y > 1 - _CORNER
     return [bool((v & h & narrow).any()) for v in (top, bottom) for h in (left, right)]
+
+
+_reader_lock = threading.Lock()
+"""The reader keeps state while it reads."""
 
 
 @cache
