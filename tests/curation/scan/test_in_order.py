@@ -1,6 +1,7 @@
 """Work behind its caller: in order, bounded, and its errors are raised."""
 
 import threading
+import time
 
 import pytest
 
@@ -31,7 +32,11 @@ def test_a_caller_waits_while_too_many_values_do():
         target=lambda: [(behind.put(value), last.append(value)) for value in range(100)]
     )
     caller.start()
-    caller.join(0.2)
+    end = time.monotonic() + 30
+    while len(last) < _MAX_BEHIND:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    caller.join(0.1)
     assert caller.is_alive()
     assert len(last) == _MAX_BEHIND
     go.set()
@@ -47,8 +52,12 @@ def test_what_the_work_raises_reaches_the_caller():
             raise ValueError("three")
 
     behind = InOrder(work)
-    with pytest.raises(ValueError, match="three"):
+
+    def put_all():
         for value in range(1000):
             behind.put(value)
         behind.finish()
+
+    with pytest.raises(ValueError, match="three"):
+        put_all()
     behind.close()
