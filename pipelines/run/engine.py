@@ -202,9 +202,9 @@ class _Schedule:
         )
 
     def _is_last(self, pool: _Pool) -> bool:
-        """Whether the pool that brings its items has finished."""
+        """Whether the pools that bring its items have finished."""
         return all(
-            p.is_finished and not p.feed.fill(is_last=self._is_last(p))
+            p.is_finished and self._is_last(p) and not p.feed.fill(is_last=True)
             for p in self.pools
             if p.feed is pool.feed.source
         )

@@ -40,6 +40,6 @@ def main(descriptor: int, parent: int) -> None:
         if is_stage:
             work = None  # its models go before those of the next stage come
             limit_threads()
-            work = set_up_stage(pickle.loads(content))
+            work = set_up_stage(content)
         elif work is not None:
             connection.send_bytes(pickle.dumps(attempt(work, pickle.loads(content))))

@@ -111,7 +111,7 @@ class _Actor:
 
     def __init__(self, stage: bytes, mark: StorageMark | None) -> None:
         limit_threads()
-        self._work = set_up_stage(pickle.loads(stage), mark.check if mark else None)
+        self._work = set_up_stage(stage, mark.check if mark else None)
 
     def is_ready(self) -> bool:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,17 +15,23 @@ from curation.errors import InfrastructureError
 from curation.stage import Stage
 
 
-def set_up_stage(stage: Stage, check: Callable[[], None] | None = None) -> Callable[[Any], Any]:
-    """The stage's work; if it cannot be set up, work that raises `InfrastructureError`.
+def set_up_stage(
+    stage: Stage | bytes, check: Callable[[], None] | None = None
+) -> Callable[[Any], Any]:
+    """The work of a stage, which may come pickled.
 
-    `check` is called first, and raises where the stage should not be set up.
+    If it cannot be set up, work that raises `InfrastructureError`. `check` is called first, and
+    raises where the stage should not be set up.
     """
+    name = "a stage"
     try:
+        loaded: Stage = pickle.loads(stage) if isinstance(stage, bytes) else stage
+        name = type(loaded).__name__
         if check is not None:
             check()
-        return stage.setup()
+        return loaded.setup()
     except Exception as error:
-        message = f"{type(stage).__name__} cannot be set up: {type(error).__name__}: {error}"
+        message = f"{name} cannot be set up: {type(error).__name__}: {error}"
 
         def fail(item: Any) -> Any:
             raise InfrastructureError(message)

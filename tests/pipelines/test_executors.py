@@ -402,6 +402,34 @@ def test_stages_in_a_row_in_one_process_take_turns(tmp_path):
 
 
 @dataclass(frozen=True)
+class Third(Shout):
+    """One more stage."""
+
+
+def test_the_last_of_three_stages_waits_until_both_before_it_have_finished(tmp_path):
+    shout = Feed.of(Shout(str(tmp_path)), [Word(f"w{n}") for n in range(20)])
+    echo = Feed(Echo(str(tmp_path)), source=shout)
+    told: list[tuple[bool, int]] = []
+    last = Feed(
+        Third(str(tmp_path)), source=echo,
+        refill=lambda is_last: told.append((is_last, echo.finished)),
+    )  # fmt: skip
+    for feed, outcome in Engine(SimulatedWorkers(1)).run([shout, echo, last]):
+        if feed is shout:
+            echo.items.append(Word(f"{outcome.key}, {outcome.key}"))
+    assert (True, 20) in told
+    assert not [finished for is_last, finished in told if is_last and finished < 20]
+
+
+def test_a_stage_that_cannot_be_read_by_a_worker_says_why(tmp_path):
+    outcome = attempt(set_up_stage(b"cthere\nis none\n."), Word("a"))
+    assert isinstance(outcome, Fault)
+    assert (
+        "a stage cannot be set up: ModuleNotFoundError: No module named 'there'" in outcome.detail
+    )
+
+
+@dataclass(frozen=True)
 class Marked:
     name: str
 
