@@ -114,6 +114,21 @@ _COMMANDS = {
         "Render a few small sources with known truth: good ones, bad ones, and broken ones.",
         ("reelmill sample videos",),
     ),
+    "plan": CommandInfo(
+        RUN,
+        "plan:plan",
+        """Say what curating would take and make: processor hours, storage, time, bottleneck.
+
+        Of videos, or of so many hours. The rates are shipped, and name the machine they were
+        measured on; `--calibrate` measures them here on a few of the videos, and `--from` takes
+        those of an output's runs.
+        """,
+        (
+            "reelmill plan --hours 1e6 --cpus 4096",
+            "reelmill plan ~/videos --from out",
+            "reelmill plan ~/videos --calibrate --cpus 64",
+        ),
+    ),
     "doctor": CommandInfo(
         RUN,
         "doctor:doctor",

@@ -27,7 +27,9 @@ NOT_HERE = {
     "tokenizer train": "needs a GPU", "tokenizer pack": "needs long clips of a licence",
     "tokenizer fit": "needs more clips", "tokenizer eval": "needs other weights",
 }  # fmt: skip
-ELSEWHERE = re.compile(r"s3://|captioner=|-c captions.yaml|--like|--compare|mode=copy|pca-4x8x8")
+ELSEWHERE = re.compile(
+    r"s3://|--calibrate|captioner=|-c captions.yaml|--like|--compare|mode=copy|pca-4x8x8"
+)
 """Of examples that need a store, a model, more clips, or make further renders and tokens."""
 EXAMPLES = [(name, line) for name, info in commands().items() for line in info.examples]
 
