@@ -23,7 +23,7 @@ from pipelines.run.ray_cluster import reaped_folder
 from tests.outputs import ROOT
 
 _PORT = 6399
-_START_S = 120
+_START_S, _STARTS = 120, 3
 
 
 def _ip(*words: str) -> None:
@@ -148,17 +148,24 @@ class Cluster:
             "--node-ip-address", address, "--num-cpus", "1", "--object-store-memory", "80000000",
             "--disable-usage-stats",
         ]  # fmt: skip
+        for _ in range(_STARTS):
+            node = Node(address, prefix, self._start(command, address))
+            if node.process.poll() is None:
+                self.nodes.append(node)
+                return node
+            node.kill()
+        raise AssertionError(Path(self.folder, f"{address}.log").read_text())
+
+    def _start(self, command: list[str], address: str) -> subprocess.Popen[bytes]:
+        """Starts a node, and waits until it runs or has ended: Ray gives it 30 s to join."""
         log = Path(self.folder, f"{address}.log")
         with open(log, "wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-        node = Node(address, prefix, process)
-        self.nodes.append(node)
         ends = time.monotonic() + _START_S
-        while b"runtime started" not in log.read_bytes():
-            assert process.poll() is None, log.read_text()
+        while b"runtime started" not in log.read_bytes() and process.poll() is None:
             assert time.monotonic() < ends, log.read_text()
             time.sleep(0.1)
-        return node
+        return process
 
     def kill(self) -> None:
         """Kills all nodes."""

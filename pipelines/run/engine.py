@@ -140,6 +140,7 @@ class _Schedule:
     alone: tuple[_Pool, Item] | None = None
     """What is tried while nothing else is at work."""
     deaths_alone: int = 0
+    measured_at: float = field(default_factory=time.monotonic)
 
     def results(self) -> Iterator[Result]:
         """See `Executor.run`."""
@@ -151,7 +152,9 @@ class _Schedule:
                     return
             if self.alone is not None:
                 self._continue_alone(*self.alone)
-            for reply in self.workers.wait(_POLL_S):
+            replies = self.workers.wait(_POLL_S)
+            self._measure_load()
+            for reply in replies:
                 yield from self._receive(reply)
 
     def stop_all(self) -> None:
@@ -159,6 +162,12 @@ class _Schedule:
         for pool in self.pools:
             for worker in tuple(pool.workers):
                 self._stop(pool, worker)
+
+    def _measure_load(self) -> None:
+        now = time.monotonic()
+        for pool in self.pools:
+            pool.feed.load.add(now - self.measured_at, len(pool.workers), pool.busy, pool.waiting)
+        self.measured_at = now
 
     def _check_done(self) -> None:
         """Raises `InfrastructureError` if there is work, but no longer any room for a worker."""

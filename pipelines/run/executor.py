@@ -20,6 +20,31 @@ class WorkerDied:
     key: str
 
 
+@dataclass
+class Load:
+    """How the workers of a stage are used."""
+
+    workers: int = 0
+    """Now, those that start included."""
+    waiting: int = 0
+    """Items that no worker has yet, as far as they have been made."""
+    worker_s: float = 0.0
+    """Seconds of all workers so far."""
+    busy_s: float = 0.0
+    """Of these, seconds in which one had an item or loaded models."""
+
+    @property
+    def busy_share(self) -> float | None:
+        """Share of the workers' time in which they worked; None before they have had any."""
+        return self.busy_s / self.worker_s if self.worker_s else None
+
+    def add(self, seconds: float, workers: int, busy: int, waiting: int) -> None:
+        """Counts the time that has passed."""
+        self.workers, self.waiting = workers, waiting
+        self.worker_s += seconds * workers
+        self.busy_s += seconds * busy
+
+
 @dataclass(eq=False)
 class Feed:
     """A stage and the items that wait for it."""
@@ -35,6 +60,7 @@ class Feed:
     """Items to come, as far as that is known."""
     finished: int = 0
     """Items that have had an outcome."""
+    load: Load = field(default_factory=Load)
 
     @classmethod
     def of(cls, stage: Stage, items: Iterable[Item]) -> Feed:

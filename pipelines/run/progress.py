@@ -4,11 +4,14 @@ Where `REELMILL_PROGRESS` names a file, each step of a command keeps it up to da
 replaced atomically, with one entry per step in the order in which they began:
 
     {"steps": [{"step": "scan", "unit": "sources", "done": 3, "total": 9,
-                "before": 1, "counts": {"scanned": 2},
+                "before": 1, "counts": {"scanned": 2}, "video_s": 61.5,
+                "workers": 2, "waiting": 4, "busy": 0.97,
                 "began": 1700000000.0, "at": 1700000009.5}]}
 
-`before` is how many of those done had an outcome before this run; `began` and `at` (the last
-update) are seconds since 1970.
+`before` is how many of those done had an outcome before this run, `video_s` the seconds of video
+that it finished. `workers` there are now, `waiting` items have been made and have none, and `busy`
+is the share of their time in which workers worked. `began` and `at` (the last update) are seconds
+since 1970.
 """
 
 from __future__ import annotations
@@ -38,8 +41,12 @@ def with_progress_file(step: str, unit: str, on_progress: ProgressCallback) -> P
     def update(done: int, total: int, progress: Progress) -> None:
         nonlocal entry, last
         entry = entry or _add_entry(step, unit)
-        counts = dict(progress.counts)
-        entry.update(done=done, total=total, before=progress.before, counts=counts, at=time.time())
+        load = progress.load
+        entry.update(
+            done=done, total=total, before=progress.before, counts=dict(progress.counts),
+            video_s=progress.video_s, workers=load.workers, waiting=load.waiting,
+            busy=load.busy_share, at=time.time(),
+        )  # fmt: skip
         if done in (progress.before, total) or time.monotonic() - last >= _INTERVAL_S:
             last = time.monotonic()
             _write(path)

@@ -23,7 +23,7 @@ from typing import Any
 from curation.errors import InfrastructureError
 from curation.stage import Done, Failed, Fault, Item, Outcome, Unavailable
 from curation.step import Ledger, Step
-from pipelines.run.executor import Executor, Feed, WorkerDied
+from pipelines.run.executor import Executor, Feed, Load, WorkerDied
 
 _SLICE = 2000
 """Items that are made ahead."""
@@ -58,6 +58,8 @@ class Progress:
     """Seconds of video in the items that this run finished."""
     share: float = 0.0
     """Of the work of this run, how much is done: 0 to 1."""
+    load: Load = field(default_factory=Load)
+    """How its workers are used."""
 
     @property
     def done(self) -> int:
@@ -156,6 +158,7 @@ class Account:
         self._uncommitted_bytes = 0
         self._started_at = self._committed_at = time.monotonic()
         run.progress.before = run.step.finished()
+        run.progress.load = self.feed.load
         self._tell()
 
     def fill_with(self, refill: Callable[[bool], None], source: Feed | None) -> None:

@@ -114,6 +114,13 @@ class StepProgress(BaseModel):
     """Units per second."""
     eta_s: float | None
     """Seconds left at that rate; null before the first unit is done."""
+    video_s: float
+    """Seconds of video that this run finished."""
+    workers: int
+    waiting: int
+    """Items that have been made and no worker has yet."""
+    busy: float | None
+    """Share of the workers' time in which they worked; null where there are none."""
 
 
 class JobView(BaseModel):

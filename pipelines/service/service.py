@@ -74,7 +74,7 @@ class Service:
             supervisor=Supervisor(
                 queue, backend, settings.max_running, limits.running_per_caller, retention
             ),
-            metrics=Metrics(queue),
+            metrics=Metrics(queue, jobs),
             previews=previews,
             computations=Computations(limits),
             streams=StreamSlots(limits),

@@ -401,6 +401,19 @@ def test_stages_in_a_row_in_one_process_take_turns(tmp_path):
     assert done == [("Shout", "a"), ("Echo", "a, a"), ("Shout", "b"), ("Echo", "b, b")]
 
 
+def test_how_workers_are_used_is_counted(tmp_path, monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr("pipelines.run.engine.time.monotonic", lambda: float(next(clock)))
+    feed = Feed.of(Shout(str(tmp_path)), [Word(f"w{n}") for n in range(20)])
+    shares = []
+    for _ in Engine(SimulatedWorkers(2)).run([feed]):
+        assert feed.load.workers <= 2
+        shares.append(feed.load.busy_share)
+    assert feed.load.waiting == 0
+    assert 0 < feed.load.busy_s <= feed.load.worker_s
+    assert max(shares) > 0.9, "both have items until the end"
+
+
 @dataclass(frozen=True)
 class Third(Shout):
     """One more stage."""

@@ -43,4 +43,6 @@ def _step_progress(step: dict[str, Any]) -> StepProgress:
         tones={outcome: _tone(outcome) for outcome in counts}, elapsed_s=round(elapsed_s, 3),
         rate=None if rate is None else round(rate, 4),
         eta_s=None if rate is None else round((total - done) / rate, 1),
+        video_s=round(step.get("video_s", 0.0), 1), workers=step.get("workers", 0),
+        waiting=step.get("waiting", 0), busy=step.get("busy"),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import shutil
 import zlib
 
@@ -11,6 +12,7 @@ import pytest
 
 from curation.dataset import Dataset
 from curation.sample import write_numbered_video
+from tests.outputs import ROOT
 from tests.rows import add_run
 
 DRIVE = "/v1/collections/drive"
@@ -152,6 +154,40 @@ def test_metrics_count_requests_by_route(served):
         'reelmill_requests_total{method="GET",route="/v1/collections/{name}",status="200"}' in text
     )
     assert 'reelmill_jobs{state="running"} 0.0' in text
+
+
+def test_metrics_show_the_steps_of_running_jobs(served):
+    sent = {"kind": "verify", "collection": "drive"}
+    job = served.client.post("/v1/jobs", json=sent).json()
+    assert "reelmill_step_done{" not in served.client.get("/metrics").text
+    job = served.service.queue.start_next(10, 10)
+    folder = served.service.job_folder(job.job_id)
+    folder.path.mkdir(parents=True)
+    scan = {
+        "step": "scan", "unit": "sources", "done": 6, "total": 9, "before": 1,
+        "counts": {"scanned": 4, "not_video": 1}, "video_s": 61.5, "workers": 4, "waiting": 2,
+        "busy": 0.75, "began": 1000.0, "at": 1010.0,
+    }  # fmt: skip
+    ended = {"step": "render", "unit": "clips", "done": 3, "total": 3, "counts": {}, "workers": 2,
+             "busy": 1.0, "began": 1000.0, "at": 1001.0}  # fmt: skip
+    folder.progress.write_text(json.dumps({"steps": [scan, ended]}))
+    text = served.client.get("/metrics").text
+    labels = '{collection="drive",step="scan"}'
+    expected = {"done": 6, "total": 9, "failed": 1, "video_seconds": 61.5, "workers": 4,
+                "waiting": 2, "busy": 3}  # fmt: skip
+    for name, value in expected.items():
+        assert f"reelmill_step_{name}{labels} {float(value)}" in text
+    assert 'reelmill_step_workers{collection="drive",step="render"} 0.0' in text
+    shown = served.client.get(f"/v1/jobs/{job.job_id}").json()["steps"][0]
+    assert (shown["workers"], shown["busy"], shown["video_s"]) == (4, 0.75, 61.5)
+    served.service.queue.finish(job, 0)
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(served):
+    named = set(re.findall(r"reelmill_\w+", (ROOT / "docker/grafana/reelmill.json").read_text()))
+    text = served.client.get("/metrics").text
+    for name in named:
+        assert f"# HELP {name.removesuffix('_bucket').removesuffix('_total')}" in text, name
 
 
 def test_a_log_is_read_whole_by_range_and_by_its_end(served):
