@@ -140,10 +140,11 @@ class _Schedule:
     alone: tuple[_Pool, Item] | None = None
     """What is tried while nothing else is at work."""
     deaths_alone: int = 0
-    measured_at: float = field(default_factory=time.monotonic)
+    measured_at: float = 0.0
 
     def results(self) -> Iterator[Result]:
         """See `Executor.run`."""
+        self.measured_at = time.monotonic()
         while True:
             if self.alone is None:
                 self._assign()
