@@ -71,8 +71,14 @@ def cost_of(arguments: list[str], log: Path) -> Cost:
     return Cost(**found)
 
 
+def needed(only: list[str] | None) -> set[str]:
+    """These commands, or all, and those that they are compared with."""
+    names = {*(only or COMMANDS)}
+    return names | {COMMANDS[name].beside for name in names} - {""}
+
+
 def measure(out: Path, only: list[str] | None, say: Callable[[str], None]) -> dict[str, Any]:
-    """The costs of all commands on one output, by name."""
+    """The costs of these commands on one output, or of all, by name."""
     this = [sys.executable, __file__, "--child"]
     costs: dict[str, Any] = {}
     clip_id = ""
@@ -81,7 +87,7 @@ def measure(out: Path, only: list[str] | None, say: Callable[[str], None]) -> di
             rows = Dataset(out).catalog.read("clips", Clip, ["clip_id"])
             clip_id = rows["clip_id"][len(rows) // 2].as_py()
             del rows
-        if only and name not in only:
+        if name not in needed(only):
             continue
         arguments = command.arguments(str(out), clip_id) or [*this, name, str(out)]
         cost = cost_of(arguments, out.parent / "log.txt")

@@ -14,6 +14,7 @@ import yaml
 from curation import scores
 from curation.dataset import Dataset
 from curation.scores import DEFAULT_SCORES, SCORES
+from pipelines import config
 
 _ROOT = Path(__file__).parents[1]
 SETTINGS = ["render.mode=span", "tokenizer=pca-8x8x8"]
@@ -29,7 +30,8 @@ _POLICY = {
     for name, columns in _ALL_SCORES.items()
 }
 _POLICY = {name: columns for name, columns in _POLICY.items() if columns[1:]}
-_SIDE = {"embeddings/frame-dct", "signatures", "thumbnails", *_GROUPS}
+_SIDE = {*config.load(None, SETTINGS).scan.side_tables}
+_EMBEDDINGS = sorted(name for name in _SIDE if name.startswith("embeddings/"))
 _SOURCE = ["source_id", "uri", "width", "height", "fps", "outcome"]
 _KEY = ["uri", "size_bytes", "modified"]
 _CLIPS = {"clips": ["clip_id", "source_id", "start_s", "end_s", "shot_start_frame"]}
@@ -112,11 +114,12 @@ COMMANDS = {
                      "latent_height", "latent_width", "channels"]},
     ),
     "why": Command("`why` of one clip", ("why", "OUT", "CLIP"), beside="start"),
+    "show": Command("`show` of the same clip", ("show", "OUT", "CLIP"), beside="start"),
     "index": Command(
         "first `index`", ("index", "OUT"),
         {**_ALL_SCORES, "clips": ["clip_id", "source_id", "start_s", "end_s"],
-         "sources": _SOURCE, "embeddings/frame-dct": ["clip_id", "vector"],
-         "captions/": ["clip_id", "text"]},
+         "sources": _SOURCE, "captions/": ["clip_id", "text"],
+         **{name: ["clip_id", "vector"] for name in _EMBEDDINGS}},
     ),
     "search": Command(
         "one `search`", ("search", "OUT", "place 17", "--where", "motion > 0.3"), beside="start"
@@ -162,7 +165,6 @@ def work_list(name: str) -> Callable[[str], None]:
     def read(out: str) -> None:
         from curation.step import StepRequest
         from curation.steps import STEPS
-        from pipelines import config
 
         dataset = Dataset(out).snapshot()
         selection_id = dataset.latest_selection()
@@ -218,7 +220,6 @@ def feed_start(out: str) -> None:
 
 def renders(out: str) -> None:
     """Makes what the work list of `tokenize` reads."""
-    from pipelines import config
     from synthetic_steps import write_renders
 
     dataset = Dataset(out)
@@ -228,7 +229,6 @@ def renders(out: str) -> None:
 
 def captions_and_tokens(out: str) -> None:
     """Makes what is verified, reported, searched and fed."""
-    from pipelines import config
     from synthetic_steps import write_captions, write_tokens
 
     dataset, profile = Dataset(out), config.load(None, SETTINGS)

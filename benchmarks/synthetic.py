@@ -6,9 +6,9 @@ The sources are empty files of the stated sizes beside the output, in `OUT-sourc
 finds them unchanged. One source has about ten clips; lengths are log-normal around five seconds.
 Scores spread as on real videos: some three fifths of the clips pass the default profile's policy.
 An embedding is its topic's direction, its source's and its own, in 64 dimensions that are spread
-over all. One clip in 50 is a copy of another: its signature is the other's from a later frame on,
-with noise. Near-duplicates are stored as a search would store them, so that `select` need not
-search; `--without neighbours` leaves them out.
+over all; what clips show is drawn for each clip alone. One clip in 50 is a copy of another: its
+signature is the other's from a later frame on, with noise. Near-duplicates are stored as a search
+would store them, so that `select` need not search; `--without neighbours` leaves them out.
 
 Rows are the same for the same arguments, but for clock times.
 """
@@ -31,6 +31,7 @@ import pyarrow as pa
 from curation import records, scores
 from curation.dataset import Dataset
 from curation.dedup.rules import NEAR_DUPLICATE_PAIRS
+from curation.embed import table_name
 from curation.embed.signature import SIGNATURE_FPS
 from curation.listing import Listing, list_videos
 from curation.pending_inputs import record_listing
@@ -42,7 +43,7 @@ from curation.scores import DEFAULT_SCORES, SCORES
 from curation.scores.base import Score
 from pipelines import config
 from synthetic_scores import score_columns
-from synthetic_vectors import Embeddings, Signatures, thumbnails
+from synthetic_vectors import Embeddings, Signatures, class_vectors, thumbnails
 
 NEIGHBOURS = "neighbours"
 _CLIPS_PER_SOURCE = 10
@@ -64,7 +65,7 @@ def write_output(
     """A scanned output of about so many clips, in so many commits a table.
 
     By default each commit has the 256 sources that a run commits at once. `without` names tables
-    that are not written: `signatures`, `thumbnails`, `neighbours`, `embeddings/frame-dct`.
+    that are not written: `signatures`, `thumbnails`, `neighbours`, `embeddings`.
     """
     dataset = Dataset(out)
     num_sources = max(1, clips // _CLIPS_PER_SOURCE)
@@ -72,11 +73,14 @@ def write_output(
     listing = _listed_files(f"{os.fspath(out).rstrip('/')}-sources", num_sources)
     record_listing(dataset.catalog, listing)
     profile = config.load(None, [])
-    generator = Generator(np.random.default_rng(seed), profile.scan.digest)
+    others = {table_name(e): e.dim for e in profile.scan.embedders}
+    del others[EMBEDDINGS]
+    generator = Generator(np.random.default_rng(seed), profile.scan.digest, others)
     measured = {scores.table_name(SCORES[name]): SCORES[name] for name in DEFAULT_SCORES}
     tables: dict[str, type] = {"clips": Clip}
     tables |= {name: score.record for name, score in measured.items()}
-    tables |= {EMBEDDINGS: Embedding, SIGNATURES: Signature, THUMBNAILS: Thumbnail}
+    tables |= dict.fromkeys([EMBEDDINGS, *others], Embedding)
+    tables |= {SIGNATURES: Signature, THUMBNAILS: Thumbnail}
     tables |= {NEAR_DUPLICATE_PAIRS: Neighbour, "sources": Source}
     tables = {n: r for n, r in tables.items() if not {n, n.split("/", 1)[0]} & {*without}}
     clock = RunClock()
@@ -112,6 +116,8 @@ class Generator:
 
     rng: np.random.Generator
     scan_digest: str
+    other_embeddings: dict[str, int]
+    """Their tables and dimensions."""
     count: int = 0
     """Sources so far."""
     embeddings: Embeddings = field(default_factory=Embeddings)
@@ -135,6 +141,8 @@ class Generator:
         by_source = np.unique(ids["source_id"], return_inverse=True)[1]
         vectors = self.embeddings.draw(self.rng, by_source, is_copy)
         yield EMBEDDINGS, self._table(Embedding, ids, vectors)
+        for name, dim in self.other_embeddings.items():
+            yield name, self._table(Embedding, ids, class_vectors(self.rng, len(clips), dim))
         frames = np.maximum(1, (durations_s * SIGNATURE_FPS).astype(np.int64))
         columns, copied = self.signatures.draw(self.rng, ids["clip_id"], frames, is_copy)
         yield SIGNATURES, self._table(Signature, ids, columns)
@@ -178,7 +186,7 @@ class Generator:
                     fps=fps, variable_rate=False, frames=ends[-1],
                     duration_s=round(ends[-1] / fps, 6), timestamps="exact",
                     begin_s=0.0, interlaced=False, hdr=False,
-                    colour="bt709,bt709,bt709", colour_forced=False, shots_by="TransNetV2",
+                    colour="bt709 bt709 bt709", colour_forced=False, shots_by="TransNetV2",
                     scan_digest=self.scan_digest, clips=len(clips), clips_digest=digest,
                 )
             )  # fmt: skip

@@ -49,6 +49,13 @@ class Embeddings:
         return {"dim": np.full(len(source), FrameDct.dim), "vector": binary(vectors.astype("<f2"))}
 
 
+def class_vectors(rng: np.random.Generator, count: int, dim: int) -> dict[str, Any]:
+    """The columns `dim` and `vector`: roots of probabilities of classes, few of them high."""
+    vectors = rng.random((count, dim), np.float32) ** 8
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return {"dim": np.full(count, dim), "vector": binary(vectors.astype("<f2"))}
+
+
 class Signatures:
     """Frames that change slowly about a picture of the clip's own, or about that of another."""
 

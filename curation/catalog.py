@@ -35,6 +35,7 @@ from curation.commit_log import (
     followed,
     has_same_rows,
     is_conflict,
+    read_change,
     table_files,
 )
 from curation.data_file import NewFile
@@ -42,7 +43,13 @@ from curation.errors import InfrastructureError
 from curation.lease import hold_lease
 from curation.output_location import check_address, check_free_space
 from curation.storage import AddressError, Storage, one_line
-from curation.table_rows import files_dataset, filter_rows, fragment_rows, write_rows
+from curation.table_rows import (
+    files_dataset,
+    filter_rows,
+    fragment_rows,
+    write_alike,
+    write_rows,
+)
 
 NOT_FOUND = fs.FileType.NotFound
 _PANIC = "PanicException"
@@ -60,6 +67,10 @@ _TABLE_NAME = re.compile(r"[^/.\\][^/\\]*(/[^/.\\][^/\\]*)*")
 
 class StaleWriterError(InfrastructureError):
     """Another run has acquired the table; this one has to stop."""
+
+
+class VersionGoneError(InfrastructureError):
+    """The table no longer has this version: `reelmill gc` has removed its log entries."""
 
 
 class _CreatedFirstError(StaleWriterError):
@@ -82,7 +93,10 @@ class Catalog:
         return catalog
 
     def open(self, name: str, version: int | None = None) -> DeltaTable | None:
-        """The table as it is now, or was at a version, or None if it does not exist."""
+        """The table as it is now, or was at a version, or None if it does not exist.
+
+        Raises `VersionGoneError` for a version that it once had.
+        """
         if version is None and self._snapshot is not None:
             if name not in self._snapshot:
                 self._snapshot[name] = self._load(name, None)
@@ -112,10 +126,23 @@ class Catalog:
                     version,
                     storage_options=self.storage.delta_options,
                 )
-            except TableNotFoundError:
-                return None
+            except DeltaError as error:
+                if version is not None and self._is_gone(name, version):
+                    raise VersionGoneError(
+                        f"{self.storage.uri(name)} no longer has version {version}: `reelmill gc`"
+                        " has removed it"
+                    ) from error
+                if isinstance(error, TableNotFoundError):
+                    return None
+                raise
             check_log(self.storage, name, table)
             return table
+
+    def _is_gone(self, name: str, version: int) -> bool:
+        """Whether a table had a version once: a newer one is there, and the log lacks its entry."""
+        newest = self._load(name, None)
+        is_older = newest is not None and 0 <= version < newest.version()
+        return is_older and read_change(self.storage, name, version) is None
 
     def version(self, name: str) -> int:
         """The table's version, or −1 if it does not exist."""
@@ -251,13 +278,12 @@ class Catalog:
 
     def _merge(self, name: str, table: DeltaTable, files: Sequence[TableFile]) -> None:
         """Merges files of a table, unless another writer removes one of them first."""
-        merged = compaction.merge(self.storage, name, _schema(table), files)
-        paths = {file.path for file in files}
+        new, old = compaction.merge(self.storage, name, _schema(table), files)
         for _ in range(_ATTEMPTS):
-            if not paths <= {file.path for file in table_files(table)}:
+            if not old or not old <= {file.path for file in table_files(table)}:
                 return
             try:
-                commit_files(self.storage, name, table, merged, remove=paths, changes_rows=False)
+                commit_files(self.storage, name, table, new, remove=old, changes_rows=False)
                 return
             except DeltaError as error:
                 if not is_conflict(error):
@@ -410,17 +436,17 @@ class Writer:
         chosen = compaction.overdue(files)
         if not chosen or name in self._unmerged:
             return
-        paths = {file.path for file in chosen}
         self._unmerged.add(name)
         with contextlib.suppress(*_MERGE_FAULTS):
             merged = compaction.merge(self._storage, name, _schema(self._tables[name]), chosen)
 
             def exchanged(table: DeltaTable) -> _Exchange:
-                are_there = paths <= {file.path for file in table_files(table)}
-                return (merged, paths) if are_there else ((), ())
+                are_there = merged.replaced <= {file.path for file in table_files(table)}
+                return merged if are_there else ((), ())
 
             self._commit(name, exchanged, changes_rows=False)
-            self._unmerged.discard(name)
+            if merged.replaced:
+                self._unmerged.discard(name)
 
     def drop(
         self, name: str, column: str, values: set[str], also: pc.Expression | None = None
@@ -436,16 +462,16 @@ class Writer:
         if also is not None:
             is_dropped &= also
         is_kept = ~pc.coalesce(is_dropped, pc.scalar(False))
-        record = self._records[name]
-        schema = records.arrow_schema(record)
 
         def without(table: DeltaTable) -> _Exchange:
             files, gone = [], []
+            schema = _schema(table)
             for fragment in arrow_dataset(table, self._storage, name, is_dropped).get_fragments():
                 if len(fragment_rows(fragment, schema, [column], is_dropped)):
                     gone.append(fragment.path)
                     rows = fragment_rows(fragment, schema, schema.names, is_kept)
-                    files += write_rows(self._storage, name, record, rows)
+                    if len(rows):
+                        files.append(write_alike(self._storage, name, rows, [fragment]))
             return files, gone
 
         self._commit(name, without)
@@ -468,10 +494,12 @@ class Writer:
     ) -> list[TableFile]:
         """Commits the files that `exchange` adds to the table and removes, if any.
 
-        It is asked again where others have merged files first. Returns the files of the table.
+        It is asked again where others have merged files first; where they have changed rows it
+        raises `StaleWriterError`. Returns the files of the table.
         """
         table = self._checked(name, newest=False)
         for _ in range(_ATTEMPTS):
+            version = table.version()
             with _storage_faults(name):
                 add, remove = exchange(table)
                 if not add and not remove:
@@ -483,7 +511,10 @@ class Writer:
                         transactions=transactions, changes_rows=changes_rows,
                     )  # fmt: skip
             except StaleWriterError:
-                table = self._checked(name)  # raises unless others merely merged files
+                table = self._checked(name)
+                with _storage_faults(name):
+                    if not has_same_rows(self._storage, name, version, table.version()):
+                        raise
         raise StaleWriterError(f"others commit to {name} all the time; this one stops")
 
     @contextlib.contextmanager

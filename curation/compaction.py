@@ -18,18 +18,19 @@ written is in no version.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from curation.commit_log import TableFile
-from curation.data_file import ID_COLUMNS, Layout, NewFile, parquet_bytes, store_file
+from curation.data_file import ID_COLUMNS, NewFile
 from curation.errors import InfrastructureError
+from curation.output_location import check_free_space
 from curation.storage import Storage
-from curation.table_rows import files_dataset, filter_rows, write_file
+from curation.table_rows import file_metadata, files_dataset, filter_rows, write_alike
 
 TARGET_BYTES = 128 << 20
 """Of a merged file."""
@@ -39,8 +40,6 @@ _MAX_AT_ONCE = 2 * TARGET_BYTES
 """Bytes that one merge by a step reads."""
 _BATCH_BYTES = 4 * TARGET_BYTES
 """The same of `reelmill compact`."""
-_NONCE = b"reelmill"
-"""Metadata that makes a file's name unique."""
 
 
 def overdue(files: Sequence[TableFile]) -> list[TableFile]:
@@ -74,67 +73,63 @@ def _small(files: Sequence[TableFile]) -> list[TableFile]:
     return sorted(small, key=lambda file: (file.size_bytes, file.path))
 
 
-def merge(
-    storage: Storage, name: str, schema: pa.Schema, files: Sequence[TableFile]
-) -> list[NewFile]:
-    """Writes the rows of some files of a table into fewer ones, which are no part of it yet.
+class Merge(NamedTuple):
+    """Files that a merge has written, which are no part of the table yet."""
 
-    Raises `OSError` or `ArrowException`, and `InfrastructureError` if it has other rows than the
-    log states.
+    files: list[NewFile]
+    replaced: frozenset[str]
+    """Paths of the files whose rows these have."""
+
+
+def merge(storage: Storage, name: str, schema: pa.Schema, files: Sequence[TableFile]) -> Merge:
+    """Writes the rows of some files of a table into fewer ones.
+
+    Files are merged with those that state the same of their rows, such as the tokenizer; one that
+    is alone is left as it is. Raises `OSError` or `ArrowException`, and `InfrastructureError` if
+    the disk has no room or the table has other rows than its log states.
     """
-    merged = []
-    for metadata, group in _by_metadata(storage, name, schema, files).items():
-        merged += _merge_alike(storage, name, schema, group, dict(metadata))
-    expected, found = sum(file.rows or 0 for file in files), sum(file.rows for file in merged)
-    if expected != found and all(file.rows is not None for file in files):
-        raise InfrastructureError(
-            f"{name}: its log states {expected:,} rows of {len(files)} files, which have {found:,}"
-        )
-    return merged
+    check_free_space(storage, sum(file.size_bytes for file in files))
+    written: list[NewFile] = []
+    replaced: set[str] = set()
+    for group in _by_metadata(storage, name, schema, files):
+        if len(group) > 1:
+            written += _merge_alike(storage, name, schema, group)
+            replaced |= {file.path for file in group}
+    return Merge(written, frozenset(replaced))
 
 
 def _by_metadata(
     storage: Storage, name: str, schema: pa.Schema, files: Sequence[TableFile]
-) -> dict[tuple[tuple[bytes, bytes], ...], list[TableFile]]:
-    """The files by what they state of their rows in common, such as the tokenizer."""
+) -> Iterable[list[TableFile]]:
+    """The files by what they state of their rows in common."""
     groups: dict[tuple[tuple[bytes, bytes], ...], list[TableFile]] = {}
     stored = files_dataset(storage, name, schema, files)
     for file, fragment in zip(files, stored.get_fragments(), strict=True):
-        metadata = fragment.physical_schema.metadata or {}
-        key = tuple(sorted(pair for pair in metadata.items() if pair[0] != _NONCE))
+        key = tuple(sorted(file_metadata(fragment).items()))
         groups.setdefault(key, []).append(file)
-    return groups
+    return groups.values()
 
 
 def _merge_alike(
-    storage: Storage,
-    name: str,
-    schema: pa.Schema,
-    files: Sequence[TableFile],
-    metadata: dict[bytes, bytes],
+    storage: Storage, name: str, schema: pa.Schema, files: Sequence[TableFile]
 ) -> list[NewFile]:
-    """Files of rows that state the same metadata; with it, they are stored as before."""
+    """Files of rows that state the same metadata."""
     stored = files_dataset(storage, name, schema, files)
+    fragments = list(stored.get_fragments())
     order = [column for column in (*ID_COLUMNS, "window") if column in schema.names]
     count = math.ceil(sum(file.size_bytes for file in files) / TARGET_BYTES)
     merged = []
     for where in _ranges(stored, order[:2], count):
         rows = filter_rows(stored, schema.names, where)
         rows = rows.sort_by([(column, "ascending") for column in order]) if order else rows
-        if len(rows) and metadata:
-            content = parquet_bytes(rows.replace_schema_metadata(metadata), _layout(stored))
-            merged.append(store_file(content, len(rows), storage, name))
-        elif len(rows):
-            merged.append(write_file(storage, name, rows))
+        if len(rows):
+            merged.append(write_alike(storage, name, rows, fragments))
+    expected, found = sum(file.rows or 0 for file in files), sum(file.rows for file in merged)
+    if expected != found and all(file.rows is not None for file in files):
+        raise InfrastructureError(
+            f"{name}: its log states {expected:,} rows of {len(files)} files, which have {found:,}"
+        )
     return merged
-
-
-def _layout(stored: ds.Dataset) -> Layout | None:
-    """How the first of some files stores its columns."""
-    fragment = next(stored.get_fragments())
-    fragment.ensure_complete_metadata()
-    file: pq.FileMetaData = fragment.metadata
-    return Layout.of_file(file) if file.num_rows else None
 
 
 def _ranges(

@@ -3,11 +3,12 @@
 Each page has a CRC-32. Parquet has none for the footer, which says what the columns are, where they
 lie and what their extremes are: its CRC-32 is part of the file's name,
 
-    <first 32 hex digits of the file's sha256>-<CRC-32 of the footer>.parquet
+    <first 32 hex digits of the file's sha256>-<CRC-32 of the footer>-<8 random digits>.parquet
 
 and is compared when a process first opens the file. The sha256 is for `reelmill verify`, which
-reads every byte. Files of older outputs and of other writers have other names and are read as they
-are.
+reads every byte. By the random digits no name is used twice, so that what is removed by its name is
+never what was written again. Older outputs have names without them; files of other writers have
+other names and are read as they are.
 
 Row groups have up to 3 MB, so that the rows of one clip cost little where a file is sorted by clip.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +30,7 @@ import pyarrow.parquet as pq
 
 from curation.storage import Storage
 
-_DIGEST_NAME = re.compile(r"([0-9a-f]{32})(?:-([0-9a-f]{8}))?\.parquet")
+_DIGEST_NAME = re.compile(r"([0-9a-f]{32})(?:-([0-9a-f]{8}))?(?:-[0-9a-f]{8})?\.parquet")
 _END_BYTES = 8
 """After the footer: its length and the magic number."""
 _TAIL_BYTES = 1 << 16
@@ -108,10 +110,10 @@ def parquet_bytes(rows: pa.Table, layout: Layout | None = None) -> pa.Buffer:
 def store_file(content: pa.Buffer, rows: int, storage: Storage, folder: str) -> NewFile:
     """Writes a file of so many rows into a table's folder, whole or not at all.
 
-    What lies there under that name is replaced: its bytes may have changed.
+    The same content, stored twice, makes two files.
     """
     digest, footer = hashlib.sha256(content).hexdigest(), _footer_of(memoryview(content))
-    name = f"{digest[:32]}-{zlib.crc32(footer):08x}.parquet"
+    name = f"{digest[:32]}-{zlib.crc32(footer):08x}-{secrets.token_hex(4)}.parquet"
     with storage.atomic_write(f"{folder}/{name}") as temporary, open(temporary, "wb") as file:
         file.write(content)
     return NewFile(name, content.size, rows, _extremes(pq.read_metadata(pa.BufferReader(content))))
@@ -138,6 +140,12 @@ def name_digest(name: str) -> str | None:
     """The start of the sha256 that a file's name states; None if it states none."""
     match = _DIGEST_NAME.fullmatch(name)
     return match and match[1]
+
+
+def content_name(name: str) -> str:
+    """A file's name without its random digits: the same for the same content."""
+    match = _DIGEST_NAME.fullmatch(name)
+    return name if match is None else "-".join(filter(None, match.groups())) + ".parquet"
 
 
 def check_footer(path: str, tail: Any) -> None:

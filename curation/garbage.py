@@ -4,27 +4,27 @@ A version of a table is in use if it is the newest, was the newest at some time 
 that is asked for or since the oldest running job began, or is pinned by a feed (`curation.pins`). A
 file is garbage if no such version names it and it is older than the period and an hour: what is
 younger may be part of a commit that is still to come. So old files that no version names at all,
-because their writer was killed, are garbage too.
+because their writer was killed, are garbage too. No writer uses a name twice
+(`curation.data_file`): what is garbage now is never part of a later commit.
 
 Of a log the entries go that lie before the newest checkpoint from which all versions in use can be
-read. Every file is removed on its own, and each is needed by no version in use: a collection that
-is killed leaves a smaller one for the next. Times are those of the storage.
+read. Every file is removed on its own, in no order, as each is needed by no version in use: a
+collection that is killed leaves a smaller one for the next. Times are those of the storage.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from pyarrow import fs
 
 from curation import pins
 from curation.catalog import Catalog
-from curation.errors import ReelmillError
+from curation.errors import InfrastructureError, ReelmillError
 from curation.lease import hold_lease, live_leases, storage_time_ns
 from curation.storage import Storage, storage_faults
 
@@ -35,8 +35,6 @@ _DATA_FILE = re.compile(r"[^.].*\.parquet|\.[0-9a-f]{8}-.*")
 """Files of a table, and what a writer that was killed left of one."""
 _LOG_ENTRY = re.compile(r"(\d{20})(\.checkpoint)?\.(json|parquet)")
 _THREADS = 8
-_NAMED_BY_ROWS = "tokens/"
-"""Tables whose files are named by their rows alone, so that a removed one may be made again."""
 
 
 class PeriodError(ReelmillError, ValueError):
@@ -69,31 +67,23 @@ def collect_garbage(
     names = catalog.table_names()
     with hold_lease(storage, "gc", names):
         now_ns = storage_time_ns(storage) if now_ns is None else now_ns
-        leases = [lease for lease in live_leases(storage) if lease.app != "gc"]
-        cutoff_ns = min(now_ns - int(older_than_s * _NS), *map(_start_ns, leases), now_ns)
+        started_ns = [job.since_ns for job in live_leases(storage) if job.app != "gc"]
+        cutoff_ns = min(now_ns - int(older_than_s * _NS), *started_ns, now_ns)
         period_ns = int(max(older_than_s, pins.EXPIRY_S) * _NS)
         pinned = pins.read_pins(storage, now_ns - period_ns)
-        held = {name for lease in leases for name in lease.tables}
         for name in names:
-            is_held = name in held and name.startswith(_NAMED_BY_ROWS)
-            table = _TableGarbage(catalog, name, cutoff_ns, pinned.get(name, set()))
-            files = [*([] if is_held else table.data_files()), *table.log_entries()]
+            table = _TableGarbage(catalog, name, cutoff_ns, pinned.get(name, {}))
+            files = [*table.data_files(), *table.log_entries()]
             if delete:
                 _remove(storage, files)
             yield name, files
-
-
-def _start_ns(lease: object) -> int:
-    """When a running job began."""
-    since = datetime.strptime(getattr(lease, "since", ""), "%Y-%m-%d %H:%M:%S UTC")
-    return int(since.replace(tzinfo=timezone.utc).timestamp()) * _NS
 
 
 class _TableGarbage:
     """The garbage of one table. What is there is listed before the log is read."""
 
     def __init__(
-        self, catalog: Catalog, name: str, cutoff_ns: int, pinned: Sequence[int] | set[int]
+        self, catalog: Catalog, name: str, cutoff_ns: int, pins: Mapping[int, str]
     ) -> None:
         self._catalog = catalog
         self._name = name
@@ -104,20 +94,33 @@ class _TableGarbage:
         self._log = [(int(match[1]), bool(match[2]), file) for match, file in entries]
         before = [v for v, is_checkpoint, f in self._log
                   if not is_checkpoint and int(f.mtime_ns) <= cutoff_ns]  # fmt: skip
-        self._in_use = {catalog.version(name), *pinned, *([max(before)] if before else [])}
+        self._pins = pins
+        self._in_use = {catalog.version(name), *pins, *([max(before)] if before else [])}
         self._is_young = not before
 
     def data_files(self) -> list[GarbageFile]:
-        """Files of rows."""
-        kept = set()
+        """Files of rows; raises `InfrastructureError` where a pinned version cannot be read."""
+        kept: set[str] = set()
         for version in self._in_use:
-            kept |= {path for path, _ in self._catalog.files(self._name, version)}
+            kept |= self._files(version)
         return [
             self._garbage(self._name, file)
             for file in self._data
             if _DATA_FILE.fullmatch(file.base_name) and self._is_old(file)
             if file.base_name not in kept
         ]
+
+    def _files(self, version: int) -> set[str]:
+        """The files that a version names."""
+        try:
+            return {path for path, _ in self._catalog.files(self._name, version)}
+        except InfrastructureError as error:
+            if version not in self._pins:
+                raise
+            raise InfrastructureError(
+                f"{error}. {self._catalog.storage.uri(self._pins[version])} pins it: remove that"
+                " file, and start its feed again"
+            ) from error
 
     def log_entries(self) -> list[GarbageFile]:
         """Entries of the log, the oldest first."""
@@ -145,7 +148,7 @@ def _list(storage: Storage, folder: str) -> list[fs.FileInfo]:
 
 
 def _remove(storage: Storage, files: Sequence[GarbageFile]) -> None:
-    """Removes files; those of the data before those of the log."""
+    """Removes files, in no order."""
 
     def remove(file: GarbageFile) -> None:
         with storage_faults(file.path), contextlib.suppress(FileNotFoundError):

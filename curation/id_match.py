@@ -16,6 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
+_WORD = 8
+"""Bytes of a text that are hashed at once."""
+_SLICE = 1 << 16
+"""Texts that are hashed at once."""
 Bools = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 
@@ -28,23 +32,38 @@ def mix64(words: Any) -> Any:
 
 
 def id_hashes(ids: Any) -> Hashes:
-    """A 64-bit hash of each text of an Arrow array without nulls."""
+    """A 64-bit hash of each text of an Arrow array without nulls.
+
+    Memory is that of the hashes and of one slice, however long a text is.
+    """
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    if not len(ids):
-        return np.empty(0, np.uint64)
     text = ids.cast(pa.large_string())
+    hashes = np.empty(len(text), np.uint64)
+    if not len(text):
+        return hashes
     offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset :][: len(text) + 1]
+    data = np.frombuffer(text.buffers()[2] or b"", np.uint8)
+    for start in range(0, len(text), _SLICE):
+        part = offsets[start : start + _SLICE + 1]
+        hashes[start : start + _SLICE] = _text_hashes(data[part[0] : part[-1]], part - part[0])
+    return hashes
+
+
+def _text_hashes(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> Hashes:
+    """Hashes of the texts between these offsets of some bytes, word by word of each."""
+    padded = np.concatenate([data, np.zeros(_WORD, np.uint8)])
+    words: Any = np.ndarray((len(data) + 1,), "<u8", padded, strides=(1,))  # one at each byte
     lengths = np.diff(offsets)
-    width = max(1, -(-int(lengths.max(initial=0)) // 8))
-    characters = np.zeros((len(text), width * 8), np.uint8)
-    if text.buffers()[2] is not None:
-        data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-        characters[np.arange(width * 8) < lengths[:, None]] = data
-    hashes = mix64(lengths.astype(np.uint64) + _SEED)
-    for index, word in enumerate(characters.view("<u8").T):
-        hashes = np.where(8 * index < lengths, mix64(hashes ^ word), hashes)
-    return np.asarray(hashes, np.uint64)
+    hashes: Hashes = mix64(lengths.astype(np.uint64) + _SEED)
+    rows = np.arange(len(lengths))
+    for first in range(0, int(lengths.max()), _WORD):
+        left = lengths[rows] - first
+        if left.min() <= 0:
+            rows, left = rows[left > 0], left[left > 0]
+        unused = (8 * (_WORD - np.minimum(left, _WORD))).astype(np.uint64)
+        hashes[rows] = mix64(hashes[rows] ^ (words[offsets[rows] + first] << unused >> unused))
+    return hashes
 
 
 class IdMatcher:

@@ -36,6 +36,8 @@ from curation.storage import Storage, storage_faults
 FOLDER = "_leases"
 _RENEWAL_S = 20.0
 _EXPIRY_S = 180.0
+_NS = 1_000_000_000
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 _MAX_COMMAND = 300
 """Characters of a command line that are stored."""
 
@@ -60,11 +62,12 @@ class Lease:
     process: str
     """When the process started, to distinguish it from a later one with the same id."""
     since: str
+    """When it was taken, by the storage's clock."""
     command: str
 
     @classmethod
-    def of_this_process(cls, app: str, tables: Iterable[str]) -> Lease:
-        """A lease of this process."""
+    def of_this_process(cls, app: str, tables: Iterable[str], now_ns: int) -> Lease:
+        """A lease of this process, at a time of the storage."""
         program = Path(sys.argv[0])
         name = "reelmill" if program.parent.name == "pipelines" else program.name
         return cls(
@@ -74,9 +77,15 @@ class Lease:
             machine=machine_id(),
             pid=os.getpid(),
             process=start_time(os.getpid()) or "",
-            since=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+            since=datetime.fromtimestamp(now_ns // _NS, timezone.utc).strftime(_TIME),
             command=shlex.join([name, *sys.argv[1:]])[:_MAX_COMMAND],
         )
+
+    @property
+    def since_ns(self) -> int:
+        """When it was taken, to the second before."""
+        since = datetime.strptime(self.since, _TIME).replace(tzinfo=timezone.utc)
+        return int(since.timestamp()) * _NS
 
     def __str__(self) -> str:
         """Who holds it, for people."""
@@ -89,7 +98,7 @@ def hold_lease(storage: Storage, app: str, tables: Iterable[str]) -> Iterator[No
 
     Raises `LeaseHeldError`, with the name of the other run, if a live run of this step holds one.
     """
-    lease = Lease.of_this_process(app, tables)
+    lease = Lease.of_this_process(app, tables, storage_time_ns(storage))
     _check_free(storage, lease)
     name = f"{FOLDER}/{app}-{secrets.token_hex(8)}.json"
     _write(storage, name, lease)
@@ -166,7 +175,8 @@ def _read(storage: Storage, name: str) -> Lease | None:
     """A lease; None if the file no longer exists or holds no lease."""
     try:
         with storage.local_path(name) as path:
-            return Lease(**json.loads(Path(path).read_text(encoding="utf-8")))
+            lease = Lease(**json.loads(Path(path).read_text(encoding="utf-8")))
+        return lease if lease.since_ns else None
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -177,11 +187,13 @@ def _remove(storage: Storage, name: str) -> None:
 
 
 def storage_time_ns(storage: Storage) -> int:
-    """The time by the storage's own clock."""
+    """The time by the storage's own clock; raises `InfrastructureError` where it has none."""
     name = f"{FOLDER}/{secrets.token_hex(8)}.now"
     with storage.atomic_write(name) as path:
         Path(path).touch()
     with storage_faults():
         file = storage.filesystem.get_file_info(storage.path(name))
     _remove(storage, name)
-    return int(file.mtime_ns or 0)
+    if not file.mtime_ns:
+        raise InfrastructureError(f"{storage.root} does not say when files were written")
+    return int(file.mtime_ns)

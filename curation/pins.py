@@ -33,8 +33,10 @@ def write_pin(storage: Storage, versions: Mapping[str, int]) -> None:
         Path(path).write_text(text, encoding="utf-8")
 
 
-def read_pins(storage: Storage, since_ns: int) -> dict[str, set[int]]:
+def read_pins(storage: Storage, since_ns: int) -> dict[str, dict[int, str]]:
     """Versions by table that were pinned, or their pins renewed, since a time of the storage.
+
+    Each has the name of a file that pins it.
 
     Raises `InfrastructureError`, also for a pin that cannot be read.
     """
@@ -42,7 +44,7 @@ def read_pins(storage: Storage, since_ns: int) -> dict[str, set[int]]:
         files = storage.filesystem.get_file_info(
             fs.FileSelector(storage.path(FOLDER), allow_not_found=True)
         )
-    versions: dict[str, set[int]] = {}
+    versions: dict[str, dict[int, str]] = {}
     for file in files:
         if not file.base_name.endswith(".json") or int(file.mtime_ns or 0) < since_ns:
             continue
@@ -51,7 +53,7 @@ def read_pins(storage: Storage, since_ns: int) -> dict[str, set[int]]:
             with storage.local_path(name) as path:
                 pinned = json.loads(Path(path).read_text(encoding="utf-8"))["versions"]
             for table, version in pinned.items():
-                versions.setdefault(table, set()).add(int(version))
+                versions.setdefault(table, {})[int(version)] = name
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InfrastructureError(
                 f"{storage.uri(name)} is no pin ({error}): remove it, and start the feed that"

@@ -6,7 +6,6 @@ A file that the log states to hold no row that is looked for is not opened.
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,11 +15,20 @@ from pyarrow import fs
 
 from curation import records
 from curation.commit_log import TableFile
-from curation.data_file import FORMAT, NewFile, check_footers, parquet_bytes, store_file
+from curation.data_file import (
+    FORMAT,
+    Layout,
+    NewFile,
+    check_footers,
+    parquet_bytes,
+    store_file,
+)
 from curation.storage import Storage, one_line
 
 _FILE_BYTES = 512 << 20
 """Most bytes in memory of the rows that one file gets."""
+_NONCE = b"reelmill"
+"""Metadata by which older versions made names unique."""
 
 
 def write_rows(storage: Storage, name: str, record: type, rows: pa.Table) -> list[NewFile]:
@@ -28,15 +36,37 @@ def write_rows(storage: Storage, name: str, record: type, rows: pa.Table) -> lis
     form = records.arrow_schema(record)
     rows = rows.select(form.names).cast(form)
     step = max(1, -(-len(rows) // max(1, math.ceil(rows.nbytes / _FILE_BYTES))))
-    return [
-        write_file(storage, name, rows.slice(start, step)) for start in range(0, len(rows), step)
-    ]
+    parts = (rows.slice(start, step) for start in range(0, len(rows), step))
+    return [store_file(parquet_bytes(part), len(part), storage, name) for part in parts]
 
 
-def write_file(storage: Storage, name: str, rows: pa.Table) -> NewFile:
-    """Writes one file of rows; the same rows, appended twice, make two."""
-    rows = rows.replace_schema_metadata({"reelmill": secrets.token_hex(8)})
-    return store_file(parquet_bytes(rows), len(rows), storage, name)
+def write_alike(
+    storage: Storage, name: str, rows: pa.Table, fragments: Sequence[ds.Fragment]
+) -> NewFile:
+    """Writes one file of rows as their files, which agree in their metadata, have stored them.
+
+    Files that state something of their rows, such as the tokenizer, have a layout of their own.
+    """
+    metadata = file_metadata(fragments[0])
+    content = parquet_bytes(
+        rows.replace_schema_metadata(metadata), _layout(fragments) if metadata else None
+    )
+    return store_file(content, len(rows), storage, name)
+
+
+def file_metadata(fragment: ds.Fragment) -> dict[bytes, bytes]:
+    """What a file states of its rows in common."""
+    metadata = fragment.physical_schema.metadata or {}
+    return {key: value for key, value in metadata.items() if key != _NONCE}
+
+
+def _layout(fragments: Sequence[ds.Fragment]) -> Layout | None:
+    """How the first of some files that has rows stores its columns."""
+    for fragment in fragments:
+        fragment.ensure_complete_metadata()
+        if fragment.metadata.num_rows:
+            return Layout.of_file(fragment.metadata)
+    return None
 
 
 def files_dataset(

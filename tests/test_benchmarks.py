@@ -1,6 +1,7 @@
 """Benchmarks run after `make demo`, which installs no more than Reelmill needs."""
 
 import ast
+import importlib
 import sys
 from pathlib import Path
 
@@ -22,3 +23,11 @@ def test_a_benchmark_needs_only_what_reelmill_needs(name):
         elif isinstance(node, ast.ImportFrom) and node.module:
             imported.add(node.module.split(".")[0])
     assert imported - OURS - INSTALLED - sys.stdlib_module_names == set()
+
+
+def test_what_a_command_is_compared_with_is_measured_too(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    needed = importlib.import_module("scale").needed
+    assert needed(["why"]) == {"why", "start"}
+    assert needed(["select"]) == {"select"}
+    assert {"start", "why", "select", "renders"} <= needed(None)

@@ -24,6 +24,7 @@ from curation.records import ClipLabel
 from curation.select.policy import LIMITS, TAGS, LabelRules, Policy, PolicyError, Range, suggest
 
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 Values = Mapping[str, npt.NDArray[np.float64]]
 
 
@@ -63,15 +64,28 @@ def apply_policy(dataset: Dataset, policy: Policy, clips: pa.Table, values: Valu
     """
     ids = one_chunk(clips["clip_id"])
     included, excluded = match_prefixes(policy.include, ids), match_prefixes(policy.exclude, ids)
-    reasons = pa.nulls(len(ids), pa.string())
-    for group, rules in policies_by_source(dataset, policy, clips):
-        tags = {name: one_chunk(clips[name]) for name in rules.tags}
-        reasons = pc.if_else(pa.array(group), rules.reasons(values, tags), reasons)
+    reasons = _reasons(policies_by_source(dataset, policy, clips), clips, values)
     unwanted = unwanted_labels(dataset, policy, ids)
     is_labelled = pc.and_(pc.is_null(reasons), pc.is_valid(unwanted))
     reasons = pc.if_else(is_labelled, UNWANTED_LABEL, reasons)
     reasons = pc.if_else(pa.array(excluded), EXCLUDED, reasons)
     return FilterResult(pc.if_else(pa.array(included), None, reasons), included)
+
+
+def _reasons(groups: Sequence[tuple[Ints, Policy]], clips: pa.Table, values: Values) -> pa.Array:
+    """The first rule that each clip breaks of the policy of its group, or null."""
+    if len(groups) == 1:
+        ((_, rules),) = groups
+        return rules.reasons(values, {name: one_chunk(clips[name]) for name in rules.tags})
+    parts = [
+        rules.reasons(
+            {name: column[rows] for name, column in values.items()},
+            {name: one_chunk(clips[name]).take(pa.array(rows)) for name in rules.tags},
+        )
+        for rows, rules in groups
+    ]
+    order = np.argsort(np.concatenate([rows for rows, _ in groups]))
+    return pa.concat_arrays(parts).take(pa.array(order))
 
 
 def filter_values(table: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
@@ -99,19 +113,24 @@ def match_prefixes(prefixes: Sequence[str], ids: pa.Array) -> Bools:
 
 def policies_by_source(
     dataset: Dataset, policy: Policy, clips: pa.Table
-) -> list[tuple[Bools, Policy]]:
-    """Groups of clips, and the policy that applies to each; of several rules later ones win."""
-    index, policies = np.zeros(len(clips), np.int64), [policy]
-    sources = dataset.sources() if policy.sources else None
-    for rules in policy.sources:
-        from curation.sql_filter import filter_clips
+) -> list[tuple[Ints, Policy]]:
+    """The rows of groups of clips, and the policy of each; of several rules later ones win."""
+    if not policy.sources:
+        return [(np.arange(len(clips)), policy)]
+    from curation.sql_filter import filter_clips
 
+    group, policies = np.zeros(len(clips), np.int64), [policy]
+    sources = dataset.sources()
+    for rules in policy.sources:
         matches = filter_clips(sources, rules.where, ["source_id"])["source_id"].drop_null()
         is_match = pc.is_in(clips["source_id"], pc.unique(matches)).to_numpy()
-        for base in np.unique(index[is_match]).tolist():
-            policies.append(policies[base].with_rules(rules))
-            index[is_match & (index == base)] = len(policies) - 1
-    return [(index == number, rules) for number, rules in enumerate(policies)]
+        rows = np.flatnonzero(is_match)
+        before, number = np.unique(group[rows], return_inverse=True)
+        group[rows] = len(policies) + number
+        policies += [policies[base].with_rules(rules) for base in before.tolist()]
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group, minlength=len(policies)))
+    return list(zip(np.split(order, ends[:-1]), policies, strict=True))
 
 
 def violations(

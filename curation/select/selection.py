@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Writer
+from curation.clip_table import visible_sources
 from curation.dataset import Dataset, funnel
 from curation.dedup.greedy import Representative, greedy_duplicates
 from curation.dedup.rules import DuplicateRule, NotEmbeddedError, load_graph
 from curation.dedup.tasks import RunTasks
 from curation.id_match import one_chunk
-from curation.records import Neighbour, Source, Verdict
+from curation.records import Neighbour, Verdict
 from curation.select.filter import (
     FilterResult,
     Values,
@@ -190,14 +191,12 @@ def best_first(
 ) -> npt.NDArray[np.int64]:
     """Rows of the clips that pass the filter, the better one of any two first."""
     passing = np.flatnonzero(pc.is_null(result.reasons).to_numpy(zero_copy_only=False))
-    columns = ["source_id", "size_bytes", "duration_s"]
-    sources = dataset.catalog.read("sources", Source, columns).drop_null()
-    seconds = np.maximum(sources["duration_s"].to_numpy(), 1e-9)
-    bit_rates = pa.array(sources["size_bytes"].to_numpy() / seconds * 8)
-    newest = sources["source_id"].take(pa.array(np.arange(len(sources))[::-1]))  # the last counts
-    index = pc.index_in(clips["source_id"].take(pa.array(passing)), one_chunk(newest))
-    index = pc.subtract(len(sources) - 1, one_chunk(index))
-    bit_rate = bit_rates.take(index).to_numpy(zero_copy_only=False)
+    sources = visible_sources(dataset.catalog, ["size_bytes", "duration_s"])
+    seconds = pc.max_element_wise(sources["duration_s"], 1e-9, skip_nulls=False)
+    bit_rates = pc.divide(pc.multiply(sources["size_bytes"], 8.0), seconds)
+    index = pc.index_in(one_chunk(clips["source_id"]), one_chunk(sources["source_id"]))
+    index = index.take(pa.array(passing))
+    bit_rate = one_chunk(bit_rates).take(index).to_numpy(zero_copy_only=False)
     ranks = [-result.included[passing].astype(float)]
     ranks += [-np.nan_to_num(values[name][passing]) for name in _QUALITY]
     ranks.append(-np.nan_to_num(bit_rate))

@@ -97,7 +97,7 @@ def _lists(policy: Policy, clip_id: str) -> list[str]:
 
 def _rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> list[dict[str, Any]]:
     """Every value and tag of one clip, what is required of it, and the reason that it breaks."""
-    (rules,) = [rules for group, rules in policies_by_source(dataset, policy, clips) if group.any()]
+    (rules,) = [rules for rows, rules in policies_by_source(dataset, policy, clips) if len(rows)]
     values = {name: float(column[0]) for name, column in filter_values(clips).items()}
     categories = {name: clips[name][0].as_py() for name in TAGS}
     reasons = {v.column: v.reason for v in violations(rules, values, categories)}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records, subset
+from curation.clip_table import visible_sources
 from curation.dataset import Dataset
 from curation.id_match import Bools, IdMatcher, one_chunk, to_bools
 from curation.reasons import DUPLICATE_REASONS
@@ -183,9 +184,7 @@ def check_clip_ids(dataset: Dataset, result: CheckResult) -> None:
     """Every clip is named by its content."""
     columns = ["start_frame", "end_frame", "start_pts", "end_pts", "time_base"]
     rows = Clips.of(dataset, columns).rows
-    scanned = pc.field("outcome") == "scanned"
-    sources = dataset.catalog.read("sources", Source, ["source_id", "stream_index"], scanned)
-    sources = sources.take(pa.array(np.arange(len(sources))[::-1]))  # of copies the last counts
+    sources = visible_sources(dataset.catalog, ["stream_index"])
     index = pc.index_in(one_chunk(rows["source_id"]), one_chunk(sources["source_id"]))
     streams = pc.fill_null(one_chunk(sources["stream_index"]).take(index), 0)
     is_right = _are_named(rows, streams)

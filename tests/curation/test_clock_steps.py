@@ -61,7 +61,8 @@ def test_a_lease_from_a_clock_that_was_ahead_expires_after_three_minutes(tmp_pat
     """That of an ended process on another machine: nobody renews it."""
     storage, name = Storage.at(tmp_path), f"{FOLDER}/render-0.json"
     with storage.atomic_write(name) as path, open(path, "w") as file:
-        json.dump({**vars(Lease.of_this_process("render", ["renders/a"])), "machine": "b"}, file)
+        lease = Lease.of_this_process("render", ["renders/a"], time.time_ns())
+        json.dump({**vars(lease), "machine": "b"}, file)
     os.utime(storage.uri(name), (0, time.time() + 86_400))
     with pytest.raises(LeaseHeldError), hold_lease(storage, "render", ["renders/a"]):
         pass

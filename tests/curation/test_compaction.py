@@ -12,7 +12,7 @@ import pytest
 from curation import compaction, records
 from curation.catalog import Catalog, StaleWriterError, Writer, arrow_dataset
 from curation.commit_log import DamagedLogError, TableFile, read_change
-from curation.data_file import store_file
+from curation.data_file import NewFile, store_file
 from curation.errors import InfrastructureError
 from curation.records import Caption, Source
 from curation.storage import Storage
@@ -159,35 +159,76 @@ def test_rows_without_an_id_are_kept(tmp_path, monkeypatch):
     assert catalog.values("sources", Source, "uri") == {f"/v/{n}.mp4" for n in range(8)}
 
 
+def shard(catalog: Catalog, name: str, tokenizer: str) -> NewFile:
+    """A file of one row that names a tokenizer, as shards of tokens do, and has a layout."""
+    sink = pa.BufferOutputStream()
+    rows = captions(*([name] if name else [])).replace_schema_metadata({"tokenizer": tokenizer})
+    codecs = {n: "lz4" if n == "text" else "zstd" for n in rows.column_names}
+    pq.write_table(
+        rows, sink, compression=codecs, use_dictionary=False, write_statistics=["clip_id"]
+    )
+    return store_file(sink.getvalue(), len(rows), catalog.storage, NAME)
+
+
+def stated(catalog: Catalog) -> dict[bytes, list[str]]:
+    """The ids in the files of each tokenizer, whose columns have to be stored as `shard` does."""
+    found: dict[bytes, list[str]] = {}
+    for path, _ in catalog.files(NAME):
+        file = pq.ParquetFile(Path(catalog.storage.root, NAME, path))
+        columns = [file.metadata.row_group(0).column(n) for n in range(file.metadata.num_columns)]
+        codecs = {c.path_in_schema: c.compression for c in columns}
+        assert (codecs["text"], codecs["clip_id"]) == ("LZ4", "ZSTD")
+        assert not any(c.has_dictionary_page for c in columns)
+        assert [c.path_in_schema for c in columns if c.is_stats_set] == ["clip_id"]
+        ids = found.setdefault(file.schema_arrow.metadata[b"tokenizer"], [])
+        ids += file.read()["clip_id"].to_pylist()
+    return found
+
+
 def test_what_files_state_of_their_rows_is_kept(tmp_path):
     """Shards of tokens name their tokenizer; their columns are stored as they were."""
     catalog = Catalog(Storage.at(tmp_path))
     with catalog.writer("tokenize", TABLES) as writer:
         for name in ("b", "a", "c"):
-            sink = pa.BufferOutputStream()
-            rows = captions(name).replace_schema_metadata(
-                {"tokenizer": "pca" if name < "c" else "other"}
-            )
-            pq.write_table(
-                rows,
-                sink,
-                compression={n: "lz4" if n == "text" else "zstd" for n in rows.column_names},
-                use_dictionary=False,
-                write_statistics=["clip_id"],
-            )
-            writer.add_files(NAME, [store_file(sink.getvalue(), 1, catalog.storage, NAME)])
+            writer.add_files(NAME, [shard(catalog, name, "pca" if name < "c" else "other")])
     assert catalog.compact(NAME) == (3, 2)
-    files = [pq.ParquetFile(tmp_path / NAME / path) for path, _ in catalog.files(NAME)]
-    stated = {f.schema_arrow.metadata[b"tokenizer"]: f for f in files}
-    file = stated[b"pca"]
-    assert file.read()["clip_id"].to_pylist() == ["a", "b"]
-    columns = {
-        c.path_in_schema: c
-        for c in map(file.metadata.row_group(0).column, range(file.metadata.num_columns))
-    }
-    assert (columns["text"].compression, columns["clip_id"].compression) == ("LZ4", "ZSTD")
-    assert [c for c in columns.values() if c.has_dictionary_page] == []
-    assert [name for name, c in columns.items() if c.is_stats_set] == ["clip_id"]
+    assert stated(catalog) == {b"pca": ["a", "b"], b"other": ["c"]}
+    version = catalog.version(NAME)
+    assert catalog.compact(NAME) == (2, 2)
+    assert catalog.version(NAME) == version
+    with catalog.writer("tokenize", TABLES) as writer:
+        writer.drop(NAME, "clip_id", {"a"})
+        writer.add_files(NAME, [shard(catalog, "d", "other")])
+    assert catalog.compact(NAME) == (3, 2)
+    assert stated(catalog) == {b"pca": ["b"], b"other": ["c", "d"]}
+
+
+def test_a_writer_goes_on_where_no_two_small_files_state_the_same(tmp_path, few):
+    catalog = Catalog(Storage.at(tmp_path))
+    with catalog.writer("tokenize", TABLES) as writer:
+        for name in "abcdefgh":
+            writer.add_files(NAME, [shard(catalog, name, name)])
+    assert stated(catalog) == {name.encode(): [name] for name in "abcdefgh"}
+
+
+def test_the_layout_is_that_of_a_file_with_rows(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    with catalog.writer("tokenize", TABLES) as writer:
+        writer.add_files(NAME, [shard(catalog, name, "pca") for name in ("", "a", "b")])
+    assert catalog.compact(NAME) == (3, 1)
+    assert stated(catalog) == {b"pca": ["a", "b"]}
+
+
+def test_a_merge_needs_room_on_the_disk(catalog, monkeypatch):
+    ids = fill(catalog, 3)
+
+    def full(*_: object) -> None:
+        raise InfrastructureError("No space left on device")
+
+    monkeypatch.setattr(compaction, "check_free_space", full)
+    with pytest.raises(InfrastructureError, match="No space left"):
+        catalog.compact(NAME)
+    assert read_ids(catalog) == ids
 
 
 def test_a_reader_of_an_older_version_goes_on(catalog):
@@ -225,6 +266,15 @@ def test_a_writer_goes_on_where_its_table_is_merged_under_it(catalog, change):
         else:
             writer.drop(NAME, "clip_id", {ids[0]})
     assert read_ids(catalog) == ([*ids, "zz"] if change == "append" else ids[1:])
+
+
+def test_a_writer_stops_where_another_application_changed_its_rows(catalog):
+    fill(catalog, 2)
+    with catalog.writer("caption", TABLES) as writer:
+        act_before_commit(writer, lambda: catalog.append(NAME, Caption, captions("zz")))
+        with pytest.raises(StaleWriterError, match="another run committed to captions/facts"):
+            writer.append(NAME, captions("late"))
+    assert read_ids(catalog) == ["00", "07", "zz"]
 
 
 def test_a_step_that_read_its_work_list_before_a_merge_acquires_its_tables(catalog):

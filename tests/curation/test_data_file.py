@@ -1,6 +1,7 @@
 """A flipped bit of a table's file is an error, or changes nothing."""
 
 import random
+import re
 import zlib
 from pathlib import Path
 
@@ -8,7 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.data_file import check_footers, name_digest, open_parquet, parquet_bytes, store_file
+from curation.data_file import (
+    check_footers,
+    content_name,
+    name_digest,
+    open_parquet,
+    parquet_bytes,
+    store_file,
+)
 from curation.storage import Storage, file_sha256
 
 ROWS = pa.table(
@@ -34,8 +42,13 @@ def read(path: Path, content: bytes) -> pa.Table:
 def test_the_name_states_the_digests_of_file_and_footer(stored):
     content = stored.read_bytes()
     footer = content[-(int.from_bytes(content[-8:-4], "little") + 8) :]
-    assert stored.name == f"{file_sha256(str(stored))[:32]}-{zlib.crc32(footer):08x}.parquet"
+    content_digests = f"{file_sha256(str(stored))[:32]}-{zlib.crc32(footer):08x}"
+    assert re.fullmatch(rf"{content_digests}-[0-9a-f]{{8}}\.parquet", stored.name)
+    assert content_name(stored.name) == f"{content_digests}.parquet"
+    assert content_name(f"{content_digests}.parquet") == f"{content_digests}.parquet"
+    assert content_name("part-00000.parquet") == "part-00000.parquet"
     assert name_digest(stored.name) == file_sha256(str(stored))[:32]
+    assert name_digest(f"{content_digests}.parquet") == name_digest(stored.name)
     assert name_digest("part-00000-c000.snappy.parquet") is None
     assert pq.read_table(stored) == ROWS
 
@@ -63,8 +76,18 @@ def test_a_cut_file_is_an_error_that_names_it(stored, share):
         check_footers(Storage.at(stored.parent), ".", [stored.name])
 
 
-def test_what_rotted_is_written_again(stored):
+def test_no_name_is_used_twice(stored):
     content = stored.read_bytes()
     stored.write_bytes(bytes(len(content)))
-    store_file(parquet_bytes(ROWS), len(ROWS), Storage.at(stored.parent), ".")
-    assert stored.read_bytes() == content
+    again = store_file(parquet_bytes(ROWS), len(ROWS), Storage.at(stored.parent), ".")
+    assert again.path != stored.name
+    assert stored.with_name(again.path).read_bytes() == content
+
+
+def test_footers_of_older_outputs_are_compared_too(stored):
+    older = stored.rename(stored.with_name(content_name(stored.name)))
+    check_footers(Storage.at(older.parent), ".", [older.name])
+    damaged = older.with_name(older.name.replace(older.name[33:41], "00000000"))
+    older.rename(damaged)
+    with pytest.raises(pa.ArrowException, match="its footer is not what was written"):
+        check_footers(Storage.at(damaged.parent), ".", [damaged.name])

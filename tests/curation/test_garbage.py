@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from curation import lease
-from curation.catalog import Catalog, arrow_dataset
+from curation import garbage, lease
+from curation.catalog import Catalog, VersionGoneError, arrow_dataset
 from curation.errors import InfrastructureError
 from curation.garbage import PeriodError, collect_garbage
 from curation.pins import FOLDER, write_pin
-from curation.records import Caption
 from curation.storage import Storage
 from tests import s3
-from tests.curation.test_compaction import NAME, TABLES, captions, fill, read_ids
+from tests.curation.test_compaction import NAME, TABLES, fill, read_ids, shard
 
 DAY_S = 86_400
 
@@ -98,17 +97,50 @@ def test_versions_since_a_running_job_began_are_kept(catalog):
     assert len(collect(catalog, 20)) == 4
 
 
-def test_of_shards_nothing_goes_while_a_job_fills_the_table(tmp_path, monkeypatch):
-    """A shard that was dropped may be made again, under its old name."""
-    monkeypatch.setattr("curation.garbage._start_ns", lambda _: time.time_ns() + 10**18)
+def test_a_job_began_by_the_clock_of_the_storage(tmp_path, monkeypatch):
+    """The host's clock may be weeks ahead."""
     catalog = Catalog(Storage.at(tmp_path))
-    for name in ("tokens/a", NAME):
-        for clip in ("a", "b"):
-            catalog.append(name, Caption, captions(clip))
-        catalog.compact(name)
-    with lease.hold_lease(catalog.storage, "tokenize", ["tokens/a", NAME]):
-        assert {path.rsplit("/", 1)[0] for path in collect(catalog, 20)} == {NAME}
-    assert {path.rsplit("/", 1)[0] for path in collect(catalog, 20)} == {"tokens/a"}
+    fill(catalog, 1)
+    start_ns = lease.storage_time_ns(catalog.storage)
+    host = type("Host", (lease.datetime,), {"now": classmethod(lambda cls, tz: cls.max)})
+    monkeypatch.setattr(lease, "datetime", host)
+    with lease.hold_lease(catalog.storage, "caption", TABLES):
+        (job,) = lease.live_leases(catalog.storage)
+    assert 0 <= job.since_ns - start_ns + 10**9 < 60 * 10**9
+
+
+def test_a_shard_that_is_made_again_while_its_old_file_is_removed_stays(tmp_path, monkeypatch):
+    """Its rows give the same bytes, but never the same name."""
+    catalog = Catalog(Storage.at(tmp_path))
+    with catalog.writer("tokenize", TABLES) as writer:
+        writer.add_files(NAME, [shard(catalog, "a", "pca")])
+        writer.drop(NAME, "clip_id", {"a"})
+    remove = garbage._remove
+
+    def remove_late(storage: Storage, files: list[garbage.GarbageFile]) -> None:
+        with catalog.writer("tokenize", TABLES) as writer:
+            writer.add_files(NAME, [shard(catalog, "a", "pca")])
+        remove(storage, files)
+
+    monkeypatch.setattr(garbage, "_remove", remove_late)
+    assert len(collect(catalog, 10)) == 1
+    assert read_ids(catalog) == ["a"]
+
+
+def test_a_pin_of_a_version_that_has_gone_stops_it(catalog):
+    """What else such a feed reads is not known."""
+    fill(catalog, 4)
+    catalog.compact(NAME)
+    catalog.open(NAME).create_checkpoint()
+    collect(catalog, 10)
+    assert catalog.open(NAME, catalog.version(NAME)) is not None
+    with pytest.raises(VersionGoneError, match=rf"{NAME} no longer has version 1: .* has removed"):
+        catalog.open(NAME, 1)
+    before = stored(catalog)
+    write_pin(catalog.storage, {NAME: 1})
+    with pytest.raises(InfrastructureError, match=r"_pins/\w+\.json pins it: remove that file"):
+        collect(catalog, 0)
+    assert stored(catalog) == before
 
 
 def test_the_log_starts_at_the_checkpoint_that_versions_in_use_need(catalog, monkeypatch):

@@ -1,5 +1,7 @@
 """Rows of ids are found as a hash table of the texts finds them."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +31,28 @@ def test_rows_are_those_of_a_hash_table(monkeypatch, hashes, repeats):
     expected = pc.index_in(pa.array(ids), pa.array(others)).to_pylist()
     assert IdMatcher(pa.array(ids)).rows(column).to_pylist() == expected
     assert expected.count(None) > 100
+
+
+def test_hashes_are_those_of_the_texts_wherever_they_lie(monkeypatch):
+    texts = ["", "a", "12345678", "123456789", "ä" * 20, "0", "a"]
+    hashes = id_hashes(pa.array(texts))
+    assert [f"{value:016x}" for value in hashes.tolist()] == [
+        "e220a8397b1dcdaf", "3e506e5796335af0", "82177327e1e4daac", "b0f00539162b363b",
+        "82ceb39f97d320c7", "7d80916d0d2ff6d2", "3e506e5796335af0",
+    ]  # fmt: skip
+    assert id_hashes(pa.chunked_array([["x"], texts]).slice(1)).tolist() == hashes.tolist()
+    monkeypatch.setattr(id_match, "_SLICE", 2)
+    assert id_hashes(pa.array(["x", *texts])[1:]).tolist() == hashes.tolist()
+
+
+def test_one_long_text_among_many_takes_no_memory_for_the_others():
+    ids = pa.array(["x" * 1_000_000, *map(str, range(10_000))])
+    tracemalloc.start()
+    hashes = id_hashes(ids)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(np.unique(hashes)) == len(ids)
+    assert peak < 20_000_000
 
 
 def test_rows_of_the_same_of_none_and_for_none():

@@ -27,7 +27,7 @@ def storage(request, tmp_path, monkeypatch) -> Storage:
 
 def add_lease(storage: Storage, **fields: object) -> str:
     """Writes a lease on `captions/facts` with some fields replaced; returns its name."""
-    holder = Lease.of_this_process("render", TABLES)
+    holder = Lease.of_this_process("render", TABLES, time.time_ns())
     with storage.atomic_write(f"{FOLDER}/render-0.json") as path, open(path, "w") as file:
         json.dump({**vars(holder), **fields}, file)
     return f"{FOLDER}/render-0.json"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curation.data_file import content_name
 from tokenizer.feed.sequence_window import Ints, Shape
 
 _STRIDE = 64
@@ -88,9 +89,9 @@ class SampleIndex:
         return sum(array.nbytes for array in self._arrays()) + int(self.paths.nbytes)
 
     def digest(self) -> str:
-        """16 hex digits of a hash of the index."""
+        """16 hex digits of a hash of the index; the same for files of the same content."""
         state = hashlib.blake2b(digest_size=8)
-        state.update("\n".join(self.paths.to_pylist()).encode())
+        state.update("\n".join(map(content_name, self.paths.to_pylist())).encode())
         for bucket in self.buckets:
             state.update(repr(bucket.shape).encode())
         for array in self._arrays():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curation.catalog import Catalog
+from curation.catalog import Catalog, VersionGoneError
 from curation.errors import InfrastructureError
 from curation.storage import Storage
 from tokenizer.feed.errors import FeedError
@@ -23,12 +23,18 @@ class Snapshot(Catalog):
         """Version of each table read so far."""
 
     def open(self, name: str, version: int | None = None) -> Any:
-        """The table at its pinned version; `FeedError` if it never had that version."""
+        """The table at its pinned version; `FeedError` if it does not have that version."""
         pinned = self.versions.get(name) if version is None else version
         if pinned == ABSENT:
             return None
         try:
             table = super().open(name, pinned)
+        except VersionGoneError as error:
+            raise FeedError(
+                f"{error}, and a feed or its state names it: start a feed without the state, or"
+                " restore the output from a copy. A feed that may write to the output keeps the"
+                " versions that it reads"
+            ) from error
         except (InfrastructureError, OverflowError) as error:
             newest = Catalog(self.storage).version(name)
             if pinned is None or 0 <= pinned <= newest:

@@ -123,6 +123,10 @@ class TokenTable:
                 " choose normalised=False"
             )
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without when the versions were pinned: another process has another clock."""
+        return {**self.__dict__, "_pinned_at": -math.inf}
+
     def keep_versions(self) -> None:
         """Pins the versions for `reelmill gc`, once an hour."""
         if time.monotonic() - self._pinned_at >= RENEWAL_S:

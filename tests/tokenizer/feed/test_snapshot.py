@@ -1,12 +1,17 @@
+import time
+
 import pytest
 
 from curation import records
 from curation.dataset import Dataset
+from curation.garbage import collect_garbage
 from curation.records import Caption
 from curation.storage import Storage
+from tokenizer.feed.errors import FeedError
 from tokenizer.feed.snapshot import ABSENT, Snapshot
 
 NAME = "captions/facts"
+DAY_S = 86_400
 
 
 def add(place, clip: str) -> None:
@@ -55,4 +60,16 @@ def test_an_unknown_version_is_named(tmp_path, version):
     add(tmp_path, "a")
     snapshot = Snapshot(Storage.at(tmp_path), {NAME: version})
     with pytest.raises(ValueError, match=f"{NAME} of .* has no version {version}; the newest is 1"):
+        clips(snapshot)
+
+
+def test_a_version_that_gc_removed_is_named(tmp_path):
+    for clip in "abc":
+        add(tmp_path, clip)
+    catalog = Dataset(tmp_path).catalog
+    catalog.open(NAME).create_checkpoint()
+    in_10_days_ns = time.time_ns() + 10 * DAY_S * 10**9
+    list(collect_garbage(catalog, DAY_S, delete=True, now_ns=in_10_days_ns))
+    snapshot = Snapshot(Storage.at(tmp_path), {NAME: 1})
+    with pytest.raises(FeedError, match=rf"{NAME} no longer has version 1: .*gc.* without the"):
         clips(snapshot)

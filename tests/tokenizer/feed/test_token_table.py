@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pickle
 from collections.abc import Container
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation import records, subset
+from curation import pins, records, subset
 from curation.dataset import Dataset
 from curation.lineage import RenderOrigin
 from curation.records import Caption, CaptionedClip, Embedding, Render, Verdict
@@ -332,3 +333,14 @@ def test_a_missing_shard_is_named(tmp_path):
     gone.unlink()
     with pytest.raises(BadShardError, match=f"{gone.name} is missing, but the table lists it"):
         TokenTable(tmp_path)
+
+
+def test_another_process_pins_the_versions_by_its_own_clock(tmp_path):
+    add_simple_shards(tmp_path, clips=2)
+    tokens = TokenTable(tmp_path)
+    (pin,) = tmp_path.joinpath(pins.FOLDER).iterdir()
+    pin.unlink()
+    tokens.keep_versions()
+    assert not pin.exists()
+    pickle.loads(pickle.dumps(tokens)).keep_versions()
+    assert pin.exists()
