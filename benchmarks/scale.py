@@ -1,7 +1,7 @@
 """What each command costs on outputs of 10,000 to a million clips that `synthetic.py` writes.
 
-    python benchmarks/scale.py [--clips N …] [--large] [--only NAME …] [--keep DIR] [--json FILE]
-                               [--plot FILE.svg]
+    python benchmarks/scale.py [--clips N …] [--large] [--light] [--only NAME …] [--keep DIR]
+                               [--json FILE] [--plot FILE.svg]
 
 Each is run by itself, on the output as the steps before have left it. Printed are CPU seconds, wall
 seconds, peak memory and bytes read; and the CPU seconds as a ratio to DuckDB reading the same
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--large", action="store_true", help=f"{LARGE:,} clips as well")
     parser.add_argument("--commits", type=int, help="commits of each table that a scan fills")
+    parser.add_argument("--light", action="store_true", help="outputs without vectors")
     parser.add_argument("--only", nargs="*", choices=list(COMMANDS))
     parser.add_argument("--keep", type=Path, help="where outputs lie, and stay, for another run")
     parser.add_argument("--json", type=Path)
@@ -161,7 +162,8 @@ def main() -> None:
             if not (out / "sources").exists():
                 script = str(Path(__file__).with_name("synthetic.py"))
                 commits = ["--commits", str(arguments.commits)] if arguments.commits else []
-                written = [sys.executable, script, str(out), "--clips", str(size), *commits]
+                light = ["--light"] if arguments.light else []
+                written = [sys.executable, script, str(out), "--clips", str(size), *commits, *light]
                 cost_of(written, out.parent / "log.txt")
             print(f"\n{size:,} clips\n\n{HEADER}", flush=True)
             found[size] = measure(out, arguments.only, lambda text: print(text, flush=True))

@@ -151,7 +151,8 @@ def read_once(reads: Mapping[str, list[str]]) -> Callable[[str], None]:
             for name, columns in tables.items():
                 files = [f"{out}/{name}/{path}" for path, _ in catalog.files(name)]
                 if files:
-                    query = f"SELECT {', '.join(columns)} FROM read_parquet($1)"
+                    names = ", ".join(f'"{column}"' for column in columns)
+                    query = f"SELECT {names} FROM read_parquet($1)"
                     rows = connection.sql(query, params=[files]).to_arrow_reader(100_000)
                     for _ in rows:
                         pass

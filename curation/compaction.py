@@ -3,8 +3,8 @@
 A commit makes a file or more, so a table that is filled for weeks has files by the ten thousand.
 When more than `MAX_SMALL` of them are small, whoever commits merges the smallest half, and of the
 others each that is no larger than those before it together: as in a binary counter, a row is
-rewritten about log₂(commits / 50) times, until its file has half of `TARGET_BYTES` and is left
-alone. `reelmill compact` merges all small files of all tables.
+rewritten about log₂(commits / 16) times at most, until its file has half of `TARGET_BYTES` and is
+left alone. `reelmill compact` merges all small files of all tables.
 
 Merged rows are sorted by the id columns. Where they fill several files, each has a range of its
 own, so that a lookup of one clip opens one of them and reads one of its row groups. One file is
@@ -34,8 +34,8 @@ from curation.table_rows import file_metadata, files_dataset, filter_rows, write
 
 TARGET_BYTES = 128 << 20
 """Of a merged file."""
-MAX_SMALL = 100
-"""Files below half of that, above which a table is merged."""
+MAX_SMALL = 32
+"""Files below half of that, above which a table is merged: a lookup opens all of them."""
 _MAX_AT_ONCE = 2 * TARGET_BYTES
 """Bytes that one merge by a step reads."""
 _BATCH_BYTES = 4 * TARGET_BYTES

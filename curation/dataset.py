@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,21 +125,29 @@ class Dataset:
 
     def kept_clip_ids(self, selection_id: str) -> pa.ChunkedArray:
         """Ids of the clips that a selection or subset keeps."""
-        rows = self.selection(selection_id)
+        rows = self.selection(selection_id, columns=["clip_id", "verdict"])
         return rows.filter(pc.field("verdict") == "kept")["clip_id"]
 
-    def selection(self, selection_id: str, where: pc.Expression | None = None) -> pa.Table:
+    def selection(
+        self,
+        selection_id: str,
+        where: pc.Expression | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
         """One selection's rows, sorted by clip; or a subset's (its id, name or Parquet file).
 
-        `where`, a condition on `clip_id` and `source_id`, reads only some clips.
+        `where`, a condition on `clip_id` and `source_id`, reads only some clips; `columns`, of
+        which `clip_id` has to be one, only these.
         """
         is_selection = pc.field("selection_id") == selection_id
         wanted = is_selection if where is None else is_selection & where
-        rows = self.catalog.read("selection", Verdict, where=wanted).sort_by("clip_id")
+        names = None if columns is None else list(columns)
+        rows = self.catalog.read("selection", Verdict, names, wanted).sort_by("clip_id")
         if rows.num_rows:
             return rows
         rows = subset.subset_verdicts(self.catalog, selection_id)
-        return rows if where is None else rows.filter(where)
+        rows = rows if where is None else rows.filter(where)
+        return rows if names is None else rows.select(names)
 
     def outcomes(self, selection_id: str) -> Counter[str]:
         """The `funnel` of a selection or subset; empty if there is none."""

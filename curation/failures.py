@@ -53,13 +53,13 @@ def _failed_rows(
     names = ["clip_id"] if step.is_of_clips else ["uri"]
     columns = [*names, "reason", "detail"]
     rows = dataset.catalog.read(table, step.load_record(), columns, is_failed)
-    if step.is_of_clips:
+    if step.is_of_clips and len(rows):
         if selection_id is not None:
             kept = dataset.kept_clip_ids(selection_id)
             rows = rows.filter(pc.is_in(rows["clip_id"], kept))
         rows = _with_spans(dataset, rows)
         rows = rows.sort_by([("uri", "ascending"), ("start_s", "ascending")])
-    else:
+    elif not step.is_of_clips:
         rows = rows.sort_by("uri")
     values = {
         field.name: rows[field.name]

@@ -26,7 +26,7 @@ from tokenizer.tokenize import stage as tokenize_stage
 from tokenizer.tokenize.decode import decode_clip, decode_window
 from tokenizer.tokenize.psnr import psnr_db
 from tokenizer.tokenize.shards import TokenWindow
-from tokenizer.tokenize.stage import ClipBatch, Tokenize
+from tokenizer.tokenize.stage import ClipBatch, Tokenize, TokenizedBatch
 
 with_pca = functools.partial(Tokenize, tokenizer="pca-8x8x8")
 FRAMES = {"a": 60, "b": 9, "c": 33}
@@ -88,15 +88,19 @@ def test_a_batch_becomes_one_shard(batch, rows_of):
     assert done.clips[0].psnr_codes_db == pytest.approx(mean)
 
 
+def is_same(one: TokenizedBatch, other: TokenizedBatch) -> bool:
+    """Whether two batches have the same clips and bytes; names of files differ."""
+    names = [content_name(batch.shard.path) for batch in (one, other)]
+    return names[0] == names[1] and one.clips == other.clips
+
+
 @pytest.mark.parametrize(
     "settings", [{"batch": 3}, {"batch": 100}, {"readers": 3}, {"compile": True, "batch": 2}]
 )
 def test_a_shard_has_the_same_bytes_for_any_batching(batch, settings):
     """Its name states the digest of its bytes."""
     item = batch("a", "b", "c")
-    done, expected = with_pca(**settings).setup()(item), with_pca().setup()(item)
-    assert content_name(done.shard.path) == content_name(expected.shard.path)
-    assert done.clips == expected.clips
+    assert is_same(with_pca(**settings).setup()(item), with_pca().setup()(item))
 
 
 def test_a_window_is_independent_of_batch_composition(batch, rows_of):
@@ -320,7 +324,7 @@ def test_slices_of_a_stream_decode_together_and_apart(streaming, batch, rows_of,
     assert [row.causal_first for row in rows] == [True] + [False] * 7
     before = np.cumsum([0] + [row.latent_frames for row in rows])[:-1]
     assert [row.context_latents for row in rows] == [min(tokenizer.context, b) for b in before]
-    assert stage.setup()(batch("b", "a")) == done
+    assert is_same(stage.setup()(batch("b", "a")), done)
     for head in ("codes", "latents"):
         whole = decode_clip(rows[::-1], tokenizer, head=head)
         assert whole.shape == (60, 64, 96, 3)
@@ -354,7 +358,7 @@ def test_a_stream_that_fails_is_retried_from_its_start(batch, through, rows_of):
     assert [c.outcome for c in done.clips] == ["tokenized"] * 2
     assert len(begun) == 3
     through(Recursive())
-    assert stage.setup()(batch("c", "b")) == done
+    assert is_same(stage.setup()(batch("c", "b")), done)
 
 
 def test_an_outcome_is_a_record():
