@@ -67,7 +67,7 @@ def _text_hashes(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) ->
 
 
 class IdMatcher:
-    """Finds some distinct ids in other arrays of ids."""
+    """Finds some distinct ids in other arrays of ids, and these among them."""
 
     def __init__(self, ids: pa.ChunkedArray | pa.Array) -> None:
         self.ids = one_chunk(ids)
@@ -98,6 +98,21 @@ class IdMatcher:
         if is_same and not (hashes[1:] == hashes[:-1]).any():
             return found
         return pc.index_in(self.ids, others).cast(pa.int64())
+
+    def index(self, others: pa.ChunkedArray | pa.Array) -> pa.Array:
+        """For each of some texts its row among the ids, int64; null where it is none of them."""
+        others = one_chunk(others)
+        if not len(others) or not len(self.ids):
+            return pa.nulls(len(others), pa.int64())
+        order, own_hashes = self._sorted
+        hashes = id_hashes(pc.fill_null(others, ""))
+        place = np.minimum(np.searchsorted(own_hashes, hashes), len(own_hashes) - 1)
+        found = pa.array(order[place], mask=own_hashes[place] != hashes)
+        is_same = pc.fill_null(pc.equal(self.ids.take(found), others), others.is_null())
+        is_exact = pc.all(pc.or_(is_same, pc.is_null(found))).as_py()
+        if is_exact and not (own_hashes[1:] == own_hashes[:-1]).any():
+            return pc.if_else(pc.is_valid(others), found, None)
+        return pc.index_in(others, self.ids).cast(pa.int64())
 
 
 def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -20,7 +20,7 @@ from curation.dedup.neighbours import Content, Embeddings, Signatures, find_neig
 from curation.dedup.tasks import RunTasks, pairs_by_tasks
 from curation.embed.signature import SIGNATURE_FPS
 from curation.errors import ReelmillError
-from curation.id_match import IdMatcher, one_chunk
+from curation.id_match import IdMatcher, one_chunk, to_bools
 from curation.records import Embedding, Neighbour, Signature
 
 NEAR_DUPLICATE_PAIRS = "neighbours/copies"
@@ -120,12 +120,12 @@ def graph_of_pairs(rule: DuplicateRule, stored: pa.Table, clips: pa.Table) -> Du
     """Stored pairs above the threshold, by the rows of their clips in `clips`."""
     # Most rows say that a clip represents itself, which is so without them.
     stored = stored.filter(pc.not_equal(stored["clip_id"], stored["neighbour_id"]))
-    ids = one_chunk(clips["clip_id"])
-    indices = [pc.index_in(stored[name], ids) for name in ("clip_id", "neighbour_id")]
-    is_known = pc.and_(pc.is_valid(indices[0]), pc.is_valid(indices[1])).to_numpy()
-    one, other = (pc.fill_null(index, 0).to_numpy().astype(np.int64) for index in indices)
+    ids = IdMatcher(clips["clip_id"])
+    indices = [ids.index(stored[name]) for name in ("clip_id", "neighbour_id")]
+    is_known = to_bools(pc.and_(pc.is_valid(indices[0]), pc.is_valid(indices[1])))
+    one, other = (pc.fill_null(index, 0).to_numpy() for index in indices)
     is_identical = stored["identical"].to_numpy()
-    group = np.arange(len(ids))
+    group = np.arange(len(clips))
     group[one[is_identical & is_known]] = other[is_identical & is_known]
     similarity = stored["similarity"].to_numpy()
     linked = is_known & ~is_identical & (similarity >= rule.threshold)

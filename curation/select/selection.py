@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,8 +115,9 @@ def _selection_id(dataset: Dataset, policy: Policy, clips: pa.Table, values: Val
     """Names a selection by all that decides it, so that a score that came later makes a new one."""
     ids = one_chunk(clips["clip_id"])
     state = hashlib.sha256(policy.digest.encode())
-    for text in _slices(ids):
-        state.update("".join(text).encode())
+    for texts in _slices(ids):
+        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), "")
+        state.update(joined[0].as_buffer())
     for name in sorted({*policy.limited_columns, *_QUALITY}):
         state.update(values[name].tobytes())
     for name in sorted(policy.tag_columns):
@@ -131,14 +131,13 @@ def _selection_id(dataset: Dataset, policy: Policy, clips: pa.Table, values: Val
 def _update_with_list(state: hashlib._Hash, column: pa.Array) -> None:
     """Adds a column as Python writes a list of its values."""
     for number, values in enumerate(_slices(column)):
-        state.update((", " if number else "[").encode() + repr(values)[1:-1].encode())
+        state.update(f"{', ' if number else '['}{repr(values.to_pylist())[1:-1]}".encode())
     state.update(b"]" if len(column) else b"[]")
 
 
-def _slices(column: pa.Array) -> Iterator[list[Any]]:
-    """The values of a column, some at a time."""
-    for start in range(0, len(column), _SLICE):
-        yield column.slice(start, _SLICE).to_pylist()
+def _slices(column: pa.Array) -> Iterator[pa.Array]:
+    """A column, some of its values at a time."""
+    return (column.slice(start, _SLICE) for start in range(0, len(column), _SLICE))
 
 
 def _verdicts(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.clip_table import visible_sources
 from curation.dataset import Dataset
-from curation.id_match import one_chunk
+from curation.id_match import one_chunk, to_bools
 from curation.storage import Storage
 from pipelines.cli.exit import UsageError
 
@@ -44,13 +45,19 @@ def rows_of_file(table: pa.Table, name: str) -> list[int]:
 
     Raises `UsageError` if several files are called so.
     """
-    uris = table["uri"].to_pylist()
-    exact = {name, Storage.at(name).root} if name else set()
-    files = exact & set(uris) or {uri for uri in uris if name and _is_called(uri, name)}
+    if not name:
+        return []
+    uris = one_chunk(table["uri"])
+    exact = {name, Storage.at(name).root}
+    may_be = pc.match_substring(uris, name.removeprefix("./"))
+    may_be = pc.or_(may_be, pc.is_in(uris, pa.array(exact, pa.string())))
+    rows = np.flatnonzero(to_bools(may_be)).tolist()
+    found = dict(zip(rows, uris.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
+    files = exact & {*found.values()} or {uri for uri in found.values() if _is_called(uri, name)}
     if len(files) > 1:
         some = ", ".join(sorted(files)[:_SHOWN])
         raise UsageError(f"{name}: {len(files)} files are called so: {some} …")
-    return [row for row, uri in enumerate(uris) if uri in files]
+    return [row for row, uri in found.items() if uri in files]
 
 
 def _is_called(uri: str, name: str) -> bool:

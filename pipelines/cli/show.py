@@ -29,7 +29,7 @@ def show(
     ],
 ) -> None:
     """Prints one thing a line."""
-    dataset = open_output(out)
+    dataset = open_output(out).snapshot()
     uris = dataset.catalog.read("sources", Source, ["uri"])
     if rows := rows_of_file(uris, what):
         is_file = pc.field("uri") == uris["uri"][rows[0]]

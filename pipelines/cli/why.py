@@ -39,7 +39,7 @@ def why(
     ],
 ) -> None:
     """Prints the verdict and the rules of each clip."""
-    dataset = open_output(out)
+    dataset = open_output(out).snapshot()
     clips = dataset.scored_clips(where=clips_named(dataset, clip))
     selection_id = dataset.latest_selection()
     policy = Policy() if selection_id is None else _recorded_policy(dataset, selection_id)

@@ -31,6 +31,10 @@ def test_rows_are_those_of_a_hash_table(monkeypatch, hashes, repeats):
     expected = pc.index_in(pa.array(ids), pa.array(others)).to_pylist()
     assert IdMatcher(pa.array(ids)).rows(column).to_pylist() == expected
     assert expected.count(None) > 100
+    texts = pa.array([*others, None, ""], pa.string())
+    expected = pc.index_in(texts, pa.array(ids)).to_pylist()
+    assert IdMatcher(pa.array(ids)).index(texts).to_pylist() == expected
+    assert expected.count(None) > 100
 
 
 def test_hashes_are_those_of_the_texts_wherever_they_lie(monkeypatch):
@@ -60,6 +64,13 @@ def test_rows_of_the_same_of_none_and_for_none():
     assert IdMatcher(ids).rows(pa.chunked_array([ids])).to_pylist() == [0, 1, 2]
     assert IdMatcher(ids).rows(pa.array([], pa.string())).to_pylist() == [None] * 3
     assert IdMatcher(pa.array([], pa.string())).rows(ids).to_pylist() == []
+    assert IdMatcher(pa.array([], pa.string())).index(ids).to_pylist() == [None] * 3
+    assert IdMatcher(ids).index(pa.array([], pa.string())).to_pylist() == []
+    assert IdMatcher(pa.array(["", "a"])).index(pa.array(["", None, "a"])).to_pylist() == [
+        0,
+        None,
+        1,
+    ]
 
 
 def test_ids_of_many_clips_are_those_of_each():
