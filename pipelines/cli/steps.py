@@ -12,7 +12,8 @@ import typer
 
 from curation.caption.step import CaptionStep
 from curation.lineage import LineageError
-from curation.listing import Listing, ListingError, list_videos
+from curation.input_list import ListingError
+from curation.listing import Listing, list_videos
 from curation.steps import STEPS, StepInfo, clip_steps, steps_until
 from curation.storage import Storage
 from pipelines.cli import terminal
@@ -206,6 +207,8 @@ def _list(videos: list[str], root: str, follow_links: bool) -> Listing:
         raise ListingError(f"{message}; skipped: {skipped}; {hint}" if skipped else message)
     if skipped:
         terminal.console.print(f"[yellow]skipped[/]: {escape(skipped)}")
+    for problem in inputs.unread:
+        terminal.console.print(f"[yellow]not read[/]: {escape(problem)}; its columns are missing")
     if inputs.repeated:
         times = f"{count(len(inputs.repeated), 'input')}: {inputs.repeated[0]}"
         more = " …" if len(inputs.repeated) > 1 else ""

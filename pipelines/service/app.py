@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
 from curation.errors import InfrastructureError, MediaError, ReelmillError, UnavailableError
-from curation.listing import ListingError
+from curation.input_list import ListingError
 from curation.search.query import SearchError
 from pipelines.config import ConfigError
 from pipelines.service.api_keys import SESSION_DAYS, Scope

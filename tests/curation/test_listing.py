@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.catalog import Catalog
-from curation.listing import Entry, ListingError, entry_at, list_videos
+from curation.input_list import ListingError
+from curation.listing import Entry, entry_at, list_videos
 from curation.media.allowlist import CONTAINERS, VIDEO_SUFFIXES
 from curation.records import Source
 from curation.scan.shots import FixedWindows
@@ -373,3 +374,50 @@ def test_a_video_folder_of_hugging_face_gives_its_columns(tmp_path):
     (tmp_path / "train/metadata.jsonl").symlink_to(tmp_path / "outside.jsonl")
     listing = list_videos([str(tmp_path / "train")], follow_links=False)
     assert not any(entry.extra for entry in listing.entries)
+
+
+def _write_huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 65 << 20)
+
+
+def _write_bomb(path: Path) -> None:
+    """A Parquet file of one page, ten thousand times as long once it is unpacked."""
+    names = pa.array([f"{n % 7}" * 1000 for n in range(100_000)])
+    pq.write_table(pa.table({"file_name": names}), path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "words"),
+    [
+        ("metadata.csv", os.mkfifo, "is no regular file"),
+        ("metadata.jsonl", lambda path: path.write_text("[" * 9999), "line 1 is not JSON"),
+        ("metadata.csv", lambda path: path.write_bytes(b"file_name\n\0"), "holds zero bytes"),
+        ("metadata.csv", _write_huge, "68,157,440"),
+        ("metadata.parquet", _write_bomb, "unpacks to"),
+    ],
+    ids=["pipe", "deep", "zeros", "huge", "bomb"],
+)
+def test_a_folder_is_listed_without_the_metadata_that_cannot_be_read(tmp_path, name, make, words):
+    (video,) = touch(tmp_path, "a.mp4")
+    make(tmp_path / name)
+    listing = list_videos([str(tmp_path)])
+    assert [entry.uri for entry in listing.entries] == [video]
+    (problem,) = listing.unread
+    assert problem.startswith(f"{tmp_path / name}: ") and words in problem
+
+
+def test_a_pipe_is_no_list(tmp_path):
+    os.mkfifo(tmp_path / "l.txt")
+    with pytest.raises(ListingError, match=r"l\.txt: is no regular file"):
+        list_videos([str(tmp_path / "l.txt")])
+
+
+def test_a_path_of_a_list_that_leads_through_a_link_fails_alone_where_none_is_followed(tmp_path):
+    own, _ = touch(tmp_path, "own.mp4", "secret.mp4")
+    (tmp_path / "link.mp4").symlink_to("secret.mp4")
+    (tmp_path / "l.txt").write_text("own.mp4\nlink.mp4\n")
+    link, found = list_videos([str(tmp_path / "l.txt")], follow_links=False).entries
+    assert (found.uri, found.problem) == (own, "")
+    assert link.problem.startswith("leads through a link to ")

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import ReelmillError
-from curation.listing import LIST_SUFFIXES, is_below
+from curation.input_list import LIST_SUFFIXES
+from curation.listing import is_below
 from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
