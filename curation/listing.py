@@ -73,10 +73,11 @@ def list_videos(
     A folder gives the files in it whose names end like a video's, at any depth. Links to folders
     are not followed, since they may lead outside or in a circle; name their target instead. Its
     `metadata.csv`, `.jsonl` or `.parquet` with a column `file_name` gives the other columns as
-    `extra` of its files; one that cannot be read is passed over, and `unread` says why. A text file gives one path per line, except lines that start with `#`; a
-    CSV, TSV, JSON lines or Parquet file gives the column `uri` (or `path`, `file`, `video`, `url`,
-    `file_name`), and its other columns as `extra`. Any other file is an input itself. Relative
-    paths in a list are relative to the list's folder. What is under `exclude`, the output folder,
+    `extra` of its files; one that cannot be read is passed over, and `unread` says why. A text
+    file gives one path per line, except lines that start with `#`; a CSV, TSV, JSON lines or
+    Parquet file gives the column `uri` (or `path`, `file`, `video`, `url`, `file_name`), and its
+    other columns as `extra`. Any other file is an input itself. Relative paths in a list are
+    relative to the list's folder. What is under `exclude`, the output folder,
     is no input. Without `follow_links` neither is a file that links lead out of its folder, an
     address that leads through a link is refused, and a path of a list that does fails alone. Raises
     `ListingError`.
@@ -100,7 +101,9 @@ def list_videos(
                     entries[entry.uri] = replace(entry, root=root)
         skipped[root] = Counter(dict(counts.most_common(_MAX_KINDS)))
         skipped[root] += Counter({OTHER: counts.total() - skipped[root].total()})
-    return Listing([entries[uri] for uri in sorted(entries)], skipped, tuple(repeated), tuple(unread))
+    return Listing(
+        [entries[uri] for uri in sorted(entries)], skipped, tuple(repeated), tuple(unread)
+    )
 
 
 def is_below(uri: str, root: str) -> bool:

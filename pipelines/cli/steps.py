@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import typer
 
 from curation.caption.step import CaptionStep
-from curation.lineage import LineageError
 from curation.input_list import ListingError
+from curation.lineage import LineageError
 from curation.listing import Listing, list_videos
 from curation.steps import STEPS, StepInfo, clip_steps, steps_until
 from curation.storage import Storage

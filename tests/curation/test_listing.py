@@ -405,7 +405,8 @@ def test_a_folder_is_listed_without_the_metadata_that_cannot_be_read(tmp_path, n
     listing = list_videos([str(tmp_path)])
     assert [entry.uri for entry in listing.entries] == [video]
     (problem,) = listing.unread
-    assert problem.startswith(f"{tmp_path / name}: ") and words in problem
+    assert problem.startswith(f"{tmp_path / name}: ")
+    assert words in problem
 
 
 def test_a_pipe_is_no_list(tmp_path):
