@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -156,12 +156,8 @@ class ClipStep:
 
     def unfinished_ids(self) -> pa.Array:
         """Clips that the selection keeps and that have no outcome, or one to try again."""
-        kept = IdMatcher(pc.unique(self.dataset.kept_clip_ids(self.selection_id)))
-        outcomes = self._outcomes["clip_id"]
-        if self._retried_ids:
-            is_retried = pc.is_in(outcomes, pa.array(sorted(self._retried_ids), pa.string()))
-            outcomes = outcomes.filter(pc.invert(is_retried))
-        return kept.ids.filter(pc.is_null(kept.rows(outcomes)))
+        kept = self.dataset.kept_clip_ids(self.selection_id)
+        return unfinished_ids(kept, self._outcomes, self.retry)
 
     def read_clips(self, clip_ids: pa.Array) -> list[Clip]:
         """These clips, by source and time."""
@@ -203,6 +199,19 @@ class ClipStep:
         """Clips that the selection keeps and that have an outcome, without those to try again."""
         kept = set(self.dataset.kept_clip_ids(self.selection_id).to_pylist())
         return len(kept) - len(self.unfinished_ids())
+
+
+def unfinished_ids(kept: pa.ChunkedArray, outcomes: pa.Table, retry: Collection[str]) -> pa.Array:
+    """Of these clips those without an outcome, or with one to try again.
+
+    `outcomes` has the columns `clip_id`, `outcome` and `reason`.
+    """
+    clips = IdMatcher(pc.unique(kept))
+    if retry:
+        failed = (pc.field("outcome") == "failed") & pc.field("reason").isin(sorted(retry))
+        retried = outcomes.filter(failed)["clip_id"]
+        outcomes = outcomes.filter(~pc.field("clip_id").isin(pc.unique(retried)))
+    return clips.ids.filter(pc.is_null(clips.rows(outcomes["clip_id"])))
 
 
 @contextlib.contextmanager

@@ -57,9 +57,9 @@ class ScanStep:
 
     def todo(self) -> list[ScanItem]:
         """New inputs first, then known sources that a side table lacks."""
-        return [ScanItem(entry) for entry in self._new_entries()] + self._backfill_items()
+        return [ScanItem(entry) for entry in self.new_entries()] + self._backfill_items()
 
-    def _new_entries(self) -> list[Entry]:
+    def new_entries(self) -> list[Entry]:
         """Listed inputs without an outcome, or with one to retry."""
         rows = self.catalog.read("sources", Source, [*_ENTRY_COLUMNS, "reason"])
         if self.retry:
@@ -149,7 +149,7 @@ class ScanStep:
 
     def finished(self) -> int:
         """Listed inputs with an outcome, without those to retry."""
-        return len(self.entries) - len(self._new_entries())
+        return len(self.entries) - len(self.new_entries())
 
     def ledger(self, writer: Writer, items: Sequence[ScanItem]) -> ScanLedger:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""

@@ -13,6 +13,7 @@ from curation.dataset import Dataset
 from curation.id_match import one_chunk, to_bools
 from curation.storage import Storage
 from pipelines.cli.exit import UsageError
+from pipelines.cli.rows import short_id
 
 _SHOWN = 5
 
@@ -25,7 +26,7 @@ def clips_named(dataset: Dataset, name: str) -> pc.Expression:
     """
     ids = dataset.find_clips(name)
     if len(ids) > 1:
-        some = ", ".join(clip_id[:12] for clip_id in ids[:_SHOWN])
+        some = ", ".join(short_id(clip_id) for clip_id in ids[:_SHOWN])
         raise UsageError(f"{name}: {len(ids)} clips begin so: {some} …")
     if ids:
         return pc.field("clip_id") == ids[0]

@@ -21,8 +21,7 @@ from curation.media.confinement import FileAccess
 from curation.media.ffmpeg_command import ffmpeg_path
 from curation.output_location import check_address, check_writable, existing_folder
 from curation.storage import Storage
-from pipelines.cli import terminal
-from pipelines.cli.rows import Column, print_rows
+from pipelines.cli.rows import Column, print_line, print_rows
 from pipelines.cli.terminal import escape
 
 _PACKAGES = ("torch", "ray", "deltalake", "pyarrow", "numpy", "av", "decord", "duckdb", "faiss-cpu")
@@ -70,7 +69,7 @@ def doctor(
     print_rows(rows, _COLUMNS, header=False)
     problems = [row for row in rows if not row["ok"]]
     for row in problems:
-        terminal.console.print(f"[red]to do[/]: {row['check']}: {escape(str(row['problem']))}")
+        print_line(f"[red]to do[/]: {row['check']}: {escape(str(row['problem']))}")
     if problems:
         raise typer.Exit(1)
 
@@ -145,13 +144,17 @@ def _gpu() -> _Finding:
 
 def _weights() -> _Finding:
     """Each is loaded, so that one which was altered shows."""
+    from curation.embed.minilm import encode_sentences
+    from curation.embed.things import Things
     from curation.scan.shots import TransNetV2
     from tokenizer.models.load import load, shipped
 
     for name in shipped():
         load(name)
     TransNetV2().load()
-    return _Finding(f"TransNetV2, {', '.join(shipped())}")
+    Things().load()
+    encode_sentences(["a clip"])
+    return _Finding(f"TransNetV2, EfficientNet-Lite0, MiniLM, {', '.join(shipped())}")
 
 
 def _extras() -> _Finding:

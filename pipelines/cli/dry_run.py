@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from curation import pending_inputs
 from curation.dataset import Dataset
@@ -14,34 +14,51 @@ from pipelines.cli.rows import Column, print_rows
 from pipelines.cli.terminal import count, escape
 from pipelines.config import Profile
 from pipelines.report.formatting import duration
-from pipelines.run.estimate import estimate_steps, measure_rates, new_entries
+from pipelines.run.estimate import estimate_steps, measure_rates, scan_step
 
 _FIRST = 5
 
 
-def print_plan(out: str, profile: Profile, steps: Iterable[str], entries: Sequence[Entry]) -> None:
+def print_plan(
+    out: str,
+    profile: Profile,
+    steps: Iterable[str],
+    entries: Sequence[Entry],
+    retry: Collection[str],
+) -> None:
     """Prints the inputs without an outcome, and how much each step would do and take."""
-    dataset: Dataset | None = Dataset(out)
-    assert dataset is not None
+    dataset = Dataset(out)
     check_writable(dataset.catalog.storage)
     tables = ("sources", pending_inputs.LISTED)
-    if all(dataset.catalog.open(name) is None for name in tables):
-        dataset = None
-    new = new_entries(dataset, entries)
+    is_new = all(dataset.catalog.open(name) is None for name in tables)
+    scan = scan_step(dataset, profile, entries, retry)
+    scan.check()
+    items = scan.todo()
+    new = [item.entry for item in items if item.known_clips is None]
     size_gb = sum(entry.size_bytes for entry in new) / 1e9
+    state = "without an outcome or to retry" if retry else "without an outcome"
     terminal.console.print(
-        f"{count(len(entries), 'input')}, {len(new):,} without an outcome ({size_gb:.2f} GB)"
+        f"{count(len(entries), 'input')}, {len(new):,} {state} ({size_gb:.2f} GB)"
     )
+    if backfill := len(items) - len(new):
+        terminal.console.print(f"{count(backfill, 'known source')} lack a score or an embedding")
     for entry in new[: len(new) if terminal.output.verbose else _FIRST]:
         terminal.console.print(f"  {escape(entry.uri)}")
     if len(new) > _FIRST and not terminal.output.verbose:
         terminal.console.print(f"  and {len(new) - _FIRST:,} more")
     costs = estimate_steps(
-        dataset, profile, steps, new, measure_rates([dataset] if dataset else [])
-    )
+        None if is_new else dataset, profile, steps, items,
+        measure_rates([] if is_new else [dataset]), retry=retry,
+    )  # fmt: skip
     print_rows(
         [
-            {"step": step, "items": cost.items, "unit": STEPS[step].unit, "seconds": cost.seconds}
+            {
+                "kind": "plan",
+                "step": step,
+                "items": cost.items,
+                "unit": STEPS[step].unit,
+                "seconds": cost.seconds,
+            }
             for step, cost in costs.items()
         ],
         _COLUMNS,

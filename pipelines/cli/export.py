@@ -13,7 +13,7 @@ from pipelines.cli import terminal
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
 from pipelines.cli.progress import progress
-from pipelines.cli.rows import Column, print_rows
+from pipelines.cli.rows import Column, print_line, print_rows
 from pipelines.cli.terminal import escape
 from pipelines.run.step_runner import Progress
 
@@ -75,6 +75,6 @@ def _print_result(rows: ExportRows, result: ExportResult, dest: str) -> None:
     num_existing = result.shards - result.written
     existing = f"; {num_existing:,} of them existed already" if num_existing else ""
     size = f"{result.size_bytes / 1e6:,.1f} MB"
-    terminal.console.print(
+    print_line(
         f"{result.clips:,} clips, shards: {result.shards:,}, {size}{existing}: {escape(dest)}"
     )

@@ -12,11 +12,12 @@ import typer
 
 from curation.failures import failures
 from curation.reasons import ADVICE, INPUT_REASONS
+from curation.steps import STEPS
 from pipelines.cli import terminal
 from pipelines.cli.exit import UsageError
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import Column, Row, print_rows
+from pipelines.cli.rows import Column, Row, print_rows, short_id, shorten
 from pipelines.cli.terminal import count, escape
 
 _FIRST = 5
@@ -33,6 +34,9 @@ def failed(
     """Prints the failures of the newest selection and its current tables."""
     if unknown := set(reason or ()) - INPUT_REASONS.keys():
         raise UsageError(f"--reason {min(unknown)}: the reasons are {', '.join(INPUT_REASONS)}")
+    names = [info.name for info in STEPS.values() if info.name != "select"]
+    if step is not None and step not in names:
+        raise UsageError(f"--step {step}: the steps are {', '.join(names)}")
     dataset = open_output(out)
     rows = failures(dataset, dataset.latest_selection())
     if reason:
@@ -52,7 +56,7 @@ def print_failures(rows: pa.Table, out: str) -> None:
     terminal.console.print(f"[yellow]{total}[/]: {terminal.format_counts(counts)}")
     shown = rows.num_rows if terminal.output.verbose else _FIRST
     for row in rows.slice(0, shown).to_pylist():
-        detail = _shorten(row["detail"] or "")
+        detail = shorten(row["detail"], _MAX_DETAIL)
         terminal.console.print(escape(f"  {_place(row)}: {row['reason']}: {detail}".rstrip(": ")))
     if rows.num_rows > shown:
         terminal.console.print(f"  and {rows.num_rows - shown:,} more")
@@ -61,7 +65,12 @@ def print_failures(rows: pa.Table, out: str) -> None:
 
 def _with_advice(rows: pa.Table) -> list[dict[str, Any]]:
     return [
-        {**row, "meaning": INPUT_REASONS[row["reason"]], "advice": ADVICE[row["reason"]]}
+        {
+            "kind": "failure",
+            **row,
+            "meaning": INPUT_REASONS[row["reason"]],
+            "advice": ADVICE[row["reason"]],
+        }
         | {"place": _place(row)}
         for row in rows.to_pylist()
     ]
@@ -71,18 +80,13 @@ def _place(row: Row) -> str:
     """The source, and the span and id of a clip."""
     if row["clip_id"] is None:
         return str(row["uri"])
-    return f"{row['uri']} {row['start_s']:.2f}–{row['end_s']:.2f} s ({row['clip_id'][:12]})"
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _MAX_DETAIL else f"{line[: _MAX_DETAIL - 1]}…"
+    return f"{row['uri']} {row['start_s']:.2f}–{row['end_s']:.2f} s ({short_id(row['clip_id'])})"
 
 
 _COLUMNS = (
     Column("step"),
     Column("place", "input"),
     Column("reason", style=lambda _: "yellow"),
-    Column("detail", show=lambda text: _shorten(text or "")),
+    Column("detail", show=lambda text: shorten(text, _MAX_DETAIL)),
     Column("advice", "what to do"),
 )

@@ -16,6 +16,7 @@ def print_funnel(current: Counter[str], previous: Counter[str] | None) -> None:
     total = current.total()
     rows: list[Row] = [
         {
+            "kind": "funnel",
             "outcome": name,
             "clips": current[name],
             "share": current[name] / max(total, 1),
@@ -24,7 +25,7 @@ def print_funnel(current: Counter[str], previous: Counter[str] | None) -> None:
         for name in order
     ]
     rows.append({
-        "outcome": "all", "clips": total, "share": None,
+        "kind": "funnel", "outcome": "all", "clips": total, "share": None,
         "before": previous.total() if previous is not None else None,
     })  # fmt: skip
     print_rows(rows, _COLUMNS)

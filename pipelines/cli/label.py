@@ -10,10 +10,9 @@ import typer
 from curation.label.label_file import read_labels
 from curation.label.zero_shot import label_clips
 from curation.output_location import check_writable
-from pipelines.cli import terminal
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import Column, print_rows
+from pipelines.cli.rows import Column, print_line, print_rows
 from pipelines.cli.terminal import escape
 
 
@@ -34,4 +33,4 @@ def label(
         [{"clips": clips, "label": name, "table": table} for name, clips in ordered],
         (Column("clips", right=True), Column("label")), header=False,
     )  # fmt: skip
-    terminal.console.print(f"labels: {escape(table)}")
+    print_line(f"labels: {escape(table)}")

@@ -15,12 +15,10 @@ from curation.sql_filter import filter_clips
 from curation.storage import Storage, storage_faults
 from pipelines.cli import terminal
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import Column, print_rows
+from pipelines.cli.rows import Column, print_rows, short_id, shorten
 from pipelines.report.formatting import base_name, clock, duration
 
 _ROWS = 50
-_ID_DIGITS = 12
-_MAX_CAPTION = 50
 
 
 def ls(
@@ -106,11 +104,6 @@ def _without_maps(table: pa.Table) -> pa.Table:
     return table
 
 
-def _short(text: str | None) -> str:
-    line = " ".join((text or "").split())
-    return line if len(line) <= _MAX_CAPTION else f"{line[: _MAX_CAPTION - 1]}…"
-
-
 def _colour(row: Any) -> str | None:
     outcome = row.get("verdict") or row.get("outcome")
     return {"kept": "green", "failed": "yellow"}.get(str(outcome))
@@ -127,13 +120,13 @@ _OUTPUTS = (
     Column("last_step", "of"),
 )
 _CLIPS = (
-    Column("clip_id", "clip", lambda clip_id: clip_id[:_ID_DIGITS]),
+    Column("clip_id", "clip", short_id),
     Column("uri", "source", base_name),
     Column("start_s", "from", clock, right=True),
     Column("end_s", "to", clock, right=True),
     Column("verdict", show=lambda verdict: verdict or "–", style=_colour),
     Column("reason"),
-    Column("caption", show=_short),
+    Column("caption", show=shorten),
 )
 _SOURCES = (
     Column("uri", "source", base_name),
@@ -144,5 +137,5 @@ _SOURCES = (
     Column("height", show=lambda height: "" if height is None else str(height), right=True),
     Column("codec"),
     Column("clips", right=True),
-    Column("remarks", show=_short),
+    Column("remarks", show=shorten),
 )

@@ -10,10 +10,9 @@ import typer
 from curation.garbage import collect_garbage
 from curation.lease import hold_lease
 from curation.output_location import check_writable
-from pipelines.cli import terminal
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import print_result
+from pipelines.cli.rows import print_line, print_result
 from pipelines.cli.terminal import count, escape
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 604_800}
@@ -32,7 +31,7 @@ def compact(out: Out) -> None:
                     {"table": name, "files_before": before, "files": after},
                     f"{before:8,d} → {after:,d} files  {escape(name)}",
                 )
-    terminal.console.print(f"{count(len(names), 'table')} of right-sized files")
+    print_line(f"{count(len(names), 'table')} of right-sized files")
 
 
 def period_s(text: str) -> float:
@@ -69,6 +68,6 @@ def gc(
             print_result(row | {"removed": delete}, f"{amount}  {escape(name)}")
     total = f"{count(files, 'file')}, {size_bytes / 1e6:,.1f} MB"
     if delete or not files:
-        terminal.console.print(f"removed {total}")
+        print_line(f"removed {total}")
     else:
-        terminal.console.print(f"{total} to remove: the same command with --delete")
+        print_line(f"{total} to remove: the same command with --delete")

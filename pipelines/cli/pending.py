@@ -13,7 +13,7 @@ from curation.listing import LINKED, NO_ENDING, OTHER
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import print_objects
+from pipelines.cli.rows import Column, print_line, print_rows
 from pipelines.cli.terminal import count, escape
 
 _MAX_ROWS = 20
@@ -37,24 +37,22 @@ def pending(
     """Prints the pending inputs, and what the listing skipped."""
     catalog = open_output(out).catalog
     rows = pending_inputs.pending_inputs(catalog)
-    if terminal.output.json_lines:
-        print_objects(rows.to_pylist())
-    if not rows.num_rows:
-        terminal.console.print("every listed input has an outcome")
-    else:
-        state = "removed from the list" if withdraw else "listed and never scanned"
-        terminal.console.print(f"{count(rows.num_rows, 'input')} {state}:")
-        shown = rows.num_rows if show_all else _MAX_ROWS
-        for uri in rows["uri"].slice(0, shown).to_pylist():
-            terminal.console.print(f"  {escape(uri)}")
-        if rows.num_rows > shown:
-            terminal.console.print(f"  and {rows.num_rows - shown:,} more: --all")
-        if withdraw:
-            pending_inputs.withdraw(catalog, rows)
-        else:
-            places = sorted(set(rows["place"].to_pylist()))
-            command = shlex.join(["reelmill", "scan", *places, "--out", out])
-            terminal.console.print(f"resume: {escape(command)}  (or curate; with the same options)")
+    if withdraw:  # before anything is printed: whoever reads the list may stop
+        pending_inputs.withdraw(catalog, rows)
+    state = "removed from the list" if withdraw else "listed and never scanned"
+    is_cut = rows.num_rows > _MAX_ROWS and not (show_all or terminal.output.json_lines)
+    if rows.num_rows:
+        print_line(f"{count(rows.num_rows, 'input')} {state}:")
+    print_rows(
+        rows.slice(0, _MAX_ROWS if is_cut else None).to_pylist(), _COLUMNS, header=False,
+        empty="every listed input has an outcome",
+    )  # fmt: skip
+    if is_cut:
+        terminal.console.print(f"  and {rows.num_rows - _MAX_ROWS:,} more: --all")
+    if rows.num_rows and not withdraw:
+        places = sorted(set(rows["place"].to_pylist()))
+        command = shlex.join(["reelmill", "scan", *places, "--out", out])
+        terminal.console.print(f"resume: {escape(command)}  (or curate; with the same options)")
     for place, counts in pending_inputs.skipped_counts(catalog).items():
         if counts:
             terminal.console.print(f"skipped in {escape(place)}: {escape(format_skipped(counts))}")
@@ -63,3 +61,6 @@ def pending(
 def format_skipped(counts: Mapping[str, int]) -> str:
     """Skipped files by kind, the most frequent first."""
     return terminal.format_kinds(counts, _KIND_NAMES)
+
+
+_COLUMNS = (Column("uri", show=lambda uri: f"  {uri}"),)

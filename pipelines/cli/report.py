@@ -14,6 +14,11 @@ from pipelines.cli.places import local_path, open_output
 from pipelines.cli.rows import print_result
 from pipelines.cli.terminal import escape
 
+Compare = Annotated[
+    str | None,
+    typer.Option(help="Another selection to compare with: its id, or `before` for the last."),
+]
+
 
 def report(
     out: Out,
@@ -23,10 +28,7 @@ def report(
             help="The file to write; OUT/report.html if it is not given.", parser=local_path
         ),
     ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(help="Another selection to compare with: its id, or `before` for the last."),
-    ] = None,
+    compare: Compare = None,
 ) -> None:
     """Writes the report."""
     _print(_write(out, html, compare))
@@ -34,10 +36,7 @@ def report(
 
 def open_report(
     out: Out,
-    compare: Annotated[
-        str | None,
-        typer.Option(help="Another selection to compare with: its id, or `before` for the last."),
-    ] = None,
+    compare: Compare = None,
 ) -> None:
     """Writes the report and opens it."""
     path = _write(out, None, compare)

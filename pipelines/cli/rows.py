@@ -17,6 +17,8 @@ from rich.table import Table
 from pipelines.cli import terminal
 from pipelines.cli.terminal import escape
 
+_ID_DIGITS = 12
+
 Row = Mapping[str, Any]
 
 
@@ -27,6 +29,17 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def short_id(clip_id: str) -> str:
+    """The digits of an id that a table shows; commands take them."""
+    return clip_id[:_ID_DIGITS]
+
+
+def shorten(text: str | None, length: int = 60) -> str:
+    """A text in one line of at most so many characters."""
+    line = " ".join((text or "").split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def print_rows(
         return
     cells = list(rows)
     if not cells:
-        terminal.console.print(empty, end="\n" if empty else "")
+        print_line(empty)
         return
     used = [c for c in columns if any(c.show(row.get(c.field)) for row in cells)]
     table = Table(
@@ -82,7 +95,13 @@ def print_result(row: Row, words: str) -> None:
     if terminal.output.json_lines:
         print_objects([row])
     else:
-        terminal.console.print(words)
+        print_line(words)
+
+
+def print_line(words: str) -> None:
+    """Prints a line of a result, with markup, which JSON has as a part of some row."""
+    if words and not terminal.output.json_lines:
+        terminal.results.print(words)
 
 
 def print_text(row: Row, text: str) -> None:

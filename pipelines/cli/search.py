@@ -14,15 +14,13 @@ from pipelines.cli import terminal
 from pipelines.cli.exit import usage_errors
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import Column, print_rows
+from pipelines.cli.rows import Column, print_line, print_rows, short_id, shorten
 from pipelines.cli.terminal import escape
 from pipelines.report.formatting import base_name, clock
 
 if TYPE_CHECKING:
     from curation.search import Search
 
-_MAX_CAPTION = 60
-_ID_DIGITS = 12
 _HINT = "no clip was embedded by Things or OpenClip, which know what it shows: docs/embedders.md"
 _INDEX = (
     Column("vectors"), *(Column(name, right=True) for name in ("count", "dim", "segments", "lists",
@@ -31,19 +29,14 @@ _INDEX = (
 )  # fmt: skip
 
 
-def _short_caption(text: str | None) -> str:
-    caption = text or ""
-    return caption if len(caption) <= _MAX_CAPTION else caption[: _MAX_CAPTION - 1] + "…"
-
-
 _HITS = (
     Column("score", show=lambda score: "" if score is None else f"{score:.3f}", right=True),
-    Column("clip_id", "clip", lambda clip_id: clip_id[:_ID_DIGITS]),
+    Column("clip_id", "clip", short_id),
     Column("uri", "source", base_name),
     Column("start_s", "from", clock, right=True),
     Column("end_s", "to", clock, right=True),
     Column("verdict", show=lambda verdict: verdict or "–"),
-    Column("caption", show=_short_caption),
+    Column("caption", show=shorten),
 )
 
 
@@ -62,14 +55,16 @@ def index(
     if captions:
         from curation.embed import embed_captions
 
-        terminal.console.print(f"captions: {escape(embed_captions(open_output(out)))}")
+        table = embed_captions(open_output(out))
     search = _open_search(out)
+    if captions:
+        terminal.console.print(f"captions: {escape(table)}")
     manifest, updated = search.index.manifest, search.last_update
     if updated is not None and updated.rebuild_reason:
         terminal.console.print(f"[yellow]rebuilt[/]: {escape(updated.rebuild_reason)}")
     num_new = 0 if updated is None else updated.new_clips
     num_text = 0 if manifest.text is None else manifest.text.clips
-    terminal.console.print(
+    print_line(
         f"index {search.version}: {manifest.rows:,} clips, {num_new:,} of them new,"
         f" {num_text:,} with words"
     )
@@ -134,6 +129,7 @@ def search(
         text, like=like or (), minus=minus or (), where=where, k=top, after=after,
         min_score=min_score, by=by, embeddings=embeddings, collapse=not duplicates,
     )  # fmt: skip
+    subset_id = _export(engine, export, hits) if export is not None else ""
     print_rows(hits.to_pylist(), _HITS, empty="no matches")
     if names := searched(hits):
         terminal.console.print(f"searched: {', '.join(names)}")
@@ -142,7 +138,7 @@ def search(
     if more := cursor(hits):
         terminal.console.print(f"more: --after {more}")
     if export is not None:
-        _export(engine, export, hits, out)
+        _print_subset(subset_id, export, hits, out)
     if open_:
         _open_sheet(engine, hits, text or where or "by example")
 
@@ -155,9 +151,13 @@ def _open_search(out: str, model: str | None = None) -> Search:
         return Search(out, model=model, on_progress=status.update)
 
 
-def _export(engine: Search, name: str, hits: pa.Table, out: str) -> None:
+def _export(engine: Search, name: str, hits: pa.Table) -> str:
+    """Saves the hits before anything is printed: whoever reads the list may stop."""
     with usage_errors(ValueError):
-        subset_id = engine.export(name, hits)
+        return engine.export(name, hits)
+
+
+def _print_subset(subset_id: str, name: str, hits: pa.Table, out: str) -> None:
     if "verdict" in hits.column_names:
         verdicts = hits["verdict"].to_pylist()
         if others := Counter(verdict or "newer" for verdict in verdicts if verdict != "kept"):
@@ -165,7 +165,7 @@ def _export(engine: Search, name: str, hits: pa.Table, out: str) -> None:
                 f"[yellow]not kept by the newest selection[/]: {terminal.format_counts(others)};"
                 """ --where "verdict = 'kept'" leaves them out"""
             )
-    terminal.console.print(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
+    print_line(f"subset {subset_id}: {hits.num_rows:,} clips as {escape(name)}")
     arguments = shlex.join([out, "--selection", name])
     terminal.console.print(f"next: reelmill render {escape(arguments)}")
 

@@ -147,7 +147,7 @@ def status(
     if terminal.output.json_lines:
         print_objects([{**job, "events": events}])
         return
-    terminal.console.print(
+    terminal.results.print(
         f"{job['kind']} {job['collection']}: [bold]{job['state']}[/]{_cause(job)}"
     )
     for step in job["steps"]:
@@ -156,10 +156,10 @@ def status(
         remaining = f", about {step['eta_s']:.0f} s left" if live else ""
         counts = f" ({terminal.format_counts(step['counts'])})" if step["counts"] else ""
         words = f"{step['done']}/{step['total']} {step['unit']}{rate}{remaining}{counts}"
-        terminal.console.print(f"  {escape(printable(step['step']))}: {escape(printable(words))}")
+        terminal.results.print(f"  {escape(printable(step['step']))}: {escape(printable(words))}")
     for event in events:
         words = " ".join((event["at"][:19], event["kind"], "by", event["who"], event["detail"]))
-        terminal.console.print(f"  {escape(printable(words, 600))}")
+        terminal.results.print(f"  {escape(printable(words, 600))}")
 
 
 def logs(

@@ -8,7 +8,7 @@ from curation.steps import STEPS
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import print_objects
+from pipelines.cli.rows import print_result
 from pipelines.cli.terminal import escape
 from pipelines.config.merge import profiles_folder, read_profile
 from pipelines.run.applied_settings import applied_settings, setting_changes
@@ -21,16 +21,17 @@ def settings(
     """Prints the settings of each step's last run that differ from the default profile."""
     default = read_profile(profiles_folder() / "default.yaml")
     for step, last in applied_settings(open_output(out).catalog).items():
-        terminal.console.print(f"[bold]{step}[/], {_minute(last.started)}:")
         differences = setting_changes(step, default.get(STEPS[step].section, {}), last.settings)
-        if terminal.output.json_lines:
-            rows = [{"key": c.key, "value": c.new, "default": c.old} for c in differences]
-            print_objects([{"step": step, "started": last.started, "settings": rows}])
-        for change in differences:
-            key, value, before = escape(change.key), escape(change.new), escape(change.old)
-            terminal.console.print(f"  {key}={value}  (default {before})")
-        if not differences:
-            terminal.console.print("  all defaults")
+        rows = [{"key": c.key, "value": c.new, "default": c.old} for c in differences]
+        lines = [
+            f"  {escape(c.key)}={escape(c.new)}  (default {escape(c.old)})" for c in differences
+        ]
+        print_result(
+            {"step": step, "started": last.started, "settings": rows},
+            "\n".join([
+                f"[bold]{step}[/], {_minute(last.started)}:", *(lines or ["  all defaults"])
+            ]),
+        )  # fmt: skip
 
 
 def print_changes(pipeline: Pipeline, step: str) -> None:

@@ -31,7 +31,7 @@ from pipelines.cli.settings import print_changes
 from pipelines.cli.terminal import count, escape
 from pipelines.config import load as load_profile
 from pipelines.run import progress
-from pipelines.run.pipeline import Pipeline, open_pipeline
+from pipelines.run.pipeline import Pipeline, check_reasons, open_pipeline
 from pipelines.run.step_runner import Progress
 
 Videos = Annotated[
@@ -99,7 +99,7 @@ def curate(
     if dry_run:
         profile = load_profile(config, set_ or (), command="curate", steps=steps)
         entries = _list(videos, Storage.at(out).root, follow_links).entries
-        print_plan(out, profile, steps, entries)
+        print_plan(out, profile, steps, entries, check_reasons(retry or ()))
         return
 
     def work(pipeline: Pipeline) -> None:
@@ -239,7 +239,7 @@ def _run_clip_steps(pipeline: Pipeline, steps: Sequence[StepInfo]) -> None:
 def _print_result(step: str, done: Progress | None) -> None:
     counts = {} if done is None else dict(done.counts)
     words = "nothing to do" if done is None else terminal.format_counts(counts)
-    print_result({"step": step, "counts": counts}, f"[bold]{step}[/]: {words}")
+    print_result({"kind": "step", "step": step, "counts": counts}, f"[bold]{step}[/]: {words}")
 
 
 def _print_captions(step: CaptionStep) -> None:
@@ -257,5 +257,6 @@ def _print_captions(step: CaptionStep) -> None:
         if name in answers.column_names:
             yes = pc.sum(answers[name]).as_py() or 0
             no = len(answers) - answers[name].null_count - yes
-            rows.append({"question": name, "from": threshold, "yes": yes, "no": no})
+            rows.append({"kind": "answers", "question": name, "from": threshold,
+                         "yes": yes, "no": no})  # fmt: skip
     print_rows(rows, _ANSWERS)

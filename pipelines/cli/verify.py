@@ -7,7 +7,7 @@ import typer
 from pipelines.cli import terminal
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
-from pipelines.cli.rows import Column, Row, print_rows
+from pipelines.cli.rows import Column, Row, print_line, print_rows
 from pipelines.cli.terminal import escape
 from pipelines.verify import verify as verify_output
 
@@ -29,10 +29,10 @@ def verify(out: Out) -> None:
     )  # fmt: skip
     for result in checked:
         if not result.holds:
-            terminal.console.print(f"[red]broken[/]: {escape(result.statement)}")
+            print_line(f"[red]broken[/]: {escape(result.statement)}")
         shown = len(result.violations) if terminal.output.verbose else _MAX_VIOLATIONS
         for violation in result.violations[:shown]:
-            terminal.console.print(f"  {escape(violation)}")
+            print_line(f"  {escape(violation)}")
         if len(result.violations) > shown:
             terminal.console.print(f"  and {len(result.violations) - shown:,} more: --verbose")
     if not all(result.holds for result in checked):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
@@ -18,9 +18,14 @@ import pyarrow.compute as pc
 from curation import lineage
 from curation.dataset import Dataset
 from curation.listing import Entry
+from curation.scan.stage import ScanItem
+from curation.scan.step import ScanStep
+from curation.step import unfinished_ids
 from curation.steps import STEPS, clip_steps
 from pipelines.config import Profile
 from pipelines.run.applied_settings import applied_settings, setting_changes
+
+_OUTCOME_COLUMNS = ["clip_id", "outcome", "reason"]
 
 
 @dataclass(frozen=True)
@@ -46,44 +51,49 @@ class StepCost:
     """None where it is not known."""
 
 
-def new_entries(dataset: Dataset | None, entries: Sequence[Entry]) -> list[Entry]:
-    """Listed inputs without an outcome; all where there is no output yet."""
-    if dataset is None:
-        return list(entries)
-    sources = dataset.sources()
-    columns = (sources[name].to_pylist() for name in ("uri", "size_bytes", "modified"))
-    keys = {f"{uri}|{size}|{modified}" for uri, size, modified in zip(*columns, strict=True)}
-    return [entry for entry in entries if entry.key not in keys]
+def scan_step(
+    dataset: Dataset, profile: Profile, entries: Sequence[Entry], retry: Collection[str]
+) -> ScanStep:
+    """The scan of these inputs, whose work list is that of a run."""
+    return ScanStep(dataset.catalog, profile.scan, entries, frozenset(retry))
 
 
 def estimate_steps(
     dataset: Dataset | None,
     profile: Profile,
     steps: Iterable[str],
-    new: Sequence[Entry],
+    scan: Sequence[ScanItem],
     rates: Rates,
+    *,
+    retry: Collection[str] = (),
 ) -> dict[str, StepCost]:
-    """Items and seconds of each of these steps of one run; `new` are the inputs to scan."""
+    """Items and seconds of each of these steps of one run.
+
+    `scan` is the work list of the scan, `retry` the reasons of failures that are tried again.
+    """
     names = tuple(steps)
     scans_too = "scan" in names
-    size_bytes = sum(entry.size_bytes for entry in new)
-    new_clips = round(size_bytes * rates.clips_per_byte * rates.kept_share) if scans_too else 0
-    pending = {} if dataset is None else pending_clips(dataset.snapshot(), profile)
+    size_bytes = sum(item.entry.size_bytes for item in scan)
+    new_bytes = sum(item.entry.size_bytes for item in scan if item.known_clips is None)
+    new_clips = round(new_bytes * rates.clips_per_byte * rates.kept_share) if scans_too else 0
+    pending = {} if dataset is None else pending_clips(dataset.snapshot(), profile, retry)
     costs = {}
     for step in names:
         if step == "scan":
-            items, s_per_item = len(new), rates.scan_s_per_byte
+            items, s_per_item = len(scan), rates.scan_s_per_byte
             seconds = None if s_per_item is None else size_bytes * s_per_item
-            seconds = seconds if new else 0.0
+            seconds = seconds if scan else 0.0
         else:
             items, s_per_item = pending.get(step, 0) + new_clips, (rates.s_per_clip or {}).get(step)
-            is_unknown = scans_too and new and not rates.clips_per_byte
+            is_unknown = scans_too and new_bytes and not rates.clips_per_byte
             seconds = None if s_per_item is None or is_unknown else items * s_per_item
         costs[step] = StepCost(items, seconds)
     return costs
 
 
-def pending_clips(dataset: Dataset, profile: Profile) -> dict[str, int]:
+def pending_clips(
+    dataset: Dataset, profile: Profile, retry: Collection[str] = ()
+) -> dict[str, int]:
     """Clips that each step would process now; select processes all.
 
     A step whose settings differ from those of its last run fills another table, and so processes
@@ -92,7 +102,7 @@ def pending_clips(dataset: Dataset, profile: Profile) -> dict[str, int]:
     catalog = dataset.catalog
     pending = {"select": catalog.rows("clips") or 0}
     if selection_id := dataset.latest_selection():
-        kept = dataset.selection(selection_id).filter(pc.field("verdict") == "kept").num_rows
+        kept = dataset.kept_clip_ids(selection_id)
         applied = applied_settings(catalog)
 
         def is_unchanged(step: str) -> bool:
@@ -102,8 +112,10 @@ def pending_clips(dataset: Dataset, profile: Profile) -> dict[str, int]:
         for step in clip_steps():
             reads = [step.name, *(["render"] if "render" in step.reads else [])]
             table = lineage.current_outcomes(catalog, step.kind, selection_id)
-            done = catalog.rows(table) if table and all(map(is_unchanged, reads)) else 0
-            pending[step.name] = max(0, kept - (done or 0))
+            pending[step.name] = len(kept)
+            if table and all(map(is_unchanged, reads)):
+                outcomes = catalog.read(table, step.load_record(), _OUTCOME_COLUMNS)
+                pending[step.name] = len(unfinished_ids(kept, outcomes, retry))
     return pending
 
 

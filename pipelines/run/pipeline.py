@@ -42,6 +42,14 @@ class RetryError(ReelmillError, ValueError):
     """No input fails for a reason that is to be tried again; the message lists the reasons."""
 
 
+def check_reasons(retry: Iterable[str]) -> frozenset[str]:
+    """These reasons to retry; raises `RetryError` for one that no input fails for."""
+    reasons = frozenset(retry)
+    for reason in sorted(reasons - INPUT_REASONS.keys()):
+        raise RetryError(f"retry: {reason}: the reasons are {', '.join(INPUT_REASONS)}")
+    return reasons
+
+
 @contextlib.contextmanager
 def open_executor(
     profile: Profile, on_start: Callable[[str], None] = lambda _: None
@@ -97,9 +105,7 @@ def open_pipeline(
     `on_start` is called with where the work runs, once there is some. Raises `RetryError` for a
     reason to retry that no input fails for.
     """
-    reasons = frozenset([retry] if isinstance(retry, str) else retry)
-    for reason in sorted(reasons - INPUT_REASONS.keys()):
-        raise RetryError(f"retry: {reason}: the reasons are {', '.join(INPUT_REASONS)}")
+    reasons = check_reasons([retry] if isinstance(retry, str) else retry)
     dataset = Dataset(out)
     check_writable(dataset.catalog.storage)
     with open_executor(profile, on_start) as executor:

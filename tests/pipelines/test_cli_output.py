@@ -49,7 +49,23 @@ def test_a_job_in_json_tells_its_steps_and_what_failed(reelmill, curated):
     assert [row["reason"] for row in rows if "advice" in row] == ["not_video"]
     quiet = reelmill(*arguments, "--quiet")
     assert (quiet.code, quiet.err) == (3, "")
-    assert "scan" not in quiet.out
+    assert "scan: nothing to do" in quiet.out
+    assert "reelmill report" not in quiet.out
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    assert list(kinds) == ["step", "funnel", "failure"]
+
+
+def test_quiet_prints_the_results_of_every_command(reelmill, curated, tmp_path):
+    shows = {
+        ("settings", curated.out): "tokenizer=pca-8x8x8",
+        ("pending", curated.out): "every listed input has an outcome",
+        ("report", curated.out, "--html", tmp_path / "r.html"): "report: ",
+        ("gc", curated.out): "removed 0 files",
+    }
+    for arguments, words in shows.items():
+        assert words in reelmill(*arguments, "--quiet").out, arguments
+    (settings, *_) = objects(reelmill("settings", curated.out, "--json", "--quiet"))
+    assert settings["step"] == "scan"
 
 
 def test_lists_are_filtered_by_verdict_condition_and_number(reelmill, curated):
@@ -78,7 +94,7 @@ def test_a_clip_and_a_source_are_found_by_the_name_of_the_file(reelmill, curated
     assert [clip["clip_id"] for clip in clips] == sorted(source["clips"])
     (clip,) = objects(reelmill("show", curated.out, source["clips"][0][:8], "--json"))
     assert clip["uri"] == str(curated.videos / "a.mp4")
-    assert f"{curated.out}/tokens/" in (clip["tokens"] or f"{curated.out}/tokens/")
+    assert clip["tokens"].startswith(f"{curated.out}/tokens/")
     unknown = reelmill("show", curated.out, "nothing.mp4")
     assert (unknown.code, "no file of this name" in unknown.err) == (2, True)
 
@@ -144,4 +160,11 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(reelmill, curated, tmp_
     rows = {row["step"]: row for row in objects(reelmill(*again, "--json"))}
     assert list(rows) == ["scan", "select", "render", "caption", "tokenize"]
     assert [rows[name]["items"] for name in ("scan", "render", "tokenize")] == [0, 0, 0]
+    (retry, *_) = objects(reelmill(*again, "--retry", "not_video", "--json"))
+    assert (retry["kind"], retry["step"], retry["items"]) == ("plan", "scan", 1)
+    assert reelmill(*again, "--retry", "bad_luck").code == 2
+    backfill = reelmill(*again, "--set", "scan.scores=[Exposure, Text]")
+    assert "4 inputs, 0 without an outcome" in backfill.out
+    assert "3 known sources lack a score or an embedding" in backfill.out
+    assert re.search(r"scan +3 +sources", backfill.out)
     assert versions(curated.out) == before

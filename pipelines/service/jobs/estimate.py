@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from curation.dataset import Dataset
 from curation.listing import Entry, list_videos
+from curation.scan.stage import ScanItem
 from pipelines.config import Profile
 from pipelines.run import estimate
 from pipelines.run.estimate import Rates
@@ -15,21 +16,29 @@ from pipelines.service.schemas import JOB_KINDS, JobRequest, StepEstimate
 
 
 def find_inputs(
-    uris: list[str], request: JobRequest, outputs: Outputs
-) -> tuple[list[Entry], list[Entry]]:
-    """All inputs, and those that have no outcome yet."""
+    uris: list[str], request: JobRequest, profile: Profile, outputs: Outputs
+) -> tuple[list[Entry], list[ScanItem]]:
+    """All inputs, and those that the job would scan.
+
+    Known sources that lack a score are not among them: to know that, models would be opened.
+    """
     out = outputs.uri(request.collection)
     entries = list_videos(uris, exclude=out, follow_links=False).entries if uris else []
-    return entries, estimate.new_entries(_open(request.collection, outputs), entries)
+    dataset = _open(request.collection, outputs)
+    if dataset is not None:
+        step = estimate.scan_step(dataset, profile, entries, request.retry)
+        return entries, [ScanItem(entry) for entry in step.new_entries()]
+    return entries, [ScanItem(entry) for entry in entries]
 
 
 def estimate_steps(
-    request: JobRequest, profile: Profile, new: list[Entry], outputs: Outputs
+    request: JobRequest, profile: Profile, new: list[ScanItem], outputs: Outputs
 ) -> tuple[dict[str, StepEstimate], Rates]:
     """Items and seconds of each step, and the rates that they follow from."""
     rates = measure_rates(request.collection, outputs)
     dataset = _open(request.collection, outputs)
-    costs = estimate.estimate_steps(dataset, profile, JOB_KINDS[request.kind].steps, new, rates)
+    steps = JOB_KINDS[request.kind].steps
+    costs = estimate.estimate_steps(dataset, profile, steps, new, rates, retry=request.retry)
     return {
         step: StepEstimate(items=cost.items, seconds=cost.seconds) for step, cost in costs.items()
     }, rates

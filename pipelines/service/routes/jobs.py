@@ -58,7 +58,7 @@ def _add_submission(app: FastAPI, service: Service) -> None:
         """What a job would do and cost; nothing is started."""
         command = commands.command(request, caller)
         profile = commands.profile(request, caller)
-        entries, new = estimate.find_inputs(commands.input_uris(request), request, outputs)
+        entries, new = estimate.find_inputs(commands.input_uris(request), request, profile, outputs)
         steps, rates = estimate.estimate_steps(request, profile, new, outputs)
         seconds = [step.seconds for step in steps.values() if step.seconds is not None]
         return JobPlan(
@@ -66,7 +66,7 @@ def _add_submission(app: FastAPI, service: Service) -> None:
             config=profile.resolved,
             inputs=len(entries),
             new_inputs=len(new),
-            new_bytes=sum(entry.size_bytes for entry in new),
+            new_bytes=sum(item.entry.size_bytes for item in new),
             steps=steps,
             seconds=sum(seconds) if steps and len(seconds) == len(steps) else None,
             measured_on=list(rates.collections),
