@@ -39,7 +39,7 @@ class VerdictError(ReelmillError, ValueError):
 
 
 class Dataset:
-    """The tables of one output folder (a path or an `s3://` address)."""
+    """The tables of one output folder (a path, or an address such as `s3://`)."""
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
         self.catalog = Catalog(Storage.at(address))

@@ -16,13 +16,14 @@ from pyarrow import fs
 
 from curation.input_list import LIST_SUFFIXES, ListingError, NoPathColumnError, read_rows
 from curation.media.allowlist import VIDEO_SUFFIXES
+from curation.object_stores import SCHEMES, STORES, store_scheme
 from curation.storage import AddressError, Storage, storage_faults, utf8_path
 
 _METADATA = frozenset(f"metadata{suffix}" for suffix in (".csv", ".jsonl", ".parquet"))
 """Lists inside a folder that describe its files, as in video folders of Hugging Face."""
 _COLUMN_OF_METADATA = "file_name"
 _MAX_METADATA_BYTES = 64 << 20
-_SCHEMES = ("s3://", "file://")
+_SCHEMES = (*SCHEMES, "file://")
 NO_ENDING, HIDDEN, LINKED, OTHER = "no ending", "hidden", "linked folder", "other endings"
 OUTSIDE = "links leading outside"
 _MAX_ENDING = 16
@@ -35,7 +36,7 @@ class Entry:
     """One listed input."""
 
     uri: str
-    """Absolute local path or `s3://` address; a path that is no UTF-8 as an escaped `file://`."""
+    """Absolute local path or address in a store; a path that is no UTF-8 as an escaped `file://`."""
     size_bytes: int = 0
     modified: str = ""
     extra: dict[str, str] = field(default_factory=dict)
@@ -108,7 +109,7 @@ def list_videos(
 
 def is_below(uri: str, root: str) -> bool:
     """Whether a file or object is the root or lies below it, once links are resolved."""
-    if uri.startswith("s3://") or root.startswith("s3://"):
+    if store_scheme(uri) or store_scheme(root):
         return f"{uri}/".startswith(f"{root.rstrip('/')}/")
     real_path, real_root = os.path.realpath(uri), os.path.realpath(root)
     return os.path.commonpath([real_path, real_root]) == real_root
@@ -119,14 +120,14 @@ def _open(address: str) -> Storage:
         storage = Storage.at(address)
     except AddressError as error:
         raise ListingError(str(error)) from error
-    if problem := _s3_problem(storage.root):
+    if problem := _store_problem(storage.root):
         raise ListingError(f"{storage.root}: {problem}")
     return storage
 
 
 def _link_problem(uri: str) -> str:
     """Whoever could put a link in the place of a folder could otherwise choose what is read."""
-    if uri.startswith("s3://") or (target := os.path.realpath(uri)) == uri:
+    if store_scheme(uri) or (target := os.path.realpath(uri)) == uri:
         return ""
     return (
         f"leads through a link to {utf8_path(target)}: name that, or follow links (--follow-links)"
@@ -142,12 +143,12 @@ def _list_root(
 ) -> Iterator[Entry]:
     file_type = _file_type(storage)
     if file_type == fs.FileType.Directory:
-        if storage.is_s3:
-            yield from _list_s3_folder(storage, excluded, skipped)
+        if storage.is_remote:
+            yield from _list_stored_folder(storage, excluded, skipped)
         else:
             yield from _list_local_folder(storage, excluded, skipped, unread, follow_links)
     elif file_type == fs.FileType.NotFound:
-        message = "nothing at" if storage.is_s3 else "no such file or folder:"
+        message = "nothing at" if storage.is_remote else "no such file or folder:"
         raise ListingError(f"{message} {utf8_path(storage.root)}")
     elif PurePosixPath(storage.root).suffix.lower() in LIST_SUFFIXES:
         yield from _read_list(storage, follow_links)
@@ -156,7 +157,7 @@ def _list_root(
 
 
 def _file_type(storage: Storage) -> fs.FileType:
-    if storage.is_s3:
+    if storage.is_remote:
         with storage_faults():
             return storage.filesystem.get_file_info(storage.path("")).type
     if os.path.isdir(storage.root):
@@ -164,15 +165,15 @@ def _file_type(storage: Storage) -> fs.FileType:
     return fs.FileType.File if os.path.lexists(storage.root) else fs.FileType.NotFound
 
 
-def _list_s3_folder(storage: Storage, excluded: str, skipped: Counter[str]) -> Iterator[Entry]:
+def _list_stored_folder(storage: Storage, excluded: str, skipped: Counter[str]) -> Iterator[Entry]:
     with storage_faults():
         files = storage.filesystem.get_file_info(fs.FileSelector(storage.path(""), recursive=True))
     for file in files:
-        uri = f"s3://{file.path}"
+        uri = f"{storage.scheme}{file.path}"
         if file.type == fs.FileType.File and not (excluded and uri.startswith(excluded)):
             if kind := _non_video_kind(file.base_name):
                 skipped[kind] += 1
-            elif _s3_problem(uri):
+            elif _store_problem(uri):
                 yield entry_at(uri, {})
             else:
                 yield Entry(uri, int(file.size), _mtime(file))
@@ -244,9 +245,9 @@ def _non_video_kind(name: str) -> str:
     return (suffix or NO_ENDING) if is_countable else OTHER
 
 
-def _s3_problem(uri: str) -> str:
+def _store_problem(uri: str) -> str:
     """Why an object cannot be opened, though it can be listed; empty if it can."""
-    parts = uri.removeprefix("s3://").split("/") if uri.startswith("s3://") else []
+    parts = uri.removeprefix(scheme).split("/") if (scheme := store_scheme(uri)) else []
     if any(part in ("", ".", "..") for part in parts):
         return "a part of its key is empty, '.' or '..'; copy it to another key"
     return ""
@@ -266,13 +267,13 @@ def _read_list(storage: Storage, follow_links: bool) -> Iterator[Entry]:
 def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
     """The entry of one path of a list in this folder."""
     if "://" in address and not address.startswith(_SCHEMES):
-        problem = "only local paths and s3:// addresses can be read"
+        problem = f"only local paths and {STORES} addresses can be read"
         return Entry(utf8_path(address), extra=extra, problem=problem)
     try:
         if address.startswith(_SCHEMES) or os.path.isabs(address):
             uri = Storage.at(address).root
-        elif folder.startswith("s3://"):
-            uri = "s3://" + posixpath.normpath(f"{folder.removeprefix('s3://')}/{address}")
+        elif scheme := store_scheme(folder):
+            uri = scheme + posixpath.normpath(f"{folder.removeprefix(scheme)}/{address}")
         else:
             uri = Storage.at(f"{folder}/{address}").root
         return entry_at(uri, extra)
@@ -282,9 +283,9 @@ def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
 
 def entry_at(uri: str, extra: dict[str, str]) -> Entry:
     """The entry of one file; one without readable metadata gets size 0, and scan reports why."""
-    if problem := _s3_problem(uri):
+    if problem := _store_problem(uri):
         return Entry(uri, extra=extra, problem=problem)
-    if uri.startswith("s3://"):
+    if store_scheme(uri):
         storage = Storage.at(uri)
         with storage_faults():
             file = storage.filesystem.get_file_info(storage.path(""))

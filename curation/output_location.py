@@ -22,7 +22,7 @@ _MIN_FREE_BYTES = 1 << 20
 
 def check_address(storage: Storage) -> None:
     """Raises `AddressError` where the Delta library would write tables elsewhere, or fail."""
-    if storage.is_s3:
+    if storage.is_remote:
         if any(part in ("", ".", "..") for part in storage.path("").split("/")):
             raise AddressError(f"{storage.root}: a part of the address is empty, '.' or '..'")
         match, forbidden = re.search(_FORBIDDEN, storage.path("")), _DESCRIPTION
@@ -43,7 +43,7 @@ def check_address(storage: Storage) -> None:
 
 def check_writable(storage: Storage) -> None:
     """Raises `InfrastructureError` unless files can be written there; leaves nothing behind."""
-    if storage.is_s3:
+    if storage.is_remote:
         name = f".{secrets.token_hex(8)}-probe"
         with storage.atomic_write(name) as path, open(path, "wb") as file:
             file.write(bytes(1))
@@ -64,7 +64,7 @@ def check_free_space(storage: Storage, size_bytes: int = 0) -> None:
 
     Called before a commit: the Delta library panics if the disk fills up during one.
     """
-    if storage.is_s3:
+    if storage.is_remote:
         return
     with storage_faults():
         disk = os.statvfs(existing_folder(storage.root))

@@ -21,7 +21,7 @@ class Source:
     """One listed input and its outcome: the commit marker of its rows in the other tables."""
 
     uri: str
-    """The address of the input: a path or an `s3://` address."""
+    """The address of the input: a path, or an address such as `s3://`."""
     size_bytes: int
     """Size when listed; 0 if it could not be read."""
     modified: str
@@ -113,7 +113,7 @@ class ListedInput:
     """
 
     uri: str
-    """The address of the input: a path or an `s3://` address."""
+    """The address of the input: a path, or an address such as `s3://`."""
     size_bytes: int
     """Its size; 0 if it could not be read."""
     modified: str

@@ -1,6 +1,12 @@
-"""File storage: a local folder or an `s3://` prefix behind one interface.
+"""File storage: a local folder or a prefix of an object store behind one interface.
 
-S3 credentials, region and endpoint come from the usual `AWS_*` variables.
+Object stores are `s3://` (Amazon and what is compatible), `gs://` (Google) and `az://` (Azure, with
+the container in the bucket's place). Credentials come from each one's usual variables:
+
+    s3://  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL
+    gs://  GOOGLE_APPLICATION_CREDENTIALS; STORAGE_EMULATOR_HOST for an emulator
+    az://  AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY; AZURITE_BLOB_STORAGE_URL for an
+           emulator
 """
 
 from __future__ import annotations
@@ -14,7 +20,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
@@ -22,7 +27,9 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 import pyarrow as pa
 from pyarrow import fs
 
+from curation import object_stores
 from curation.errors import InfrastructureError, ReelmillError
+from curation.object_stores import STORES, store_scheme
 
 _CHUNK = 1 << 20
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -37,11 +44,11 @@ class Storage:
     """A folder of tables and media. Small and picklable: workers open their own connections."""
 
     root: str
-    """Absolute local path, or `s3://bucket/prefix`; no slash at the end."""
+    """Absolute local path, or `s3://bucket/prefix` and the like; no slash at the end."""
 
     @classmethod
     def at(cls, address: str | os.PathLike[str]) -> Storage:
-        """The storage at a path (made absolute), a `file://` or an `s3://` address.
+        """The storage at a path (made absolute), a `file://` address or one of an object store.
 
         Raises `AddressError` for any other scheme, which would become a folder of that name, and
         for an empty address, which would be the working folder.
@@ -49,9 +56,9 @@ class Storage:
         text = os.fspath(address)
         if not text or "\0" in text:
             raise AddressError("an empty address" if not text else f"{text!r} holds a zero byte")
-        if text.startswith("s3://"):
-            if not text[len("s3://") :].partition("/")[0]:
-                raise AddressError(f"{text}: names no bucket; write it as s3://BUCKET/PREFIX")
+        if scheme := store_scheme(text):
+            if not text.removeprefix(scheme).partition("/")[0]:
+                raise AddressError(f"{text}: names no bucket; write it as {scheme}BUCKET/PREFIX")
             return cls(text.rstrip("/"))
         if text.startswith("file://"):
             host, slash, path = text[len("file://") :].partition("/")
@@ -59,32 +66,28 @@ class Storage:
                 raise AddressError(f"{text}: write it as file:///PATH, with three slashes")
             return cls(os.path.abspath(os.fsdecode(unquote_to_bytes(slash + path))))
         if _SCHEME.match(text):
-            raise AddressError(f"{text}: only local paths and s3:// addresses can be used")
+            raise AddressError(f"{text}: only local paths and {STORES} addresses can be used")
         return cls(os.path.abspath(os.path.expanduser(text)))
 
     @property
-    def is_s3(self) -> bool:
+    def scheme(self) -> str:
+        """That of its object store, such as `s3://`; empty for a local folder."""
+        return store_scheme(self.root)
+
+    @property
+    def is_remote(self) -> bool:
         """Whether it is an object store."""
-        return self.root.startswith("s3://")
+        return bool(self.scheme)
 
     @property
     def filesystem(self) -> fs.FileSystem:
         """The Arrow filesystem to read and write it with."""
-        if not self.is_s3:
-            return fs.LocalFileSystem()
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")
-        return _s3_client(region, *(os.environ.get(name, "") for name in names))
+        return object_stores.filesystem(self.scheme) if self.is_remote else fs.LocalFileSystem()
 
     @property
     def delta_options(self) -> dict[str, str] | None:
         """Storage options of the Delta library."""
-        if not self.is_s3:
-            return None
-        options = {"aws_conditional_put": "etag"}
-        if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-            options["aws_allow_http"] = "true"
-        return options
+        return object_stores.delta_options(self.scheme) if self.is_remote else None
 
     def uri(self, relative: str) -> str:
         """Address of a file or table, for other libraries."""
@@ -92,14 +95,14 @@ class Storage:
 
     def path(self, relative: str) -> str:
         """The same, as the Arrow filesystem expects it."""
-        return self.uri(relative).removeprefix("s3://")
+        return self.uri(relative).removeprefix(self.scheme)
 
     def table_uri(self, relative: str) -> str:
-        """The same, as the Delta library expects it: an S3 address is a URL."""
-        if not self.is_s3:
+        """The same, as the Delta library expects it: that of an object store is a URL."""
+        if not self.is_remote:
             return self.uri(relative)
         bucket, _, key = self.path(relative).partition("/")
-        return f"s3://{bucket}/{quote(key, safe='/')}"
+        return f"{self.scheme}{bucket}/{quote(key, safe='/')}"
 
     def size(self, relative: str) -> int | None:
         """Bytes of a file, or None if there is none."""
@@ -109,7 +112,7 @@ class Storage:
 
     def remove_partial_files(self, relative: str) -> None:
         """Removes what interrupted writes left below a folder of local storage."""
-        if not self.is_s3:
+        if not self.is_remote:
             for path in Path(self.uri(relative)).rglob(".????????-*"):
                 path.unlink(missing_ok=True)
 
@@ -121,11 +124,11 @@ class Storage:
 
     @contextlib.contextmanager
     def local_path(self, relative: str = "") -> Iterator[str]:
-        """A local path to read a file from; a temporary copy if it is on S3.
+        """A local path to read a file from; a temporary copy if it is in a store.
 
         Raises `FileNotFoundError`, also for a key that no client can request.
         """
-        if not self.is_s3:
+        if not self.is_remote:
             yield self.uri(relative)
             return
         if "" in self.path(relative).split("/"):
@@ -150,7 +153,7 @@ class Storage:
     @contextlib.contextmanager
     def temporary_path(self, relative: str) -> Iterator[str]:
         """A local path where a file may be written before it is published, and gone afterwards."""
-        if self.is_s3:
+        if self.is_remote:
             with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
                 yield os.path.join(folder, Path(relative).name)
             return
@@ -169,7 +172,7 @@ class Storage:
 
     def publish(self, temporary: str, relative: str) -> None:
         """Makes what was written at a temporary path the file, all or nothing."""
-        if self.is_s3:
+        if self.is_remote:
             with storage_faults():
                 self._upload(temporary, relative)
             return
@@ -189,16 +192,6 @@ class Storage:
             with contextlib.suppress(OSError):
                 self.filesystem.delete_file(self.path(relative))
             raise
-
-
-@cache
-def _s3_client(region: str, endpoint: str, _identity: str) -> fs.FileSystem:
-    """One client per process, endpoint and user."""
-    settings: dict[str, Any] = {"region": region} if region else {}
-    if endpoint:
-        scheme, _, host = endpoint.partition("://")
-        settings |= {"scheme": scheme, "endpoint_override": host}
-    return fs.S3FileSystem(**settings)
 
 
 @contextlib.contextmanager

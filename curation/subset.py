@@ -45,7 +45,7 @@ def export_subset(
     index. Raises `SubsetError`.
     """
     file = Path(name) if name.endswith(".parquet") else None
-    if file is not None and Storage.at(name).is_s3:
+    if file is not None and Storage.at(name).is_remote:
         raise SubsetError(f"{name}: a subset's file has to be local")
     label = file.stem if file else name
     if not _NAME.fullmatch(label):

@@ -142,7 +142,7 @@ def log_mtime(catalog: Catalog, name: str) -> Any:
     A commit adds a file to the log's folder. On S3 the version is read.
     """
     storage = catalog.storage
-    if storage.is_s3:
+    if storage.is_remote:
         return catalog.version(name)
     try:
         mtime_ns = os.stat(storage.uri(f"{name}/_delta_log")).st_mtime_ns

@@ -39,7 +39,7 @@ class IndexStore:
     @classmethod
     def of(cls, storage: Storage) -> IndexStore:
         """Inside a local output; in the user's cache for one on S3."""
-        if not storage.is_s3:
+        if not storage.is_remote:
             return cls(Path(storage.uri("search")))
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         name = hashlib.sha256(storage.root.encode()).hexdigest()[:16]

@@ -42,7 +42,7 @@ class _Finding:
 
 def doctor(
     out: Annotated[
-        str | None, typer.Argument(help="An output folder or s3:// address to check as well.")
+        str | None, typer.Argument(help="An output folder or address in a store to check as well.")
     ] = None,
 ) -> None:
     """Prints one line for each check, and then what to do."""
@@ -128,7 +128,7 @@ def _output(out: str) -> _Finding:
     storage = Storage.at(out)
     check_address(storage)
     check_writable(storage)
-    if storage.is_s3:
+    if storage.is_remote:
         return _Finding(f"{storage.root} can be written")
     return _Finding(f"{storage.root} can be written, {_disk(existing_folder(storage.root)).text}")
 

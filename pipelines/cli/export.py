@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def export(
     out: Out,
-    dest: Annotated[str, typer.Argument(help="The empty folder or s3:// address to write to.")],
+    dest: Annotated[str, typer.Argument(help="The empty folder or address to write to.")],
     *,
     format_: Annotated[
         Literal["webdataset", "hf"],

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from pipelines.service.api_keys import ApiKeys
 
 _FIELDS = ("key_id", "name", "scope", "created", "expires", "revoked")
-Root = Annotated[
-    str, typer.Argument(help="The folder or s3:// address whose folders are the outputs.")
-]
+Root = Annotated[str, typer.Argument(help="The folder or address whose folders are the outputs.")]
 State = Annotated[
     Path | None,
     typer.Option(help="The folder of the server's own state; ROOT/.reelmill if left out."),

@@ -23,7 +23,7 @@ _ROWS = 50
 
 def ls(
     out: Annotated[
-        str, typer.Argument(help="The output, or the folder of outputs: a path or s3:// address.")
+        str, typer.Argument(help="The output, or the folder of outputs: a path or address.")
     ],
     *,
     sources: Annotated[

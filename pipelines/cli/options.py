@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-Out = Annotated[str, typer.Argument(help="The output folder or s3:// address.")]
+Out = Annotated[str, typer.Argument(help="The output folder or address in a store.")]
 ClipSelection = Annotated[
     str | None,
     typer.Option(

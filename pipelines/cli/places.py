@@ -30,6 +30,6 @@ def local_path(value: str | Path) -> Path:
         storage = Storage.at(text)
     except AddressError as error:
         raise typer.BadParameter(str(error)) from error
-    if storage.is_s3:
+    if storage.is_remote:
         raise typer.BadParameter(f"{text}: has to be a local path")
     return Path(storage.root if "://" in text else text).expanduser()

@@ -49,7 +49,7 @@ def _write(out: str, html: Path | None, compare: str | None) -> Path:
 
     storage = Storage.at(out)
     if html is None:
-        html = Path("report.html" if storage.is_s3 else f"{storage.root}/report.html")
+        html = Path("report.html" if storage.is_remote else f"{storage.root}/report.html")
     try:
         return write_report(open_output(out), html, compare=compare)
     except UnknownSelectionError as error:

@@ -37,10 +37,12 @@ from pipelines.run.step_runner import Progress
 Videos = Annotated[
     list[str],
     typer.Argument(
-        help="Folders, video files, lists (.txt, .csv, .tsv, .jsonl, .parquet) or s3:// addresses."
+        help="Folders, video files, lists (.txt, .csv, .tsv, .jsonl, .parquet) or addresses such as s3://."
     ),
 ]
-OutOption = Annotated[str, typer.Option("--out", "-o", help="The output folder or s3:// address.")]
+OutOption = Annotated[
+    str, typer.Option("--out", "-o", help="The output folder or address in a store.")
+]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="A YAML file laid over the default profile.")
 ]

@@ -8,9 +8,9 @@
     for batch in reelmill.TokenFeed("out", batch_size=8):
         ...
 
-An output is a folder or an `s3://` address. Each function may be called again: it resumes, and does
-what is new. Errors that say what to change are `ReelmillError`s. Nothing heavy is imported before
-it is used.
+An output is a folder or an address in a store (`s3://`, `gs://`, `az://`). Each function may be
+called again: it resumes, and does what is new. Errors that say what to change are `ReelmillError`s.
+Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def curate(
 ) -> Output:
     """Runs the steps scan, select, render, caption, tokenize: all, or those up to `until`.
 
-    `videos` are folders, files, lists (docs/lists.md) or `s3://` addresses. `profile` is a YAML
+    `videos` are folders, files, lists (docs/lists.md) or addresses in a store. `profile` is a YAML
     file or a shipped profile laid over the default one, and `settings` single values over it, by
     the keys that `--set` takes. `retry` names reasons of failure to try again; with `give_up`
     unavailable sources fail as `missing`. Inputs that fail have a row with their reason in

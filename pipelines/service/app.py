@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 
 from curation.errors import InfrastructureError, MediaError, ReelmillError, UnavailableError
 from curation.input_list import ListingError
+from curation.object_stores import store_scheme
 from curation.search.query import SearchError
 from pipelines.config import ConfigError
 from pipelines.service.api_keys import SESSION_DAYS, Scope
@@ -83,7 +84,7 @@ def create_app(service: Service) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        limits, is_remote = service.settings.limits, service.settings.root.startswith("s3://")
+        limits, is_remote = service.settings.limits, bool(store_scheme(service.settings.root))
         threads = limits.remote_threads if is_remote else limits.threads
         current_default_thread_limiter().total_tokens = threads
         service.supervisor.start()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curation.object_stores import store_scheme
 from pipelines.service.api_keys import Scope
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -84,11 +85,11 @@ class ServerSettings:
     """One server."""
 
     root: str
-    """Folder or `s3://` address whose folders are the outputs."""
+    """Folder or address whose folders are the outputs."""
     state: Path
     """Local folder for the database, jobs, logs and previews."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Folders and `s3://` prefixes of inputs, by name. Nothing else is ever read."""
+    """Folders and prefixes of stores of inputs, by name. Nothing else is ever read."""
     profile: str | None = None
     """Profile that jobs build on."""
     host: str = "127.0.0.1"
@@ -126,4 +127,4 @@ class ServerSettings:
 
 def default_state(root: str) -> Path | None:
     """The state folder unless configured: beside the outputs, if they are local."""
-    return None if root.startswith("s3://") else Path(root).expanduser().absolute() / ".reelmill"
+    return None if store_scheme(root) else Path(root).expanduser().absolute() / ".reelmill"

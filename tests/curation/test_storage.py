@@ -62,7 +62,7 @@ def test_local_path_leads_to_the_same_bytes(storage):
     with storage.local_path("deep/clip.mp4") as path:
         assert path.endswith(".mp4")
         assert file_sha256(path) == storage.sha256("deep/clip.mp4")
-    assert os.path.exists(path) == (not storage.is_s3)
+    assert os.path.exists(path) == (not storage.is_remote)
     with Storage.at(storage.uri("deep/clip.mp4")).local_path() as path:
         assert os.path.getsize(path) == len(BYTES)
 

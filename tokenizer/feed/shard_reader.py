@@ -82,7 +82,7 @@ class ShardReader:
         """Some columns of one row group of a file of `size` bytes."""
         metadata, path = self.footer(name, size), self._path(name)
         where = f"{path}, row group {group}"
-        if self._storage.is_s3:
+        if self._storage.is_remote:
             ranges = _column_ranges(metadata, group, columns)
             contents = [(start, self._fetch(name, start, length)) for start, length in ranges]
             file = pa.PythonFile(_RangeFile(size, contents), "r")

@@ -65,7 +65,7 @@ class TokenTable:
         normalised: bool = True,
         read_options: ReadOptions | None = None,
     ) -> None:
-        """`output` is an output folder or `s3://` address; `name` one of its tables of tokens.
+        """`output` is an output folder or address in a store; `name` one of its tables of tokens.
 
         The default is the table that was last requested of the newest renders, and the clips that
         the newest selection keeps.

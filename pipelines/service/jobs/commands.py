@@ -20,6 +20,7 @@ from typing import Any
 from curation.errors import ReelmillError
 from curation.input_list import LIST_SUFFIXES
 from curation.listing import is_below
+from curation.object_stores import store_scheme
 from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
@@ -165,7 +166,7 @@ def _input_uri(text: str, sources: Mapping[str, str]) -> str:
     if any(part in (".", "..") or part.startswith("-") or not part.isprintable() for part in parts):
         raise JobRequestError(f"{subject} is no path below {name}")
     uri = "/".join([root, *parts])
-    if not root.startswith("s3://"):
+    if not store_scheme(root):
         if not is_below(uri, root):
             raise JobRequestError(f"{subject} leads out of {name}")
         uri = os.path.realpath(uri)
