@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -18,6 +20,8 @@ from pipelines.cli.terminal import escape
 
 if TYPE_CHECKING:
     from pipelines.service.settings import ServerSettings
+
+_WEBHOOK_SECRET, _MIN_SECRET = "REELMILL_WEBHOOK_SECRET", 16
 
 
 def serve(
@@ -68,6 +72,12 @@ def serve(
             " 0 keeps them.",
         ),
     ] = 90.0,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            help="Send the end of each job to this address, signed with REELMILL_WEBHOOK_SECRET."
+        ),
+    ] = None,
     state: State = None,
 ) -> None:
     """Serves until it is stopped."""
@@ -87,6 +97,8 @@ def serve(
             proxies=tuple(_address(text) for text in proxy or ()),
             keep_days=keep_days or None,
             max_running=running,
+            webhook=webhook and _webhook(webhook),
+            webhook_secret=os.environ.get(_WEBHOOK_SECRET, ""),
             ray_address=ray_jobs,
             ray_environment=_runtime_environment(ray_env),
             limits=ServerLimits(
@@ -127,6 +139,16 @@ def _runtime_environment(path: Path | None) -> dict[str, Any]:
     if not isinstance(environment, dict) or not isinstance(environment.get("env_vars", {}), dict):
         raise typer.BadParameter(f"--ray-env {path}: it has to hold Ray's runtime_env")
     return environment
+
+
+def _webhook(address: str) -> str:
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
+        raise typer.BadParameter(f"--webhook {address}: write it as https://HOST/PATH")
+    if len(os.environ.get(_WEBHOOK_SECRET, "")) < _MIN_SECRET:
+        raise typer.BadParameter(
+            f"--webhook needs a secret of {_MIN_SECRET} characters or more in {_WEBHOOK_SECRET}"
+        )
+    return address
 
 
 def _address(text: str) -> str:

@@ -88,8 +88,12 @@ def create_app(service: Service) -> FastAPI:
         threads = limits.remote_threads if is_remote else limits.threads
         current_default_thread_limiter().total_tokens = threads
         service.supervisor.start()
+        if service.webhook is not None:
+            service.webhook.start()
         yield
         service.supervisor.close()
+        if service.webhook is not None:
+            service.webhook.close()
         service.audit.close()
 
     app = FastAPI(

@@ -20,6 +20,7 @@ from pipelines.service.jobs.local_backend import JobFolder, LocalBackend
 from pipelines.service.jobs.queue import JobQueue
 from pipelines.service.jobs.retention import Retention
 from pipelines.service.jobs.supervisor import Supervisor
+from pipelines.service.jobs.webhook import Webhook
 from pipelines.service.metrics import Metrics
 from pipelines.service.outputs import Outputs
 from pipelines.service.previews import Previews
@@ -41,6 +42,7 @@ class Service:
     outputs: Outputs
     commands: CommandBuilder
     supervisor: Supervisor
+    webhook: Webhook | None
     metrics: Metrics
     previews: Previews
     computations: Computations
@@ -74,6 +76,11 @@ class Service:
             supervisor=Supervisor(
                 queue, backend, settings.max_running, limits.running_per_caller, retention
             ),
+            webhook=Webhook(
+                settings.webhook, settings.webhook_secret, queue, settings.state / "webhook"
+            )
+            if settings.webhook
+            else None,
             metrics=Metrics(queue, jobs),
             previews=previews,
             computations=Computations(limits),

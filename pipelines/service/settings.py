@@ -108,6 +108,10 @@ class ServerSettings:
     """Runtime environment of jobs on that cluster, as Ray defines it."""
     limits: ServerLimits = field(default_factory=ServerLimits)
     """Limits on callers."""
+    webhook: str | None = None
+    """Where the ends of jobs are sent."""
+    webhook_secret: str = field(default="", repr=False)
+    """What they are signed with."""
 
     @property
     def is_loopback(self) -> bool:

@@ -198,7 +198,9 @@ def test_unreadable_inputs_fail_by_name_with_a_message(tmp_path):
         ("https://x/a.mp4", "unreadable"),
     ]
     assert sources[1]["detail"] == "its name is no UTF-8 text; rename it"
-    assert sources[3]["detail"] == "only local paths and s3://, gs:// and az:// addresses can be read"
+    assert (
+        sources[3]["detail"] == "only local paths and s3://, gs:// and az:// addresses can be read"
+    )
     assert step.todo() == []
 
 

@@ -71,8 +71,8 @@ def test_a_file_is_no_output(tmp_path):
 
 @pytest.mark.parametrize(
     "address",
-    ["ftp://b/o", "https://x/o", "hdfs://n/o", "s3a://b/o", "s3:/b/o", Path("s3://b/o"), "ftp:/b", "",
-     "a\0b", "s3://", "s3:///o", "file://host/o"],
+    ["ftp://b/o", "https://x/o", "hdfs://n/o", "s3a://b/o", "s3:/b/o", Path("s3://b/o"), "ftp:/b",
+     "", "a\0b", "s3://", "s3:///o", "file://host/o"],
 )  # fmt: skip
 def test_an_unsupported_address_is_refused_and_makes_no_folder(tmp_path, monkeypatch, address):
     monkeypatch.chdir(tmp_path)

@@ -65,6 +65,21 @@ class JobRecord:
     cancel_reason: str | None
 
 
+@dataclass(frozen=True)
+class JobEnd:
+    """The end of a job."""
+
+    seq: int
+    at: str
+    kind: str
+    """The state that it ended in."""
+    detail: str
+    job_id: str
+    owner: str
+    job_kind: str
+    collection: str
+
+
 class JobQueue:
     """The jobs of one server."""
 
@@ -160,6 +175,25 @@ class JobQueue:
             job_id, after, limit,
         )  # fmt: skip
         return [JobEvent(**row) for row in rows]
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0 if there is none."""
+        (row,) = self._database.fetch_all("SELECT coalesce(max(seq), 0) AS seq FROM events")
+        return int(row["seq"])
+
+    def ends(self, after: int, limit: int = 100) -> list[JobEnd]:
+        """The ends of jobs after an event, in order; a queued job ends when it is cancelled."""
+        rows = self._database.fetch_all(
+            "SELECT e.seq, at, CASE e.kind WHEN 'cancel' THEN 'cancelled' ELSE e.kind END AS kind,"
+            " detail, job_id, owner, jobs.kind AS job_kind, collection"
+            " FROM events AS e JOIN jobs USING (job_id)"
+            f" WHERE e.seq > ? AND (e.kind IN ({', '.join('?' * len(FINAL))})"
+            " OR e.kind = 'cancel' AND state = 'cancelled' AND NOT EXISTS (SELECT 1 FROM events"
+            " AS l WHERE l.job_id = e.job_id AND l.seq > e.seq AND l.kind = 'cancelled'))"
+            " ORDER BY e.seq LIMIT ?",
+            after, *FINAL, limit,
+        )  # fmt: skip
+        return [JobEnd(**row) for row in rows]
 
     def start_next(self, max_running: int, max_per_owner: int) -> JobRecord | None:
         """Marks the next job as running, if the limits allow one.
