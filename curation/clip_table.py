@@ -62,9 +62,18 @@ def visible_sources(
     if of is not None and len(of) <= _FEW:
         where &= pc.field("source_id").isin(pc.unique(of))
     names = list(dict.fromkeys(["source_id", "uri", *columns]))
-    rows = catalog.read("sources", Source, names, where).sort_by("uri")
+    rows = catalog.read("sources", Source, names, where)
+    if pc.count_distinct(rows["source_id"]).as_py() == len(rows):
+        return rows
+    rows = rows.sort_by("uri")
     index = pc.index_in(pc.unique(rows["source_id"]), one_chunk(rows["source_id"]))
     return rows.take(index)
+
+
+def scanned_ids(catalog: Catalog) -> pa.Array:
+    """Ids of the scanned sources of an output, each once."""
+    is_scanned = pc.field("outcome") == "scanned"
+    return pc.unique(catalog.read("sources", Source, ["source_id"], is_scanned)["source_id"])
 
 
 def with_columns(
@@ -99,8 +108,9 @@ def _visible_clips(
     rows = catalog.read("clips", Clip, names, where)
     sources = visible_sources(catalog, source_columns, rows["source_id"])
     index = one_chunk(pc.index_in(rows["source_id"], one_chunk(sources["source_id"])))
-    is_visible = pc.is_valid(index)
-    rows, index = rows.filter(is_visible), index.filter(is_visible)
+    if index.null_count:
+        is_visible = pc.is_valid(index)
+        rows, index = rows.filter(is_visible), index.filter(is_visible)
     order = pc.sort_indices(rows["clip_id"])
     rows = rows.take(order)
     return pa.table(rows.columns, rows.column_names), sources, index.take(order)

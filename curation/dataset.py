@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from curation import caption_tables, lineage, records, subset
 from curation.catalog import Catalog
 from curation.clip_details import with_details
-from curation.clip_table import read_clip_table, visible_sources, with_columns
+from curation.clip_table import read_clip_table, scanned_ids, visible_sources, with_columns
 from curation.errors import PrerequisiteError, ReelmillError, UnknownSelectionError
 from curation.id_match import IdMatcher, one_chunk
 from curation.records import Clip, Run, Source, Verdict
@@ -70,7 +70,7 @@ class Dataset:
     def side_table(self, name: str, record: type, columns: list[str] | None = None) -> pa.Table:
         """The rows of every scanned source, in a table that scan fills; with `source_id`."""
         rows = self.catalog.read(name, record, columns)
-        return rows.filter(pc.is_in(rows["source_id"], visible_sources(self.catalog)["source_id"]))
+        return rows.filter(pc.is_in(rows["source_id"], scanned_ids(self.catalog)))
 
     def find_clips(self, prefix: str) -> list[str]:
         """Ids of the clips whose ids begin so, sorted; none for an empty prefix."""

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.catalog import Catalog
 from curation.dataset import sources_by_id
@@ -19,12 +18,6 @@ from curation.id_match import id_hashes
 from curation.records import Source
 
 _MAX_RECENT = 1 << 16
-
-
-def scanned_ids(catalog: Catalog) -> pa.Array:
-    """Ids of the scanned sources of an output, each once."""
-    is_scanned = pc.field("outcome") == "scanned"
-    return pc.unique(catalog.read("sources", Source, ["source_id"], is_scanned)["source_id"])
 
 
 class KnownSources:

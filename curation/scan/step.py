@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
+from curation.clip_table import scanned_ids
 from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
 from curation.id_match import IdMatcher
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan.collector import THUMBNAILS
-from curation.scan.known_sources import KnownSources, scanned_ids
+from curation.scan.known_sources import KnownSources
 from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.stage import Done, Failed

@@ -4,10 +4,11 @@ import pyarrow as pa
 import pytest
 
 from curation import records
+from curation.clip_table import scanned_ids
 from curation.dataset import Dataset
 from curation.records import Source
 from curation.scan import known_sources
-from curation.scan.known_sources import KnownSources, scanned_ids
+from curation.scan.known_sources import KnownSources
 
 
 def add_source(dataset: Dataset, source_id: str, uri: str) -> None:
