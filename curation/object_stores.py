@@ -13,6 +13,8 @@ from pyarrow import fs
 
 SCHEMES = ("s3://", "gs://", "az://")
 STORES = "s3://, gs:// and az://"
+_CONNECT_S = 15.0
+"""Arrow's own 3 s end a run where a store is busy."""
 _AZURITE_ACCOUNT = "devstoreaccount1"
 _AZURITE_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -58,7 +60,7 @@ def delta_options(scheme: str) -> dict[str, str]:
 
 @cache
 def _s3(endpoint: str, region: str, default_region: str, _identity: str) -> fs.FileSystem:
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"connect_timeout": _CONNECT_S}
     if region or default_region:
         settings["region"] = region or default_region
     if endpoint:

@@ -31,3 +31,13 @@ def test_what_a_command_is_compared_with_is_measured_too(monkeypatch):
     assert needed(["why"]) == {"why", "start"}
     assert needed(["select"]) == {"select"}
     assert {"start", "why", "select", "renders"} <= needed(None)
+
+
+@pytest.mark.ray
+def test_the_engine_gives_every_row_once_in_whole_batches(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    run = importlib.import_module("engine").measure(tmp_path, "ours", "STREAM", 64)
+    assert len(run.notes.spans["decode"]) == 64
+    assert len(run.notes.spans["infer"]) == 8
+    assert run.notes.loads["infer"] == 1
+    assert 0 < run.notes.busy_share <= 1

@@ -231,34 +231,49 @@ class _Schedule:
         limit = self.limit or self.workers.capacity(pool.resources)
         if len(pool.workers) >= limit or self.alone is not None:
             return False
-        while not self._has_room(pool):
-            if not self._displace(pool):
-                return False
-        return True
+        stopped: list[tuple[_Pool, Worker]] = []
+        for idle in [None, *self._displaceable(pool)]:
+            if idle is not None:
+                stopped.append(idle)
+            if self._has_room(pool, Counter(other for other, _ in stopped)):
+                for other, worker in stopped:
+                    self._stop(other, worker)
+                return True
+        return False
 
-    def _has_room(self, pool: _Pool) -> bool:
-        """Beside the first one of this pool, the first of each that has work is given room, too."""
+    def _has_room(self, pool: _Pool, stopped: Counter[_Pool]) -> bool:
+        """Beside the first one of this pool, the first of each that has work is given room, too.
+
+        `stopped` workers of each pool count no more.
+        """
         total, counts, has_work = self.workers.total(), [], False
         for p in self.pools:
             has_work |= bool(p.waiting or p.in_flight)
             kept = 1 if has_work and pool.workers else 0
-            counts.append((p, len(p.workers) + 1 if p is pool else max(len(p.workers), kept)))
+            here = len(p.workers) - stopped[p]
+            counts.append((p, here + 1 if p is pool else max(here, kept)))
         memory_mb = sum(count * p.resources.memory_mb for p, count in counts)
         if not self.workers.holds_idle:
-            return memory_mb <= total.memory_mb or not any(p.workers for p in self.pools)
+            alone = not any(len(p.workers) > stopped[p] for p in self.pools)
+            return memory_mb <= total.memory_mb or alone
         cpus = sum(count * p.resources.cpus for p, count in counts)
         gpus = sum(count * p.resources.gpus for p, count in counts)
         return cpus <= total.cpus and gpus <= total.gpus and memory_mb <= total.memory_mb
 
-    def _displace(self, pool: _Pool) -> bool:
-        """Stops a worker of another pool that has been idle for a while."""
+    def _displaceable(self, pool: _Pool) -> list[tuple[_Pool, Worker]]:
+        """Workers of other pools that have been idle for a while, those that hold most first.
+
+        Those on a GPU only where this pool needs one: their models are slow to load.
+        """
         wait_s = _IDLE_S if self.workers.holds_idle and not self._is_idle() else 0.0
-        for other in self.pools:
-            for worker, since in other.idle_since.items():
-                if other is not pool and time.monotonic() - since >= wait_s:
-                    self._stop(other, worker)
-                    return True
-        return False
+        others = (p for p in self.pools if p is not pool)
+        return [
+            (other, worker)
+            for other in sorted(others, key=lambda p: -p.resources.cpus)
+            if pool.resources.gpus or not other.resources.gpus
+            for worker, since in other.idle_since.items()
+            if time.monotonic() - since >= wait_s
+        ]
 
     def _release(self, pool: _Pool) -> None:
         if self.workers.holds_idle and not pool.waiting:

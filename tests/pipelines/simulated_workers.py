@@ -27,22 +27,30 @@ class SimulatedWorkers:
     """Whether an item kills its worker."""
     depth: int = 2
     holds_idle: bool = True
+    gpus: float = 0.0
     living: list[SimulatedWorker] = field(default_factory=list)
     starts: int = 0
+    started: list[str] = field(default_factory=list)
+    """The stages of all workers."""
     most: int = 0
     """The most workers at a time."""
     _ready: list[Reply] = field(default_factory=list)
 
     def total(self) -> Resources:
-        return Resources(self.cpus, 0.0, 1 << 20)
+        return Resources(self.cpus, self.gpus, 1 << 20)
 
     def capacity(self, resources: Resources) -> int:
-        return int(self.cpus / resources.cpus)
+        fits = [int(self.cpus / resources.cpus)]
+        return min(fits + ([int(self.gpus / resources.gpus)] if resources.gpus else []))
+
+    def starts_of(self, stage: str) -> int:
+        return self.started.count(stage)
 
     def start(self, stage: Stage) -> SimulatedWorker:
         worker = SimulatedWorker(stage, stage.setup())
         self.living.append(worker)
         self.starts += 1
+        self.started.append(type(stage).__name__)
         self.most = max(self.most, len(self.living))
         self._check()
         self._ready.append(Reply(worker))

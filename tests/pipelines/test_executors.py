@@ -401,6 +401,36 @@ def test_stages_in_a_row_in_one_process_take_turns(tmp_path):
     assert done == [("Shout", "a"), ("Echo", "a, a"), ("Shout", "b"), ("Echo", "b, b")]
 
 
+@dataclass(frozen=True)
+class OnGpu(Shout):
+    """A stage of little CPU and one GPU."""
+
+    @property
+    def resources(self):
+        return Resources(0.1, 1.0, 1)
+
+
+def test_a_worker_on_a_gpu_keeps_its_models_while_others_are_short_of_processors(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipelines.run.engine._IDLE_S", 0.0)
+    simulated = SimulatedWorkers(1.55, gpus=1.0)
+    shout = Feed.of(Shout(str(tmp_path)), [Word(f"w{n}") for n in range(40)])
+    batch: list[str] = []
+
+    def refill(is_last):
+        if len(batch) == 8:
+            on_gpu.items.append(Word("+".join(batch)))
+            batch.clear()
+
+    on_gpu = Feed(OnGpu(str(tmp_path)), source=shout, refill=refill)
+    for feed, outcome in Engine(simulated).run([shout, on_gpu]):
+        if feed is shout:
+            batch.append(outcome.key)
+    assert on_gpu.finished == 5
+    assert simulated.starts_of("OnGpu") == 1
+
+
 def test_how_workers_are_used_is_counted(tmp_path, monkeypatch):
     clock = iter(range(10_000))
     monkeypatch.setattr("pipelines.run.engine.time.monotonic", lambda: float(next(clock)))
