@@ -38,6 +38,7 @@ from curation.records import (
 )
 from curation.scores import SCORES, table_name
 from curation.select.policy import FILTER_REASONS, LIMITS
+from curation.signals.blocks import SIGNAL_TABLES
 from curation.steps import STEPS
 from pipelines.cli.app import app
 from pipelines.cli.commands import commands
@@ -53,6 +54,7 @@ TABLES: dict[str, type[Any]] = {
     **{table_name(score): score.record for score in SCORES.values()},
     "embeddings/EMBEDDER": Embedding,
     "labels/LABELS": ClipLabel,
+    **SIGNAL_TABLES,
     "thumbnails": Thumbnail,
     "signatures": Signature,
     "neighbours/copies": Neighbour,

@@ -100,6 +100,8 @@ class FileAccess:
 
     reads: tuple[str, ...] = ()
     """Files that it may read."""
+    folders: tuple[str, ...] = ()
+    """Folders that it may list, and whose files it may read."""
     writes: tuple[str, ...] = ()
     """Files that it may write and read; a rule can only name one that exists."""
     max_bytes: int = 0
@@ -213,6 +215,8 @@ def _ruleset(program: str, files: FileAccess) -> Iterator[int]:
             _add_rule(ruleset, program, _EXECUTE | _READ)
             for path in files.reads:
                 _add_rule(ruleset, path, _READ)
+            for path in files.folders:
+                _add_rule(ruleset, path, _READ | _READ_DIR)
             for path in files.writes:
                 _add_rule(ruleset, path, handled & (_READ | _WRITE | _TRUNCATE))
         yield ruleset

@@ -236,8 +236,8 @@ def run_child(script: str, request: dict[str, Any], limits: Limits, *, files: Fi
 
 
 def child_command(script: str, request: dict[str, Any]) -> list[str]:
-    """The command line of a `*_child.py` program."""
-    return [sys.executable, "-I", str(Path(__file__).with_name(script)), json.dumps(request)]
+    """The command line of a `*_child.py` program: one beside this file, or by its full path."""
+    return [sys.executable, "-I", str(Path(__file__).parent / script), json.dumps(request)]
 
 
 class ChildFailedError(ReelmillError):

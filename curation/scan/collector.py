@@ -31,10 +31,12 @@ from curation.records import Clip, Embedding, Signature, Thumbnail
 from curation.scan.clips import analysis_slice
 from curation.scan.cpu_timer import CpuTimer
 from curation.scan.in_order import InOrder
+from curation.scan.recorded import PlacedRecording
 from curation.scan.score_aggregator import ScoreAggregator
 from curation.scan.shots import ShotFinder
 from curation.scores import AnalysisFrame, Score
 from curation.scores.base import spread
+from curation.signals.blocks import SIGNAL_TABLES
 
 SIGNATURES = "signatures"
 THUMBNAILS = "thumbnails"
@@ -46,7 +48,8 @@ def side_tables(measured: Sequence[Score], embedders: Collection[Embedder]) -> d
     """The side tables of clips, and their records."""
     score_tables = {scores.table_name(score): score.record for score in measured}
     embedding_tables = {table_name(embedder): Embedding for embedder in embedders}
-    return {**score_tables, **embedding_tables, SIGNATURES: Signature, THUMBNAILS: Thumbnail}
+    pictures = {SIGNATURES: Signature, THUMBNAILS: Thumbnail}
+    return {**score_tables, **embedding_tables, **pictures, **SIGNAL_TABLES}
 
 
 class ScanCollector:
@@ -175,6 +178,15 @@ class ScanCollector:
         with self._timer.part("sound"):
             self._scores.measure_audio(samples)
 
+    @property
+    def needs_signals(self) -> bool:
+        """Whether it needs what was recorded with the source."""
+        return any(name in self._tables for name in SIGNAL_TABLES)
+
+    def set_recorded(self, recorded: PlacedRecording | None) -> None:
+        """Takes what was recorded with the source; None where nothing was."""
+        self._scores.recorded = recorded
+
     def set_loudness(self, loudness: SourceLoudness | None) -> None:
         """Takes the source's loudness; None without sound."""
         self._scores.loudness = loudness
@@ -186,16 +198,25 @@ class ScanCollector:
         self._jpegs.flush()
         with ThreadPoolExecutor(_CLIP_THREADS) as threads:
             for clip_rows in threads.map(lambda clip: self._rows_of(clip, timeline), clips):
-                for name, row in clip_rows.items():
-                    rows[name].append(row)
+                for name, several in clip_rows.items():
+                    rows[name] += several
         with self._timer.part("scores"):
             return {name: records.to_table(forms[name], rows[name]) for name in self._tables}
 
-    def _rows_of(self, clip: Clip, timeline: Timeline | None) -> dict[str, Any]:
-        """The clip's row of each side table."""
+    def _rows_of(self, clip: Clip, timeline: Timeline | None) -> dict[str, list[Any]]:
+        """The clip's rows of each side table."""
         with self._timer.part("scores"):
             rows = self._scores.rows(clip, timeline, self._read_frame)
-            return rows if timeline is None else rows | self._picture_rows(clip, timeline)
+            if timeline is not None:
+                rows |= self._picture_rows(clip, timeline)
+            return {name: [row] for name, row in rows.items()} | self._signal_rows(clip)
+
+    def _signal_rows(self, clip: Clip) -> dict[str, list[Any]]:
+        """The clip's rows in the tables of signals; none where nothing was recorded."""
+        recorded = self._scores.recorded
+        if recorded is None or not self.needs_signals:
+            return {}
+        return recorded.rows(clip)
 
     def _picture_rows(self, clip: Clip, timeline: Timeline) -> dict[str, Any]:
         """The clip's thumbnail, signature and vectors by table."""

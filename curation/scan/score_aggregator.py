@@ -14,7 +14,15 @@ from curation.media.audio import LOUDNESS_RATE, Samples, SourceLoudness
 from curation.media.timeline import Timeline
 from curation.records import Clip
 from curation.scan.clips import analysis_slice
-from curation.scores import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
+from curation.scan.recorded import PlacedRecording
+from curation.scores import (
+    AnalysisFrame,
+    ClipScore,
+    FrameScore,
+    Score,
+    SignalScore,
+    SoundScore,
+)
 from curation.scores.base import Float64Array, FrameStream, Row, spread
 
 ReadFrame = Callable[[int], npt.NDArray[np.uint8]]
@@ -40,6 +48,8 @@ class ScoreAggregator:
         self._previous: dict[FrameStream, AnalysisFrame | None] = dict.fromkeys(self._by_stream)
         self.loudness: SourceLoudness | None = None
         """Loudness of the source, set after its sound was decoded; None without sound."""
+        self.recorded: PlacedRecording | None = None
+        """What was recorded with the source, set once its frames have times; None if nothing."""
 
     def needs(self, stream: FrameStream) -> bool:
         """Whether some score measures this stream."""
@@ -73,6 +83,8 @@ class ScoreAggregator:
             values: Row | None = None
             if isinstance(score, SoundScore):
                 values = self._summarise_audio(score, clip)
+            elif isinstance(score, SignalScore):
+                values = None if self.recorded is None else score.summarise(self.recorded.of(clip))
             elif timeline is None:
                 raise ValueError(f"{score.group} needs the timeline of the frames")
             elif isinstance(score, FrameScore):

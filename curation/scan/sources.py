@@ -82,8 +82,9 @@ def _frames(count: int) -> str:
 
 
 def source_remarks(
-    info: MediaInfo, timeline: Timeline, salvaged: SalvageResult | None, *, audio_dropped: bool
-) -> str | None:
+    info: MediaInfo, timeline: Timeline, salvaged: SalvageResult | None, *, audio_dropped: bool,
+    recording: Sequence[str] = (),
+) -> str | None:  # fmt: skip
     """What is unusual about a source, as phrases; None if nothing is."""
     packets, segments, remarks = info.packets, timeline.segments, []
     if packets.skipped:
@@ -109,5 +110,5 @@ def source_remarks(
         remarks.append(f"not read to its end: it {info.continuation}")
     if salvaged is not None:
         remarks.append(f"damaged after frame {timeline.frames - 1} ({salvaged})")
-    remarks += _missing_frames(info, timeline, salvaged)
+    remarks += [*_missing_frames(info, timeline, salvaged), *recording]
     return "; ".join(remarks) or None

@@ -32,9 +32,12 @@ from curation.records import Clip, Source
 from curation.scan.clips import make_clip
 from curation.scan.collector import ScanCollector, side_tables
 from curation.scan.cpu_timer import CpuTimer
+from curation.scan.recorded import SourceRecording
 from curation.scan.shots import ShotDetector, ShotFinder, TransNetV2, split_into_windows
 from curation.scan.sources import container_columns, source_remarks, source_row, timeline_columns
 from curation.scores import Score
+from curation.signals.blocks import SIGNAL_TABLES
+from curation.signals.read import SignalSettings
 from curation.stage import Resources
 from curation.storage import Storage, file_sha256
 
@@ -92,6 +95,8 @@ class Scan:
     damage: Literal["refuse", "salvage"] = "refuse"
     """`refuse` fails a source that is damaged anywhere; `salvage` takes what lies before the first
     damage, and says so."""
+    signals: SignalSettings = field(default_factory=SignalSettings)
+    """How what was recorded beside a video is read."""
     limits: sandbox.Limits = field(default_factory=sandbox.Limits)
     """What the decoder may use."""
     version: ClassVar[int] = 2
@@ -188,10 +193,14 @@ class _ScanPass:
     def run(self, salvaged: SalvageResult | None) -> ScanResult:
         """Decodes the source, or what was salvaged of it."""
         stage, item, info, timer = self.stage, self.item, self.info, CpuTimer()
-        shot_finder = self.models.shot_finder() if item.known_clips is None else None
+        recording = self._recording()
+        given_shots = None if recording is None else recording.shot_finder()
+        shot_finder: ShotFinder | None = None
+        if item.known_clips is None:
+            shot_finder = given_shots or self.models.shot_finder()
         with contextlib.closing(self._collector(shot_finder, timer)) as collector:
             timeline, clips = None, item.known_clips or ()
-            if collector.needs_frames:
+            if collector.needs_frames or (recording is not None and collector.needs_signals):
                 timeline = decode_streams(
                     self.path, info, stage.sampling, stage.limits,
                     on_lowres=collector.on_lowres if collector.needs_lowres else None,
@@ -209,18 +218,32 @@ class _ScanPass:
                 collector.set_loudness(
                     decode_audio(self.path, info, stage.limits, segments, collector.on_audio)
                 )
+            if recording is not None and timeline is not None:
+                collector.set_recorded(recording.placed(timeline))
             side_rows = collector.side_rows(clips, timeline)
         columns = {**self.columns, "audio_codec": audio_codec}
         if timeline is not None and item.known_clips is None:
             audio_dropped = audio_codec != info.audio_codec
             columns |= timeline_columns(timeline, clips) | {
-                "shots_by": stage.shots.backend,
+                "shots_by": stage.shots.backend if given_shots is None else given_shots.backend,
                 "scan_digest": stage.digest,
-                "remarks": source_remarks(info, timeline, salvaged, audio_dropped=audio_dropped),
+                "remarks": source_remarks(
+                    info,
+                    timeline,
+                    salvaged,
+                    audio_dropped=audio_dropped,
+                    recording=[] if recording is None else recording.remarks,
+                ),
                 "end_packet": None if salvaged is None else salvaged.end_packet,
             }
         source = source_row(item.entry, "scanned", **columns)
         return ScanResult(source, records.to_table(Clip, clips), side_rows, timer.seconds())
+
+    def _recording(self) -> SourceRecording | None:
+        """What was recorded with the source; None where nothing was, or it is not asked for."""
+        if self.item.tables and not set(SIGNAL_TABLES) & set(self.item.tables):
+            return None
+        return SourceRecording.read(self.item.entry, self.stage.signals, self.stage.limits)
 
     def _collector(self, shot_finder: ShotFinder | None, timer: CpuTimer) -> ScanCollector:
         tables = self.item.tables or tuple(self.stage.side_tables)

@@ -23,6 +23,9 @@ from curation.scan.collector import THUMBNAILS
 from curation.scan.known_sources import KnownSources
 from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
+from curation.scores import SCORES, table_name
+from curation.signals.blocks import RECORDINGS, SIGNAL_TABLES, ClipRecording
+from curation.signals.read import find_signals, signals_key
 from curation.stage import Done, Failed
 from curation.step import StepRequest
 
@@ -58,7 +61,8 @@ class ScanStep:
 
     def todo(self) -> list[ScanItem]:
         """New inputs first, then known sources that a side table lacks."""
-        return [ScanItem(entry) for entry in self.new_entries()] + self._backfill_items()
+        new = [ScanItem(entry) for entry in self.new_entries()]
+        return new + self._backfill_items() + self._changed_signals()
 
     def new_entries(self) -> list[Entry]:
         """Listed inputs without an outcome, or with one to retry."""
@@ -101,6 +105,8 @@ class ScanStep:
         sources_with_clips = IdMatcher(pc.unique(rows["source_id"]))
         missing: dict[str, list[str]] = {}
         for name, record in self.stage.side_tables.items():
+            if name in SIGNAL_TABLES:
+                continue
             present = self.catalog.read(name, record, ["source_id"])["source_id"]
             found = sources_with_clips.rows(pc.unique(present))
             for source_id in sources_with_clips.ids.filter(pc.is_null(found)).to_pylist():
@@ -124,6 +130,36 @@ class ScanStep:
             if names:
                 items.append(ScanItem(entry, known, tuple(names), source))
         return items
+
+    def _changed_signals(self) -> list[ScanItem]:
+        """Known sources whose signals have come or changed since they were read."""
+        if not self.stage.signals.read:
+            return []
+        places = {entry.uri: find_signals(entry.uri, entry.extra) for entry in self.entries}
+        keys = {uri: signals_key(place) for uri, place in places.items() if place is not None}
+        if not keys:
+            return []
+        rows = self.catalog.read(RECORDINGS, ClipRecording, ["source_id", "place"])
+        read = set(zip(rows["source_id"].to_pylist(), rows["place"].to_pylist(), strict=True))
+        sources = sources_by_id(self.catalog)
+        changed = {
+            source_id: source
+            for source_id, source in sources.items()
+            if source.clips and source.uri in keys and (source_id, keys[source.uri]) not in read
+        }
+        clips = self._clips_by_source(sorted(changed)) if changed else {}
+        entries = {entry.uri: entry for entry in self.entries}
+        return [
+            ScanItem(entries[source.uri], tuple(clips[source_id]), self._signal_tables, source)
+            for source_id, source in sorted(changed.items())
+            if entries[source.uri].key == f"{source.uri}|{source.size_bytes}|{source.modified}"
+        ]
+
+    @property
+    def _signal_tables(self) -> tuple[str, ...]:
+        """The tables that hang on signals."""
+        score = table_name(SCORES["Recording"])
+        return (*SIGNAL_TABLES, *([score] if score in self.stage.side_tables else []))
 
     def _clips_by_source(self, source_ids: list[str]) -> dict[str, list[Clip]]:
         rows = self.catalog.read("clips", Clip, where=pc.field("source_id").isin(source_ids))
@@ -156,6 +192,9 @@ class ScanStep:
         """Drops failures to retry, and rows of sources that a run cut short did not complete."""
         is_retried = pc.field("reason").isin(sorted(self.retry))
         writer.drop("sources", "uri", set(self._retried_uris(items)), is_retried)
+        again = {i.source.source_id or "" for i in items if i.source and RECORDINGS in i.tables}
+        for name in self._signal_tables:
+            writer.drop(name, "source_id", again)
         committed = scanned_ids(self.catalog)
         for name, record in self.tables.items():
             if name != self.result:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from curation.scores.base import AnalysisFrame, ClipScore, FrameScore, Score, SoundScore
+from curation.scores.base import (
+    AnalysisFrame,
+    ClipScore,
+    FrameScore,
+    Score,
+    SignalScore,
+    SoundScore,
+)
 from curation.scores.blockiness import Blockiness
 from curation.scores.borders import Borders
 from curation.scores.camera import Camera
@@ -18,6 +25,7 @@ from curation.scores.light import Light
 from curation.scores.loudness import Loudness
 from curation.scores.motion import Motion
 from curation.scores.objects import Objects
+from curation.scores.recording import Recording
 from curation.scores.sharpness import Sharpness
 from curation.scores.speech import Speech
 from curation.scores.text import Text
@@ -38,12 +46,13 @@ SCORES: dict[str, type[Any]] = {
     "Faces": Faces,
     "Objects": Objects,
     "Text": Text,
+    "Recording": Recording,
 }
 """Scores by the name that a configuration uses, in the order in which reasons are given."""
 
 DEFAULT_SCORES = (
     "Exposure", "Motion", "Sharpness", "Borders", "Flicker", "Camera", "Light", "Kind", "Combing",
-    "Blockiness", "Loudness",
+    "Blockiness", "Loudness", "Recording",
 )  # fmt: skip
 """Those that need no further package and no model."""
 
@@ -66,6 +75,7 @@ __all__ = [
     "ClipScore",
     "FrameScore",
     "Score",
+    "SignalScore",
     "SoundScore",
     "Speech",
     "columns",

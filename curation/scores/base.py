@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.scores.bars import Bars, bar_shares
+from curation.signals.recorded_clip import RecordedClip
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -137,6 +138,14 @@ class SoundScore(Score):
         `loudness` is the momentary loudness in LUFS at each tenth of a second of the clip: of the
         0.4 s that end there, all within the clip (ITU-R BS.1770-5); may be empty.
         """
+
+
+class SignalScore(Score):
+    """A score of what was recorded with a clip; all null where nothing was."""
+
+    @abstractmethod
+    def summarise(self, clip: RecordedClip) -> Row:
+        """Fields of one clip's row."""
 
 
 def field(about: str, *, low: Reason | None = None, high: Reason | None = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ from curation.caption.step import CaptionStep
 from curation.input_list import ListingError
 from curation.lineage import LineageError
 from curation.listing import Listing, list_videos
+from curation.signals.read import assign_signals
 from curation.steps import STEPS, StepInfo, clip_steps, steps_until
 from curation.storage import Storage
 from pipelines.cli import terminal
@@ -69,6 +71,13 @@ FollowLinks = Annotated[
         help="Read files that are links to outside of the named folders, and what links name.",
     ),
 ]
+Signals = Annotated[
+    str | None,
+    typer.Option(
+        "--signals",
+        help="Signals of the videos: a file for one video, or a folder with one for each.",
+    ),
+]
 Until = Annotated[
     str | None,
     typer.Option("--until", help="The last step to run, such as render.", metavar="STEP"),
@@ -93,6 +102,7 @@ def curate(
     retry: Retry = None,
     give_up: GiveUp = False,
     follow_links: FollowLinks = True,
+    signals: Signals = None,
     until: Until = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -100,12 +110,12 @@ def curate(
     steps = steps_until(until)
     if dry_run:
         profile = load_profile(config, set_ or (), command="curate", steps=steps)
-        entries = _list(videos, Storage.at(out).root, follow_links).entries
+        entries = _list(videos, Storage.at(out).root, follow_links, signals).entries
         print_plan(out, profile, steps, entries, check_reasons(retry or ()))
         return
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, follow_links)
+        _scan(pipeline, videos, follow_links, signals)
         if "select" in steps:
             _select(pipeline)
         _run_clip_steps(pipeline, [step for step in clip_steps() if step.name in steps])
@@ -127,11 +137,12 @@ def scan(
     retry: Retry = None,
     give_up: GiveUp = False,
     follow_links: FollowLinks = True,
+    signals: Signals = None,
 ) -> None:
     """Runs the scan."""
 
     def work(pipeline: Pipeline) -> None:
-        _scan(pipeline, videos, follow_links)
+        _scan(pipeline, videos, follow_links, signals)
 
     run_pipeline("scan", out, config, set_, work, retry=retry, give_up=give_up)
 
@@ -186,9 +197,9 @@ def run_pipeline(  # noqa: PLR0917  what a command is given
             raise typer.Exit(FAILED_INPUTS)
 
 
-def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool) -> None:
+def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool, signals: str | None) -> None:
     root = pipeline.dataset.catalog.storage.root
-    inputs = _list(videos, root, follow_links)
+    inputs = _list(videos, root, follow_links, signals)
     print_changes(pipeline, "scan")
     with show_progress("scan", STEPS["scan"].unit) as on_progress:
         done = pipeline.scan(inputs, on_progress)
@@ -199,7 +210,7 @@ def _scan(pipeline: Pipeline, videos: list[str], follow_links: bool) -> None:
         terminal.console.print(f"[yellow]remarks[/]: {message}")
 
 
-def _list(videos: list[str], root: str, follow_links: bool) -> Listing:
+def _list(videos: list[str], root: str, follow_links: bool, signals: str | None = None) -> Listing:
     """The inputs; prints what is skipped. Raises `ListingError` where there are none."""
     inputs = list_videos(videos, exclude=root, follow_links=follow_links)
     skipped = format_skipped(sum(inputs.skipped.values(), Counter()))
@@ -215,6 +226,8 @@ def _list(videos: list[str], root: str, follow_links: bool) -> Listing:
         times = f"{count(len(inputs.repeated), 'input')}: {inputs.repeated[0]}"
         more = " …" if len(inputs.repeated) > 1 else ""
         terminal.console.print(f"[yellow]listed more than once[/]: {escape(times)}{more}")
+    if signals is not None:
+        inputs = replace(inputs, entries=assign_signals(inputs.entries, signals))
     return inputs
 
 

@@ -15,6 +15,7 @@ from curation.media.sandbox import Limits
 from curation.render.face_blur import BlurFaces
 from curation.scan.shots import SHOT_DETECTORS
 from curation.select.policy import LIMITS, TAGS, CategoryRule, LabelRules, Semantic
+from curation.signals.read import SignalSettings
 from curation.steps import STEPS, load_object
 from tokenizer.tokenize.stage import Tokenize
 
@@ -39,6 +40,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "scores": None,
         "embedders": None,
         "sampling": AnalysisSampling,
+        "signals": SignalSettings,
         "stream": int | None,
         "damage": Literal["refuse", "salvage"],
     },

@@ -28,7 +28,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     # what is reserved or started
     "memory_mb": (1, 2**24), "cpu_s": (1, 10**8), "wall_s": (1, 10**8), "workers": (0, 10_000),
     "cpus": (0, 10_000), "object_store_mb": (1, 2**24), "batch": (1, 4096), "readers": (1, 256),
-    "concurrency": (1, 4096), "retries": (0, 1000), "seed": (0, 2**63 - 1),
+    "offset_s": (-1e6, 1e6), "drift_ppm": (-1e6, 1e6), "concurrency": (1, 4096),
+    "retries": (0, 1000), "seed": (0, 2**63 - 1),
 }  # fmt: skip
 """Least and greatest value of a number outside the policy, by the last part of its key."""
 _OTHERS = (0, 2**31)

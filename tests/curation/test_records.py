@@ -30,13 +30,15 @@ from curation.records import (
     Verdict,
 )
 from curation.scores import SCORES
+from curation.signals.blocks import SIGNAL_TABLES
 from tokenizer.tokenize.shards import TokenWindow
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [
     Source, Clip, Thumbnail, Embedding, ClipLabel, Signature, Neighbour, Verdict, Render, Caption,
     CaptionedClip, Run, SubsetClip, ListedInput, SkippedFiles,
-    *(score.record for score in SCORES.values()), TokenWindow, TokenizedClip,
+    *(score.record for score in SCORES.values()), *SIGNAL_TABLES.values(), TokenWindow,
+    TokenizedClip,
 ]  # fmt: skip
 
 

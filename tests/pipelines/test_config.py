@@ -113,7 +113,12 @@ EXTREMES = ("1e-300", "1e-9", "1e300", str(2**63), "-1", ".inf", "-.inf", ".nan"
 def test_an_extreme_number_is_refused_by_name_or_harmless(value):
     """What may be endless or empty is bounded; thresholds are only compared."""
     data = load(None, opens_files=False).resolved
-    compared = ("policy.", "scan.shots.TransNetV2.threshold", "scan.shots.TransNetV2.still")
+    compared = (
+        "policy.",
+        "scan.signals",
+        "scan.shots.TransNetV2.threshold",
+        "scan.shots.TransNetV2.still",
+    )
     for key in known_keys(data):
         kind = type(functools.reduce(lambda d, part: (d or {}).get(part), key.split("."), data))
         may_be_null = ("render.encoding.fps", "scan.stream")

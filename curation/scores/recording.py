@@ -1,0 +1,142 @@
+"""How good the recording of a clip is: what a policy bounds of signals.
+
+Of all signals the worst counts. A signal counts as idle from one frame to the next where none of
+its numbers changes by more than a thousandth of its standard deviation over the episode, and as a
+spike where one jumps by more than three standard deviations of its jumps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.records import ClipRow
+from curation.scores.base import Row, SignalScore, field, tag
+from curation.signals.recorded_clip import RecordedClip
+from curation.signals.resample import resample
+from curation.signals.signal import Signal, gap_ns
+
+RECORDINGS = {
+    "unreadable": "Its signals could not be used; `remarks` of its source says why.",
+    "desynchronised": "Its clock and the pictures' drift apart by more than 500 millionths.",
+    "short": "Signals cover less than 90 % of its frames.",
+    "gaps": "More than 5 % of the samples of a signal are missing.",
+    "spikes": "A number jumps beyond three standard deviations on more than 5 % of the frames.",
+    "good": "None of these.",
+}
+_MAX_DRIFT_PPM = 500.0
+_MIN_COVERAGE = 0.9
+_MAX_SHARE = 0.05
+_IDLE = 1e-3
+_SPIKE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingScores(ClipRow):
+    """How good the signals of one clip are; all null without a recording."""
+
+    recording: str | None = tag(
+        "What is wrong with the signals.",
+        RECORDINGS,
+        ("bad_recording", "The signals have a fault that the policy does not allow."),
+    )
+    """The first fault that holds, in the order of the words."""
+    signal_coverage: float | None = field(
+        "How much of the clip has signals.",
+        low=("short_signals", "Signals cover less of the clip than the policy requires."),
+    )
+    """Share of the frames at which all signals are valid, 0–1."""
+    idle_share: float | None = field(
+        "How much of the time no signal changes.",
+        high=("idle", "Nothing is done for more of the clip than the policy allows."),
+    )
+    """Share of the steps from frame to frame in which no signal changes, 0–1; null without any."""
+    dropped_share: float | None = field(
+        "How many samples are missing.",
+        high=("dropped_samples", "More samples are missing than the policy allows."),
+    )
+    """Share of the expected samples of the worst regular signal, 0–1; null without any."""
+    spike_share: float | None = field(
+        "How often a signal jumps.",
+        high=("spikes", "Signals jump more often than the policy allows."),
+    )
+    """Share of the steps in which the worst interpolated number jumps, 0–1; null without any."""
+    clock_drift_ppm: float | None = field(
+        "How fast the clocks of pictures and signals drift apart.",
+        high=("clock_drift", "The clocks drift apart faster than the policy allows."),
+    )
+    """Size of the drift in millionths, over the episode; null where frames have no stamps."""
+
+
+@dataclass(frozen=True)
+class Recording(SignalScore):
+    """Measures what a recording lacks."""
+
+    group: ClassVar[str] = "recording"
+    record: ClassVar[type[RecordingScores]] = RecordingScores
+
+    def summarise(self, clip: RecordedClip) -> Row:
+        """The fields of one clip."""
+        if clip.problem is not None:
+            return _row("unreadable")
+        parts = clip.content
+        if parts is None or not parts.signals:
+            return _row(None)
+        valid, idle, dropped, spikes = [], [], [], []
+        for signal, period in zip(parts.signals, parts.periods, strict=True):
+            sampled = resample(signal, parts.frame_ns, period)
+            valid.append(sampled.valid.all(axis=1))
+            deviation = clip.deviations[signal.name]
+            steps = np.abs(np.diff(sampled.values.astype(np.float64), axis=0))
+            if len(steps) and signal.kind not in ("delta", "event"):
+                idle.append((steps <= _IDLE * deviation[0]).all(axis=1))
+            if len(steps) and signal.kind == "linear":
+                spikes.append(_spike_share(steps, deviation[1]))
+            if period is not None:
+                dropped.append(_dropped_share(signal, period, parts.frame_ns))
+        coverage = float(np.all(valid, axis=0).mean())
+        values = {
+            "signal_coverage": round(coverage, 5),
+            "idle_share": round(float(np.all(idle, axis=0).mean()), 5) if idle else None,
+            "dropped_share": round(max(dropped), 5) if dropped else None,
+            "spike_share": round(max(spikes), 5) if spikes else None,
+            "clock_drift_ppm": None if clip.drift_ppm is None else round(abs(clip.drift_ppm), 2),
+        }
+        return {"recording": _fault(values), **values}
+
+
+def _row(word: str | None) -> Row:
+    names = (
+        "signal_coverage", "idle_share", "dropped_share", "spike_share", "clock_drift_ppm",
+    )  # fmt: skip
+    return {"recording": word, **dict.fromkeys(names)}
+
+
+def _fault(values: dict[str, float | None]) -> str:
+    def above(name: str, bound: float) -> bool:
+        value = values[name]
+        return value is not None and value > bound
+
+    if above("clock_drift_ppm", _MAX_DRIFT_PPM):
+        return "desynchronised"
+    if (values["signal_coverage"] or 0.0) < _MIN_COVERAGE:
+        return "short"
+    if above("dropped_share", _MAX_SHARE):
+        return "gaps"
+    return "spikes" if above("spike_share", _MAX_SHARE) else "good"
+
+
+def _spike_share(steps: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64]) -> float:
+    is_spike = (steps > _SPIKE * deviation) & (deviation > 0)
+    return float(is_spike.mean(axis=0).max())
+
+
+def _dropped_share(signal: Signal, period: int, frame_ns: npt.NDArray[np.int64]) -> float:
+    inside = (signal.stamps >= frame_ns.min()) & (signal.stamps <= frame_ns.max())
+    steps = np.diff(signal.stamps)[inside[1:] | inside[:-1]]
+    missing = int((np.rint(steps[steps > gap_ns(period)] / period) - 1).sum())
+    expected = int(inside.sum()) + missing
+    return missing / expected if expected else 1.0

@@ -1,0 +1,1 @@
+"""Signals: actions, poses and sensors of a source, on one clock with its frames."""
