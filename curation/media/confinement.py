@@ -100,12 +100,12 @@ class FileAccess:
 
     reads: tuple[str, ...] = ()
     """Files that it may read."""
-    folders: tuple[str, ...] = ()
-    """Folders that it may list, and whose files it may read."""
     writes: tuple[str, ...] = ()
     """Files that it may write and read; a rule can only name one that exists."""
     max_bytes: int = 0
     """Bytes that it may write to any one file."""
+    folders: tuple[str, ...] = ()
+    """Folders that it may list, and whose files it may read."""
 
 
 @dataclass(frozen=True)

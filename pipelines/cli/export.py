@@ -27,9 +27,10 @@ def export(
     dest: Annotated[str, typer.Argument(help="The empty folder or address to write to.")],
     *,
     format_: Annotated[
-        Literal["webdataset", "hf"],
+        Literal["webdataset", "hf", "lerobot"],
         typer.Option(
-            "--format", help="Tar shards, or Parquet with a data set card for Hugging Face."
+            "--format",
+            help="Tar shards, Parquet with a card for Hugging Face, or a LeRobot data set.",
         ),
     ] = "webdataset",
     selection: Annotated[

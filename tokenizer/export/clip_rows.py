@@ -36,6 +36,7 @@ from curation.lineage import LineageError
 from curation.records import Render
 from curation.scores import SCORES, columns
 from curation.storage import storage_faults
+from tokenizer.export.frame_signals import FrameSignals, SignalIndex
 from tokenizer.export.token_arrays import TokenIndex
 from tokenizer.feed.snapshot import Snapshot
 
@@ -123,6 +124,10 @@ class ExportRows:
         self._paths: list[str] = rows["path"].to_pylist() if self.has_media else []
         self.table = rows.drop_columns(["path"] if self.has_media else [])
         """One row a clip."""
+        ids: list[str] = self.table["clip_id"].to_pylist()
+        self.signals = SignalIndex(catalog, renders, ids)
+        """What was recorded with the clips."""
+        self._sources = sources_by_id(catalog, set(self.table["source_id"].to_pylist()))
         names = [name for name in (renders, captions, tokens) if name is not None]
         self.versions = {name: catalog.versions[name] for name in names}
         """Version of each table of parts."""
@@ -149,6 +154,20 @@ class ExportRows:
                 f"{self.storage.uri(path)} was changed; `reelmill verify` says what else"
             )
         return content
+
+    def frame_signals(self, index: int) -> FrameSignals | None:
+        """The signals of a row at each frame of its file; None without any."""
+        frames, start = (self.table[name][index].as_py() for name in ("frames", "start_frame"))
+        return self.signals.at(index, frames, start)
+
+    def varies_in_rate(self) -> list[bool]:
+        """Of each row whether the times between its file's frames vary."""
+        return [
+            bool(self._sources[source_id].variable_rate) and not self.signals.is_resampled(clip_id)
+            for clip_id, source_id in zip(
+                self.table["clip_id"].to_pylist(), self.table["source_id"].to_pylist(), strict=True
+            )
+        ]
 
     def _check_renders(
         self, catalog: Catalog, renders: str | None, captions: str | None, clip_ids: Any

@@ -19,8 +19,9 @@ from pyarrow import fs
 from curation.storage import Storage, storage_faults
 from tokenizer.export import huggingface, webdataset
 from tokenizer.export.clip_rows import ExportError, ExportRows
+from tokenizer.export.lerobot import LeRobotExport
 
-Format = Literal["webdataset", "hf"]
+Format = Literal["webdataset", "hf", "lerobot"]
 PLAN = "export.json"
 CARD = "README.md"
 _QUOTED = 80
@@ -58,6 +59,8 @@ def export(
     """
     if export_format not in get_args(Format):
         raise ExportError(f"format {export_format!r} is none of {', '.join(get_args(Format))}")
+    if export_format == "lerobot":
+        return _export_lerobot(rows, destination, progress)
     writer = webdataset if export_format == "webdataset" else huggingface
     bounds = _shard_bounds(rows.sizes, shard_bytes)
     shards = {writer.shard_name(i, len(bounds) - 1): s for i, s in enumerate(pairwise(bounds))}
@@ -86,6 +89,23 @@ def export(
         progress(done, clips)
     size_bytes = sum(storage.size(name) or 0 for name in shards)
     return ExportResult(clips, len(shards), len(missing), size_bytes, rows.licences())
+
+
+def _export_lerobot(
+    rows: ExportRows, destination: str, progress: Callable[[int, int], None]
+) -> ExportResult:
+    """A LeRobot data set: complete once `meta/info.json` is there."""
+    data_set, storage = LeRobotExport(rows), Storage.at(destination)
+    rows.left_out.update(data_set.left_out)
+    clips = sum(len(episode.cameras) for episode in data_set.episodes)
+    plan = {
+        "format": "lerobot", "selection": rows.selection, "tables": rows.versions,
+        "licences": rows.licences(), "left_out": dict(rows.left_out), "clips": clips,
+        "episodes": len(data_set.episodes), "fps": data_set.fps,
+    }  # fmt: skip
+    _write_plan(storage, plan)
+    sizes = data_set.write(storage, progress)
+    return ExportResult(clips, len(sizes), len(sizes), sum(sizes), rows.licences())
 
 
 def _write_plan(storage: Storage, plan: dict[str, Any]) -> None:

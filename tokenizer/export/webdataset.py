@@ -5,6 +5,8 @@
     CLIP.txt            the caption
     CLIP.codes.npy      uint16 [T, H, W]
     CLIP.latents.npy    float16 [channels, T, H, W], not normalised
+    CLIP.signals.npz    of each signal NAME [frames, channels] as recorded, `NAME.valid` likewise
+                        and `NAME.channels`; and `time_ns` [frames] on the recording's clock
 
 Neither times nor owners are recorded, so that the same clips give the same bytes.
 """
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tokenizer.export.clip_rows import ExportRows
+from tokenizer.export.frame_signals import FrameSignals
 
 
 def shard_name(number: int, shards: int) -> str:
@@ -43,8 +46,20 @@ def _files(rows: ExportRows, start: int, stop: int) -> Iterator[tuple[str, bytes
             yield f"{clip_id}.mp4", rows.read_media(index)
         if "caption" in row:
             yield f"{clip_id}.txt", row["caption"].encode()
+        if rows.has_media and (signals := rows.frame_signals(index)) is not None:
+            yield f"{clip_id}.signals.npz", _packed(signals)
         if rows.tokens is not None:
             for head, array in rows.tokens.arrays(clip_id).items():
                 file = io.BytesIO()
                 np.save(file, array, allow_pickle=False)
                 yield f"{clip_id}.{head}.npy", file.getvalue()
+
+
+def _packed(signals: FrameSignals) -> bytes:
+    arrays: dict[str, np.ndarray] = {"time_ns": signals.times_ns}
+    for name, (signal, sampled) in signals.sampled.items():
+        arrays[name], arrays[f"{name}.valid"] = sampled.values, sampled.valid
+        arrays[f"{name}.channels"] = np.array(signal.channels)
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()

@@ -21,7 +21,7 @@ import torch
 
 from tokenizer.feed.chunks import ChunkPlan, RowGroupRead, ShapePlan
 from tokenizer.feed.errors import BadShardError
-from tokenizer.feed.row_group import HEADS, NUMBERS, TEXTS, Array
+from tokenizer.feed.row_group import ACTIONS, HEADS, NUMBERS, TEXTS, Array
 from tokenizer.feed.sequence_window import Ints, Shape
 from tokenizer.feed.token_table import TokenTable
 
@@ -129,6 +129,10 @@ class GatheredSamples:
         for name, column in batch.items():
             if not isinstance(column, torch.Tensor):
                 batch[name] = column.to_pylist()
+        if ACTIONS in batch:
+            valid = ~torch.isnan(batch[ACTIONS])
+            batch["actions_valid"] = valid
+            batch[ACTIONS] = torch.where(valid, batch[ACTIONS], 0.0)
         return batch
 
 
@@ -183,10 +187,11 @@ def gather(
     """
     size = len(plan.position)
     builder, readable = ColumnBuilder(size, pool), np.zeros(size, bool)
-    _declare(builder, tables[0], shape)
+    names = action_names(tables)
+    _declare(builder, tables[0], shape, len(names))
     for read in plan.reads:
         try:
-            _write_tokens(builder, tables[read.source], shape, read)
+            _write_tokens(builder, tables[read.source], shape, read, names)
             readable[read.slots] = True
         except BadShardError as error:
             if tables[read.source].read_options.corrupt == "raise":
@@ -206,13 +211,20 @@ def gather(
     return GatheredSamples(heads, {**columns, **tensors}, readable)
 
 
-def _declare(builder: ColumnBuilder, table: TokenTable, shape: Shape) -> None:
+def action_names(tables: Sequence[TokenTable]) -> tuple[str, ...]:
+    """What each number of `actions` in a batch is: the names of all tables, each once."""
+    return tuple(dict.fromkeys(name for table in tables for name in table.action_names))
+
+
+def _declare(builder: ColumnBuilder, table: TokenTable, shape: Shape, numbers: int) -> None:
     """Adds every column, so that a batch without samples has it as well."""
     for name in table.columns:
         if name == "codes":
             builder.declare(name, shape, np.dtype("<u2"))
         elif name == "latents":
             builder.declare(name, (table.channels, *shape), np.dtype("<f2"))
+        elif name == ACTIONS:
+            builder.declare(name, (shape[0], numbers), np.dtype(np.float32))
         elif name in NUMBERS:
             builder.declare(name, (), NUMBERS[name])
         else:
@@ -226,8 +238,9 @@ def _declare(builder: ColumnBuilder, table: TokenTable, shape: Shape) -> None:
 
 
 def _write_tokens(
-    builder: ColumnBuilder, table: TokenTable, shape: Shape, read: RowGroupRead
-) -> None:
+    builder: ColumnBuilder, table: TokenTable, shape: Shape, read: RowGroupRead,
+    action_names: Sequence[str],
+) -> None:  # fmt: skip
     """Copies the samples of one row group to their slots."""
     group, samples, slots = read.group.result(), read.samples, read.slots
     row = group.samples_of(shape)[0][samples]
@@ -236,6 +249,8 @@ def _write_tokens(
             builder.write(name, slots, group.codes(shape, samples))
         elif name == "latents":
             builder.write(name, slots, group.latents(shape, samples, table.channels))
+        elif name == ACTIONS:
+            builder.write(name, slots, group.actions(shape, samples, action_names))
         elif name in NUMBERS:
             builder.write(name, slots, group.numbers(name)[row])
     for name in TEXTS:

@@ -23,7 +23,7 @@ from typing import Any
 import torch.utils.data
 
 from curation.dataset import ALL
-from tokenizer.feed.batches import Batch, BufferPool, Chunk
+from tokenizer.feed.batches import Batch, BufferPool, Chunk, action_names
 from tokenizer.feed.chunks import ChunkPlan, LocalStep, Planner, split_chunks
 from tokenizer.feed.distributed import Consumer
 from tokenizer.feed.errors import FeedError
@@ -143,6 +143,11 @@ class TokenFeed(torch.utils.data.IterableDataset[Batch]):
         latent_bytes = 2 * ("codes" in columns) + 2 * channels * ("latents" in columns)
         samples = sum(len(draw.positions) for draw in step.draws)
         return math.prod(step.shape) * latent_bytes * samples
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each number of `batch["actions"]` is, such as `action.gripper`."""
+        return action_names(self.tables)
 
     def state(self, batch: Mapping[str, Any] | None = None) -> State:
         """The state after the step of this batch; without one, the state at the start.

@@ -28,6 +28,8 @@ _METADATA = ("tokenizer_digest", "rate", "levels", "latent_mean", "latent_std")
 """Keys of the schemas that all shards of a table have to agree on."""
 _THREADS = 8
 _FILES_AT_ONCE = 256
+ACTION_NAMES = "action_names"
+"""The column with the names of a row's signals."""
 SHAPE_COLUMNS = ("latent_frames", "latent_height", "latent_width", "causal_first")
 """Columns that determine a row's samples."""
 
@@ -43,6 +45,8 @@ class FileSummary:
     """Arrow text, one a row; None if they are not needed."""
     metadata: Mapping[str, str]
     """The tokenizer, from the schema."""
+    action_names: frozenset[str] = frozenset()
+    """The lists of names of signals that its rows have, as JSON."""
 
 
 def count_samples(
@@ -77,6 +81,8 @@ def summarize_file(storage: Storage, table: str, name: str, clip_ids: bool) -> F
         with storage.filesystem.open_input_file(path) as source:
             file = open_parquet(source, path)
             names = ["channels", *SHAPE_COLUMNS, *(["clip_id"] if clip_ids else [])]
+            if ACTION_NAMES in file.schema_arrow.names:
+                names.append(ACTION_NAMES)
             columns = file.read(names, use_threads=False)
             groups = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
     except FileNotFoundError as error:
@@ -87,7 +93,9 @@ def summarize_file(storage: Storage, table: str, name: str, clip_ids: bool) -> F
     metadata = {key: schema[key.encode()].decode() for key in _METADATA if key.encode() in schema}
     metadata["channels"] = " ".join(map(str, pc.unique(columns["channels"]).to_pylist()))
     ids = columns["clip_id"] if clip_ids else None
-    return FileSummary(np.array(groups, np.int64), row_shapes(columns), ids, metadata)
+    found = columns[ACTION_NAMES] if ACTION_NAMES in columns.column_names else pa.array([])
+    lists = frozenset(pc.unique(found).drop_null().to_pylist())
+    return FileSummary(np.array(groups, np.int64), row_shapes(columns), ids, metadata, lists)
 
 
 def row_shapes(columns: pa.Table) -> RowShapes:
@@ -135,6 +143,8 @@ class SampleCounter:
         self.needs_clip_ids = bool(filters or side_tables)
         self.missing = dict.fromkeys((side.name for side in side_tables), 0)
         """By side table, rows that pass whose clip it does not have."""
+        self.action_names: set[str] = set()
+        """The lists of names of signals that rows have, as JSON."""
         self._buckets: dict[int, _BucketCounts] = {}
         self._files = 0
         self._first_byte = array("q")
@@ -163,6 +173,7 @@ class SampleCounter:
         for code, per_group in zip(shapes.tolist(), counts.reshape(-1, groups), strict=True):
             self._buckets.setdefault(code, _BucketCounts()).add(self._files, per_group)
         self._files += 1
+        self.action_names |= file.action_names
 
     def index(self, files: Sequence[tuple[str, int]]) -> SampleIndex:
         """The index of the files that were added."""

@@ -7,7 +7,9 @@ strided view of the buffer, across all rows they are cut from: they are copied o
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import threading
 import types
 import typing
@@ -21,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenizer.feed.errors import BadShardError, FeedError
-from tokenizer.feed.indexer import SHAPE_COLUMNS, row_shapes
+from tokenizer.feed.indexer import ACTION_NAMES, SHAPE_COLUMNS, row_shapes
 from tokenizer.feed.sample_index import SampleIndex
 from tokenizer.feed.sequence_window import Ints, Samples, SequenceWindow, Shape, pack_shape
 from tokenizer.feed.shard_reader import ShardReader
@@ -49,13 +51,17 @@ NUMBERS = _number_columns()
 """Columns of numbers and their types; float64, with NaN for null, if they are nullable."""
 _NOT_FINITE = 0x7C00
 """Bits of a half float, without its sign, from which it is infinite or NaN."""
-TEXTS = tuple(n for n in typing.get_type_hints(TokenWindow) if n not in NUMBERS and n not in HEADS)
+ACTIONS = "actions"
+"""The column of signals."""
+TEXTS = tuple(
+    name for name in typing.get_type_hints(TokenWindow) if name not in (*NUMBERS, *HEADS, ACTIONS)
+)
 """Columns of text."""
 
 
 def validate_columns(names: Sequence[str]) -> tuple[str, ...]:
     """The names without duplicates; `FeedError` for one that is no column of tokens."""
-    known = (*HEADS, *TEXTS, *NUMBERS)
+    known = (*HEADS, ACTIONS, *TEXTS, *NUMBERS)
     unknown = [names] if isinstance(names, str) else [n for n in names if n not in known]
     if unknown:
         raise FeedError(f"no columns of tokens: {', '.join(unknown)}; there are {', '.join(known)}")
@@ -126,6 +132,36 @@ class RowGroup:
             starts = starts[:, None] + np.arange(channels) * channel_size[:, None]
             latents = self._slices("latents", frames * height * width)[starts]
         return latents.reshape(-1, channels, *shape)
+
+    def actions(self, shape: Shape, samples: Ints, names: Sequence[str]) -> Array:
+        """Signals of some samples of a shape: float32 [samples, T, names], NaN for none."""
+        row, first = (values[samples] for values in self.samples_of(shape))
+        result = np.full((len(row), shape[0], len(names)), np.nan, np.float32)
+        place = {name: index for index, name in enumerate(names)}
+        for number in np.unique(row).tolist():
+            values, own_names = self._row_actions(number)
+            columns = [place[name] for name in own_names if name in place]
+            chosen = [index for index, name in enumerate(own_names) if name in place]
+            for sample in np.flatnonzero(row == number).tolist():
+                part = values[first[sample] : first[sample] + shape[0]]
+                result[sample, : len(part), columns] = part[:, chosen].T
+        return result
+
+    @_once
+    def _row_actions(self, row: int) -> tuple[Array, list[str]]:
+        """The signals of one row, [latent frames, numbers], and the names of the numbers."""
+        has_column = ACTIONS in self.rows.column_names
+        stored = self.rows[ACTIONS][row].as_py() if has_column else None
+        frames = int(self.numbers("latent_frames")[row])
+        if stored is None:
+            return np.empty((frames, 0), np.float32), []
+        names = parse_names(self.rows[ACTION_NAMES][row].as_py() or "[]")
+        if len(stored) != 4 * frames * len(names):
+            raise BadShardError(
+                f"{self.name}: row {row} has {len(stored)} bytes of actions, where {frames} latent"
+                f" frames of {len(names)} numbers have {4 * frames * len(names)}"
+            )
+        return np.frombuffer(stored, "<f4").reshape(frames, len(names)), names
 
     def window_columns(self, shape: Shape, samples: Ints, rate: Compression) -> dict[str, Array]:
         """Where windows start in their rows, and the context to decode them alone.
@@ -208,6 +244,15 @@ class RowGroup:
         data = array.buffers()[2] or b""
         numbers = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
         return numbers, offsets / dtype.itemsize
+
+
+def parse_names(text: str) -> list[str]:
+    """The names of a row's signals; `BadShardError` for other text."""
+    with contextlib.suppress(ValueError):
+        names = json.loads(text)
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    raise BadShardError(f"the names of actions are no JSON list: {text[:80]!r}")
 
 
 class RowGroupCache:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -21,8 +21,8 @@ from curation.pins import RENEWAL_S, write_pin
 from tokenizer.feed.clip_query import ClipQuery
 from tokenizer.feed.disk_cache import DiskCache
 from tokenizer.feed.errors import BadShardError, FeedError
-from tokenizer.feed.indexer import SampleCounter, count_samples
-from tokenizer.feed.row_group import RowGroupCache, validate_columns
+from tokenizer.feed.indexer import ACTION_NAMES, SampleCounter, count_samples
+from tokenizer.feed.row_group import ACTIONS, RowGroupCache, parse_names, validate_columns
 from tokenizer.feed.sequence_window import SequenceWindow, Shape
 from tokenizer.feed.shard_reader import Retry, ShardReader
 from tokenizer.feed.snapshot import ABSENT, Snapshot
@@ -58,7 +58,7 @@ class TokenTable:
         output: str | os.PathLike[str],
         name: str | None = None,
         *,
-        columns: Sequence[str] = ("codes",),
+        columns: Sequence[str] | None = None,
         window: SequenceWindow | None = None,
         clips: ClipQuery | None = None,
         versions: Mapping[str, int] | None = None,
@@ -69,7 +69,8 @@ class TokenTable:
 
         The default is the table that was last requested of the newest renders, and the clips that
         the newest selection keeps.
-        `columns` are columns of `TokenWindow`: `codes`, `latents` and others to have in a batch.
+        `columns` are columns of `TokenWindow` to have in a batch, such as `codes`, `latents` and
+        `actions`; by default codes, and actions where there are any.
         Latents are `normalised` with the stored mean and deviation of their channels, or not.
         `versions` pins tables to earlier versions, as in a state's `versions`. Raises `FeedError`
         or `LineageError` for what is missing or was made from other renders, and `BadShardError`.
@@ -77,7 +78,7 @@ class TokenTable:
         dataset = Dataset(output)
         self.storage, current = dataset.catalog.storage, dataset.catalog
         dataset.catalog = catalog = Snapshot(self.storage, versions or {})
-        self.columns = validate_columns(columns)
+        self.columns = validate_columns(("codes",) if columns is None else columns)
         self.window = window or SequenceWindow()
         self.normalised = normalised
         self.read_options = read_options or ReadOptions()
@@ -94,6 +95,10 @@ class TokenTable:
         metadata = count_samples(self.storage, self.name, files, counter)
         self._clips.check_missing(counter.missing)
         self.index = counter.index(files)
+        self.action_names = _merged_names(counter.action_names)
+        """What each number of `actions` is, such as `action.gripper`; empty without any."""
+        if columns is None and self.action_names:
+            self.columns = (*self.columns, ACTIONS)
         self.versions = dict(catalog.versions)
         """Version of every table that was read."""
         self._pinned_at = -math.inf
@@ -112,6 +117,11 @@ class TokenTable:
             raise FeedError(f"{self.name} has no latents: its tokenizer is discrete")
         if "codes" in self.columns and self._levels == []:
             raise FeedError(f"{self.name} has no codes: its tokenizer is continuous")
+        if ACTIONS in self.columns and not self.action_names:
+            raise FeedError(
+                f"{self.name} has no actions: its clips have no signals, or `tokenize.signals`"
+                " chose none of them"
+            )
         if not index.samples:
             raise FeedError(
                 f"{self.name} has no samples: of {index.rows} rows {index.excluded_rows} are left"
@@ -157,6 +167,7 @@ class TokenTable:
         reader = ShardReader(self.storage, self.name, options.retry, disk)
         columns = {*self.columns}
         columns |= {"clip_id"} if self.side_tables else set()
+        columns |= {ACTION_NAMES} if ACTIONS in self.columns else set()
         columns |= {"context_latents"} if self.window.latent_frames else set()
         return RowGroupCache(
             reader, self.index, self.window, sorted(columns), options.memory_bytes,
@@ -229,6 +240,12 @@ def open_table(
     if selection is not None:
         raise FeedError(f"{source.name} is open already: give the selection to its ClipQuery")
     return source
+
+
+def _merged_names(lists: Iterable[str]) -> tuple[str, ...]:
+    """All names once, each list in its order, the longest first."""
+    ordered = sorted(map(parse_names, lists), key=lambda names: (-len(names), names))
+    return tuple(dict.fromkeys(name for names in ordered for name in names))
 
 
 def short_digest(value: object) -> str:

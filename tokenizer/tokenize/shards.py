@@ -3,6 +3,7 @@
 On disk, in a folder, under a name that is derived from the content (`curation.data_file`):
 
     a row          one window of one clip, the columns of `TokenWindow` in its order
+    actions        binary: little-endian float32, C order [latent frames, numbers], NaN for none
     codes          binary: little-endian uint16, C order [latent frames, height, width]
     latents        binary: little-endian float16, C order [channels, latent frames, height, width]
     row groups     consecutive rows of up to 3 MB of codes and latents, at least one row
@@ -112,6 +113,11 @@ class TokenWindow:
     """Profile of the renders that the frames were read from: `renders/<profile>` holds them."""
     render_sha256: str | None = None
     """Digest of the rendered file; null for a span."""
+    actions: bytes | None = None
+    """Signals at each latent frame, little-endian float32, C order [latent_frames, numbers], NaN
+    where a signal is invalid; null where nothing was recorded."""
+    action_names: str | None = None
+    """JSON list: a name for each number, such as `action.gripper`; null without."""
 
 
 def shard_metadata(
@@ -144,14 +150,19 @@ def write_shard(
 
 def _parquet(rows: Sequence[TokenWindow], metadata: Mapping[str, str]) -> pa.Buffer:
     names = [field.name for field in dataclasses.fields(TokenWindow)]
-    small = [name for name in names if name not in ("codes", "latents")]
+    small = [name for name in names if name not in ("codes", "latents", "actions")]
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
         arrow_schema(TokenWindow).with_metadata(dict(metadata)),
         use_dictionary=False,
-        compression={**dict.fromkeys(small, "zstd"), "codes": "lz4", "latents": "none"},
-        compression_level=dict.fromkeys(small, 1),
+        compression={
+            **dict.fromkeys(small, "zstd"),
+            "codes": "lz4",
+            "latents": "none",
+            "actions": "zstd",
+        },
+        compression_level=dict.fromkeys([*small, "actions"], 1),
         write_statistics=small,
         write_page_checksum=True,
     ) as writer:

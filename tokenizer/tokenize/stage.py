@@ -15,21 +15,24 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from curation.catalog import Catalog
 from curation.data_file import NewFile
 from curation.errors import InfrastructureError, ReelmillError, UnavailableError
 from curation.lineage import RenderOrigin, name_with_profile
 from curation.media.sandbox import Limits
 from curation.records import TokenizedClip
 from curation.render.rendered_clip import RenderedClip
+from curation.signals.blocks import read_clip_signals
 from curation.stage import Done, Failed, Resources, Unavailable, attempt
 from curation.storage import Storage
 from tokenizer.models.inference import DeviceConfig, Precision
 from tokenizer.models.interface import Compression, StreamingTokenizer, Tokenizer
 from tokenizer.models.load import load
+from tokenizer.tokenize.actions import with_actions
 from tokenizer.tokenize.clip_windows import ClipWindow, read_windows
 from tokenizer.tokenize.encode import (
     BATCHES_PER_CALL,
@@ -42,6 +45,9 @@ from tokenizer.tokenize.prefetch import ItemSource
 from tokenizer.tokenize.psnr import MeasuredWindows
 from tokenizer.tokenize.shards import TokenWindow, shard_metadata, write_shard
 from tokenizer.tokenize.windows import MAX_FRAMES, WindowMode, fit_size, split_windows
+
+EVERY = ("*",)
+"""Carries every signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,8 @@ class Tokenize:
     quality: MeasuredWindows = "first"
     """Which windows are decoded again to record their PSNR: the first of each clip, all, or none.
     Decoding from both heads costs several times as much as encoding."""
+    signals: tuple[str, ...] = EVERY
+    """Signals that windows carry, by name or pattern, such as `action*`."""
     readers: int = 1
     """Threads that decode clips ahead of the tokenizer; each reserves a core."""
     limits: Limits = field(default_factory=Limits)
@@ -128,7 +136,15 @@ class Tokenize:
         and fill the same table; precision changes more.
         """
         tokenizer = load(self.tokenizer)
-        settings = [self.short_side, self.max_frames, self.windows, self.precision, self.version]
+        settings: list[Any] = [
+            self.short_side,
+            self.max_frames,
+            self.windows,
+            self.precision,
+            self.version,
+        ]
+        if self.signals != EVERY:
+            settings.append(list(self.signals))
         content = json.dumps([tokenizer.digest, *settings])
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
         return name_with_profile(f"{tokenizer.name}-{digest}", renders)
@@ -162,6 +178,7 @@ class Tokenize:
         outcomes: list[TokenizedClip] = []
         rows: list[TokenWindow] = []
         results = self._encode(batch.clips, tokenizer)
+        signals = read_clip_signals(Catalog(batch.storage), {clip.clip_id for clip in batch.clips})
         for clip, origin, first in zip(batch.clips, batch.origins, results, strict=True):
             result = self._retry(clip, tokenizer, first) if isinstance(first, Exception) else first
             if isinstance(result, Failed):
@@ -169,6 +186,9 @@ class Tokenize:
             else:
                 outcomes.append(_tokenized_row(clip, result, origin))
                 profile, sha256 = origin.render_profile, origin.render_sha256
+                if clip.clip_id in signals:
+                    recorded, time = signals[clip.clip_id], tokenizer.rate.time
+                    result = with_actions(clip, result, recorded, self.signals, time)
                 rows += [replace(r, render_profile=profile, render_sha256=sha256) for r in result]
         if not rows:
             return TokenizedBatch(None, outcomes)

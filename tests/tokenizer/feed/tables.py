@@ -53,7 +53,7 @@ def token_row(clip: int, window: int, shape: Shape, **more: object) -> TokenWind
         "latent_width": width, "channels": CHANNELS, "tokenizer": "test", "context_latents": 0,
         "codes": codes_of(clip, window, shape).tobytes(),
         "latents": latents_of(clip, window, shape).tobytes(),
-        "render_profile": None, "render_sha256": None,
+        "render_profile": None, "render_sha256": None, "actions": None, "action_names": None,
     }  # fmt: skip
     row = {}
     for field in dataclasses.fields(TokenWindow):

@@ -1,0 +1,324 @@
+"""LeRobot data sets, version 3: an episode for each moment of a session, with all its cameras.
+
+    meta/info.json                        features, rate, how the files are named
+    meta/stats.json                       of each signal
+    meta/tasks.parquet                    the tasks, by text
+    meta/episodes/chunk-000/…             of each episode its length, its files and its session
+    data/chunk-000/file-000.parquet       a row for each frame: signals, times, numbers
+    videos/CAMERA/chunk-000/file-000.mp4  the rendered clips, byte for byte, one for each episode
+
+A row holds what the recorder wrote for its frame, bit for bit, unless the kind of a signal says that
+it lies between two samples. Where a signal is invalid, numbers are NaN or 0, and `SIGNAL.valid`
+says so. The format knows one rate, so only clips of the most frequent rate are written, and only
+moments of which every camera is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.storage import Storage
+from tokenizer.export.clip_rows import ExportError, ExportRows
+from tokenizer.export.frame_signals import FrameSignals
+
+_PER_CHUNK = 1000
+_NAMES = {
+    "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+    "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+}
+_DTYPES = {"<f4": "float32", "<f8": "float64", "|i1": "int8", "<i2": "int16", "<i4": "int32",
+           "<i8": "int64", "|b1": "bool", "|u1": "uint8"}  # fmt: skip
+_INDICES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+_NO_TASK = ""
+INFO = "meta/info.json"
+
+
+@dataclass(frozen=True)
+class _Episode:
+    """Rows of the export that show one moment, by camera."""
+
+    cameras: Mapping[str, int]
+    session: str
+    task: str
+
+
+class LeRobotExport:
+    """What is written, decided from tables alone."""
+
+    def __init__(self, rows: ExportRows) -> None:
+        """Raises `ExportError` where there is no episode to write."""
+        if not rows.has_media:
+            raise ExportError("a LeRobot data set needs the rendered files: leave out --clips none")
+        self._rows = rows
+        self.left_out: Counter[str] = Counter()
+        """Clips that are not written, by reason."""
+        self.fps, usable = self._one_rate()
+        self.episodes = self._episodes(usable)
+        if not self.episodes:
+            raise ExportError(
+                f"no moment has every camera: {dict(self.left_out)}; select whole sessions with"
+                " policy.sessions=session"
+            )
+        self.cameras = sorted(self.episodes[0].cameras)
+
+    def _one_rate(self) -> tuple[float, list[int]]:
+        """The most frequent rate, and the rows that have it at every frame."""
+        rates = self._rows.table["fps"].to_pylist()
+        varies = self._rows.varies_in_rate()
+        steady = [n for n, is_varied in enumerate(varies) if not is_varied]
+        self.left_out += Counter({"of a variable rate": len(rates) - len(steady)})
+        common = Counter(round(rates[n], 3) for n in steady).most_common(1)
+        if not common:
+            raise ExportError(
+                "every clip has a variable rate, which the format has not: render with"
+                " render.encoding.fps"
+            )
+        fps = common[0][0]
+        usable = [n for n in steady if round(rates[n], 3) == fps]
+        self.left_out += Counter({"of another rate": len(steady) - len(usable)})
+        return fps, usable
+
+    def _episodes(self, usable: Sequence[int]) -> list[_Episode]:
+        places, table = self._rows.signals.places, self._rows.table
+        starts, frames = table["start_frame"].to_pylist(), table["frames"].to_pylist()
+        moments: dict[tuple[Any, ...], dict[str, int]] = {}
+        for n in usable:
+            session = places["session"][n]
+            key = _camera_key(places["camera"][n])
+            moment = (session, starts[n], frames[n]) if session else (n,)
+            if key in moments.setdefault(moment, {}):
+                moment = (n,)
+            moments.setdefault(moment, {})[key] = n
+        every = sorted({camera for cameras in moments.values() for camera in cameras})
+        whole = [m for m in moments.values() if sorted(m) == every]
+        missing = sum(len(m) for m in moments.values()) - sum(len(m) for m in whole)
+        self.left_out += Counter({"without another camera": missing})
+        return [
+            _Episode(m, places["session"][min(m.values())] or "",
+                     places["task"][min(m.values())] or _NO_TASK)
+            for m in whole
+        ]  # fmt: skip
+
+    def write(self, storage: Storage, progress: Callable[[int, int], None]) -> list[int]:
+        """Writes what is missing, `meta/info.json` last; returns the bytes of each file."""
+        done = first = 0
+        names: list[str] = []
+        tasks = list(dict.fromkeys(episode.task for episode in self.episodes))
+        features: dict[str, dict[str, Any]] = {}
+        stats = _Stats()
+        for chunk, start in enumerate(range(0, len(self.episodes), _PER_CHUNK)):
+            tables: list[pa.Table] = []
+            chunk_records: list[dict[str, Any]] = []
+            for number, episode in enumerate(self.episodes[start : start + _PER_CHUNK], start):
+                table, found = self._frames(episode, number, first, tasks.index(episode.task))
+                stats.add(table)
+                tables.append(table)
+                features |= found
+                for camera, row in episode.cameras.items():
+                    name = _NAMES["video_path"].format(
+                        video_key=camera, chunk_index=chunk, file_index=number - start
+                    )
+                    self._copy(storage, name, row)
+                    names.append(name)
+                chunk_records.append(self._record(episode, number, chunk, first, table.num_rows))
+                first += table.num_rows
+                done += len(episode.cameras)
+                progress(done, sum(len(e.cameras) for e in self.episodes))
+            place = f"chunk-{chunk:03d}/file-000.parquet"
+            _write_table(storage, f"data/{place}", _concatenated(tables))
+            _write_table(storage, f"meta/episodes/{place}", pa.Table.from_pylist(chunk_records))
+            names += [f"data/{place}", f"meta/episodes/{place}"]
+        _write_table(storage, "meta/tasks.parquet", _tasks(tasks))
+        _write_json(storage, "meta/stats.json", stats.summary())
+        _write_json(storage, INFO, self._info(features, first, len(tasks)))
+        names += ["meta/tasks.parquet", "meta/stats.json", INFO]
+        return [storage.size(name) or 0 for name in names]
+
+    def _copy(self, storage: Storage, name: str, row: int) -> None:
+        if storage.size(name) is None:
+            with storage.atomic_write(name) as temporary, open(temporary, "wb") as file:
+                file.write(self._rows.read_media(row))
+
+    def _frames(
+        self, episode: _Episode, number: int, first: int, task: int
+    ) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
+        """A row for each frame of an episode, and the features of its signals."""
+        row = min(episode.cameras.values())
+        count = int(self._rows.table["frames"][row].as_py())
+        columns: dict[str, Any] = {}
+        features: dict[str, dict[str, Any]] = {}
+        signals = self._rows.frame_signals(row)
+        for name, (values, valid, channels) in _signal_columns(signals).items():
+            columns[name], features[name] = _feature(values, channels)
+            if not valid.all():
+                is_valid = valid.all(axis=1)
+                columns[f"{name}.valid"] = pa.array(is_valid)
+                features[f"{name}.valid"] = {"dtype": "bool", "shape": [1], "names": None}
+        frames = np.arange(count)
+        columns["timestamp"] = pa.array((frames / self.fps).astype(np.float32))
+        columns["frame_index"] = pa.array(frames)
+        columns["episode_index"] = pa.array(np.full(count, number))
+        columns["index"] = pa.array(first + frames)
+        columns["task_index"] = pa.array(np.full(count, task))
+        return pa.table(columns), features
+
+    def _record(
+        self, episode: _Episode, number: int, chunk: int, first: int, frames: int
+    ) -> dict[str, Any]:
+        place = {"chunk_index": chunk, "file_index": number % _PER_CHUNK}
+        record: dict[str, Any] = {
+            "episode_index": number, "tasks": [episode.task], "length": frames,
+            "data/chunk_index": chunk, "data/file_index": 0,
+            "dataset_from_index": first, "dataset_to_index": first + frames,
+            "meta/episodes/chunk_index": chunk, "meta/episodes/file_index": 0,
+            "session": episode.session,
+        }  # fmt: skip
+        for camera, row in episode.cameras.items():
+            record |= {f"videos/{camera}/{name}": value for name, value in place.items()}
+            record[f"videos/{camera}/from_timestamp"] = 0.0
+            record[f"videos/{camera}/to_timestamp"] = frames / self.fps
+            record[f"clip/{camera}"] = self._rows.table["clip_id"][row].as_py()
+        return record
+
+    def _info(self, signals: Mapping[str, Any], frames: int, tasks: int) -> dict[str, Any]:
+        features = dict(signals)
+        for camera in self.cameras:
+            row = self.episodes[0].cameras[camera]
+            facts = {n: self._rows.table[n][row].as_py() for n in ("width", "height", "codec")}
+            features[camera] = {
+                "dtype": "video",
+                "shape": [facts["height"], facts["width"], 3],
+                "names": ["height", "width", "channels"],
+                "info": {
+                    "video.height": facts["height"], "video.width": facts["width"],
+                    "video.codec": facts["codec"], "video.pix_fmt": "yuv420p",
+                    "video.is_depth_map": False, "video.fps": self.fps, "video.channels": 3,
+                    "has_audio": False,
+                },
+            }  # fmt: skip
+        for name in _INDICES:
+            dtype = "float32" if name == "timestamp" else "int64"
+            features[name] = {"dtype": dtype, "shape": [1], "names": None}
+        episodes = len(self.episodes)
+        whole = round(self.fps) if abs(self.fps - round(self.fps)) < 1e-6 else self.fps
+        return {
+            "codebase_version": "v3.0", "robot_type": None, "total_episodes": episodes,
+            "total_frames": frames, "total_tasks": tasks, "chunks_size": _PER_CHUNK, "fps": whole,
+            "splits": {"train": f"0:{episodes}"}, **_NAMES, "features": features,
+        }  # fmt: skip
+
+
+def _camera_key(camera: str | None) -> str:
+    name = camera or "main"
+    return name if name.startswith("observation.") else f"observation.images.{name}"
+
+
+def _signal_columns(
+    signals: FrameSignals | None,
+) -> dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_], Sequence[str]]]:
+    if signals is None:
+        return {}
+    columns = {}
+    for name, (signal, sampled) in signals.sampled.items():
+        values = sampled.values
+        absent = np.nan if values.dtype.kind == "f" else 0
+        columns[name] = (
+            np.where(sampled.valid, values, np.array(absent, values.dtype)),
+            sampled.valid,
+            signal.channels,
+        )
+    return columns
+
+
+def _feature(values: npt.NDArray[Any], channels: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """A column of fixed lists, or of numbers where there is one, and its feature."""
+    width = values.shape[1]
+    flat = pa.array(np.ascontiguousarray(values).ravel())
+    column = flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
+    dtype = _DTYPES.get(values.dtype.newbyteorder("<").str, str(values.dtype))
+    return column, {"dtype": dtype, "shape": [width], "names": list(channels)}
+
+
+def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    try:
+        return pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        raise ExportError(
+            f"the episodes' signals do not fit one table ({error}): export a subset of one robot"
+        ) from error
+
+
+def _tasks(tasks: Sequence[str]) -> pa.Table:
+    """The tasks by number, with their text as the index that pandas reads."""
+    index = "__index_level_0__"
+    table = pa.table({"task_index": pa.array(range(len(tasks))), index: pa.array(tasks)})
+    columns = [
+        {"name": n, "field_name": f, "pandas_type": p, "numpy_type": t, "metadata": None}
+        for n, f, p, t in (
+            ("task_index", "task_index", "int64", "int64"),
+            (None, index, "unicode", "object"),
+        )
+    ]
+    pandas = {
+        "index_columns": [index], "column_indexes": [], "columns": columns,
+        "pandas_version": "2.0.0",
+    }  # fmt: skip
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+
+
+class _Stats:
+    """Least, largest, mean and deviation of every number, over all frames."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[npt.NDArray[np.float64]]] = {}
+
+    def add(self, table: pa.Table) -> None:
+        for name in table.column_names:
+            column = table[name].combine_chunks()
+            width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else 1
+            flat = column.flatten() if width > 1 else column
+            values = flat.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, width)
+            is_number = np.isfinite(values)
+            zero = np.where(is_number, values, 0.0)
+            low = np.where(is_number, values, np.inf).min(axis=0)
+            high = np.where(is_number, values, -np.inf).max(axis=0)
+            new = [low, high, zero.sum(axis=0), (zero**2).sum(axis=0), is_number.sum(axis=0)]
+            old = self._sums.get(name)
+            if old is not None:
+                merge = (np.minimum, np.maximum, np.add, np.add, np.add)
+                new = [f(a, b) for f, a, b in zip(merge, old, new, strict=True)]
+            self._sums[name] = [np.asarray(part, np.float64) for part in new]
+
+    def summary(self) -> dict[str, dict[str, list[float]]]:
+        """By feature; zero for numbers that are never valid."""
+        result = {}
+        for name, (low, high, total, squares, count) in self._sums.items():
+            n = np.maximum(count, 1)
+            mean = total / n
+            std = np.sqrt(np.maximum(squares / n - mean**2, 0))
+            parts = {"min": low, "max": high, "mean": mean, "std": std}
+            finite = {n: np.nan_to_num(v, posinf=0, neginf=0) for n, v in parts.items()}
+            result[name] = {n: values.tolist() for n, values in finite.items()}
+            result[name]["count"] = [int(count.max())]
+        return result
+
+
+def _write_table(storage: Storage, name: str, table: pa.Table) -> None:
+    if storage.size(name) is None:
+        with storage.atomic_write(name) as temporary:
+            pq.write_table(table, temporary)
+
+
+def _write_json(storage: Storage, name: str, value: Any) -> None:
+    if storage.size(name) is None:
+        with storage.atomic_write(name) as temporary, open(temporary, "w") as file:
+            json.dump(value, file, indent=4)
