@@ -44,6 +44,8 @@ class Entry:
     """Why it cannot be read, where its name already shows it."""
     root: str = field(default="", compare=False)
     """The folder, list or file that was named."""
+    signals: str = field(default="", compare=False)
+    """Where its signals are, if whoever named the inputs said so."""
 
     @property
     def key(self) -> str:

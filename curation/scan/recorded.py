@@ -55,7 +55,10 @@ class SourceRecording:
         """The recording of a listed source; None where there is none."""
         if not settings.read:
             return None
-        place = find_signals(entry.uri, entry.extra)
+        try:
+            place = find_signals(entry)
+        except SignalError as error:
+            return cls(None, None, str(error))
         session, camera = entry.extra.get(SESSION, ""), entry.extra.get(CAMERA, "")
         if place is None and not session:
             return None

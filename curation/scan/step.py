@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.scores import SCORES, table_name
 from curation.signals.blocks import RECORDINGS, SIGNAL_TABLES, ClipRecording
 from curation.signals.read import find_signals, signals_key
+from curation.signals.signal import SignalError
 from curation.stage import Done, Failed
 from curation.step import StepRequest
 
@@ -135,8 +137,11 @@ class ScanStep:
         """Known sources whose signals have come or changed since they were read."""
         if not self.stage.signals.read:
             return []
-        places = {entry.uri: find_signals(entry.uri, entry.extra) for entry in self.entries}
-        keys = {uri: signals_key(place) for uri, place in places.items() if place is not None}
+        keys: dict[str, str] = {}
+        for entry in self.entries:
+            with contextlib.suppress(SignalError):  # which its scan has said
+                if (place := find_signals(entry)) is not None:
+                    keys[entry.uri] = signals_key(place)
         if not keys:
             return []
         rows = self.catalog.read(RECORDINGS, ClipRecording, ["source_id", "place"])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from curation.errors import MediaError
-from curation.listing import Entry
+from curation.listing import Entry, is_below
 from curation.media import sandbox
 from curation.media.confinement import FileAccess
 from curation.signals.clock import check_offset
@@ -55,8 +55,27 @@ class SignalSettings:
                 raise SignalError(f"signals.kinds: {name} is {kind!r}, none of {', '.join(KINDS)}")
 
 
-def find_signals(uri: str, extra: Mapping[str, str]) -> str | None:
-    """Where the signals of a video are: a file, or the folder of a data set; None without any."""
+def find_signals(entry: Entry) -> str | None:
+    """Where the signals of a video are: a file, or the folder of a data set; None without any.
+
+    Raises `SignalError` for what lies outside of the place that was named as an input: a list or a
+    link could otherwise choose which files are read.
+    """
+    if entry.signals:
+        return entry.signals
+    place = _find(entry.uri, entry.extra)
+    if place is None:
+        return None
+    root = entry.root or entry.uri
+    is_folder = os.path.isdir(root) or (root.startswith("s3://") and root != entry.uri)
+    folder = root if is_folder else os.path.dirname(root)
+    if not is_below(place, folder):
+        raise SignalError(f"{place} lies outside of {folder}: name it with --signals")
+    return place
+
+
+def _find(uri: str, extra: Mapping[str, str]) -> str | None:
+    """The place that a list states, or one beside the video or above it."""
     if stated := extra.get(SIGNALS):
         if stated.startswith("s3://") or os.path.isabs(stated):
             return stated
@@ -96,8 +115,8 @@ def assign_signals(entries: Sequence[Entry], place: str) -> list[Entry]:
     if not found:
         raise SignalError(f"{place} has signals for none of the videos: {', '.join(_PLAIN)}")
     return [
-        replace(entry, extra={SIGNALS: found[entry.uri], **entry.extra})
-        if entry.uri in found
+        replace(entry, signals=found[entry.uri])
+        if entry.uri in found and SIGNALS not in entry.extra
         else entry
         for entry in entries
     ]

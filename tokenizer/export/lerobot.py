@@ -7,10 +7,10 @@
     data/chunk-000/file-000.parquet       a row for each frame: signals, times, numbers
     videos/CAMERA/chunk-000/file-000.mp4  the rendered clips, byte for byte, one for each episode
 
-A row holds what the recorder wrote for its frame, bit for bit, unless the kind of a signal says that
-it lies between two samples. Where a signal is invalid, numbers are NaN or 0, and `SIGNAL.valid`
-says so. The format knows one rate, so only clips of the most frequent rate are written, and only
-moments of which every camera is kept.
+A row holds what the recorder wrote for its frame, bit for bit, unless the kind of a signal says
+that it lies between two samples. Where a signal is invalid, numbers are NaN or 0, and
+`SIGNAL.valid` says so. The format knows one rate and one set of cameras: the most frequent ones are
+written, of moments of which every camera is kept.
 """
 
 from __future__ import annotations
@@ -98,10 +98,11 @@ class LeRobotExport:
             if key in moments.setdefault(moment, {}):
                 moment = (n,)
             moments.setdefault(moment, {})[key] = n
-        every = sorted({camera for cameras in moments.values() for camera in cameras})
-        whole = [m for m in moments.values() if sorted(m) == every]
+        sets = Counter(tuple(sorted(m)) for m in moments.values())
+        every = max(sets, key=lambda cameras: (sets[cameras] * len(cameras), cameras), default=())
+        whole = [m for m in moments.values() if tuple(sorted(m)) == every]
         missing = sum(len(m) for m in moments.values()) - sum(len(m) for m in whole)
-        self.left_out += Counter({"without another camera": missing})
+        self.left_out += Counter({"of other cameras": missing})
         return [
             _Episode(m, places["session"][min(m.values())] or "",
                      places["task"][min(m.values())] or _NO_TASK)
@@ -227,7 +228,7 @@ def _signal_columns(
 ) -> dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_], Sequence[str]]]:
     if signals is None:
         return {}
-    columns = {}
+    columns: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_], Sequence[str]]] = {}
     for name, (signal, sampled) in signals.sampled.items():
         values = sampled.values
         absent = np.nan if values.dtype.kind == "f" else 0

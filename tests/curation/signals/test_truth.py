@@ -2,6 +2,7 @@
 done to the video between: rates, starts, gaps, trims, render modes, clocks, dropped samples."""
 
 import csv
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -56,14 +57,14 @@ def write_counter(path, stamps_ns, dropped=()):
 KINDS = {"counter": "hold", "step": "delta", "ramp": "linear"}
 
 
-def scanned(path, span, signals=None, **extra):
+def scanned(path, span, signals, **extra):
     """The source, its clip and the clip's signals, as scan's tables have them."""
     stage = Scan(
         shots=GivenShots((span,)), scores=(), embedders=(),
         signals=SignalSettings(kinds=KINDS),
     )  # fmt: skip
-    listed = {"signals": str(signals), **extra} if signals else extra
-    result = stage.setup()(ScanItem(entry_at(str(path), listed)))
+    entry = replace(entry_at(str(path), extra), signals=str(signals))
+    result = stage.setup()(ScanItem(entry))
     assert (result.source.outcome, result.source.remarks) == ("scanned", None) or extra.get("any")
     (clip,) = records.from_table(Clip, result.clips)
     (row,) = result.side_rows[RECORDINGS].to_pylist()
