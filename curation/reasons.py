@@ -71,6 +71,7 @@ CLIP_REASONS: dict[str, str] = {
     "high_rate": "More frames per second than the policy allows.",
     "excluded": "The clip is on the policy's list of excluded clips.",
     "unwanted_label": "The clip has an unwanted label, or none of the required ones.",
+    "bad_session": "Something else of its session is left out, and the policy extends that to it.",
     "near_duplicate": "A better clip of the same footage is kept.",
     "semantic_duplicate": "A better clip of the same kind of scene is kept.",
 }
@@ -78,5 +79,6 @@ CLIP_REASONS: dict[str, str] = {
 
 EXCLUDED = "excluded"
 UNWANTED_LABEL = "unwanted_label"
+BAD_SESSION = "bad_session"
 DUPLICATE_REASONS = ("near_duplicate", "semantic_duplicate")
 """Reasons of duplicates; the others are of filtered clips."""

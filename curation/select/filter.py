@@ -1,8 +1,8 @@
 """Applying a policy: every rule that each clip breaks, in the order in which reasons are given.
 
 First comes the list of clips to leave out, then bounds in the order of `LIMITS`, then tags, then
-labels. A source for which the policy has rules of its own is filtered by those where they name a
-value or a tag, and by the common ones for the rest. A clip on the list of clips to keep breaks
+labels, and last what a bad clip reaches in its session. A source for which the policy has rules of
+its own is filtered by those where they name a value or a tag, and by the common ones for the rest. A clip on the list of clips to keep breaks
 nothing.
 """
 
@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from curation.dataset import Dataset
 from curation.id_match import IdMatcher, one_chunk
-from curation.reasons import EXCLUDED, UNWANTED_LABEL
+from curation.reasons import BAD_SESSION, EXCLUDED, UNWANTED_LABEL
 from curation.records import ClipLabel
 from curation.select.policy import LIMITS, TAGS, LabelRules, Policy, PolicyError, Range, suggest
+from curation.select.sessions import SessionClips
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -69,6 +70,11 @@ def apply_policy(dataset: Dataset, policy: Policy, clips: pa.Table, values: Valu
     is_labelled = pc.and_(pc.is_null(reasons), pc.is_valid(unwanted))
     reasons = pc.if_else(is_labelled, UNWANTED_LABEL, reasons)
     reasons = pc.if_else(pa.array(excluded), EXCLUDED, reasons)
+    if policy.sessions != "clip":
+        is_bad = pc.is_valid(reasons).to_numpy(zero_copy_only=False) & ~included
+        sessions = SessionClips.read(dataset.catalog, ids)
+        reached = pa.array(sessions.reached(is_bad, policy.sessions))
+        reasons = pc.if_else(reached, BAD_SESSION, reasons)
     return FilterResult(pc.if_else(pa.array(included), None, reasons), included)
 
 

@@ -22,6 +22,7 @@ from curation.dedup.pairs import NEAR_DUPLICATE_FLOOR, SEMANTIC_FLOOR
 from curation.errors import ReelmillError
 from curation.reasons import CLIP_REASONS, DUPLICATE_REASONS
 from curation.scores import SCORES, columns
+from curation.select.sessions import Scope
 
 _MIN_PREFIX = 4
 """Digits of a clip's id that a list has to name."""
@@ -179,6 +180,9 @@ class Policy:
     """The same of clips that are left out."""
     labels: LabelRules = field(default_factory=LabelRules)
     """Wanted labels."""
+    sessions: Scope = "clip"
+    """How far a clip that breaks a rule reaches in its session: the clip alone, what other cameras
+    show at its time (`span`), all of its `camera`, or the whole `session`."""
 
     def __post_init__(self) -> None:
         all_rules: tuple[Policy | SourceRules, ...] = (self, *self.sources)
@@ -202,6 +206,8 @@ class Policy:
         fields["copies"] = fields.pop("near_duplicates")  # as selections were named from the first
         if self.labels == LabelRules():
             del fields["labels"]
+        if self.sessions == "clip":
+            del fields["sessions"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -30,6 +30,7 @@ from curation.select.filter import (
     unwanted_labels,
 )
 from curation.select.policy import Policy
+from curation.select.sessions import SessionClips
 
 __all__ = [
     "APP",
@@ -122,6 +123,10 @@ def _selection_id(dataset: Dataset, policy: Policy, clips: pa.Table, values: Val
         state.update(values[name].tobytes())
     for name in sorted(policy.tag_columns):
         _update_with_list(state, one_chunk(clips[name]))
+    if policy.sessions != "clip":
+        sessions = SessionClips.read(dataset.catalog, ids)
+        for numbers in vars(sessions).values():
+            state.update(numbers.tobytes())
     unwanted = unwanted_labels(dataset, policy, ids)
     if unwanted.null_count < len(unwanted):
         _update_with_list(state, unwanted)

@@ -17,6 +17,7 @@ from curation.select.policy import (
     Semantic,
     SourceRules,
 )
+from curation.select.sessions import Scope
 from pipelines.config.merge import profiles_folder, read_profile
 from pipelines.config.validation import ConfigError, check_keys, validate
 
@@ -48,6 +49,7 @@ def build_policy(data: dict[str, Any], *, opens_files: bool = True) -> Policy:
         return Policy(
             limits, near_duplicates, semantic, tags, tuple(sources),
             tuple(clip_ids["include"]), tuple(clip_ids["exclude"]), labels,
+            validate(Scope, data["sessions"], "policy.sessions"),
         )  # fmt: skip
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -15,6 +15,7 @@ from curation.media.sandbox import Limits
 from curation.render.face_blur import BlurFaces
 from curation.scan.shots import SHOT_DETECTORS
 from curation.select.policy import LIMITS, TAGS, CategoryRule, LabelRules, Semantic
+from curation.select.sessions import Scope
 from curation.signals.read import SignalSettings
 from curation.steps import STEPS, load_object
 from tokenizer.tokenize.stage import Tokenize
@@ -51,6 +52,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "include": None,
         "exclude": None,
         "labels": LabelRules,
+        "sessions": Scope,
         "near_duplicates": float | None,
         "semantic": Semantic,
     },
