@@ -2,8 +2,8 @@
 
 First comes the list of clips to leave out, then bounds in the order of `LIMITS`, then tags, then
 labels, and last what a bad clip reaches in its session. A source for which the policy has rules of
-its own is filtered by those where they name a value or a tag, and by the common ones for the rest. A clip on the list of clips to keep breaks
-nothing.
+its own is filtered by those where they name a value or a tag, and by the common ones for the rest.
+A clip on the list of clips to keep breaks nothing.
 """
 
 from __future__ import annotations

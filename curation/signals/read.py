@@ -67,7 +67,7 @@ def find_signals(entry: Entry) -> str | None:
     if place is None:
         return None
     root = entry.root or entry.uri
-    is_folder = os.path.isdir(root) or (root.startswith("s3://") and root != entry.uri)
+    is_folder = os.path.isdir(root) or ("://" in root and root != entry.uri)
     folder = root if is_folder else os.path.dirname(root)
     if not is_below(place, folder):
         raise SignalError(f"{place} lies outside of {folder}: name it with --signals")
@@ -77,10 +77,10 @@ def find_signals(entry: Entry) -> str | None:
 def _find(uri: str, extra: Mapping[str, str]) -> str | None:
     """The place that a list states, or one beside the video or above it."""
     if stated := extra.get(SIGNALS):
-        if stated.startswith("s3://") or os.path.isabs(stated):
+        if "://" in stated or os.path.isabs(stated):
             return stated
         return f"{uri.rpartition('/')[0]}/{stated}"
-    if uri.startswith("s3://"):
+    if "://" in uri:
         return None
     stem = os.path.splitext(uri)[0]
     beside = next((stem + suffix for suffix in SUFFIXES if os.path.isfile(stem + suffix)), None)
