@@ -23,10 +23,13 @@ from tests.outputs import COMMAND, ROOT, assert_same, environment, run
 
 pytestmark = pytest.mark.ray
 
-NUM_SOURCES = 18
+NUM_SOURCES = 15
 PROFILE = """
 scan:
-  shots: {ContentChange: {}}
+  shots: {FixedWindows: {}}
+  scores: [Exposure]
+  embedders: [FrameDct]
+policy: {near_duplicates: null}
 tokenize:
   tokenizer: pca-8x8x8
   batch: 2
@@ -70,7 +73,7 @@ def videos(bucket, tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     for number in range(NUM_SOURCES):
         path = folder / f"{number:02}.mp4"
-        write_numbered_video(path, 60 + number, cuts=(30,), coding=Coding(crf=30))
+        write_numbered_video(path, 40 + number, coding=Coding(crf=30))
         bucket.upload_file(str(path), "reels", f"raw/{path.name}")
     return "s3://reels/raw"
 
