@@ -1,8 +1,8 @@
 """How good the recording of a clip is: what a policy bounds of signals.
 
 Of all signals the worst counts. A signal counts as idle from one frame to the next where none of
-its numbers changes by more than a thousandth of its standard deviation over the episode, and as a
-spike where one jumps by more than three standard deviations of its jumps.
+its numbers changes by more than a thousandth of its standard deviation over the episode. A spike is
+a step from sample to sample of more than three standard deviations of the episode's steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RECORDINGS = {
     "desynchronised": "Its clock and the pictures' drift apart by more than 500 millionths.",
     "short": "Signals cover less than 90 % of its frames.",
     "gaps": "More than 5 % of the samples of a signal are missing.",
-    "spikes": "A number jumps beyond three standard deviations on more than 5 % of the frames.",
+    "spikes": "A number jumps beyond three standard deviations in more than 5 % of its steps.",
     "good": "None of these.",
 }
 _MAX_DRIFT_PPM = 500.0
@@ -93,8 +93,8 @@ class Recording(SignalScore):
             steps = np.abs(np.diff(sampled.values.astype(np.float64), axis=0))
             if len(steps) and signal.kind not in ("delta", "event"):
                 idle.append((steps <= _IDLE * deviation[0]).all(axis=1))
-            if len(steps) and signal.kind == "linear":
-                spikes.append(_spike_share(steps, deviation[1]))
+            if signal.kind == "linear" and len(signal.stamps) > 1:
+                spikes.append(_spike_share(signal, deviation[1]))
             if period is not None:
                 dropped.append(_dropped_share(signal, period, parts.frame_ns))
         coverage = float(np.all(valid, axis=0).mean())
@@ -129,7 +129,8 @@ def _fault(values: dict[str, float | None]) -> str:
     return "spikes" if above("spike_share", _MAX_SHARE) else "good"
 
 
-def _spike_share(steps: npt.NDArray[np.float64], deviation: npt.NDArray[np.float64]) -> float:
+def _spike_share(signal: Signal, deviation: npt.NDArray[np.float64]) -> float:
+    steps = np.abs(np.diff(signal.values.astype(np.float64), axis=0))
     is_spike = (steps > _SPIKE * deviation) & (deviation > 0)
     return float(is_spike.mean(axis=0).max())
 

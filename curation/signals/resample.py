@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.signals.signal import Signal, Stamps, gap_ns, period_ns
+from curation.signals.signal import ONLY, Signal, Stamps, gap_ns, period_ns
 
 Bools = npt.NDArray[np.bool_]
 NO_TIME = np.iinfo(np.int64).min
@@ -212,4 +212,6 @@ def pooled_channels(signal: Signal) -> list[str]:
         count = len(signal.channels) // 4
         bodies = [""] if count == 1 else [f"{body}." for body in range(count)]
         return [f"{signal.name}.{body}r{axis}" for body in bodies for axis in range(6)]
+    if signal.channels == (ONLY,):
+        return [signal.name]
     return [f"{signal.name}.{channel}" for channel in signal.channels]

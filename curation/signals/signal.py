@@ -27,6 +27,8 @@ Kind = Literal["nearest", "hold", "linear", "rotation", "delta", "event"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Stamps = npt.NDArray[np.int64]
 
+ONLY = "value"
+"""The channel of a signal that has one number."""
 _REGULAR_SHARE = 0.75
 _JITTER = 0.25
 _GAP_PERIODS = 1.5

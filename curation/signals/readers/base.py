@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.signals.signal import Kind, Signal, SignalError, Stamps
+from curation.signals.signal import ONLY, Kind, Signal, SignalError, Stamps
 
 _UNITS = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<units>[^\])]*)[\])]$")
 _AXIS = re.compile(r"^(?P<group>.+)_(?P<axis>q?[xyzw])$")
 _COMMANDS = ("action", "actions", "command", "commands", "cmd", "control")
 _ROTATIONS = ("rotation", "orientation", "quaternion", "quat")
-VALUE = "value"
-"""The channel of a signal that has one number."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def group_columns(names: Iterable[str]) -> dict[str, ColumnGroup]:
         if not dot and (axis := _AXIS.match(name)):
             group, channel = axis["group"], axis["axis"]
         if not group:
-            group, channel = name, VALUE
+            group, channel = name, ONLY
         groups.setdefault(group, []).append((column, channel, units))
     return {
         name: ColumnGroup(

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from curation.signals.clock import NS, Clock
-from curation.signals.readers.base import VALUE, ReadRequest, make_signal
+from curation.signals.readers.base import ReadRequest, make_signal
 from curation.signals.recording import Episode, Recording
-from curation.signals.signal import Signal, SignalError
+from curation.signals.signal import ONLY, Signal, SignalError
 
 _MAX_NUMBERS = 256
 """Of one list; longer ones are pictures, clouds and maps."""
@@ -151,7 +151,7 @@ class Topics:
                 [[np.nan if v is None else v for v in column] for column in scalars.values()],
                 np.int64 if is_whole and None not in numbers else np.float64,
             ).T
-            channels = [leaf or VALUE for leaf in scalars]
+            channels = [leaf or ONLY for leaf in scalars]
             yield made(name, np.ascontiguousarray(values), channels, whole=is_whole)
 
 

@@ -25,10 +25,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from curation.signals.clock import NS, Clock
-from curation.signals.readers.base import VALUE, ReadRequest, group_columns, make_signal, numeric
+from curation.signals.readers.base import ReadRequest, group_columns, make_signal, numeric
 from curation.signals.recording import Episode, Recording
 from curation.signals.resample import NO_TIME
-from curation.signals.signal import Signal, SignalError, Stamps
+from curation.signals.signal import ONLY, Signal, SignalError, Stamps
 
 _TIME = re.compile(r"(timestamp|time|stamp|t)(_(ns|us|ms|s|sec|seconds))?")
 _RECEIVED = re.compile(r"(received|receive_time|log_time)(_(ns|us|ms|s))?")
@@ -107,7 +107,7 @@ def _signals(
     for name, group in group_columns(numbers).items():
         parts = [numbers[column] for column in group.columns]
         channels = [
-            channel if part.shape[1] == 1 else f"{'' if channel == VALUE else channel + '.'}{index}"
+            channel if part.shape[1] == 1 else f"{'' if channel == ONLY else channel + '.'}{index}"
             for part, channel in zip(parts, group.channels, strict=True)
             for index in range(part.shape[1])
         ]
