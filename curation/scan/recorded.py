@@ -166,7 +166,7 @@ class PlacedRecording:
         episode, (first, end) = recording.episodes[number], self._spans[number]
         try:
             signals, frame_ns, spread = self._placed(number, episode)
-        except SignalError as error:
+        except ValueError as error:
             return RecordedClip(problem=str(error))
         times = frame_ns[clip.start_frame - first : clip.end_frame - first + 1].copy()
         if clip.end_frame in self._restarts or clip.end_frame > end:

@@ -7,6 +7,7 @@ another file.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,9 +83,25 @@ def _find(uri: str, extra: Mapping[str, str]) -> str | None:
         return f"{uri.rpartition('/')[0]}/{stated}"
     if "://" in uri:
         return None
-    stem = os.path.splitext(uri)[0]
-    beside = next((stem + suffix for suffix in SUFFIXES if os.path.isfile(stem + suffix)), None)
-    return beside or _lerobot_root(uri)
+    folder, name = os.path.split(uri)
+    stem = os.path.splitext(name)[0]
+    names = _names(folder)
+    beside = (f"{stem}{suffix}" for suffix in SUFFIXES if f"{stem}{suffix}" in names)
+    found = next(beside, None)
+    return _lerobot_root(uri) if found is None else f"{folder}/{found}"
+
+
+def _names(folder: str) -> frozenset[str]:
+    """The names in a folder, read once while it does not change: it may hold a million videos."""
+    try:
+        return _names_at(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return frozenset()
+
+
+@functools.lru_cache(maxsize=64)
+def _names_at(folder: str, _modified: int) -> frozenset[str]:
+    return frozenset(os.listdir(folder))
 
 
 def assign_signals(entries: Sequence[Entry], place: str) -> list[Entry]:
