@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,6 +27,7 @@ from curation.records import (
 )
 from curation.scan.collector import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from curation.scores import SCORES, table_name
+from curation.signals.blocks import RECORDINGS, SAMPLES, ClipRecording, SignalBlock
 from pipelines.verify.invariant import CheckResult, are_unique
 from tokenizer.feed.errors import BadShardError
 from tokenizer.feed.shard_check import check_shard
@@ -238,12 +240,31 @@ def check_side_tables(dataset: Dataset, result: CheckResult) -> None:
     for name, record in side_tables.items():
         if catalog.open(name) is not None:
             _check_side_table(dataset, name, record, clips, result)
+    if catalog.open(RECORDINGS) is not None:
+        _check_signals(dataset, result)
     for name in catalog.names("captions"):
         rows = dataset.side_table(name, Caption, ["source_id", "clip_id", "window"])
         result.expect_unique(f"{name}: clip", rows["clip_id"], rows["window"])
     for name in catalog.names("neighbours"):
         pairs = catalog.read(name, Neighbour, ["clip_id", "neighbour_id"])
         result.expect_unique(f"{name}: pair", *pairs.columns)
+
+
+def _check_signals(dataset: Dataset, result: CheckResult) -> None:
+    """Expects a row of a recorded clip, and all blocks of every signal that it names, once each."""
+    clips = dataset.side_table(RECORDINGS, ClipRecording, ["source_id", "clip_id", "signals"])
+    result.expect_unique(f"{RECORDINGS}: clip", clips["clip_id"])
+    columns = ["source_id", "clip_id", "signal", "block"]
+    blocks = dataset.side_table(SAMPLES, SignalBlock, columns)
+    names = pc.binary_join_element_wise(blocks["clip_id"], blocks["signal"], " ")
+    result.expect_unique(f"{SAMPLES}: signal of a clip", names, blocks["block"])
+    stored = set(names.filter(pc.equal(blocks["block"], 0)).to_pylist())
+    for row in clips.select(["clip_id", "signals"]).to_pylist():
+        for signal in json.loads(row["signals"]):
+            result.expect(
+                f"{row['clip_id']} {signal}" in stored,
+                f"{SAMPLES} lacks {signal} of clip {row['clip_id']}; run `reelmill scan` again",
+            )
 
 
 def _check_side_table(

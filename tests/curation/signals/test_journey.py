@@ -1,5 +1,7 @@
 """A LeRobot data set and a bad file of signals through the command line: curated, fed, exported."""
 
+import shutil
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -8,7 +10,7 @@ import reelmill
 from curation.dataset import Dataset
 from curation.sample import write_numbered_video
 from curation.scores.recording import RecordingScores
-from curation.signals.blocks import RECORDINGS, ClipRecording
+from curation.signals.blocks import RECORDINGS, SAMPLES, ClipRecording, SignalBlock
 from tests.curation.signals.test_readers import write_lerobot
 from tests.outputs import run
 from tokenizer.feed import TokenTable
@@ -133,3 +135,13 @@ def test_a_second_scan_reads_signals_again_once_they_changed(out):
     words = Dataset(out).catalog.read("scores/recording", RecordingScores)["recording"]
     assert "unreadable" not in words.to_pylist()
     assert run("verify", str(out)).returncode == 0
+
+
+def test_verify_names_a_signal_that_is_gone(out, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    catalog = Dataset(tmp_path / "out").catalog
+    with catalog.writer("scan", {SAMPLES: SignalBlock}) as writer:
+        writer.drop(SAMPLES, "signal", {"action"})
+    done = run("verify", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "signals/samples lacks action of clip" in done.stdout + done.stderr
