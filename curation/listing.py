@@ -240,9 +240,9 @@ def _non_video_kind(name: str) -> str:
     """The kind of a name that is not a video's; empty for a video's."""
     if name.startswith("."):
         return HIDDEN
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
+    if posixpath.splitext(name)[1].lower() in VIDEO_SUFFIXES:
         return ""
+    suffix = PurePosixPath(name).suffix.lower()
     is_countable = utf8_path(suffix) == suffix and len(suffix) <= _MAX_ENDING
     return (suffix or NO_ENDING) if is_countable else OTHER
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pyarrow import fs
 
 SCHEMES = ("s3://", "gs://", "az://")
+_SCHEME_LENGTH = 5
 STORES = "s3://, gs:// and az://"
 _CONNECT_S = 15.0
 """Arrow's own 3 s end a run where a store is busy."""
@@ -24,7 +25,8 @@ _AZURITE_KEY = (
 
 def store_scheme(address: str) -> str:
     """The scheme of an address of an object store, such as `s3://`; empty for any other."""
-    return next((scheme for scheme in SCHEMES if address.startswith(scheme)), "")
+    scheme = address[:_SCHEME_LENGTH]
+    return scheme if scheme in SCHEMES else ""
 
 
 def filesystem(scheme: str) -> fs.FileSystem:

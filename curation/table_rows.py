@@ -27,6 +27,8 @@ from curation.storage import Storage, one_line
 
 _FILE_BYTES = 512 << 20
 """Most bytes in memory of the rows that one file gets."""
+_ONE_BY_ONE = {"fragment_readahead": 1, "batch_readahead": 2}
+"""How files with pictures or vectors are read: few at a time, as each may take 100 MB."""
 _NONCE = b"reelmill"
 """Metadata by which older versions made names unique."""
 
@@ -105,8 +107,9 @@ def filter_rows(
     stored: ds.Dataset, columns: list[str], where: pc.Expression | None = None
 ) -> pa.Table:
     """Rows for which a condition holds; an error names the file that cannot be read."""
+    has_bytes = any(pa.types.is_binary(stored.schema.field(name).type) for name in columns)
     try:
-        return stored.to_table(columns=columns, filter=where)
+        return stored.to_table(columns=columns, filter=where, **(_ONE_BY_ONE if has_bytes else {}))
     except (OSError, pa.ArrowException):
         parts = [
             fragment_rows(fragment, stored.schema, columns, where)

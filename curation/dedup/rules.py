@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -65,22 +66,26 @@ def load_graph(  # noqa: PLR0917
     catalog: Catalog,
     writer: Writer,
     clips: pa.Table,
-    ids: pa.Array,
+    ids: IdMatcher,
+    rows: npt.NDArray[np.int64],
     run: RunTasks | None = None,
 ) -> DuplicateGraph:
-    """The graph of duplicates, by the rows of `clips`; the clips of `ids` are searched if need be.
+    """The graph of duplicates, by the rows of `clips`, which have these ids.
 
-    In this process, or as tasks that `run` works off. Raises `NotEmbeddedError`, and
+    The clips of `rows` are searched where they were not before.
+
+    Searched in this process, or as tasks that `run` works off. Raises `NotEmbeddedError`, and
     `InfrastructureError` where a task fails.
     """
     stored = catalog.read(rule.pairs_table, Neighbour)
-    searched = stored.filter(stored["identical"])["clip_id"]
-    new = ids.filter(pc.invert(pc.is_valid(IdMatcher(ids).rows(searched))))
+    searched = stored["clip_id"].filter(stored["identical"])
+    new = rows[to_bools(pc.is_null(ids.rows(searched)))[rows]]
     if len(new):
-        rows = _search(rule, catalog, stored, set(searched.to_pylist()), set(new.to_pylist()), run)
-        writer.append(rule.pairs_table, rows)
-        stored = pa.concat_tables([stored, rows])
-    return graph_of_pairs(rule, stored, clips)
+        new_ids = set(ids.ids.take(pa.array(new)).to_pylist())
+        found = _search(rule, catalog, stored, set(searched.to_pylist()), new_ids, run)
+        writer.append(rule.pairs_table, found)
+        stored = pa.concat_tables([stored, found])
+    return graph_of_pairs(rule, stored, clips, ids)
 
 
 def _search(  # noqa: PLR0917
@@ -116,11 +121,12 @@ def _load_content(rule: DuplicateRule, catalog: Catalog, ids: set[str]) -> Conte
     return rule.content(rows.cast(pa.schema(fields)).sort_by("clip_id"))
 
 
-def graph_of_pairs(rule: DuplicateRule, stored: pa.Table, clips: pa.Table) -> DuplicateGraph:
-    """Stored pairs above the threshold, by the rows of their clips in `clips`."""
+def graph_of_pairs(
+    rule: DuplicateRule, stored: pa.Table, clips: pa.Table, ids: IdMatcher
+) -> DuplicateGraph:
+    """Stored pairs above the threshold, by the rows of their clips in `clips`, with these ids."""
     # Most rows say that a clip represents itself, which is so without them.
     stored = stored.filter(pc.not_equal(stored["clip_id"], stored["neighbour_id"]))
-    ids = IdMatcher(clips["clip_id"])
     indices = [ids.index(stored[name]) for name in ("clip_id", "neighbour_id")]
     is_known = to_bools(pc.and_(pc.is_valid(indices[0]), pc.is_valid(indices[1])))
     one, other = (pc.fill_null(index, 0).to_numpy() for index in indices)

@@ -19,7 +19,7 @@ from curation.dataset import Dataset, funnel
 from curation.dedup.greedy import Representative, greedy_duplicates
 from curation.dedup.rules import DuplicateRule, NotEmbeddedError, load_graph
 from curation.dedup.tasks import RunTasks
-from curation.id_match import one_chunk
+from curation.id_match import IdMatcher, one_chunk
 from curation.records import Neighbour, Verdict
 from curation.select.filter import (
     FilterResult,
@@ -184,8 +184,8 @@ def _duplicates(  # noqa: PLR0917
     rules = duplicate_rules(policy)
     if not rules or not len(passing):
         return {}
-    ids = one_chunk(clips["clip_id"]).take(pa.array(np.sort(passing)))
-    graphs = [load_graph(rule, dataset.catalog, writer, clips, ids, run) for rule in rules]
+    ids = IdMatcher(clips["clip_id"])
+    graphs = [load_graph(rule, dataset.catalog, writer, clips, ids, passing, run) for rule in rules]
     duplicates = greedy_duplicates(passing, graphs)
     return {row: kept for row, kept in duplicates.items() if not result.included[row]}
 

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from pipelines.cli import terminal
 from pipelines.cli.commands import FAMILIES, CommandInfo, commands
-from pipelines.run.startup import leave_out_pandas
+from pipelines.run.startup import leave_out_pandas, use_jemalloc
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 Json = Annotated[
@@ -100,6 +100,7 @@ def _family(name: str) -> CommandGroup:
 
 
 def _command(name: str, info: CommandInfo) -> Any:
+    use_jemalloc()
     if info.is_short:
         leave_out_pandas()
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from curation.dataset import Dataset
 from curation.dedup.greedy import DuplicateGraph, greedy_duplicates
 from curation.dedup.rules import graph_of_pairs
-from curation.id_match import one_chunk
+from curation.id_match import IdMatcher, one_chunk, to_bools
 from curation.records import Neighbour
 from curation.select.filter import apply_policy, filter_values
 from curation.select.policy import Policy, Range
@@ -102,12 +102,12 @@ def _stored_graphs(
     dataset: Dataset, clips: pa.Table, policy: Policy
 ) -> tuple[list[DuplicateGraph], npt.NDArray[np.bool_]]:
     """The stored duplicate graphs that a policy uses, and which clips [n] are in all of them."""
-    ids = clips["clip_id"]
-    is_compared = np.ones(len(ids), bool)
+    ids = IdMatcher(clips["clip_id"])
+    is_compared = np.ones(len(clips), bool)
     graphs = []
     for rule in duplicate_rules(policy):
         pairs = dataset.catalog.read(rule.pairs_table, Neighbour)
-        compared_ids = pc.unique(pairs.filter(pairs["identical"])["clip_id"])
-        is_compared &= np.asarray(pc.is_in(ids, compared_ids).to_numpy(), bool)
-        graphs.append(graph_of_pairs(rule, pairs, clips))
+        compared = pairs["clip_id"].filter(pairs["identical"])
+        is_compared &= to_bools(pc.is_valid(ids.rows(compared)))
+        graphs.append(graph_of_pairs(rule, pairs, clips, ids))
     return graphs, is_compared

@@ -28,6 +28,9 @@ from pipelines.verify.invariant import CheckResult
 from pipelines.verify.outcomes import expect_committed_rows, expect_outcomes
 
 
+_VERDICT_COLUMNS = ["clip_id", "source_id", "verdict", "reason", "duplicate_of"]
+
+
 @dataclass(frozen=True)
 class Clips:
     """The clips of scanned sources, sorted by id."""
@@ -110,7 +113,7 @@ def _check_selections(dataset: Dataset, clips: Clips, result: CheckResult) -> li
     kept = []
     for name in sorted({*recorded, *names}):
         where = pc.field("selection_id") == name
-        rows = dataset.catalog.read("selection", Verdict, where=where)
+        rows = dataset.catalog.read("selection", Verdict, _VERDICT_COLUMNS, where)
         counts = dict(funnel(rows))
         message = f"selection {name}: {counts} is not the {recorded.get(name)} of its run"
         result.expect(counts == recorded.get(name, counts), message)

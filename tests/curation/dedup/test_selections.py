@@ -19,6 +19,7 @@ from curation.dedup.rules import (
     graph_of_pairs,
 )
 from curation.embed.signature import NUM_COARSE
+from curation.id_match import IdMatcher
 from curation.records import Clip, Embedding, Neighbour, Signature, Verdict
 from curation.select.policy import Policy, Semantic
 from curation.select.selection import select
@@ -89,7 +90,9 @@ def duplicates(
     ids = table["clip_id"].to_pylist()
     sharp = {look.clip.clip_id: look.scores["sharpness"] for looks in sources for look in looks}
     order = sorted(range(len(ids)), key=lambda row: (-sharp[ids[row]], ids[row]))
-    graph = graph_of_pairs(DuplicateRule.near_duplicate(0.8), stored, table)
+    graph = graph_of_pairs(
+        DuplicateRule.near_duplicate(0.8), stored, table, IdMatcher(table["clip_id"])
+    )
     dropped = greedy_duplicates(order, [graph])
     kept = set(range(len(ids))) - dropped.keys()
     assert all(representative.row in kept for representative in dropped.values())
