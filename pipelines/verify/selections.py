@@ -27,7 +27,6 @@ from curation.steps import clip_steps
 from pipelines.verify.invariant import CheckResult
 from pipelines.verify.outcomes import expect_committed_rows, expect_outcomes
 
-
 _VERDICT_COLUMNS = ["clip_id", "source_id", "verdict", "reason", "duplicate_of"]
 
 
