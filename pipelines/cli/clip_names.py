@@ -1,16 +1,20 @@
-"""Clips and sources by what people call them: first digits of an id, or the name of a file."""
+"""Clips and sources by what people call them: first digits of an id, or the name of a file.
+
+A file whose whole name it is comes first, then the clip whose id begins so, then a file by its
+name without the suffix.
+"""
 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.clip_table import visible_sources
 from curation.dataset import Dataset
-from curation.id_match import one_chunk, to_bools
+from curation.records import Source
 from curation.storage import Storage
 from pipelines.cli.exit import UsageError
 from pipelines.cli.rows import short_id
@@ -18,50 +22,68 @@ from pipelines.cli.rows import short_id
 _SHOWN = 5
 
 
-def clips_named(dataset: Dataset, name: str) -> pc.Expression:
-    """A condition: the one clip whose id begins so, or all clips of the file of that name.
+@dataclass(frozen=True)
+class Named:
+    """What a name is of: one clip, or one file."""
 
-    A file is named by its address, by the end of it, or by its name without the suffix. Raises
-    `UsageError`.
-    """
-    ids = dataset.find_clips(name)
-    if len(ids) > 1:
-        some = ", ".join(short_id(clip_id) for clip_id in ids[:_SHOWN])
-        raise UsageError(f"{name}: {len(ids)} clips begin so: {some} …")
-    if ids:
-        return pc.field("clip_id") == ids[0]
-    sources = visible_sources(dataset.catalog, ["clips"])
-    sources = sources.filter(pc.greater(sources["clips"], 0))
-    rows = rows_of_file(sources, name)
-    if not rows:
-        raise UsageError(
-            f"{name}: there is no such clip, and no file of this name has clips; `reelmill ls`"
-            " lists the clips, `reelmill ls --sources` the files"
-        )
-    return pc.field("source_id").isin(one_chunk(sources["source_id"].take(pa.array(rows))))
+    clip_id: str = ""
+    uri: str = ""
+    """The file's address; empty for a clip."""
+    source_id: str | None = None
+    """The file's; None where it has no clips."""
+
+    def clips(self) -> pc.Expression:
+        """The condition that chooses its clips; raises `UsageError` for a file that has none."""
+        if self.clip_id:
+            return pc.field("clip_id") == self.clip_id
+        if self.source_id is None:
+            raise UsageError(f"{self.uri} has no clips: `reelmill show` says what became of it")
+        return pc.field("source_id") == self.source_id
 
 
-def rows_of_file(table: pa.Table, name: str) -> list[int]:
-    """The rows whose column `uri` is of the file of this name; of one file alone.
+def find_named(dataset: Dataset, name: str) -> Named:
+    """The one clip or file that is called so; raises `UsageError` for none, and for several."""
+    exact = {name, Storage.at(name).root} if name else set()
+    sources = _sources_with(dataset, name, exact)
+    tail = f"/{name.removeprefix('./')}"
 
-    Raises `UsageError` if several files are called so.
-    """
-    if not name:
-        return []
-    uris = one_chunk(table["uri"])
-    exact = {name, Storage.at(name).root}
-    may_be = pc.match_substring(uris, name.removeprefix("./"))
-    may_be = pc.or_(may_be, pc.is_in(uris, pa.array(exact, pa.string())))
-    rows = np.flatnonzero(to_bools(may_be)).tolist()
-    found = dict(zip(rows, uris.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
-    files = exact & {*found.values()} or {uri for uri in found.values() if _is_called(uri, name)}
-    if len(files) > 1:
-        some = ", ".join(sorted(files)[:_SHOWN])
-        raise UsageError(f"{name}: {len(files)} files are called so: {some} …")
-    return [row for row, uri in found.items() if uri in files]
+    def file(is_called: Callable[[str], bool]) -> Named | None:
+        return _one_file(sources, name, is_called)
 
+    def clip() -> Named | None:
+        ids = dataset.find_clips(name)
+        if len(ids) > 1:
+            some = ", ".join(map(short_id, ids[:_SHOWN]))
+            raise UsageError(f"{name}: {len(ids)} clips begin so: {some} …")
+        return Named(clip_id=ids[0]) if ids else None
 
-def _is_called(uri: str, name: str) -> bool:
-    return uri.endswith(f"/{name.removeprefix('./')}") or (
-        posixpath.splitext(posixpath.basename(uri))[0] == name
+    found = name and (
+        file(lambda uri: uri in exact)
+        or file(lambda uri: uri.endswith(tail))
+        or clip()
+        or file(lambda uri: posixpath.splitext(posixpath.basename(uri))[0] == name)
     )
+    if not found:
+        raise UsageError(
+            f"{name}: there is no such clip, and no file of this name; `reelmill ls` lists the"
+            " clips, `reelmill ls --sources` the files"
+        )
+    return found
+
+
+def _sources_with(dataset: Dataset, name: str, exact: set[str]) -> pa.Table:
+    """The few sources that may be called so, so that not all become Python objects."""
+    sources = dataset.catalog.read("sources", Source, ["uri", "source_id", "clips"])
+    may_be = pc.match_substring(sources["uri"], name.removeprefix("./"))
+    return sources.filter(pc.or_(may_be, pc.is_in(sources["uri"], pa.array(exact, pa.string()))))
+
+
+def _one_file(sources: pa.Table, name: str, is_called: Callable[[str], bool]) -> Named | None:
+    """The file; of a file that was replaced the last one that was scanned."""
+    columns = (sources[name].to_pylist() for name in ("uri", "source_id", "clips"))
+    rows = [row for row in zip(*columns, strict=True) if is_called(row[0])]
+    uris = sorted({uri for uri, _, _ in rows})
+    if len(uris) > 1:
+        raise UsageError(f"{name}: {len(uris)} files are called so: {', '.join(uris[:_SHOWN])} …")
+    ids = [source_id for _, source_id, clips in rows if clips]
+    return Named(uri=uris[0], source_id=ids[-1] if ids else None) if uris else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pipelines.cli import terminal
-from pipelines.cli.exit import FAILED_INPUTS, STOPPED, usage_errors
+from pipelines.cli.exit import FAILED_INPUTS, usage_errors
 from pipelines.cli.options import ClipSelection, Device, Out
 from pipelines.cli.places import local_path, open_output
 from pipelines.cli.progress import progress
@@ -130,9 +130,7 @@ def evaluate(
         if csv is not None:
             write_csv(csv, evaluation)
     _print_evaluation(evaluation)
-    if evaluation.stopped == "interrupted":
-        raise typer.Exit(STOPPED)
-    if evaluation.skipped:
+    if evaluation.skipped or evaluation.stopped == "interrupted":
         raise typer.Exit(FAILED_INPUTS)
 
 
@@ -144,7 +142,7 @@ def _print_cost(cost: Cost, plan: EvaluationPlan) -> None:
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
-    rows = [_row(summary) for summary in evaluation.summaries]
+    rows = [_row(summary) | {"stopped": evaluation.stopped} for summary in evaluation.summaries]
     if terminal.output.json_lines:
         print_objects(rows)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from curation.dataset import Dataset
 from curation.sql_filter import filter_clips
 from curation.storage import Storage, storage_faults
 from pipelines.cli import terminal
+from pipelines.cli.exit import UsageError
 from pipelines.cli.places import open_output
 from pipelines.cli.rows import Column, print_rows, short_id, shorten
 from pipelines.report.formatting import base_name, clock, duration
@@ -43,7 +45,16 @@ def ls(
     ] = None,
 ) -> None:
     """Prints the list."""
-    if outputs := _outputs(Storage.at(out)):
+    storage = Storage.at(out)
+    if not storage.is_s3 and os.path.isfile(storage.root):
+        raise UsageError(f"{out} is a file; name an output, or a folder of outputs")
+    if outputs := _outputs(storage):
+        if sources or verdict or where is not None:
+            raise UsageError(
+                f"{out} is a folder of {len(outputs)} outputs: --sources, --verdict and --where are"
+                f" of one output, such as {outputs[0][1]}"
+            )
+        outputs = outputs[:limit]
         print_rows([_summary(name, Dataset(address)) for name, address in outputs], _OUTPUTS)
         return
     dataset = open_output(out)

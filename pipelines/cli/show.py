@@ -13,7 +13,7 @@ from curation.lineage import LineageError
 from curation.reasons import ADVICE
 from curation.records import CaptionedClip, Clip, Render, Source, TokenizedClip
 from pipelines.cli import terminal
-from pipelines.cli.clip_names import clips_named, rows_of_file
+from pipelines.cli.clip_names import find_named
 from pipelines.cli.options import Out
 from pipelines.cli.places import open_output
 from pipelines.cli.rows import print_objects
@@ -30,13 +30,12 @@ def show(
 ) -> None:
     """Prints one thing a line."""
     dataset = open_output(out).snapshot()
-    uris = dataset.catalog.read("sources", Source, ["uri"])
-    if rows := rows_of_file(uris, what):
-        is_file = pc.field("uri") == uris["uri"][rows[0]]
-        found = dataset.catalog.read("sources", Source, where=is_file)
+    named = find_named(dataset, what)
+    if named.uri:
+        found = dataset.catalog.read("sources", Source, where=pc.field("uri") == named.uri)
         facts = [_source_facts(dataset, row) for row in found.to_pylist(maps_as_pydicts="lossy")]
     else:
-        clips = dataset.clips(where=clips_named(dataset, what)).to_pylist()
+        clips = dataset.clips(where=named.clips()).to_pylist()
         facts = [_clip_facts(dataset, row) for row in clips]
     if terminal.output.json_lines:
         print_objects(facts)

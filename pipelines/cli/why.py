@@ -21,7 +21,7 @@ from curation.select.filter import (
 from curation.select.policy import FILTER_REASONS, LIMITS, TAGS, CategoryRule, Policy, Range
 from pipelines import config
 from pipelines.cli import terminal
-from pipelines.cli.clip_names import clips_named
+from pipelines.cli.clip_names import find_named
 from pipelines.cli.options import Out
 from pipelines.cli.picture import print_thumbnail
 from pipelines.cli.places import open_output
@@ -40,7 +40,7 @@ def why(
 ) -> None:
     """Prints the verdict and the rules of each clip."""
     dataset = open_output(out).snapshot()
-    clips = dataset.scored_clips(where=clips_named(dataset, clip))
+    clips = dataset.scored_clips(where=find_named(dataset, clip).clips())
     selection_id = dataset.latest_selection()
     policy = Policy() if selection_id is None else _recorded_policy(dataset, selection_id)
     for index in range(clips.num_rows):
@@ -97,7 +97,7 @@ def _lists(policy: Policy, clip_id: str) -> list[str]:
 
 def _rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> list[dict[str, Any]]:
     """Every value and tag of one clip, what is required of it, and the reason that it breaks."""
-    (rules,) = [rules for rows, rules in policies_by_source(dataset, policy, clips) if len(rows)]
+    (rules,) = [rules for group, rules in policies_by_source(dataset, policy, clips) if group.any()]
     values = {name: float(column[0]) for name, column in filter_values(clips).items()}
     categories = {name: clips[name][0].as_py() for name in TAGS}
     reasons = {v.column: v.reason for v in violations(rules, values, categories)}

@@ -33,7 +33,8 @@ _SILENCE_S = 30.0
 """Without a byte for so long a stream is opened again."""
 _PATIENCE_S = 120.0
 """For so long a server may be away from one who follows a job."""
-_PAUSE_S = 1.0
+_PAUSE_S, _MAX_PAUSE_S = 0.5, 10.0
+"""From one opening of a stream to the next, at least; doubled while streams do not last so long."""
 
 
 class ServiceError(ReelmillError):
@@ -168,30 +169,38 @@ class Client:
         """Lines of a stream that `request` opens from a byte on, until one ends that began when all
         was over.
 
-        Silence and broken connections are survived, and for `_PATIENCE_S` a server that is away.
+        Silence is survived, and for `_PATIENCE_S` a server that is away or breaks each stream
+        before its first byte. A stream that does not last is opened again after pauses that grow.
         """
-        start, rest = 0, b""
+        start, rest, pause_s = 0, b"", _PAUSE_S
         reached = time.monotonic()
         while True:
+            opened = time.monotonic()
             try:
                 is_last = is_over()
                 path, parameters = request(start)
                 rest = rest if parameters else b""
                 with self._stream(path, parameters) as response:
-                    reached = time.monotonic()
                     for chunk in response.iter_bytes():
+                        reached = time.monotonic()
                         start += len(chunk)
                         *lines, rest = (rest + chunk).split(b"\n")
                         yield from lines
+                reached = time.monotonic()
                 if is_last:
                     break
-            except httpx2.TransportError:
+            except httpx2.ReadTimeout:
                 reached = time.monotonic()
+            except httpx2.TransportError as error:
+                if time.monotonic() - reached > _PATIENCE_S:
+                    raise ServiceError(f"{self._server}: {error}") from error
             except ServiceError as error:
                 is_away = error.status in (0, *_LATER)
                 if not is_away or time.monotonic() - reached > _PATIENCE_S:
                     raise
-                time.sleep(_PAUSE_S)
+            lasted_s = time.monotonic() - opened
+            pause_s = _PAUSE_S if lasted_s >= pause_s else min(2 * pause_s, _MAX_PAUSE_S)
+            time.sleep(max(0.0, pause_s - lasted_s))
         if rest:
             yield rest
 

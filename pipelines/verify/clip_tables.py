@@ -31,7 +31,7 @@ from curation.signals.blocks import RECORDINGS, SAMPLES, ClipRecording, SignalBl
 from pipelines.verify.invariant import CheckResult, are_unique
 from tokenizer.feed.errors import BadShardError
 from tokenizer.feed.shard_check import check_shard
-from tokenizer.tokenize.shards import TokenWindow
+from tokenizer.tokenize.shards import CLIP_FRAMES, TokenWindow, clip_frames
 
 _MARKERS = ["clip_id", "windows", *(field.name for field in fields(RenderOrigin))]
 _SLICE = 10_000
@@ -108,7 +108,9 @@ def _check_tokenized(dataset: Dataset, name: str, renders: _Renders, result: Che
     """Expects of each clip of a table the token windows that it states."""
     catalog, table = dataset.catalog, name.replace("tokenized", "tokens", 1)
     rows = catalog.read(name, TokenizedClip, _MARKERS)
-    tokens = catalog.read(table, TokenWindow, ["clip_id", "window", "frames", "fps"])
+    tokens = catalog.read(table, TokenWindow, ["clip_id", "window", "fps", *CLIP_FRAMES])
+    frames = clip_frames(tokens)
+    tokens = tokens.select(["clip_id", "window", "fps"]).add_column(2, "frames", frames)
     _check_shards(catalog, table, result)
     sums = tokens.group_by("clip_id").aggregate([
         ("window", "count"), ("window", "min"), ("window", "max"),

@@ -10,8 +10,10 @@ import pytest
 
 from curation.dataset import Dataset
 from curation.reasons import ADVICE, INPUT_REASONS
-from pipelines.cli.terminal import escape
+from pipelines.cli.clip_names import find_named
+from pipelines.cli.terminal import ClosedPipeError, escape
 from tests.outputs import COMMAND, ROOT, environment, versions
+from tests.rows import MeasuredClip, add_source, make_clip
 
 
 def objects(ended):
@@ -79,6 +81,14 @@ def test_lists_are_filtered_by_verdict_condition_and_number(reelmill, curated):
     assert (len(shown), shown[-1]) == (3, "and 4 more: --limit 5")
     refused = reelmill("ls", curated.out, "--where", "nothing > 1")
     assert (refused.code, "nothing" in refused.err) == (2, True)
+    for option in (["--sources"], ["--verdict", "kept"], ["--where", "clips > 1"]):
+        refused = reelmill("ls", curated.out.parent, *option)
+        assert (refused.code, "is a folder of 1 outputs" in refused.err) == (2, True)
+    assert objects(reelmill("ls", curated.out.parent, "--json", "--limit", 0)) == []
+    refused = reelmill("ls", curated.profile)
+    assert (refused.code, "profile.yaml is a file" in refused.err) == (2, True)
+    refused = reelmill("failed", curated.out, "--step", "rendr")
+    assert (refused.code, "--step rendr: the steps are scan, render" in refused.err) == (2, True)
     (summary,) = objects(reelmill("ls", curated.out.parent, "--json"))
     assert {name: summary[name] for name in ("output", "sources", "failed", "clips", "kept")} == {
         "output": "out", "sources": 3, "failed": 1, "clips": 5, "kept": 2,
@@ -95,6 +105,8 @@ def test_a_clip_and_a_source_are_found_by_the_name_of_the_file(reelmill, curated
     (clip,) = objects(reelmill("show", curated.out, source["clips"][0][:8], "--json"))
     assert clip["uri"] == str(curated.videos / "a.mp4")
     assert clip["tokens"].startswith(f"{curated.out}/tokens/")
+    failed = reelmill("why", curated.out, "notes.mp4")
+    assert (failed.code, "notes.mp4 has no clips" in failed.err) == (2, True)
     unknown = reelmill("show", curated.out, "nothing.mp4")
     assert (unknown.code, "no file of this name" in unknown.err) == (2, True)
 
@@ -128,6 +140,18 @@ def test_a_closed_pipe_is_no_failure(curated):
     )  # fmt: skip
     process.stdout.close()
     assert (process.stderr.read(), process.wait(60)) == (b"", 0)
+
+
+def test_hits_are_exported_before_a_list_that_nobody_reads_is_printed(
+    reelmill, copied, monkeypatch
+):
+    def print_rows(*_, **__):
+        raise ClosedPipeError
+
+    monkeypatch.setattr("pipelines.cli.search.print_rows", print_rows)
+    ended = reelmill("search", copied.out, "--where", "duration_s > 0", "--export", "all")
+    assert ended.code == 0
+    assert Dataset(copied.out).selection("all").num_rows == 2
 
 
 def test_help_imports_nothing_heavy():
@@ -168,3 +192,18 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(reelmill, curated, tmp_
     assert "3 known sources lack a score or an embedding" in backfill.out
     assert re.search(r"scan +3 +sources", backfill.out)
     assert versions(curated.out) == before
+
+
+def test_a_whole_file_name_comes_before_an_id_and_that_before_a_name_without_suffix(tmp_path):
+    dataset, clip = Dataset(tmp_path), make_clip("a" * 64, 0, 48)
+    start = clip.clip_id[:6]
+    for uri, known in (
+        (f"/v/{start}", clip),
+        (f"/v/{clip.clip_id[:8]}.mp4", make_clip("b" * 64, 0, 48)),
+        ("/w/x.mp4", make_clip("c" * 64, 0, 48)),
+    ):
+        add_source(dataset, uri, [MeasuredClip(known)])
+    assert find_named(dataset, start).uri == f"/v/{start}"
+    assert find_named(dataset, clip.clip_id[:8]).clip_id == clip.clip_id
+    assert find_named(dataset, f"{clip.clip_id[:8]}.mp4").uri.endswith(".mp4")
+    assert find_named(dataset, "x").uri == "/w/x.mp4"

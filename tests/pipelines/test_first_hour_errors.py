@@ -41,9 +41,8 @@ ERRORS = [
     ("verify nowhere", "no output at nowhere" + HOW_TO_MAKE),
     ("ls out --verdict good", "Invalid value for '--verdict': 'good' is not one of 'kept',"
                               " 'filtered', 'duplicate' (see `reelmill ls --help`)"),
-    ("show out nothing.mp4", "nothing.mp4: there is no such clip, and no file of this name has"
-                             " clips; `reelmill ls` lists the clips, `reelmill ls --sources` the"
-                             " files"),
+    ("show out nothing.mp4", "nothing.mp4: there is no such clip, and no file of this name;"
+                             " `reelmill ls` lists the clips, `reelmill ls --sources` the files"),
     ("config show no.such", "there is no setting 'no.such'; `reelmill config show` lists them"),
     ("search out --like nothing.png", "there is no clip 'nothing.png', and no picture or video file"
                                       " there"),

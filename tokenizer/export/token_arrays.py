@@ -18,18 +18,21 @@ import pyarrow.compute as pc
 
 from curation.data_file import open_parquet
 from curation.dataset import Dataset
+from curation.records import arrow_schema
 from curation.storage import storage_faults
 from tokenizer.feed.clip_query import committed_clips
-from tokenizer.tokenize.shards import BadTokensError
+from tokenizer.tokenize.shards import BadTokensError, TokenWindow, clip_frames
 
 WINDOW_COLUMNS = (
     "window", "start_frame", "start_s", "frames", "pad_frames", "causal_first", "context_latents",
-    "latent_frames",
+    "latent_frames", "overlap_frames", "dropped_frames",
 )  # fmt: skip
 """Columns that differ between the windows of a clip."""
 _CLIP_COLUMNS = ("latent_height", "latent_width", "channels", "pixel_height", "pixel_width",
-                 "pad_bottom", "pad_right", "tokenizer", "tokenizer_digest")  # fmt: skip
+                 "pad_bottom", "pad_right", "crop_left", "crop_top", "scaled_width",
+                 "scaled_height", "tokenizer", "tokenizer_digest")  # fmt: skip
 """Columns that all windows of a clip share."""
+_SCHEMA = arrow_schema(TokenWindow)
 _CACHED_GROUPS = 4
 _WINDOW_BYTES = 512
 
@@ -65,8 +68,11 @@ class TokenIndex:
             file = open_parquet(source, path)
             names = ["clip_id", *WINDOW_COLUMNS, *_CLIP_COLUMNS, "fps", "render_sha256"]
             rows = file.read(names)
-            if "render_sha256" not in rows.column_names:
-                rows = rows.append_column("render_sha256", pa.nulls(rows.num_rows, pa.string()))
+            for name in names:  # that earlier versions did not write
+                if name not in rows.column_names:
+                    kind = _SCHEMA.field(name).type
+                    rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+            rows = rows.select(names)
             sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
         if not self.tokenizer_facts:
             self.tokenizer_facts = _tokenizer_facts(file.schema_arrow.metadata or {})
@@ -101,7 +107,7 @@ class TokenIndex:
     def render_origins(self, indices: pa.Array) -> pa.Table:
         """The renders that some clips' tokens were made from, by indices, as `lineage` compares."""
         first = self._rows.take(pa.array(self._bounds[:-1]).take(indices))
-        frames = np.add.reduceat(self._rows["frames"].to_numpy(), self._bounds[:-1])
+        frames = np.add.reduceat(clip_frames(self._rows).to_numpy(), self._bounds[:-1])
         return pa.table(
             {
                 "clip_id": first["clip_id"],

@@ -43,10 +43,12 @@ def read_windows(
 ) -> Generator[ClipWindow, None, None]:
     """The clip window by window, in order; raises `MediaError`, and what else reading raises."""
     with open_rendered_clip(clip) as path:
-        read, times = frame_reader(path, clip, size.width, size.height, limits)
+        read, times = frame_reader(path, clip, *size.scaled, limits)
+        left, top = (size.crop.left, size.crop.top) if size.crop else (0, 0)
         for window in windows:
             start = window.start_frame
             video = read(range(start, start + window.frames))
+            video = video[:, top : top + size.height, left : left + size.width]
             pixels = pad_video(video, window.pad_frames, size.pad_bottom, size.pad_right)
             offset_s = times.since_start(start) if times else None
             yield ClipWindow(clip, window, len(windows), size, pixels, offset_s)
@@ -97,6 +99,12 @@ def token_row(
         tokenizer_digest=tokenizer.digest,
         psnr_codes_db=psnr_db.get("codes"),
         psnr_latents_db=psnr_db.get("latents"),
+        overlap_frames=window.overlap_frames,
+        dropped_frames=window.dropped_frames,
+        crop_left=size.crop.left if size.crop else 0,
+        crop_top=size.crop.top if size.crop else 0,
+        scaled_width=size.scaled[0],
+        scaled_height=size.scaled[1],
     )
 
 

@@ -36,7 +36,8 @@ class TokensNotFoundError(ReelmillError, ValueError):
 def decode_clip(rows: Sequence[TokenWindow], tokenizer: Tokenizer, *, head: Head) -> Video:
     """The clip, uint8 [n, H, W, 3], from all its rows in any order, without padding.
 
-    Raises `BadTokensError` for rows that are missing, damaged, or by another tokenizer.
+    Each frame is there once; frames that are in no window are not. Raises `BadTokensError` for rows
+    that are missing, damaged, or by another tokenizer.
     """
     ordered = sorted(rows, key=lambda row: row.window)
     _check_complete(ordered)
@@ -47,7 +48,8 @@ def decode_clip(rows: Sequence[TokenWindow], tokenizer: Tokenizer, *, head: Head
     else:
         decoder = _streaming(tokenizer).stream_decoder(head)
         videos = [decoder.push(tokens) for tokens in tokens_list]
-    return np.concatenate([_crop(v, row) for v, row in zip(videos, ordered, strict=True)])
+    pairs = zip(videos, ordered, strict=True)
+    return np.concatenate([_crop(video, row)[row.overlap_frames or 0 :] for video, row in pairs])
 
 
 def decode_window(

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.data_file import NewFile, store_file
@@ -118,6 +119,32 @@ class TokenWindow:
     where a signal is invalid; null where nothing was recorded."""
     action_names: str | None = None
     """JSON list: a name for each number, such as `action.gripper`; null without."""
+    overlap_frames: int | None = None
+    """How many of its first frames the window before it has, too; skip them to put the clip
+    together. This and what follows is null in tables of earlier versions, for none."""
+    dropped_frames: int | None = None
+    """Frames of the clip after it that are in no window."""
+    scaled_height: int | None = None
+    """Height in pixels that the clip was scaled to, of which the picture may be a part."""
+    scaled_width: int | None = None
+    """Width in pixels that the clip was scaled to."""
+    crop_top: int | None = None
+    """Rows of the scaled clip above the picture."""
+    crop_left: int | None = None
+    """Columns of the scaled clip left of the picture."""
+
+
+CLIP_FRAMES = ("frames", "overlap_frames", "dropped_frames")
+"""Columns from which `clip_frames` follows."""
+
+
+def clip_frames(rows: pa.Table) -> pa.ChunkedArray:
+    """How many frames of its clip each row accounts for; all rows of a clip sum up to its frames.
+
+    `rows` have the columns `CLIP_FRAMES`.
+    """
+    frames, overlap, dropped = (pc.fill_null(rows[name], 0) for name in CLIP_FRAMES)
+    return pc.add(pc.subtract(frames, overlap), dropped)
 
 
 def shard_metadata(

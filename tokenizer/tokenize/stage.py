@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from curation.catalog import Catalog
 from curation.data_file import NewFile
-from curation.errors import InfrastructureError, ReelmillError, UnavailableError
+from curation.errors import InfrastructureError, MediaError, ReelmillError, UnavailableError
 from curation.lineage import RenderOrigin, name_with_profile
 from curation.media.sandbox import Limits
 from curation.records import TokenizedClip
@@ -44,7 +44,18 @@ from tokenizer.tokenize.encode import (
 from tokenizer.tokenize.prefetch import ItemSource
 from tokenizer.tokenize.psnr import MeasuredWindows
 from tokenizer.tokenize.shards import TokenWindow, shard_metadata, write_shard
-from tokenizer.tokenize.windows import MAX_FRAMES, WindowMode, fit_size, split_windows
+from tokenizer.tokenize.windows import (
+    MAX_FRAMES,
+    Fit,
+    SampleShape,
+    Tail,
+    Window,
+    WindowMode,
+    fit_shape,
+    fit_size,
+    nearest_shape,
+    split_windows,
+)
 
 EVERY = ("*",)
 """Carries every signal."""
@@ -92,6 +103,16 @@ class Tokenize:
     """Frames shrink until their short side is at most this many pixels."""
     max_frames: int = MAX_FRAMES
     """Frames of a window; 1 + rate · k."""
+    shape: str | None = None
+    """A fixed shape of all samples, FRAMESxHEIGHTxWIDTH, such as `49x256x448`, in place of
+    `short_side` and `max_frames`; of several, separated by commas, each clip takes the one of the
+    nearest aspect ratio."""
+    fit: Fit = "pad"
+    """How a picture gets a fixed shape: `pad` shows all of it, with its last row and column
+    repeated; `crop` cuts its middle out. Neither enlarges it."""
+    tail: Tail = "pad"
+    """Frames at a clip's end that fill no window: `pad` repeats the last one, `drop` leaves them
+    out, and with them clips shorter than a window; `overlap` begins the last window earlier."""
     windows: WindowMode = "independent"
     """`independent` windows decode alone; `stream` makes slices of one stream per clip, which have
     a slightly higher PSNR and need those before them to decode."""
@@ -122,6 +143,12 @@ class Tokenize:
         if self.readers < 1:
             raise TokenizeSettingsError(f"clips need at least one reader, not {self.readers}")
         self.device_config  # noqa: B018  which checks its own
+        self.shapes  # noqa: B018  which parses them
+
+    @property
+    def shapes(self) -> tuple[SampleShape, ...]:
+        """The fixed shapes; none where pictures and tails keep theirs. Raises `WindowError`."""
+        return () if self.shape is None else SampleShape.parse_all(self.shape)
 
     @property
     def device_config(self) -> DeviceConfig:
@@ -136,15 +163,15 @@ class Tokenize:
         and fill the same table; precision changes more.
         """
         tokenizer = load(self.tokenizer)
-        settings: list[Any] = [
-            self.short_side,
-            self.max_frames,
-            self.windows,
-            self.precision,
-            self.version,
-        ]
+        settings: list[Any] = [self.windows, self.precision, self.version]
+        if self.shapes:
+            settings = [[str(shape) for shape in self.shapes], self.fit, *settings]
+        else:
+            settings = [self.short_side, self.max_frames, *settings]
         if self.signals != EVERY:
             settings.append(list(self.signals))
+        if self.tail != "pad":
+            settings.append(self.tail)
         content = json.dumps([tokenizer.digest, *settings])
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
         return name_with_profile(f"{tokenizer.name}-{digest}", renders)
@@ -152,7 +179,9 @@ class Tokenize:
     @property
     def resources(self) -> Resources:
         """A core for each reader, a GPU for a network on one, and memory for buffered windows."""
-        window_mb = self.max_frames * 6 * self.short_side**2 >> 20  # of frames twice as wide
+        pixels = [shape.frames * shape.height * shape.width for shape in self.shapes]
+        pixels = pixels or [self.max_frames * 2 * self.short_side**2]  # of frames twice as wide
+        window_mb = 3 * max(pixels) >> 20
         windows = 2 * BATCHES_PER_CALL * self.batch + 4 * (self.readers + 1)
         gpus = 0.0 if self.device == "cpu" else 1.0
         return Resources(float(self.readers), gpus, 1024 + 512 * self.readers + windows * window_mb)
@@ -164,7 +193,10 @@ class Tokenize:
                 f"windows: {tokenizer.name} cannot carry its state from slice to slice; choose"
                 " independent windows or another tokenizer"
             )
-        split_windows(1, tokenizer.rate.time, self.max_frames, self.windows)
+        for shape in self.shapes:
+            shape.check(tokenizer.rate)
+        for frames in [shape.frames for shape in self.shapes] or [self.max_frames]:
+            self._split(1, frames, tokenizer.rate)
 
     def setup(self) -> Callable[[ClipBatch], TokenizedBatch]:
         """Loads the weights; `ValueError` for settings that they or this machine do not take."""
@@ -210,9 +242,29 @@ class Tokenize:
         return [results[clip.clip_id] for clip in clips]
 
     def _source(self, clip: RenderedClip, rate: Compression) -> ItemSource[ClipWindow]:
-        windows = split_windows(max(clip.frames, 1), rate.time, self.max_frames, self.windows)
-        size = fit_size(max(clip.width, 1), max(clip.height, 1), self.short_side, rate)
-        return lambda: read_windows(clip, windows, size, self.limits)
+        width, height = max(clip.width, 1), max(clip.height, 1)
+        if shapes := self.shapes:
+            shape = nearest_shape(width, height, shapes)
+            length, size = shape.frames, fit_shape(width, height, shape, self.fit)
+        else:
+            length, size = self.max_frames, fit_size(width, height, self.short_side, rate)
+        windows = self._split(max(clip.frames, 1), length, rate)
+
+        def read() -> Generator[ClipWindow, None, None]:
+            if not windows:
+                raise MediaError(
+                    "no_tokens",
+                    f"{clip.frames} frames are fewer than a window of {length}, and tokenize.tail"
+                    " is drop; pad or overlap would keep the clip",
+                )
+            yield from read_windows(clip, windows, size, self.limits)
+
+        return read
+
+    def _split(self, frames: int, length: int, rate: Compression) -> list[Window]:
+        return split_windows(
+            frames, rate.time, length, self.windows, self.tail, is_fixed=bool(self.shapes)
+        )
 
     def _retry(
         self, clip: RenderedClip, tokenizer: Tokenizer, error: Exception

@@ -32,7 +32,7 @@ _UNPRIVILEGED = re.compile(
     r"policy\.(limits|tags)\..+|policy\.(near_duplicates|include|exclude)|policy\.semantic\..+"
     r"|policy\.labels\..+|render\.(mode|crop)|render\.encoding\..+"
     r"|scan\.(max_clip_s|scores|shots)|scan\.shots\.\w+\.(threshold|ratio|prefilter|length_s)"
-    r"|scan\.sampling\..+|tokenize\.(tokenizer|short_side|max_frames|windows|quality)"
+    r"|scan\.sampling\..+|tokenize\.(tokenizer|short_side|max_frames|shape|fit|tail|windows|quality)"
 )
 """Settings that callers below `admin` may change: none of them names a file, a server or a device,
 but for the two below."""

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 
+import httpx2
 import pytest
 import uvicorn
 
@@ -54,6 +55,7 @@ def test_a_log_is_followed_over_silence_and_streams_that_end(outputs, tmp_path, 
     limits = ServerLimits(stream_s=0.5)
     service = Service.at(ServerSettings(root=str(outputs), state=tmp_path, limits=limits))
     monkeypatch.setattr("pipelines.service.client._SILENCE_S", 0.2)
+    monkeypatch.setattr("pipelines.service.client._PAUSE_S", 0.05)
     with running(service, "off") as url, Client(url) as client:
         job_id = client.submit(kind="report", collection="drive")["job_id"]
         log = service.job_folder(job_id).log
@@ -74,6 +76,40 @@ def test_a_log_is_followed_over_silence_and_streams_that_end(outputs, tmp_path, 
     monkeypatch.setattr("pipelines.service.client._PATIENCE_S", 0.0)
     with Client(url) as client, pytest.raises(ServiceError, match=url):
         list(client.log(job_id, follow=True))
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["ends", "breaks"])
+def test_a_stream_that_does_not_last_is_opened_ever_more_rarely(monkeypatch, breaks):
+    """On a clock that only sleeping moves."""
+    now, pauses = [0.0], []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        now[0] += seconds
+        if len(pauses) == 30:
+            raise KeyboardInterrupt
+
+    class Broken(httpx2.SyncByteStream):
+        def __iter__(self):
+            if breaks:
+                raise httpx2.RemoteProtocolError("peer closed connection")
+            return iter(())
+
+    def answer(request):
+        return httpx2.Response(200, stream=Broken())
+
+    monkeypatch.setattr("pipelines.service.client.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pipelines.service.client.time.sleep", sleep)
+    with Client("http://server") as client:
+        client._http = httpx2.Client(
+            base_url="http://server", transport=httpx2.MockTransport(answer)
+        )
+        error = ServiceError if breaks else KeyboardInterrupt
+        with pytest.raises(error):
+            client.wait("job")
+    assert pauses[:5] == [1, 2, 4, 8, 10]
+    assert sum(pauses) > (120 if breaks else 250)
+    assert len(pauses) <= 30
 
 
 def test_a_report_is_submitted_followed_and_fetched(url, reelmill):

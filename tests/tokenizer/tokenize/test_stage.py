@@ -363,3 +363,38 @@ def test_a_stream_that_fails_is_retried_from_its_start(batch, through, rows_of):
 
 def test_an_outcome_is_a_record():
     assert arrow_schema(TokenizedClip).names[:4] == ["clip_id", "source_id", "outcome", "reason"]
+
+
+def test_samples_of_one_shape(batch, rows_of):
+    """Clips of 96 × 64 pixels in windows of 17 frames."""
+    settings = {"shape": "17x56x56", "fit": "crop"}
+    done = with_pca(**settings, tail="overlap").setup()(batch("a", "b", "c"))
+    rows = rows_of(done)
+    assert {(row.latent_frames, row.latent_height, row.latent_width) for row in rows} == {(3, 7, 7)}
+    assert {(row.scaled_width, row.scaled_height, row.crop_left, row.crop_top) for row in rows} == {
+        (84, 56, 14, 0)
+    }
+    assert [(r.clip_id, r.start_frame, r.frames, r.pad_frames, r.overlap_frames) for r in rows] == [
+        *(("a", 10 + start, 17, 0, 0) for start in (0, 17, 34)), ("a", 53, 17, 0, 8),
+        ("b", 10, 9, 8, 0), ("c", 10, 17, 0, 0), ("c", 26, 17, 0, 1),
+    ]  # fmt: skip
+    clip = decode_clip([row for row in rows if row.clip_id == "a"], load("pca-8x8x8"), head="codes")
+    assert clip.shape == (60, 56, 56, 3)
+    dropping = with_pca(**settings, tail="drop").setup()(batch("a", "b"))
+    assert [(c.outcome, c.reason, c.windows) for c in dropping.clips] == [
+        ("tokenized", None, 3), ("failed", "no_tokens", None),
+    ]  # fmt: skip
+    assert "9 frames are fewer than a window of 17, and tokenize.tail is drop" in (
+        dropping.clips[1].detail
+    )
+    assert [row.dropped_frames for row in rows_of(dropping)] == [0, 0, 9]
+
+
+def test_a_fixed_shape_names_another_table_and_the_default_the_same_as_ever():
+    names = {with_pca(**settings).table("renders/x") for settings in (
+        {}, {"shape": "49x256x448"}, {"shape": "49x256x448", "fit": "crop"}, {"tail": "drop"},
+        {"shape": "49x256x448,49x448x256"},
+    )}  # fmt: skip
+    assert len(names) == 5
+    unused = {"short_side": 64, "max_frames": 17, "shape": "49x256x448"}
+    assert with_pca(**unused).table("renders/x") in names

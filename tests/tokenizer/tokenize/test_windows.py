@@ -4,7 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenizer.models.interface import Compression
-from tokenizer.tokenize.windows import PaddedSize, Window, fit_size, pad_video, split_windows
+from tokenizer.tokenize.windows import (
+    Crop,
+    PaddedSize,
+    SampleShape,
+    Window,
+    WindowError,
+    fit_shape,
+    fit_size,
+    nearest_shape,
+    pad_video,
+    split_windows,
+)
 
 
 @given(st.integers(1, 200), st.sampled_from([4, 8]), st.integers(0, 8))
@@ -98,3 +109,61 @@ def test_frames_keep_their_aspect_ratio_and_are_never_enlarged(width, height, sh
     assert (found.width + found.pad_right) % space == (found.height + found.pad_bottom) % space == 0
     assert 0 <= found.pad_right < space
     assert 0 <= found.pad_bottom < space
+
+
+def test_tails_are_padded_to_the_whole_length_dropped_or_overlap():
+    assert split_windows(60, 8, is_fixed=True)[1] == Window(1, 49, 11, 38)
+    assert split_windows(60, 8, tail="drop") == [Window(0, 0, 49, 0, dropped_frames=11)]
+    assert split_windows(60, 8, tail="overlap") == [
+        Window(0, 0, 49, 0), Window(1, 11, 49, 0, overlap_frames=38),
+    ]  # fmt: skip
+    assert split_windows(9, 8, tail="drop") == []
+    assert split_windows(9, 8, tail="overlap") == [Window(0, 0, 9, 40)]
+    with pytest.raises(WindowError, match="a stream has no windows of one length"):
+        split_windows(60, 8, mode="stream", tail="drop")
+
+
+@given(st.integers(1, 200), st.integers(0, 4), st.sampled_from(["pad", "drop", "overlap"]))
+def test_windows_of_one_length_account_for_every_frame_once(frames, k, tail):
+    length = 1 + 8 * k
+    windows = split_windows(frames, 8, length, tail=tail, is_fixed=True)
+    assert {w.frames + w.pad_frames for w in windows} <= {length}
+    seen = [
+        f for w in windows
+        for f in range(w.start_frame + w.overlap_frames, w.start_frame + w.frames)
+    ]  # fmt: skip
+    dropped = sum(w.dropped_frames for w in windows) if windows else frames
+    assert seen == list(range(frames - dropped))
+    assert dropped == (frames % length if tail == "drop" else 0)
+
+
+WIDE = SampleShape(49, 256, 448)
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "picture"),
+    [
+        ((1280, 720), "pad", PaddedSize(448, 252, 0, 4)),
+        ((1280, 720), "crop", PaddedSize(448, 256, 0, 0, Crop(3, 0, 455, 256))),
+        ((720, 1280), "pad", PaddedSize(144, 256, 304, 0)),
+        ((720, 1280), "crop", PaddedSize(448, 256, 0, 0, Crop(0, 270, 448, 796))),
+        ((320, 180), "pad", PaddedSize(320, 180, 128, 76)),
+        ((320, 180), "crop", PaddedSize(320, 180, 128, 76)),
+        ((320, 600), "crop", PaddedSize(320, 256, 128, 0, Crop(0, 172, 320, 600))),
+    ],
+)
+def test_pictures_are_padded_or_cropped_to_a_shape_and_never_enlarged(size, fit, picture):
+    assert fit_shape(*size, WIDE, fit) == picture
+
+
+def test_a_clip_goes_to_the_shape_of_the_nearest_aspect_ratio():
+    shapes = SampleShape.parse_all("49x256x448, 49x448x256,49x320x320")
+    wide, tall, square = shapes
+    sizes = {(1920, 1080): wide, (600, 500): square, (480, 480): square, (720, 1280): tall}
+    for size, shape in sizes.items():
+        assert nearest_shape(*size, shapes) == shape
+    for text in ("49x256", "axbxc", "", "0x8x8", "49x99999x8"):
+        with pytest.raises(WindowError, match="shape"):
+            SampleShape.parse_all(text)
+    with pytest.raises(WindowError, match=r"48x250x448 does not fit .*nearest.* is 49x248x448"):
+        SampleShape(48, 250, 448).check(Compression(8, 8))
