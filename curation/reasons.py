@@ -69,7 +69,7 @@ CLIP_REASONS: dict[str, str] = {
     "too_large": "The picture's short side has more pixels than the policy allows.",
     "low_rate": "Fewer frames per second than the policy allows.",
     "high_rate": "More frames per second than the policy allows.",
-    "excluded": "The clip is on the policy's list of excluded clips.",
+    "excluded": "The clip is on the policy's list of excluded clips, or was dropped by hand.",
     "unwanted_label": "The clip has an unwanted label, or none of the required ones.",
     "bad_session": "Something else of its session is left out, and the policy extends that to it.",
     "near_duplicate": "A better clip of the same footage is kept.",

@@ -106,6 +106,22 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What somebody decided about a clip by hand. Of a clip the newest row counts."""
+
+    clip_id: str
+    """The clip."""
+    decision: str
+    """`keep`, `drop`, or `undo`, which withdraws the decision before."""
+    by: str
+    """Who: a user's name, or the API key of a server."""
+    at: str
+    """When, UTC, ISO 8601."""
+    note: str | None = None
+    """Why, where it was said."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListedInput:
     """One input when it was listed, written before it is scanned. Of an address the newest counts.
 

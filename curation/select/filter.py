@@ -3,7 +3,8 @@
 First comes the list of clips to leave out, then bounds in the order of `LIMITS`, then tags, then
 labels, and last what a bad clip reaches in its session. A source for which the policy has rules of
 its own is filtered by those where they name a value or a tag, and by the common ones for the rest.
-A clip on the list of clips to keep breaks nothing.
+A clip on the list of clips to keep breaks nothing. What people decided by hand comes before both
+lists.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def apply_policy(dataset: Dataset, policy: Policy, clips: pa.Table, values: Valu
     """
     ids = one_chunk(clips["clip_id"])
     included, excluded = match_prefixes(policy.include, ids), match_prefixes(policy.exclude, ids)
+    kept, dropped = _are_in(ids, policy.kept_by_hand), _are_in(ids, policy.dropped_by_hand)
+    included, excluded = (included & ~dropped) | kept, (excluded & ~kept) | dropped
     reasons = _reasons(policies_by_source(dataset, policy, clips), clips, values)
     unwanted = unwanted_labels(dataset, policy, ids)
     is_labelled = pc.and_(pc.is_null(reasons), pc.is_valid(unwanted))
@@ -92,6 +95,10 @@ def _reasons(groups: Sequence[tuple[Ints, Policy]], clips: pa.Table, values: Val
     ]
     order = np.argsort(np.concatenate([rows for rows, _ in groups]))
     return pa.concat_arrays(parts).take(pa.array(order))
+
+
+def _are_in(ids: pa.Array, wanted: Sequence[str]) -> Bools:
+    return np.asarray(pc.is_in(ids, pa.array(wanted, pa.string())).to_numpy(zero_copy_only=False))
 
 
 def filter_values(table: pa.Table) -> dict[str, npt.NDArray[np.float64]]:

@@ -183,6 +183,10 @@ class Policy:
     sessions: Scope = "clip"
     """How far a clip that breaks a rule reaches in its session: the clip alone, what other cameras
     show at its time (`span`), all of its `camera`, or the whole `session`."""
+    kept_by_hand: tuple[str, ...] = ()
+    """Ids of clips that `curation.select.reviews` keeps; they come before all lists and rules."""
+    dropped_by_hand: tuple[str, ...] = ()
+    """The same of clips that it drops."""
 
     def __post_init__(self) -> None:
         all_rules: tuple[Policy | SourceRules, ...] = (self, *self.sources)
@@ -204,10 +208,11 @@ class Policy:
         """Names the policy by its content; stable, as the ids of selections depend on it."""
         fields = asdict(self)
         fields["copies"] = fields.pop("near_duplicates")  # as selections were named from the first
-        if self.labels == LabelRules():
-            del fields["labels"]
         if self.sessions == "clip":
             del fields["sessions"]
+        for name in ("labels", "kept_by_hand", "dropped_by_hand"):  # that were added later
+            if getattr(self, name) in ((), LabelRules()):
+                del fields[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -30,6 +30,7 @@ from curation.select.filter import (
     unwanted_labels,
 )
 from curation.select.policy import Policy
+from curation.select.reviews import with_reviews
 from curation.select.sessions import SessionClips
 
 __all__ = [
@@ -76,13 +77,16 @@ def duplicate_rules(policy: Policy) -> list[DuplicateRule]:
 
 
 def select(dataset: Dataset, policy: Policy, run: RunTasks | None = None) -> Selection:
-    """Applies a policy to every clip and stores the verdicts; the same again writes nothing.
+    """Applies a policy, and what was decided by hand, to every clip and stores the verdicts.
+
+    The same again writes nothing.
 
     Duplicates are searched for in this process, or as tasks that `run` works off. Raises
     `NotEmbeddedError`, `StaleWriterError` where another run commits meanwhile, and
     `ConditionError` for a condition of the policy that cannot be read.
     """
     dataset = dataset.snapshot()
+    policy = with_reviews(policy, dataset.catalog)
     columns = needed_columns(policy).union(_QUALITY, _DUPLICATE_COLUMNS)
     clips = dataset.scored_clips(columns=columns)
     values = filter_values(clips)

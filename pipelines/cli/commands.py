@@ -170,6 +170,32 @@ _COMMANDS = {
         """,
         ("reelmill why out 3f2a", "reelmill why out a.mp4"),
     ),
+    "keep": CommandInfo(
+        LOOK,
+        "review:keep",
+        """Keep clips by hand, whatever the policy says.
+
+        Who decided and when is stored in the output; the next `select` applies it. `--undo`
+        withdraws it.
+        """,
+        ("reelmill keep out 3f2a", "reelmill keep out 3f2a --undo"),
+    ),
+    "drop": CommandInfo(
+        LOOK,
+        "review:drop",
+        """Drop clips by hand, whatever the policy says.
+
+        Who decided and when is stored in the output; the next `select` applies it. `--undo`
+        withdraws it.
+        """,
+        ("reelmill drop out 3f2a --note 'a logo'", "reelmill drop out a.mp4"),
+    ),
+    "reviews": CommandInfo(
+        LOOK,
+        "review:reviews",
+        "List the clips that were kept or dropped by hand, by whom and when.",
+        ("reelmill reviews out",),
+    ),
     "failed": CommandInfo(
         LOOK,
         "failed:failed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import typer
 
 from curation.dataset import Dataset
 from curation.reasons import CLIP_REASONS
+from curation.records import Review
 from curation.select.filter import (
     filter_values,
     label_violation,
@@ -19,6 +21,7 @@ from curation.select.filter import (
     violations,
 )
 from curation.select.policy import FILTER_REASONS, LIMITS, TAGS, CategoryRule, Policy, Range
+from curation.select.reviews import current_reviews
 from pipelines import config
 from pipelines.cli import terminal
 from pipelines.cli.clip_names import find_named
@@ -55,6 +58,8 @@ def _explain(dataset: Dataset, policy: Policy, clips: pa.Table, *, is_selected: 
         names = ("clip_id", "uri", "start_s", "end_s")
         decided = ("verdict", "reason", "duplicate_of", "similarity")
         facts = {name: row[name] for name in names} | {name: row.get(name) for name in decided}
+        review = current_reviews(dataset.catalog, row["clip_id"]).get(row["clip_id"])
+        facts["review"] = None if review is None else asdict(review)
         print_objects([{**facts, "listed": _lists(policy, row["clip_id"]), "rules": rules}])
         return
     terminal.results.print(
@@ -64,6 +69,8 @@ def _explain(dataset: Dataset, policy: Policy, clips: pa.Table, *, is_selected: 
     print_thumbnail(dataset, row["clip_id"])
     verdict = _verdict_text(row) if is_selected else "no selection yet: `reelmill select` makes one"
     terminal.results.print(verdict)
+    if review := current_reviews(dataset.catalog, row["clip_id"]).get(row["clip_id"]):
+        terminal.results.print(escape(_review_text(review)))
     for use in _lists(policy, row["clip_id"]):
         terminal.results.print(f"it is on the list of clips to {use}")
     print_rows(rules, _COLUMNS)
@@ -89,6 +96,13 @@ def _verdict_text(row: dict[str, Any]) -> str:
     return text
 
 
+def _review_text(review: Review) -> str:
+    word = {"keep": "kept", "drop": "dropped"}[review.decision]
+    note = f": {review.note}" if review.note else ""
+    time = review.at[:16].replace("T", " ")
+    return f"{word} by hand, by {review.by} at {time} UTC{note}; select applies it"
+
+
 def _lists(policy: Policy, clip_id: str) -> list[str]:
     """The lists of the policy that name the clip, by what they are for."""
     lists = (("keep", policy.include), ("leave out", policy.exclude))
@@ -97,7 +111,7 @@ def _lists(policy: Policy, clip_id: str) -> list[str]:
 
 def _rules(dataset: Dataset, policy: Policy, clips: pa.Table) -> list[dict[str, Any]]:
     """Every value and tag of one clip, what is required of it, and the reason that it breaks."""
-    (rules,) = [rules for group, rules in policies_by_source(dataset, policy, clips) if group.any()]
+    (rules,) = [rules for rows, rules in policies_by_source(dataset, policy, clips) if len(rows)]
     values = {name: float(column[0]) for name, column in filter_values(clips).items()}
     categories = {name: clips[name][0].as_py() for name in TAGS}
     reasons = {v.column: v.reason for v in violations(rules, values, categories)}

@@ -26,7 +26,16 @@ from pipelines.service.jobs.queue import QueueError
 from pipelines.service.middleware import COOKIE, SecurityMiddleware, session_id
 from pipelines.service.outputs import NoOutputError
 from pipelines.service.previews import BusyError
-from pipelines.service.routes import clips, collections, jobs, page, search, sources, statistics
+from pipelines.service.routes import (
+    clips,
+    collections,
+    jobs,
+    page,
+    reviews,
+    search,
+    sources,
+    statistics,
+)
 from pipelines.service.schemas import StrictModel
 from pipelines.service.service import Service
 
@@ -107,7 +116,7 @@ def create_app(service: Service) -> FastAPI:
     )
     _add_server_routes(app, service)
     page.add(app)
-    for routes in (jobs, collections, statistics, sources, clips, search):
+    for routes in (jobs, collections, statistics, sources, clips, reviews, search):
         routes.add(app, service)
     _add_error_handlers(app)
     app.add_middleware(

@@ -24,6 +24,7 @@ from curation.id_match import IdMatcher, one_chunk, to_bools
 from curation.records import Neighbour
 from curation.select.filter import apply_policy, filter_values
 from curation.select.policy import Policy, Range
+from curation.select.reviews import with_reviews
 from curation.select.selection import best_first, duplicate_rules
 from pipelines.config.merge import flatten
 
@@ -71,6 +72,7 @@ def settings(base: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, An
 
 def evaluate(dataset: Dataset, clips: pa.Table, policy: Policy) -> WhatIf:
     """Applies a policy to `clips` (of `Dataset.clips`, with verdicts)."""
+    policy = with_reviews(policy, dataset.catalog)
     values = filter_values(clips)
     result = apply_policy(dataset, policy, clips, values)
     graphs, is_compared = _stored_graphs(dataset, clips, policy)

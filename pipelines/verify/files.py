@@ -13,7 +13,7 @@ from curation.records import Render
 from pipelines.verify.invariant import CheckResult
 
 _TABLES = ("listed", "passed_over", "sources", "clips", "signatures", "thumbnails", "selection",
-           "subsets", "runs")  # fmt: skip
+           "reviews", "subsets", "runs")  # fmt: skip
 _TABLE_FOLDERS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours",
                   "renders", "tokens", "tokenized")  # fmt: skip
 _BATCH = 10_000

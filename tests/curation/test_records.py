@@ -20,6 +20,7 @@ from curation.records import (
     ListedInput,
     Neighbour,
     Render,
+    Review,
     Run,
     Signature,
     SkippedFiles,
@@ -36,7 +37,7 @@ from tokenizer.tokenize.shards import TokenWindow
 GOLDEN = Path(__file__).parents[1] / "golden" / "schemas.json"
 RECORDS = [
     Source, Clip, Thumbnail, Embedding, ClipLabel, Signature, Neighbour, Verdict, Render, Caption,
-    CaptionedClip, Run, SubsetClip, ListedInput, SkippedFiles,
+    CaptionedClip, Run, SubsetClip, Review, ListedInput, SkippedFiles,
     *(score.record for score in SCORES.values()), *SIGNAL_TABLES.values(), TokenWindow,
     TokenizedClip,
 ]  # fmt: skip

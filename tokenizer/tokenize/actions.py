@@ -42,14 +42,18 @@ def with_actions(
     result, start = [], 0
     for row in rows:
         groups = latent_groups(row.frames, time, causal_first=row.causal_first)
-        if len(groups) - 1 != row.latent_frames:
+        padded = row.frames + row.pad_frames
+        if len(latent_groups(padded, time, causal_first=row.causal_first)) - 1 != row.latent_frames:
             raise BadTokensError.of(
-                row, f"{row.latent_frames} latent frames of {row.frames} frames, {time} to one"
+                row, f"{row.latent_frames} latent frames of {padded} frames, {time} to one"
             )
+        start -= row.overlap_frames or 0
         frames = shown[start : start + row.frames]
         end = int(shown[start + row.frames])
         start += row.frames
         values = _pooled(signals, chosen, frames, end, groups)
+        of_padding = ((0, row.latent_frames - len(values)), (0, 0))
+        values = np.pad(values, of_padding, constant_values=np.nan)
         result.append(replace(row, actions=values.tobytes(), action_names=names))
     return result
 

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { h, put, reducedMotion } from "./dom.js";
 import { icon } from "./icons.js";
+import { choices, mark, press } from "./reviews.js";
 import * as router from "./router.js";
 import { sourceStrip } from "./source_strip.js";
 import { alike, example, verdict } from "./tile.js";
@@ -25,6 +26,7 @@ export function clipView(ids) {
     if (event.key === "ArrowRight") step(1);
     else if (event.key === "ArrowLeft") step(-1);
     else if (event.key === "m") alike(clipId);
+    else if (!event.ctrlKey && !event.metaKey && !event.altKey && press(event.key, clipId)) { /* decided */ }
     else return;
     event.preventDefault();
   });
@@ -68,7 +70,7 @@ export function clipView(ids) {
     const words = Object.entries(captions).flatMap(([table, texts]) => texts.map((text) =>
       h("p", { class: "said", title: table }, text)));
     put(body, top(facts, step, box), player.element,
-      h("div", { class: "beside" }, h("div", { class: "main" }, verdict(facts), words, actions(facts)),
+      h("div", { class: "beside" }, h("div", { class: "main" }, verdict(facts), mark(facts.clip_id), words, actions(facts)),
         sourceStrip(route, facts, player, controller.signal)),
       measured(facts), rendered(renders));
   }
@@ -114,6 +116,7 @@ function playerOf(route, facts) {
 function actions(facts) {
   const go = (name, words, run) => h("button", { class: "button", onclick: run }, icon(name), words);
   return h("div", { class: "choices" },
+    choices(facts.clip_id),
     go("similar", "More like this", () => alike(facts.clip_id)),
     go("plus", "Wanted, too", () => example("like", facts.clip_id)),
     go("minus", "Less of this", () => example("minus", facts.clip_id)));

@@ -7,6 +7,7 @@ import { exportDialog } from "./export.js";
 import { facetsPanel } from "./facets.js";
 import { grid } from "./grid.js";
 import { acceptPictures, heldImage } from "./picture.js";
+import { load as loadReviews, tally } from "./reviews.js";
 import * as router from "./router.js";
 import { base, isRanked, same, toQuery } from "./query.js";
 import { searchBar } from "./search_bar.js";
@@ -62,6 +63,7 @@ export function clipsView(root, first, { collections }) {
       const results = await search();
       next = results.next;
       panel.show(facets, route);
+      loadReviews(route.collection, controller.signal).catch(() => {}); // the clips are what matters
       searched = results.searched;
       clips.show(results.hits, route, Boolean(next));
       showCount(results.hits.length);
@@ -113,7 +115,7 @@ export function clipsView(root, first, { collections }) {
       searched.length ? h("span", { class: "quiet" }, `, searched by ${searched.join(" and ")}`) : "");
     const all = h("input", { type: "checkbox", checked: !route.all,
       onchange: () => router.update({ all: !route.all }) });
-    put(tools, h("label", { class: "switch" }, all, h("span", {}, "Hide duplicates")),
+    put(tools, tally(), h("label", { class: "switch" }, all, h("span", {}, "Hide duplicates")),
       api.may("submit") && h("button", { class: "button", disabled: !shown || route.picture,
         title: route.picture ? "Mark some of these with + first: a picture cannot be asked for again later" : null,
         onclick: () => exportDialog(route, toQuery(route, hasVerdicts), next ? null : shown, total) }, "Export as dataset"));

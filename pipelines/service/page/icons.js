@@ -7,6 +7,7 @@ const PATHS = {
   picture: "M3.5 4.5h13v11h-13zM3.5 13l4-4 3.5 3.5 2-2 3.5 3.5M12.8 7.6h.01",
   plus: "M10 4.5v11M4.5 10h11",
   minus: "M4.5 10h11",
+  check: "M4 10.5l4 4 8-9",
   close: "M5 5l10 10M15 5L5 15",
   similar: "M3.5 3.5h8v8h-8zM8.5 14v2.5h8v-8H14",
   play: "M6.5 4.5v11l9-5.5z",

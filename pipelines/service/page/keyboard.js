@@ -4,7 +4,8 @@ import { h } from "./dom.js";
 
 const KEYS = [
   ["/", "go to the search"], ["← ↑ → ↓", "from clip to clip"], ["Enter", "open a clip"],
-  ["Space", "play it where it is"], ["m", "more like this clip"], ["+", "more of this, too"],
+  ["Space", "play it where it is"], ["k", "keep it by hand"], ["x", "drop it by hand"], ["u", "take that back"],
+  ["m", "more like this clip"], ["+", "more of this, too"],
   ["−", "less of this"], ["Esc", "close, or empty the search"], ["?", "these keys"],
 ];
 

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { h, notify } from "./dom.js";
 import { playable } from "./hover.js";
 import { icon } from "./icons.js";
+import { mark, press } from "./reviews.js";
 import * as router from "./router.js";
 import { clock, duration, spaced } from "./format.js";
 
@@ -19,7 +20,7 @@ export function tile(hit, route) {
     h("p", { class: "name", title: hit.source }, h("bdi", {}, hit.source)),
     h("p", { class: "num quiet span" }, `${clock(hit.start_s)}–${clock(hit.end_s)}`,
       hit.score !== null && h("span", { class: "score", title: SCORE }, "score ", h("b", {}, Number(hit.score.toPrecision(3))))),
-    verdict(hit),
+    verdict(hit), mark(hit.clip_id),
     hit.caption && h("p", { class: "caption", title: hit.caption }, highlight(hit.caption, route.text)));
   playable(element, frame, api.video(route.collection, hit.clip_id), hit.verdict === "kept" ? 120 : 450);
   open.addEventListener("keydown", (event) => act(event, hit.clip_id));
@@ -46,8 +47,14 @@ function buttons(hit, route) {
 }
 
 function act(event, clip) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (press(event.key, clip)) {
+    event.preventDefault();
+    if (event.key !== "u") event.target.closest("li").nextElementSibling?.querySelector("a.open")?.focus();
+    return;
+  }
   const keys = { m: () => alike(clip), "+": () => example("like", clip), "-": () => example("minus", clip) };
-  if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+  if (!(event.key in keys)) return;
   event.preventDefault();
   keys[event.key]();
 }

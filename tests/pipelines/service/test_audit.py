@@ -19,7 +19,7 @@ from tests.pipelines.service.test_security import FREE, sign_in
 
 CHANGING = {
     "/v1/session", "/v1/jobs", "/v1/jobs/{job_id}/cancel", "/v1/jobs/{job_id}/retry",
-    "/v1/collections/{name}/subsets",
+    "/v1/collections/{name}/subsets", "/v1/collections/{name}/reviews",
 }  # fmt: skip
 VERIFY = {"kind": "verify", "collection": "drive"}
 

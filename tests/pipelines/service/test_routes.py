@@ -147,6 +147,28 @@ def test_search_by_an_image_and_a_subset_of_the_hits(served, clip, tmp_path):
     assert kept.json()["clips"] == 2
 
 
+def test_clips_are_kept_and_dropped_by_hand(served, clip):
+    where = f"{DRIVE}/reviews"
+    assert served.client.get(where).json() == {"reviews": [], "total": 0}
+    stored = served.client.post(where, json={"clips": [clip], "decision": "drop", "note": "dark"})
+    assert (stored.status_code, stored.json()["clips"]) == (201, 1), stored.text
+    (review,) = served.client.get(where).json()["reviews"]
+    assert (review["clip_id"], review["decision"], review["note"]) == (clip, "drop", "dark")
+    assert review["by"] == stored.json()["by"]
+    outcome = served.client.post(f"{DRIVE}/reselection", json={}).json()
+    assert clip in outcome["lost"]
+    for body, status in (
+        ({"clips": ["0" * 32], "decision": "keep"}, 404),
+        ({"clips": ["../x"], "decision": "keep"}, 422),
+        ({"clips": [], "decision": "keep"}, 422),
+        ({"clips": [clip], "decision": "burn"}, 422),
+    ):
+        assert served.client.post(where, json=body).status_code == status, body
+    undone = served.client.post(where, json={"clips": [clip], "decision": "undo"})
+    assert undone.status_code == 201
+    assert served.client.get(where).json()["total"] == 0
+
+
 def test_metrics_count_requests_by_route(served):
     served.client.get(DRIVE)
     text = served.client.get("/metrics").text

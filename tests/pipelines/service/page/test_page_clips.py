@@ -68,6 +68,29 @@ def test_nothing_found_and_a_wrong_condition_say_so(page, site):
     assert said.is_hidden()
 
 
+def test_clips_are_kept_dropped_and_taken_back_with_keys(page):
+    counted(page, 3)
+    first, second, _ = ids(page)
+    page.locator("a.open").first.focus()
+    page.keyboard.press("x")
+    page.get_by_text("dropped by hand").wait_for()
+    assert page.evaluate("document.activeElement.closest('li').dataset.clip") == second
+    page.keyboard.press("k")
+    page.get_by_text("kept by hand", exact=True).wait_for()
+    page.get_by_text("2 by hand").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("kept by hand", exact=True).wait_for(state="hidden")
+    page.reload()
+    page.locator(f"{TILES}[data-clip='{first}'] .review", has_text="dropped by hand").wait_for()
+    page.locator(f"{TILES}[data-clip='{first}'] a.open").click()
+    drop = page.get_by_role("button", name="Drop")
+    until(page, "document.querySelector('dialog .choices [aria-pressed=true]')")
+    drop.click()
+    until(page, "!document.querySelector('dialog .choices [aria-pressed=true]')")
+    page.keyboard.press("Escape")
+    page.locator(f"{TILES}[data-clip='{first}'] .review").wait_for(state="hidden")
+
+
 def test_a_clip_plays_under_the_pointer(page):
     ranges = []
     page.on("response", lambda answer: ranges.append((answer.url, answer.status)))
