@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 from curation.errors import ReelmillError
 from curation.storage import utf8_path
 
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 """Of files that are read as lists of inputs."""
 PATH_COLUMNS = ("uri", "path", "file", "video", "url", "file_name")
+_SAMPLE_PATH = "filepath"
+"""Of a sample of FiftyOne, whatever columns its fields are called like."""
 
 
 class ListingError(ReelmillError, ValueError):
@@ -93,6 +95,10 @@ def _rows(
         objects = dict(_json_rows(text.split("\n")))
         names = dict.fromkeys(name for row in objects.values() for name in row)
         yield from _path_column(objects.items(), list(names), path_columns)
+    elif suffix == ".json":
+        rows = dict(enumerate(_samples(text), 1))
+        names = dict.fromkeys(name for row in rows.values() for name in row)
+        yield from _path_column(rows.items(), list(names), (_SAMPLE_PATH,))
     else:
         for line in text.split("\n"):
             if line.strip() and not line.lstrip().startswith("#"):
@@ -110,6 +116,28 @@ def _parquet_rows(
     table = parquet.read()
     rows = enumerate(table.to_pylist(), 1)
     yield from _path_column(rows, table.column_names, path_columns)
+
+
+def _samples(text: str) -> Iterator[dict[str, Any]]:
+    """The samples of FiftyOne's `samples.json`: numbers and texts, labels of classes, and tags."""
+    try:
+        samples = json.loads(text)["samples"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ListingError("holds no JSON object with `samples`, as FiftyOne writes it") from error
+    if not isinstance(samples, list) or not all(isinstance(item, dict) for item in samples):
+        raise ListingError("its `samples` are no list of JSON objects")
+    for sample in samples:
+        row = {}
+        for name, value in sample.items():
+            if isinstance(value, dict) and value.get("_cls") == "Classification":
+                row[name] = value.get("label")
+            elif name == "tags" and isinstance(value, list):
+                row[name] = ",".join(map(str, value))
+            elif name == _SAMPLE_PATH or not (
+                name.startswith("_") or isinstance(value, dict | list)
+            ):
+                row[name] = value
+        yield row
 
 
 def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -194,7 +194,7 @@ _COMMANDS = {
         LOOK,
         "review:reviews",
         "List the clips that were kept or dropped by hand, by whom and when.",
-        ("reelmill reviews out",),
+        ("reelmill reviews out", "reelmill reviews out --fiftyone exported"),
     ),
     "failed": CommandInfo(
         LOOK,

@@ -27,10 +27,11 @@ def export(
     dest: Annotated[str, typer.Argument(help="The empty folder or address to write to.")],
     *,
     format_: Annotated[
-        Literal["webdataset", "hf", "lerobot"],
+        Literal["webdataset", "hf", "lerobot", "fiftyone"],
         typer.Option(
             "--format",
-            help="Tar shards, Parquet with a card for Hugging Face, or a LeRobot data set.",
+            help="Tar shards, Parquet with a card for Hugging Face, a LeRobot data set, or a folder"
+            " that FiftyOne opens.",
         ),
     ] = "webdataset",
     selection: Annotated[

@@ -6,6 +6,7 @@ import getpass
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from curation.select.reviews import Decision, current_reviews, review_clips
 from pipelines.cli import terminal
 from pipelines.cli.clip_names import find_named
 from pipelines.cli.options import Out
-from pipelines.cli.places import open_output
+from pipelines.cli.places import local_path, open_output
 from pipelines.cli.rows import Column, Row, print_result, print_rows, short_id, shorten
 from pipelines.cli.terminal import count
 
@@ -38,9 +39,26 @@ def drop(out: Out, clips: Clips, *, undo: Undo = False, note: Note = None, by: B
     _decide(out, clips, "undo" if undo else "drop", note, by)
 
 
-def reviews(out: Out) -> None:
+def reviews(
+    out: Out,
+    fiftyone: Annotated[
+        Path | None,
+        typer.Option(
+            help="Store the tags keep and drop of a samples.json, or of its folder, first.",
+            parser=local_path,
+        ),
+    ] = None,
+    by: By = None,
+) -> None:
     """Prints the decisions that count, the oldest first."""
-    decided = current_reviews(open_output(out).catalog).values()
+    dataset = open_output(out)
+    if fiftyone is not None:
+        from tokenizer.export.fiftyone import read_decisions
+
+        check_writable(dataset.catalog.storage)
+        for decision, ids in read_decisions(fiftyone).items():
+            review_clips(dataset.catalog, ids, decision, by or _user(), "FiftyOne")
+    decided = current_reviews(dataset.catalog).values()
     print_rows(map(asdict, decided), _COLUMNS, empty="nothing was decided by hand")
 
 

@@ -17,11 +17,11 @@ from typing import Any, Literal, get_args
 from pyarrow import fs
 
 from curation.storage import Storage, storage_faults
-from tokenizer.export import huggingface, webdataset
+from tokenizer.export import fiftyone, huggingface, webdataset
 from tokenizer.export.clip_rows import ExportError, ExportRows
 from tokenizer.export.lerobot import LeRobotExport
 
-Format = Literal["webdataset", "hf", "lerobot"]
+Format = Literal["webdataset", "hf", "lerobot", "fiftyone"]
 PLAN = "export.json"
 CARD = "README.md"
 _QUOTED = 80
@@ -61,9 +61,8 @@ def export(
         raise ExportError(f"format {export_format!r} is none of {', '.join(get_args(Format))}")
     if export_format == "lerobot":
         return _export_lerobot(rows, destination, progress)
-    writer = webdataset if export_format == "webdataset" else huggingface
-    bounds = _shard_bounds(rows.sizes, shard_bytes)
-    shards = {writer.shard_name(i, len(bounds) - 1): s for i, s in enumerate(pairwise(bounds))}
+    texts = _texts(rows, export_format)
+    write_shard, shards = _shards(rows, export_format, shard_bytes)
     storage = Storage.at(destination)
     plan = {
         "format": export_format,
@@ -76,15 +75,15 @@ def export(
         "shards": {name: stop - start for name, (start, stop) in shards.items()},
     }
     _write_plan(storage, plan)
-    if export_format == "hf":
-        _write_text(storage, CARD, huggingface.card(rows))
+    for name, text in texts.items():
+        _write_text(storage, name, text)
     missing = {name: span for name, span in shards.items() if storage.size(name) is None}
     clips = rows.table.num_rows
     done = clips - sum(stop - start for start, stop in missing.values())
     progress(done, clips)
     for name, (start, stop) in missing.items():
         with storage.atomic_write(name) as temporary:
-            writer.write_shard(temporary, rows, start, stop)
+            write_shard(temporary, rows, start, stop)
         done += stop - start
         progress(done, clips)
     size_bytes = sum(storage.size(name) or 0 for name in shards)
@@ -106,6 +105,26 @@ def _export_lerobot(
     _write_plan(storage, plan)
     sizes = data_set.write(storage, progress)
     return ExportResult(clips, len(sizes), len(sizes), sum(sizes), rows.licences())
+
+
+def _texts(rows: ExportRows, export_format: Format) -> dict[str, str]:
+    """What is written beside the shards, by name."""
+    if export_format == "fiftyone":
+        return fiftyone.texts(rows)
+    return {CARD: huggingface.card(rows)} if export_format == "hf" else {}
+
+
+def _shards(
+    rows: ExportRows, export_format: Format, shard_bytes: int
+) -> tuple[Callable[[str, ExportRows, int, int], None], dict[str, tuple[int, int]]]:
+    """What writes a shard, and the rows of each by its name; FiftyOne has a file a clip."""
+    if export_format == "fiftyone":
+        names = map(fiftyone.media_name, rows.table["clip_id"].to_pylist())
+        return fiftyone.write_media, {name: (n, n + 1) for n, name in enumerate(names)}
+    writer = webdataset if export_format == "webdataset" else huggingface
+    bounds = _shard_bounds(rows.sizes, shard_bytes)
+    spans = enumerate(pairwise(bounds))
+    return writer.write_shard, {writer.shard_name(n, len(bounds) - 1): span for n, span in spans}
 
 
 def _write_plan(storage: Storage, plan: dict[str, Any]) -> None:

@@ -1,0 +1,58 @@
+"""A folder for FiftyOne, and its tags on the way back."""
+
+import json
+
+import pytest
+
+from curation.listing import list_videos
+from tokenizer.export.clip_rows import ExportError, ExportRows, ExportTables
+from tokenizer.export.export import export
+from tokenizer.export.fiftyone import read_decisions
+
+
+@pytest.fixture
+def exported(output, tmp_path):
+    rows = ExportRows(output.place, None, ExportTables())
+    export(rows, str(tmp_path / "fo"), "fiftyone", 1_000_000)
+    return rows, tmp_path / "fo"
+
+
+def test_every_clip_is_a_sample_with_its_row_and_its_file(exported):
+    rows, folder = exported
+    samples = json.loads((folder / "samples.json").read_text())["samples"]
+    assert [sample["clip_id"] for sample in samples] == rows.table["clip_id"].to_pylist()
+    for index, sample in enumerate(samples):
+        assert (folder / sample["filepath"]).read_bytes() == rows.read_media(index)
+        assert json.loads((folder / sample["frames"]).read_text()) == {"frames": {}}
+        assert sample["num_frames"] == sample["metadata"]["total_frame_count"]
+        assert sample["metadata"]["frame_width"] == sample["width"]
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["media_type"] == "video"
+    assert "version" not in metadata, "or the importer takes it for a dump of its database"
+
+
+def test_tags_come_back_as_decisions_and_samples_as_inputs(exported):
+    rows, folder = exported
+    file = folder / "samples.json"
+    content = json.loads(file.read_text())
+    first, *others = content["samples"]
+    first["tags"] = ["drop", "logo"]
+    first["_id"] = {"$oid": "0" * 24}
+    for sample in others:
+        sample["tags"] = ["keep"]
+    content["samples"].append({"filepath": "/else/x.mp4", "tags": ["keep"]})
+    file.write_text(json.dumps(content))
+    decisions = read_decisions(folder)
+    ids = rows.table["clip_id"].to_pylist()
+    assert decisions == {"drop": ids[:1], "keep": ids[1:]}
+    entries = {entry.uri: entry for entry in list_videos([str(file)]).entries}
+    entry = entries[str(folder / first["filepath"])]
+    assert (entry.extra["clip_id"], entry.extra["tags"]) == (ids[0], "drop,logo")
+    assert "/else/x.mp4" in entries
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"samples": 3}', '{"samples": ["x"]}'])
+def test_another_file_is_refused(tmp_path, text):
+    (tmp_path / "samples.json").write_text(text)
+    with pytest.raises(ExportError, match=r"samples\.json is no samples\.json of FiftyOne"):
+        read_decisions(tmp_path)
