@@ -20,6 +20,16 @@ Compare = Annotated[
 ]
 
 
+NumReconstructions = Annotated[
+    int,
+    typer.Option(
+        "--reconstructions",
+        min=0,
+        help="The number of clips of which a frame is decoded from their tokens.",
+    ),
+]
+
+
 def report(
     out: Out,
     html: Annotated[
@@ -29,29 +39,33 @@ def report(
         ),
     ] = None,
     compare: Compare = None,
+    reconstructions: NumReconstructions = 0,
 ) -> None:
     """Writes the report."""
-    _print(_write(out, html, compare))
+    _print(_write(out, html, compare, reconstructions))
 
 
 def open_report(
     out: Out,
     compare: Compare = None,
+    reconstructions: NumReconstructions = 0,
 ) -> None:
     """Writes the report and opens it."""
-    path = _write(out, None, compare)
+    path = _write(out, None, compare, reconstructions)
     _print(path)
     typer.launch(path.absolute().as_uri())
 
 
-def _write(out: str, html: Path | None, compare: str | None) -> Path:
+def _write(out: str, html: Path | None, compare: str | None, num_reconstructions: int) -> Path:
     from pipelines.report.page import write_report
 
     storage = Storage.at(out)
     if html is None:
         html = Path("report.html" if storage.is_remote else f"{storage.root}/report.html")
     try:
-        return write_report(open_output(out), html, compare=compare)
+        return write_report(
+            open_output(out), html, compare=compare, num_reconstructions=num_reconstructions
+        )
     except UnknownSelectionError as error:
         raise typer.BadParameter(str(error), param_hint="--compare") from error
 

@@ -1,6 +1,7 @@
 """The report: one HTML file that shows what an output holds and why.
 
-It shows the tables: nothing is decoded and nothing in the output changes. The file is
+It shows the tables, and frames decoded from tokens where they are asked for; nothing in the output
+changes. The file is
 self-contained (styles, script and pictures are inside, and its content policy forbids the network),
 and everything from the data (file names, details, captions) is escaped text. The content policy has
 the script's digest, so no other script runs even if such text got through.
@@ -25,6 +26,7 @@ from pipelines.report import (
     comparison,
     contact_sheets,
     funnel,
+    reconstructions,
     tags,
     timing,
     tokenizers,
@@ -44,6 +46,7 @@ def write_report(
     *,
     policy: Policy | None = None,
     compare: str | None = None,
+    num_reconstructions: int = 0,
 ) -> Path:
     """Writes the report of an output's newest selection and returns its absolute path.
 
@@ -56,10 +59,10 @@ def write_report(
         raise IsADirectoryError(
             f"{path} is a folder; name a file in it, such as {path}/report.html"
         )
-    return write_text(path, page(OutputSnapshot.at(dataset, policy), compare))
+    return write_text(path, page(OutputSnapshot.at(dataset, policy), compare, num_reconstructions))
 
 
-def page(output: OutputSnapshot, compare: str | None = None) -> str:
+def page(output: OutputSnapshot, compare: str | None = None, num_reconstructions: int = 0) -> str:
     """The report as HTML, with a comparison to another selection if one is named."""
     script = template("report.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -92,6 +95,7 @@ def page(output: OutputSnapshot, compare: str | None = None) -> str:
         remarks=totals.remarks(output),
         max_remarks=totals.MAX_FAILURES,
         tokenizers=tokenized,
+        reconstructions=reconstructions.gather(output, num_reconstructions),
         timings=timing.gather(output, counts),
     )
 

@@ -1,6 +1,7 @@
 """`tokenize.shape`: every sample of one shape, from the tables to the feed, decoding and export."""
 
 import json
+import re
 import tarfile
 
 import av
@@ -26,6 +27,13 @@ def test_samples_of_one_shape_are_verified_fed_decoded_and_exported(reelmill, co
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         assert (stream.frames, stream.width, stream.height) == (24, 64, 64)
+    page = tmp_path / "report.html"
+    assert reelmill("report", copied.out, "--html", page, "--reconstructions", 2).code == 0
+    psnr_db = [
+        float(db) for db in re.findall(r"(?:codes|latents) <b>([\d.]+) dB", page.read_text())
+    ]
+    assert len(psnr_db) == 4
+    assert min(psnr_db) > 15, "the original is cropped like the tokens"
     assert reelmill("export", copied.out, tmp_path / "shards").code == 0
     with tarfile.open(next((tmp_path / "shards").glob("*.tar"))) as tar:
         facts = json.load(tar.extractfile(next(n for n in tar.getnames() if n.endswith(".json"))))

@@ -113,13 +113,14 @@ function playerOf(route, facts) {
   };
 }
 
+// Decisions first, then what to look for.
 function actions(facts) {
   const go = (name, words, run) => h("button", { class: "button", onclick: run }, icon(name), words);
-  return h("div", { class: "choices" },
-    choices(facts.clip_id),
+  const decisions = choices(facts.clip_id);
+  return [decisions && h("div", { class: "choices" }, decisions), h("div", { class: "choices" },
     go("similar", "More like this", () => alike(facts.clip_id)),
     go("plus", "Wanted, too", () => example("like", facts.clip_id)),
-    go("minus", "Less of this", () => example("minus", facts.clip_id)));
+    go("minus", "Less of this", () => example("minus", facts.clip_id)))];
 }
 
 const SHOWN_ELSEWHERE = new Set(["clip_id", "source_id", "source", "start_s", "end_s", "duration_s", "width", "height", "fps",

@@ -7,7 +7,7 @@ import { exportDialog } from "./export.js";
 import { facetsPanel } from "./facets.js";
 import { grid } from "./grid.js";
 import { acceptPictures, heldImage } from "./picture.js";
-import { load as loadReviews, tally } from "./reviews.js";
+import { loadReviews, tally } from "./reviews.js";
 import * as router from "./router.js";
 import { base, isRanked, same, toQuery } from "./query.js";
 import { searchBar } from "./search_bar.js";

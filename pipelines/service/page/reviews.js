@@ -8,7 +8,7 @@ const decided = new Map(); // by clip, of the collection that is shown
 const before = []; // what to go back to, the last decision at the end
 let collection = "";
 
-export async function load(name, signal) {
+export async function loadReviews(name, signal) {
   if (name !== collection) before.length = 0;
   collection = name;
   const { reviews } = await api.get(api.collection(name, "reviews"), { signal });
@@ -90,7 +90,7 @@ export function press(key, clip) {
 }
 
 export function tally() {
-  const element = h("span", { class: "quiet num", hidden: true });
+  const element = h("span", { class: "quiet small num", hidden: true });
   return follow(element, () => {
     element.hidden = !decided.size;
     element.textContent = `${decided.size} by hand`;
