@@ -46,7 +46,7 @@ def ls(
 ) -> None:
     """Prints the list."""
     storage = Storage.at(out)
-    if storage.is_local and os.path.isfile(storage.root):
+    if not storage.is_remote and os.path.isfile(storage.root):
         raise UsageError(f"{out} is a file; name an output, or a folder of outputs")
     if outputs := _outputs(storage):
         if sources or verdict or where is not None:
