@@ -15,7 +15,6 @@ from typing import Annotated
 
 import typer
 
-from curation.errors import ReelmillError
 from curation.media import sandbox
 from curation.media.confinement import FileAccess
 from curation.media.ffmpeg_command import ffmpeg_path
@@ -62,8 +61,9 @@ def doctor(
     for name, check in checks.items():
         try:
             finding = check()
-        except (ReelmillError, OSError, ImportError) as error:
-            finding = _Finding(str(error), str(error))
+        except Exception as error:  # such as what a library raises for a damaged file
+            text = str(error) or type(error).__name__
+            finding = _Finding(text, text)
         rows.append({"ok": not finding.problem, "check": name, "found": finding.text,
                      "problem": finding.problem or None})  # fmt: skip
     print_rows(rows, _COLUMNS, header=False)

@@ -19,11 +19,22 @@ def test_a_machine_that_can_curate(reelmill, tmp_path):
     text = " ".join(ended.out.split())
     for words in (
         "reelmill 0.1.0", "deltalake", "ffmpeg version", "no_new_privs", "seccomp", "GiB free in",
-        "new can be written", "TransNetV2, causal-4x8x8", "service",
+        "new can be written", "TransNetV2, EfficientNet-Lite0, MiniLM, causal-4x8x8", "service",
     ):  # fmt: skip
         assert words in text, words
     assert "to do" not in text
     assert not (tmp_path / "new").exists()
+
+
+def test_weights_that_search_needs_are_checked(reelmill, monkeypatch):
+    def load(*_):
+        raise RuntimeError("header too large")
+
+    monkeypatch.setattr("curation.scan.shots.TransNetV2.load", lambda _: None)
+    monkeypatch.setattr("tokenizer.models.load.shipped", lambda: [])
+    monkeypatch.setattr("curation.embed.efficientnet.EfficientNetLite0.load", load)
+    ended = reelmill("doctor")
+    assert (ended.code, "to do: weights: header too large" in ended.out) == (1, True)
 
 
 @pytest.mark.usefixtures("unloaded")
