@@ -13,6 +13,7 @@ from typer.main import get_command
 from curation.dataset import Dataset
 from pipelines.cli.app import app
 from pipelines.cli.commands import commands
+from tests.outputs import run
 
 ROOT = Path(__file__).parents[2]
 NOT_HERE = {
@@ -36,9 +37,11 @@ EXAMPLES = [(name, line) for name, info in commands().items() for line in info.e
 
 @pytest.fixture(scope="module")
 def folder(curated, tmp_path_factory):
-    """Where the examples run: with an output `out`."""
+    """Where the examples run: with an output `out`, and what FiftyOne would open of it."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(curated.out, folder / "out")
+    words = str(folder / "out"), str(folder / "exported"), "--format", "fiftyone"
+    assert run("export", *words).returncode == 0
     return folder
 
 
