@@ -56,7 +56,7 @@ def bucket(joined):
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         client = boto3.client("s3")
-        client.create_bucket(Bucket="reels")
+        client.create_bucket(Bucket="nodes")
         yield client
     server.stop()
 
@@ -74,24 +74,24 @@ def videos(bucket, tmp_path_factory):
     for number in range(NUM_SOURCES):
         path = folder / f"{number:02}.mp4"
         write_numbered_video(path, 40 + number, coding=Coding(crf=30))
-        bucket.upload_file(str(path), "reels", f"raw/{path.name}")
-    return "s3://reels/raw"
+        bucket.upload_file(str(path), "nodes", f"raw/{path.name}")
+    return "s3://nodes/raw"
 
 
 def download(bucket, name: str, folder: Path) -> Path:
     """A copy of an output on the bucket."""
-    for page in bucket.get_paginator("list_objects_v2").paginate(Bucket="reels", Prefix=f"{name}/"):
+    for page in bucket.get_paginator("list_objects_v2").paginate(Bucket="nodes", Prefix=f"{name}/"):
         for stored in [each for each in page["Contents"] if not each["Key"].endswith("/")]:
             path = folder / stored["Key"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            bucket.download_file("reels", stored["Key"], str(path))
+            bucket.download_file("nodes", stored["Key"], str(path))
     return folder / name
 
 
 @pytest.fixture(scope="module")
 def reference(bucket, videos, profile, tmp_path_factory):
     """The same job in one process."""
-    ran = run("curate", videos, "--out", "s3://reels/reference", "--config", str(profile),
+    ran = run("curate", videos, "--out", "s3://nodes/reference", "--config", str(profile),
               "--set", "executor=in_process")  # fmt: skip
     assert ran.returncode == 0, ran.stderr + ran.stdout
     return download(bucket, "reference", tmp_path_factory.mktemp("reference"))
@@ -148,7 +148,7 @@ class Job:
 @pytest.fixture
 def start(videos, profile, tmp_path):
     """Starts the job on a cluster."""
-    return lambda nodes, out: Job(nodes, videos, f"s3://reels/{out}", profile, tmp_path)
+    return lambda nodes, out: Job(nodes, videos, f"s3://nodes/{out}", profile, tmp_path)
 
 
 @pytest.fixture
