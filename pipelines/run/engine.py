@@ -194,7 +194,17 @@ class _Schedule:
                     self._send(pool, worker)
                 else:
                     break
+            if self._is_worth_starting_ahead(pool):
+                self._start(pool)
             self._release(pool)
+
+    def _is_worth_starting_ahead(self, pool: _Pool) -> bool:
+        """Whether to load models on a GPU, where it is free, while the first items are coming."""
+        if not pool.resources.gpus or pool.workers:
+            return False
+        sources = [p for p in self.pools if p.feed is pool.feed.source]
+        is_fed = any(p.workers for p in sources) and not self._is_last(pool)
+        return is_fed and self.alone is None and self._has_room(pool, Counter())
 
     def _busy_worker(self, pool: _Pool) -> Worker | None:
         """One that may have an item waiting at it; near the end none waits at a busy worker."""
@@ -263,23 +273,26 @@ class _Schedule:
     def _displaceable(self, pool: _Pool) -> list[tuple[_Pool, Worker]]:
         """Workers of other pools that have been idle for a while, those that hold most first.
 
-        Those on a GPU only where this pool needs one: their models are slow to load.
+        Those on a GPU, whose models are slow to load, only where this pool needs one too, or has
+        no worker at all.
         """
         wait_s = _IDLE_S if self.workers.holds_idle and not self._is_idle() else 0.0
         others = (p for p in self.pools if p is not pool)
         return [
             (other, worker)
             for other in sorted(others, key=lambda p: -p.resources.cpus)
-            if pool.resources.gpus or not other.resources.gpus
+            if pool.resources.gpus or not other.resources.gpus or not pool.workers
             for worker, since in other.idle_since.items()
             if time.monotonic() - since >= wait_s
         ]
 
     def _release(self, pool: _Pool) -> None:
+        """Gives up workers that have long been idle; one on a GPU stays while items may come."""
         if self.workers.holds_idle and not pool.waiting:
-            now = time.monotonic()
+            now, keeps_one = time.monotonic(), pool.resources.gpus and not self._is_last(pool)
             for worker in [w for w, since in pool.idle_since.items() if now - since > _RELEASE_S]:
-                self._stop(pool, worker)
+                if len(pool.workers) > 1 or not keeps_one:
+                    self._stop(pool, worker)
 
     def _start(self, pool: _Pool) -> None:
         worker = self.workers.start(pool.feed.stage)

@@ -43,9 +43,6 @@ class SimulatedWorkers:
         fits = [int(self.cpus / resources.cpus)]
         return min(fits + ([int(self.gpus / resources.gpus)] if resources.gpus else []))
 
-    def starts_of(self, stage: str) -> int:
-        return self.started.count(stage)
-
     def start(self, stage: Stage) -> SimulatedWorker:
         worker = SimulatedWorker(stage, stage.setup())
         self.living.append(worker)

@@ -403,32 +403,45 @@ def test_stages_in_a_row_in_one_process_take_turns(tmp_path):
 
 @dataclass(frozen=True)
 class OnGpu(Shout):
-    """A stage of little CPU and one GPU."""
+    """A stage on a GPU."""
+
+    cpus: float = 0.1
 
     @property
     def resources(self):
-        return Resources(0.1, 1.0, 1)
+        return Resources(self.cpus, 1.0, 1)
 
 
-def test_a_worker_on_a_gpu_keeps_its_models_while_others_are_short_of_processors(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr("pipelines.run.engine._IDLE_S", 0.0)
-    simulated = SimulatedWorkers(1.55, gpus=1.0)
-    shout = Feed.of(Shout(str(tmp_path)), [Word(f"w{n}") for n in range(40)])
-    batch: list[str] = []
+def batches_on_a_gpu(folder: Path, cpus: float, gpu_cpus: float) -> SimulatedWorkers:
+    """Shouts 40 words, which a GPU takes eight at a time; the workers that did it."""
+    simulated, batch = SimulatedWorkers(cpus, gpus=1.0), []
+    shout = Feed.of(Shout(str(folder)), [Word(f"w{n}") for n in range(40)])
 
     def refill(is_last):
-        if len(batch) == 8:
-            on_gpu.items.append(Word("+".join(batch)))
-            batch.clear()
+        while len(batch) >= 8:
+            on_gpu.items.append(Word("+".join(batch[:8])))
+            del batch[:8]
 
-    on_gpu = Feed(OnGpu(str(tmp_path)), source=shout, refill=refill)
+    on_gpu = Feed(OnGpu(str(folder), cpus=gpu_cpus), source=shout, refill=refill)
     for feed, outcome in Engine(simulated).run([shout, on_gpu]):
         if feed is shout:
             batch.append(outcome.key)
     assert on_gpu.finished == 5
-    assert simulated.starts_of("OnGpu") == 1
+    return simulated
+
+
+def test_a_worker_on_a_gpu_loads_its_models_ahead_and_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.run.engine._IDLE_S", 0.0)
+    monkeypatch.setattr("pipelines.run.engine._RELEASE_S", -1.0)
+    simulated = batches_on_a_gpu(tmp_path, cpus=1.55, gpu_cpus=0.1)
+    assert simulated.started.count("OnGpu") == 1
+    assert simulated.started.index("OnGpu") < 4, "before the first batch is there"
+
+
+def test_where_only_one_of_two_stages_has_room_they_take_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.run.engine._IDLE_S", 0.0)
+    simulated = batches_on_a_gpu(tmp_path, cpus=1.0, gpu_cpus=1.0)
+    assert simulated.started.count("OnGpu") > 1
 
 
 def test_how_workers_are_used_is_counted(tmp_path, monkeypatch):
