@@ -7,6 +7,7 @@ import random
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,12 +26,12 @@ from pipelines.cli.terminal import count, escape
 from pipelines.config import Profile
 from pipelines.config import load as load_profile
 from pipelines.run.pipeline import open_pipeline
-from pipelines.run.rates import Footage, Plan, Rates, make_plan, measure_rates
+from pipelines.run.rates import CostRates, Footage, Plan, make_plan, measure_rates
 
 _MAX_PROBED = 48
-_CALIBRATED_S = 120.0
+_CALIBRATED_S = 180.0
 """Seconds of video that `--calibrate` curates, in whole files."""
-_MAX_CALIBRATED = 12
+_DEFAULTS = "the defaults"
 _SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
@@ -64,15 +65,18 @@ def plan(
     """Prints processor and GPU hours, storage, commits and the bottleneck."""
     profile = load_profile(config, set_ or (), command="curate")
     entries = list_videos(videos).entries if videos else []
-    footage = _probed(entries, profile) if entries else _stated(hours, frame_size, fps)
+    if calibrate and not entries:
+        raise typer.BadParameter("--calibrate needs videos to curate")
+    probed = _probe(entries, profile) if entries else []
+    footage = _footage(probed, entries) if probed else _stated(hours, frame_size, fps)
     if hours is not None:
         footage = Footage(hours, footage.width, footage.height, footage.fps)
     if calibrate:
-        rates = _calibrated(entries, profile)
+        rates = _calibrated(probed, profile, "yours" if config or set_ else _DEFAULTS)
     elif measured is not None:
         rates = measure_rates(open_output(measured), f"those of {measured}")
     else:
-        rates = Rates.shipped()
+        rates = CostRates.shipped()
     if save is not None:
         save.write_text(rates.as_json() + "\n", encoding="utf-8")
     cores = cpus or os.cpu_count() or 1
@@ -92,24 +96,42 @@ def _stated(hours: float | None, frame_size: str, fps: float) -> Footage:
     return Footage(hours, int(size[1]), int(size[2]), fps)
 
 
-def _probed(entries: Sequence[Entry], profile: Profile) -> Footage:
-    """Length, mean size and rate, from the headers of some of the videos, by their bytes."""
-    chosen = random.Random(0).sample(list(entries), min(_MAX_PROBED, len(entries)))
-    seconds, frames, pixels, size_bytes = 0.0, 0.0, 0.0, 0
-    for entry in chosen:
+@dataclass(frozen=True)
+class _Probed:
+    """What the headers of one video say."""
+
+    entry: Entry
+    seconds: float
+    fps: float
+    pixels: int
+    """Of a frame."""
+
+
+def _probe(entries: Sequence[Entry], profile: Profile) -> list[_Probed]:
+    """Some of the videos, in random order; those that cannot be read are left out."""
+    probed = []
+    for entry in random.Random(0).sample(list(entries), min(_MAX_PROBED, len(entries))):
         try:
             with Storage.at(entry.uri).local_path() as path:
                 info = probe(path, profile.scan.limits)
         except (MediaError, FileNotFoundError):
             continue
-        length_s = info.header_duration_s or info.header_frames / (info.header_fps or 25.0)
-        each = length_s * (info.header_fps or 25.0)
-        seconds, frames = seconds + length_s, frames + each
-        pixels += each * info.width * info.height
-        size_bytes += entry.size_bytes
-    if not seconds or not size_bytes:
+        fps = info.header_fps or 25.0
+        seconds = info.header_duration_s or info.header_frames / fps
+        if seconds > 0:
+            probed.append(_Probed(entry, seconds, fps, info.width * info.height))
+    if not probed:
         raise PrerequisiteError("none of the videos that were looked at states its length")
-    total = sum(entry.size_bytes for entry in entries) / size_bytes
+    return probed
+
+
+def _footage(probed: Sequence[_Probed], entries: Sequence[Entry]) -> Footage:
+    """Length of all videos, by their bytes; mean size and rate of those that were probed."""
+    seconds = sum(video.seconds for video in probed)
+    frames = sum(video.seconds * video.fps for video in probed)
+    pixels = sum(video.seconds * video.fps * video.pixels for video in probed)
+    probed_bytes = sum(video.entry.size_bytes for video in probed)
+    total = sum(entry.size_bytes for entry in entries) / probed_bytes
     side = (pixels / frames) ** 0.5
     return Footage(
         seconds * total / 3600, round(side * 4 / 3), round(side * 3 / 4), frames / seconds,
@@ -117,22 +139,30 @@ def _probed(entries: Sequence[Entry], profile: Profile) -> Footage:
     )  # fmt: skip
 
 
-def _calibrated(entries: Sequence[Entry], profile: Profile) -> Rates:
+def _sample(probed: Sequence[_Probed]) -> list[_Probed]:
+    """Videos of `_CALIBRATED_S` together, or the shortest if each is longer."""
+    chosen: list[_Probed] = []
+    for video in probed:
+        if sum(each.seconds for each in chosen) + video.seconds <= _CALIBRATED_S:
+            chosen.append(video)
+    return chosen or [min(probed, key=lambda video: video.seconds)]
+
+
+def _calibrated(probed: Sequence[_Probed], profile: Profile, settings: str) -> CostRates:
     """Curates a few of the videos in a folder that is removed."""
-    if not entries:
-        raise typer.BadParameter("--calibrate needs videos to curate")
-    chosen = random.Random(1).sample(list(entries), min(_MAX_CALIBRATED, len(entries)))
-    terminal.console.print(f"calibrating: curates {count(len(chosen), 'video')}")
+    chosen = _sample(probed)
+    seconds = sum(video.seconds for video in chosen)
+    terminal.console.print(f"calibrating: curates {count(len(chosen), 'video')}, {seconds:,.0f} s")
     with tempfile.TemporaryDirectory(prefix="reelmill-plan-") as folder:
         out = str(Path(folder, "out"))
         with open_pipeline(out, profile) as pipeline:
-            pipeline.scan(list_videos([entry.uri for entry in chosen]))
+            pipeline.scan(list_videos([video.entry.uri for video in chosen]))
             pipeline.select()
             pipeline.run_all([step.name for step in clip_steps()])
-            return measure_rates(pipeline.dataset, "yours", profile.execution.cpus)
+            return measure_rates(pipeline.dataset, settings, profile.execution.cpus)
 
 
-def _print(plan: Plan, footage: Footage, rates: Rates, cpus: int, gpus: int) -> None:
+def _print(plan: Plan, footage: Footage, rates: CostRates, cpus: int, gpus: int) -> None:
     total = sum(step.cpu_hours for step in plan.steps)
     print_rows(
         [

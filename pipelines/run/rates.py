@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset
 from curation.errors import PrerequisiteError
+from curation.id_match import one_chunk
+from curation.records import Render
 
 Unit = Literal[
     "frames", "megapixels", "seconds", "clips", "kept_clips", "kept_megapixels"
@@ -37,6 +40,10 @@ PARTS: dict[str, tuple[str, Unit]] = {
     "tokenize": ("tokenize", "kept_megapixels"),
 }
 """Each part of the work: its step, and what its cost grows with."""
+_MIN_CLIPS = 10_000
+_SELECT_S = 1.1e-3
+"""CPU seconds that select takes for a clip where fewer than `_MIN_CLIPS` were measured, of which
+most would be its start: those of a million, the search for duplicates included (docs/dedup.md)."""
 _WORKER_STEPS = {step for step, _ in PARTS.values()} - {"select"}
 _SHIPPED = Path(__file__).with_name("rates.json")
 _COMMIT_S, _MAX_COMMIT_S, _COMMIT_SHARE = 15.0, 300.0, 0.01
@@ -66,7 +73,7 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class Rates:
+class CostRates:
     """What one machine took, per unit, and what came out."""
 
     machine: str
@@ -93,14 +100,14 @@ class Rates:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> Rates:
+    def from_json(cls, text: str) -> CostRates:
         """What `as_json` wrote."""
         fields = json.loads(text)
         sizes = {kind: (unit, float(size)) for kind, (unit, size) in fields["bytes_per"].items()}
         return cls(**{**fields, "bytes_per": sizes})
 
     @classmethod
-    def shipped(cls) -> Rates:
+    def shipped(cls) -> CostRates:
         """Those of the default settings."""
         return cls.from_json(_SHIPPED.read_text(encoding="utf-8"))
 
@@ -124,14 +131,14 @@ class Plan:
     stored_bytes: dict[str, float]
     """By kind."""
     wall_hours: float
-    """On the processors and GPUs that were named."""
+    """On so many processors, and GPUs where one is needed."""
     bottleneck: str
     """The step that takes most of that time."""
     commits: float
     """Of each table that the longest step fills."""
 
 
-def make_plan(rates: Rates, footage: Footage, cpus: int, gpus: int) -> Plan:
+def make_plan(rates: CostRates, footage: Footage, cpus: int, gpus: int) -> Plan:
     """What the footage takes on so many processors and GPUs."""
     units = _all_units(rates, footage)
     cpu_s: defaultdict[str, float] = defaultdict(float)
@@ -149,10 +156,7 @@ def make_plan(rates: Rates, footage: Footage, cpus: int, gpus: int) -> Plan:
         if step in cpu_s or step in gpu_s
     )
     walls = {
-        each.step: max(
-            each.cpu_hours / (1 if each.step == "select" else cpus * rates.efficiency),
-            each.gpu_hours / gpus if each.gpu_hours and gpus else 0.0,
-        )
+        each.step: max(each.cpu_hours / (cpus * rates.efficiency), each.gpu_hours / max(1, gpus))
         for each in steps
     }
     return Plan(
@@ -166,7 +170,7 @@ def make_plan(rates: Rates, footage: Footage, cpus: int, gpus: int) -> Plan:
     )
 
 
-def _all_units(rates: Rates, footage: Footage) -> dict[str, float]:
+def _all_units(rates: CostRates, footage: Footage) -> dict[str, float]:
     units = footage.units
     clips = max(footage.hours * rates.clips_per_hour, footage.sources * rates.kept_clips_share)
     return units | {
@@ -195,35 +199,28 @@ def machine_name() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def measure_rates(dataset: Dataset, settings: str, cpus: int = 0) -> Rates:
+def measure_rates(dataset: Dataset, settings: str, cpus: int = 0) -> CostRates:
     """The rates of an output's runs on this machine, of which they used `cpus` (0: all cores).
 
-    Raises `PrerequisiteError` if nothing has been scanned and selected.
+    Of each step those count that filled the table that it filled last. Raises `PrerequisiteError`
+    if nothing has been scanned and selected.
     """
     sources = dataset.sources()
     scanned = sources.filter(pc.field("outcome") == "scanned")
     selection_id = dataset.latest_selection()
     if not scanned.num_rows or selection_id is None:
         raise PrerequisiteError("rates need an output with scanned sources and a selection")
-    rows = scanned.select(["source_id", "frames", "duration_s", "width", "height"]).to_pylist()
-    pixels = {row["source_id"]: row["width"] * row["height"] / 1e6 for row in rows}
-    clips = dataset.scored_clips(selection_id=selection_id).select(_CLIP_COLUMNS).to_pylist()
-    kept = [clip for clip in clips if clip["verdict"] == "kept"]
-    units: dict[str, float] = {
-        "frames": sum(row["frames"] for row in rows),
-        "megapixels": sum(row["frames"] * pixels[row["source_id"]] for row in rows),
-        "seconds": sum(row["duration_s"] for row in rows),
-        "clips": len(clips),
-        "kept_clips": len(kept),
-        "kept_megapixels": sum(
-            (clip["end_frame"] - clip["start_frame"]) * pixels[clip["source_id"]] for clip in kept
-        ),
-    }
-    kept_s = sum(clip["end_s"] - clip["start_s"] for clip in kept)
-    cpu_s, gpu_s, busy_s = _cost_of_runs(dataset.runs().to_pylist())
+    clips = dataset.scored_clips(selection_id=selection_id, columns=_CLIP_COLUMNS)
+    kept = clips.filter(pc.field("verdict") == "kept")
+    kept_s = _sum(pc.subtract(kept["end_s"], kept["start_s"]))
+    units = _units(scanned, clips.num_rows, kept)
+    runs = _last_results(dataset.runs())
+    cpu_s, gpu_s, busy_s = _cost_of_runs(runs)
     used_s = sum(seconds for part, seconds in cpu_s.items() if part != "select")
+    if clips.num_rows < _MIN_CLIPS:
+        cpu_s["select"] = _SELECT_S * clips.num_rows
     cores = cpus or os.cpu_count() or 1
-    return Rates(
+    return CostRates(
         machine=machine_name(),
         settings=settings,
         video_s=units["seconds"],
@@ -237,14 +234,45 @@ def measure_rates(dataset: Dataset, settings: str, cpus: int = 0) -> Rates:
             for step, seconds in gpu_s.items()
         },
         efficiency=min(1.0, used_s / (busy_s * cores)) if busy_s else 1.0,
-        clips_per_hour=3600 * len(clips) / units["seconds"],
+        clips_per_hour=3600 * clips.num_rows / units["seconds"],
         kept_share=kept_s / units["seconds"],
-        kept_clips_share=len(kept) / max(1, len(clips)),
-        bytes_per=_sizes(dataset, units),
+        kept_clips_share=kept.num_rows / max(1, clips.num_rows),
+        bytes_per=_sizes(dataset, {run["step"]: run["result"] for run in runs}, units),
     )
 
 
 _CLIP_COLUMNS = ("clip_id", "source_id", "start_frame", "end_frame", "start_s", "end_s", "verdict")
+
+
+def _sum(values: pa.ChunkedArray) -> float:
+    return float(pc.sum(values).as_py() or 0)
+
+
+def _units(scanned: pa.Table, num_clips: int, kept: pa.Table) -> dict[str, float]:
+    """How much of each unit there is in an output."""
+    megapixels = pc.divide(pc.multiply(scanned["width"], scanned["height"]), 1e6)
+    source = pc.index_in(kept["source_id"], value_set=one_chunk(scanned["source_id"]))
+    kept_frames = pc.subtract(kept["end_frame"], kept["start_frame"])
+    return {
+        "frames": _sum(scanned["frames"]),
+        "megapixels": _sum(pc.multiply(scanned["frames"], megapixels)),
+        "seconds": _sum(scanned["duration_s"]),
+        "clips": num_clips,
+        "kept_clips": kept.num_rows,
+        "kept_megapixels": _sum(pc.multiply(kept_frames, megapixels.take(source))),
+    }
+
+
+def _last_results(table: pa.Table) -> list[dict[str, Any]]:
+    """The runs of each step that filled what its last one filled; of select the last alone."""
+    runs = table.sort_by("started").to_pylist()
+    last = {run["step"]: run for run in runs}
+    return [
+        run
+        for run in runs
+        if run["result"] == last[run["step"]]["result"]
+        and (run["step"] != "select" or run is last["select"])
+    ]
 
 
 def _cost_of_runs(
@@ -265,18 +293,20 @@ def _cost_of_runs(
     return cpu_s, gpu_s, sum(walls.values())
 
 
-def _sizes(dataset: Dataset, units: Mapping[str, float]) -> dict[str, tuple[Unit, float]]:
-    """Bytes of renders, tokens and other tables, per unit."""
+def _sizes(
+    dataset: Dataset, results: Mapping[str, str], units: Mapping[str, float]
+) -> dict[str, tuple[Unit, float]]:
+    """Bytes of renders, tokens and other tables, per unit; `results` are tables by step."""
     catalog = dataset.catalog
     sizes: Counter[str] = Counter()
     for name in catalog.table_names():
+        if name.startswith("tokens/") and name != results.get("tokenize"):
+            continue
         table_bytes = sum(size for _, size in catalog.files(name))
         sizes["tokens" if name.startswith("tokens/") else "tables"] += table_bytes
-        if name.startswith("renders/"):
-            table = catalog.open(name)
-            assert table is not None
-            rows = table.to_pyarrow_table(columns=["size_bytes"])
-            sizes["renders"] += pc.sum(rows["size_bytes"]).as_py() or 0
+    if "render" in results:
+        renders = catalog.read(results["render"], Render, ["size_bytes"])
+        sizes["renders"] = int(_sum(renders["size_bytes"]))
     kinds: dict[str, Unit] = {
         "renders": "kept_megapixels", "tokens": "kept_megapixels", "tables": "clips",
     }  # fmt: skip

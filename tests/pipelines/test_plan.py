@@ -6,7 +6,17 @@ import pytest
 
 from curation.dataset import Dataset
 from curation.errors import PrerequisiteError
-from pipelines.run.rates import PARTS, Footage, Rates, _commits, make_plan, measure_rates
+from curation.listing import Entry
+from pipelines.cli.plan import _Probed, _sample
+from pipelines.run.rates import (
+    _SELECT_S,
+    PARTS,
+    CostRates,
+    Footage,
+    _commits,
+    make_plan,
+    measure_rates,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def test_an_outputs_own_rates_give_back_what_it_cost(dataset, rates):
     planned = make_plan(rates, source_footage(dataset), cpus=2, gpus=0)
     measured: dict[str, float] = {}
     for run in dataset.runs().to_pylist():
-        parts = json.loads(run["cpu_seconds"]) or {"select": run["seconds"]}
+        parts = json.loads(run["cpu_seconds"])
         used = sum(seconds for part, seconds in parts.items() if part in PARTS)
         measured[run["step"]] = measured.get(run["step"], 0.0) + used
     clips = dataset.scored_clips()
@@ -41,7 +51,7 @@ def test_an_outputs_own_rates_give_back_what_it_cost(dataset, rates):
     assert planned.kept_clips == pytest.approx(kept)
     found = {step.step: step.cpu_hours * 3600 for step in planned.steps}
     assert found["scan"] == pytest.approx(measured["scan"])
-    assert found["select"] == pytest.approx(measured["select"])
+    assert found["select"] == pytest.approx(_SELECT_S * clips.num_rows), "too few to measure"
     for step in ("render", "tokenize"):  # some of what is kept may lie in unequal sources
         assert found[step] == pytest.approx(measured[step], rel=0.35)
     assert sum(planned.stored_bytes.values()) > 0
@@ -65,7 +75,7 @@ def test_more_hours_larger_frames_and_more_processors(rates):
 
 def test_a_step_on_gpus_takes_as_long_as_they_need(rates):
     footage = Footage(1000, 640, 360, 25)
-    on_gpus = Rates(**{**vars(rates), "gpu_s": {"tokenize": 0.5}})
+    on_gpus = CostRates(**{**vars(rates), "gpu_s": {"tokenize": 0.5}})
     one, two = (make_plan(on_gpus, footage, cpus=10_000, gpus=gpus) for gpus in (1, 2))
     step = next(step for step in one.steps if step.step == "tokenize")
     assert step.gpu_hours == pytest.approx(500 * rates.kept_share)
@@ -81,8 +91,8 @@ def test_commits_come_seldom_in_a_long_run(seconds, commits):
 
 
 def test_rates_are_written_and_read(rates):
-    assert Rates.from_json(rates.as_json()) == rates
-    shipped = Rates.shipped()
+    assert CostRates.from_json(rates.as_json()) == rates
+    shipped = CostRates.shipped()
     assert shipped.cpu_s.keys() >= {"decode", "shots", "scores", "render", "tokenize"}
     assert shipped.machine
 
@@ -110,7 +120,16 @@ def test_the_command_plans_videos_and_hours(reelmill, curated, tmp_path):
                     *curated.options)  # fmt: skip
     assert here.code == 0, here
     assert "most of it takes" in here.out
-    assert Rates.from_json(saved.read_text()).settings == "yours"
+    assert CostRates.from_json(saved.read_text()).settings == "yours"
+
+
+def test_a_sample_is_of_minutes_also_where_every_video_is_long():
+    def lengths(*seconds):
+        probed = [_Probed(Entry(f"{n}.mp4"), each, 25.0, 1) for n, each in enumerate(seconds)]
+        return [video.seconds for video in _sample(probed)]
+
+    assert lengths(30, 7200, 60, 80, 50) == [30, 60, 80]
+    assert lengths(7200, 3600, 5400) == [3600]
 
 
 def test_what_is_not_said_is_asked_for(reelmill):
