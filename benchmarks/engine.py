@@ -20,6 +20,7 @@ import dataclasses
 import json
 import os
 import secrets
+import socket
 import statistics
 import subprocess
 import sys
@@ -117,8 +118,6 @@ def _numbers(work: Work) -> list[int]:
 
 
 def _reachable(address: str) -> str:
-    import socket
-
     host, port = address.split(":")
     for _ in range(600):
         try:

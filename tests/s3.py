@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import boto3
@@ -54,6 +54,26 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"bucket-{next(_NUMBERS)}"
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
     return f"s3://{name}"
+
+
+@contextlib.contextmanager
+def serving(name: str, host: str = "127.0.0.1") -> Iterator[Any]:
+    """A client of a server of its own with an empty bucket; the environment says how to reach it.
+
+    Servers of one process share what they store, so each bucket needs another name.
+    """
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=name)
+        yield client
+    server.stop()
 
 
 @contextlib.contextmanager

@@ -5,21 +5,19 @@ Nodes come and go while it runs, and rows and bytes stay those of a run on one m
 
 import contextlib
 import json
-import logging
 import subprocess
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from curation.sample import Coding, write_numbered_video
 from pipelines.run.progress import PROGRESS_VARIABLE
 from tests.nodes import Cluster, Node, cluster, network
 from tests.outputs import COMMAND, ROOT, assert_same, environment, run
+from tests.s3 import serving
 
 pytestmark = pytest.mark.ray
 
@@ -46,19 +44,8 @@ def joined():
 
 @pytest.fixture(scope="module")
 def bucket(joined):
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address=joined.host, port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="nodes")
+    with serving("nodes", joined.host) as client:
         yield client
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,31 +2,20 @@
 
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from curation.dataset import Dataset
 from curation.sample import SOURCES, Coding, write_numbered_video
 from tests.outputs import QUICK, run
+from tests.s3 import serving
 
 pytestmark = pytest.mark.s3
 
 
 @pytest.fixture(scope="module")
 def bucket():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="reels")
+    with serving("reels") as client:
         yield client
-    server.stop()
 
 
 def test_curating_from_s3_to_s3(bucket, tmp_path):
