@@ -2,13 +2,16 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from curation.catalog import Catalog
 from curation.errors import InfrastructureError, MediaError, UnavailableError
-from curation.stage import Resources
+from curation.stage import Done, Failed, Resources
+from curation.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,50 @@ class Stillborn(Shout):
 
     def setup(self) -> Callable[[Word], str]:
         os._exit(1)
+
+
+class WordStep:
+    """A step over words, whose ledger is a dictionary."""
+
+    name = "shout"
+    result = "words"
+    tables: Mapping[str, type] = {}
+
+    def __init__(self, folder: Path, words: list[str]) -> None:
+        self.stage = Shout(str(folder))
+        self.catalog = Catalog(Storage.at(folder / "out"))
+        self.words = words
+        self.committed: dict[str, Done | Failed] = {}
+
+    def check(self):
+        pass
+
+    def todo(self):
+        return [Word(word) for word in self.words if word not in self.committed]
+
+    def retried(self, items):
+        return 0
+
+    def split(self, item):
+        return [item]
+
+    def weight(self, item):
+        return 1
+
+    def size(self, item):
+        return 1.0
+
+    def video_s(self, item, outcome):
+        return 0.0
+
+    def finished(self):
+        return 0
+
+    def ledger(self, writer, items):
+        return self
+
+    def commit(self, results):
+        for item, outcome in results:
+            assert item.key not in self.committed, "committed twice"
+            self.committed[item.key] = outcome
+        return Counter(type(outcome).__name__ for _, outcome in results)
