@@ -67,6 +67,13 @@ def pending_inputs(catalog: Catalog) -> pa.Table:
     return _anti_join(_current_rows(catalog), done, _KEY).sort_by("uri")
 
 
+def times_listed(catalog: Catalog, uri: str) -> dict[tuple[int, str], str]:
+    """When each state of an input was last listed, by its size and modification time."""
+    rows = catalog.read(LISTED, ListedInput, where=pc.field("uri") == uri).sort_by("listed")
+    columns = (rows[name].to_pylist() for name in ("size_bytes", "modified", "listed"))
+    return {(size, modified): time for size, modified, time in zip(*columns, strict=True)}
+
+
 def withdraw(catalog: Catalog, rows: pa.Table) -> None:
     """Withdraws pending inputs: rows of `pending_inputs`."""
     if rows.num_rows:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dataset import Dataset
+from curation.pending_inputs import times_listed
 from curation.records import Source
 from curation.storage import Storage
 from pipelines.cli.exit import UsageError
@@ -48,7 +49,7 @@ def find_named(dataset: Dataset, name: str) -> Named:
     tail = f"/{name.removeprefix('./')}"
 
     def file(is_called: Callable[[str], bool]) -> Named | None:
-        return _one_file(sources, name, is_called)
+        return _one_file(dataset, sources, name, is_called)
 
     def clip() -> Named | None:
         ids = dataset.find_clips(name)
@@ -73,17 +74,26 @@ def find_named(dataset: Dataset, name: str) -> Named:
 
 def _sources_with(dataset: Dataset, name: str, exact: set[str]) -> pa.Table:
     """The few sources that may be called so, so that not all become Python objects."""
-    sources = dataset.catalog.read("sources", Source, ["uri", "source_id", "clips"])
+    columns = ["uri", "size_bytes", "modified", "source_id", "clips"]
+    sources = dataset.catalog.read("sources", Source, columns)
     may_be = pc.match_substring(sources["uri"], name.removeprefix("./"))
     return sources.filter(pc.or_(may_be, pc.is_in(sources["uri"], pa.array(exact, pa.string()))))
 
 
-def _one_file(sources: pa.Table, name: str, is_called: Callable[[str], bool]) -> Named | None:
-    """The file; of a file that was replaced the last one that was scanned."""
-    columns = (sources[name].to_pylist() for name in ("uri", "source_id", "clips"))
-    rows = [row for row in zip(*columns, strict=True) if is_called(row[0])]
-    uris = sorted({uri for uri, _, _ in rows})
+def _one_file(
+    dataset: Dataset, sources: pa.Table, name: str, is_called: Callable[[str], bool]
+) -> Named | None:
+    """The file; of a file that was replaced what was listed last, of all that has clips."""
+    rows = [row for row in sources.to_pylist() if is_called(row["uri"])]
+    uris = sorted({row["uri"] for row in rows})
     if len(uris) > 1:
         raise UsageError(f"{name}: {len(uris)} files are called so: {', '.join(uris[:_SHOWN])} …")
-    ids = [source_id for _, source_id, clips in rows if clips]
-    return Named(uri=uris[0], source_id=ids[-1] if ids else None) if uris else None
+    if not rows:
+        return None
+    listed = times_listed(dataset.catalog, uris[0])
+    with_clips = sorted(
+        (listed.get((row["size_bytes"], row["modified"]), ""), row["source_id"])
+        for row in rows
+        if row["clips"]
+    )
+    return Named(uri=uris[0], source_id=with_clips[-1][1] if with_clips else None)

@@ -4,16 +4,22 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
 
+from curation import records
 from curation.dataset import Dataset
+from curation.listing import Entry, Listing
+from curation.pending_inputs import record_listing
 from curation.reasons import ADVICE, INPUT_REASONS
+from curation.records import Source
 from pipelines.cli.clip_names import find_named
 from pipelines.cli.terminal import ClosedPipeError, escape
 from tests.outputs import COMMAND, ROOT, environment, versions
-from tests.rows import MeasuredClip, add_source, make_clip
+from tests.rows import MeasuredClip, add_source, make_clip, make_source
 
 
 def objects(ended):
@@ -207,3 +213,16 @@ def test_a_whole_file_name_comes_before_an_id_and_that_before_a_name_without_suf
     assert find_named(dataset, clip.clip_id[:8]).clip_id == clip.clip_id
     assert find_named(dataset, f"{clip.clip_id[:8]}.mp4").uri.endswith(".mp4")
     assert find_named(dataset, "x").uri == "/w/x.mp4"
+
+
+@pytest.mark.parametrize("states", ["abc", "cba", "bacab"])
+def test_of_a_file_that_was_replaced_the_one_that_was_listed_last_is_meant(tmp_path, states):
+    dataset = Dataset(tmp_path)
+    for state in states:
+        entry = Entry("/v/x.mp4", 1000, state)
+        record_listing(dataset.catalog, Listing([entry], {"/v": Counter()}))
+        if state not in dataset.catalog.read("sources", Source)["modified"].to_pylist():
+            source = make_source(entry.uri, state * 64, [make_clip(state * 64, 0, 48)])
+            rows = records.to_table(Source, [replace(source, modified=state)])
+            dataset.catalog.append("sources", Source, rows)
+    assert find_named(dataset, "x.mp4").source_id == states[-1] * 64
