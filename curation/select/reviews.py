@@ -6,7 +6,7 @@ and drop these clips whatever the policy says, from the next `select` on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -29,17 +29,17 @@ class ReviewError(ReelmillError, ValueError):
 
 
 def review_clips(
-    catalog: Catalog, clip_ids: Sequence[str], decision: Decision, by: str, note: str | None = None
+    catalog: Catalog, decisions: Mapping[str, Decision], by: str, note: str | None = None
 ) -> None:
-    """Stores one decision about each of some clips; raises `ReviewError` for an unknown one."""
-    ids = pa.array(dict.fromkeys(clip_ids), pa.string())
+    """Stores decisions by clip, all or none; raises `ReviewError` for an unknown clip."""
+    ids = pa.array(decisions.keys(), pa.string())
     known = catalog.read("clips", Clip, ["clip_id"], pc.field("clip_id").isin(ids))["clip_id"]
     unknown = ids.filter(pc.invert(pc.is_in(ids, known)))
     if len(unknown):
         raise ReviewError(f"there is no clip {unknown[0].as_py()}")
     newest = pc.max(catalog.read(REVIEWS, Review, ["at"])["at"]).as_py()
     at = time_after([newest], "microseconds")
-    rows = [Review(clip_id, decision, by, at, note) for clip_id in ids.to_pylist()]
+    rows = [Review(clip_id, decision, by, at, note) for clip_id, decision in decisions.items()]
     if rows:
         catalog.append(REVIEWS, Review, records.to_table(Review, rows))
 

@@ -56,8 +56,7 @@ def reviews(
         from tokenizer.export.fiftyone import read_decisions
 
         check_writable(dataset.catalog.storage)
-        for decision, ids in read_decisions(fiftyone).items():
-            review_clips(dataset.catalog, ids, decision, by or _user(), "FiftyOne")
+        review_clips(dataset.catalog, read_decisions(fiftyone), by or _user(), "FiftyOne")
     decided = current_reviews(dataset.catalog).values()
     print_rows(map(asdict, decided), _COLUMNS, empty="nothing was decided by hand")
 
@@ -72,7 +71,7 @@ def _decide(
     for condition in conditions:
         ids += dataset.clips(where=condition)["clip_id"].to_pylist()
     ids = list(dict.fromkeys(ids))
-    review_clips(dataset.catalog, ids, decision, by or _user(), note)
+    review_clips(dataset.catalog, dict.fromkeys(ids, decision), by or _user(), note)
     words = {"keep": "kept by hand", "drop": "dropped by hand", "undo": "undecided again"}
     print_result(
         {"decision": decision, "clips": ids}, f"{count(len(ids), 'clip')} {words[decision]}"

@@ -64,8 +64,8 @@ def _sample(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_decisions(path: str | Path) -> dict[Decision, list[str]]:
-    """The clips tagged `keep` and `drop` in a `samples.json`; raises `ExportError`.
+def read_decisions(path: str | Path) -> dict[str, Decision]:
+    """By clip, what a `samples.json` tags `keep` or `drop`; raises `ExportError`.
 
     A sample without a field `clip_id` is of another data set and is left out, as is one with both.
     """
@@ -78,9 +78,9 @@ def read_decisions(path: str | Path) -> dict[Decision, list[str]]:
         tagged = [(sample.get("clip_id"), set(sample.get("tags") or ())) for sample in samples]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExportError(f"{file} is no samples.json of FiftyOne: {error}") from error
-    found: dict[Decision, list[str]] = {decision: [] for decision in _DECISIONS}
+    found: dict[str, Decision] = {}
     for clip_id, tags in tagged:
         wanted = [decision for decision in _DECISIONS if decision in tags]
         if isinstance(clip_id, str) and len(wanted) == 1:
-            found[wanted[0]].append(clip_id)
+            found[clip_id] = wanted[0]
     return found

@@ -70,11 +70,12 @@ def add(app: FastAPI, service: Service) -> None:
     def review(name: CollectionName, request: ReviewRequest, caller: Submitter) -> ReviewsStored:
         """Keeps or drops clips by hand, or withdraws that; the next selection applies it."""
         catalog = outputs.open(name).catalog
+        decisions = dict.fromkeys(request.clips, request.decision)
         try:
-            review_clips(catalog, request.clips, request.decision, caller.name, request.note)
+            review_clips(catalog, decisions, caller.name, request.note)
         except ReviewError as error:
             raise HTTPException(404, str(error)) from error
-        return ReviewsStored(clips=len(set(request.clips)), by=caller.name)
+        return ReviewsStored(clips=len(decisions), by=caller.name)
 
 
 def _view(review: Review) -> ReviewView:

@@ -35,28 +35,28 @@ def test_what_people_decide_comes_before_the_policy_and_can_be_taken_back(made):
     policy = Policy(MOVING, near_duplicates=None)
     assert verdicts(dataset, ids, policy) == ["kept", "little_motion", "kept"]
     before = select(dataset, policy).selection_id
-    review_clips(dataset.catalog, [ids[0]], "drop", "ann", "a logo")
-    review_clips(dataset.catalog, [ids[1]], "keep", "bob")
+    review_clips(dataset.catalog, {ids[0]: "drop"}, "ann", "a logo")
+    review_clips(dataset.catalog, {ids[1]: "keep"}, "bob")
     assert verdicts(dataset, ids, policy) == ["excluded", "kept", "kept"]
-    review_clips(dataset.catalog, [ids[0]], "keep", "ann")
+    review_clips(dataset.catalog, {ids[0]: "keep"}, "ann")
     assert verdicts(dataset, ids, policy) == ["kept", "kept", "kept"]
-    review_clips(dataset.catalog, ids[:2], "undo", "ann")
+    review_clips(dataset.catalog, dict.fromkeys(ids[:2], "undo"), "ann")
     assert verdicts(dataset, ids, policy) == ["kept", "little_motion", "kept"]
     assert select(dataset, policy).selection_id == before, "as if nothing had been decided"
 
 
 def test_decisions_come_before_the_lists_of_the_policy(made):
     dataset, ids = made
-    review_clips(dataset.catalog, [ids[0]], "drop", "ann")
-    review_clips(dataset.catalog, [ids[2]], "keep", "ann")
+    review_clips(dataset.catalog, {ids[0]: "drop"}, "ann")
+    review_clips(dataset.catalog, {ids[2]: "keep"}, "ann")
     lists = Policy(MOVING, near_duplicates=None, include=(ids[0][:8],), exclude=(ids[2][:8],))
     assert verdicts(dataset, ids, lists) == ["excluded", "little_motion", "kept"]
 
 
 def test_who_and_when_are_kept_and_the_newest_counts(made):
     dataset, ids = made
-    review_clips(dataset.catalog, ids, "drop", "ann")
-    review_clips(dataset.catalog, [ids[1], ids[1]], "keep", "bob", "good light")
+    review_clips(dataset.catalog, dict.fromkeys(ids, "drop"), "ann")
+    review_clips(dataset.catalog, {ids[1]: "keep"}, "bob", "good light")
     current = current_reviews(dataset.catalog)
     assert list(current) == [*sorted({ids[0], ids[2]}, key=list(current).index), ids[1]]
     review = current[ids[1]]
@@ -65,4 +65,5 @@ def test_who_and_when_are_kept_and_the_newest_counts(made):
     policy = with_reviews(Policy(), dataset.catalog)
     assert (policy.kept_by_hand, set(policy.dropped_by_hand)) == ((ids[1],), {ids[0], ids[2]})
     with pytest.raises(ReviewError, match="there is no clip f00"):
-        review_clips(dataset.catalog, [ids[0], "f00"], "keep", "ann")
+        review_clips(dataset.catalog, {ids[0]: "keep", "f00": "drop"}, "ann")
+    assert current_reviews(dataset.catalog) == current, "and none of these decisions was stored"

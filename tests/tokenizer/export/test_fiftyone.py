@@ -42,9 +42,8 @@ def test_tags_come_back_as_decisions_and_samples_as_inputs(exported):
         sample["tags"] = ["keep"]
     content["samples"].append({"filepath": "/else/x.mp4", "tags": ["keep"]})
     file.write_text(json.dumps(content))
-    decisions = read_decisions(folder)
     ids = rows.table["clip_id"].to_pylist()
-    assert decisions == {"drop": ids[:1], "keep": ids[1:]}
+    assert read_decisions(folder) == {ids[0]: "drop", **dict.fromkeys(ids[1:], "keep")}
     entries = {entry.uri: entry for entry in list_videos([str(file)]).entries}
     entry = entries[str(folder / first["filepath"])]
     assert (entry.extra["clip_id"], entry.extra["tags"]) == (ids[0], "drop,logo")
