@@ -50,7 +50,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class ComparedFrame:
     """One frame of a clip, as it was and as its tokens have it."""
 
     clip_id: str
@@ -63,7 +63,7 @@ class Reconstruction:
 class Reconstructions:
     """Some clips of the current table of tokens."""
 
-    clips: list[Reconstruction]
+    clips: list[ComparedFrame]
     problem: str = ""
     """Why there are fewer than were asked for."""
 
@@ -105,7 +105,7 @@ def _rendered(output: OutputSnapshot, clip_ids: list[str]) -> dict[str, Rendered
     return {clip.clip_id: file for clip, file, _ in rendered}
 
 
-def _reconstruct(row: TokenWindow, clip: RenderedClip, tokenizer: Tokenizer) -> Reconstruction:
+def _reconstruct(row: TokenWindow, clip: RenderedClip, tokenizer: Tokenizer) -> ComparedFrame:
     frame = min(row.frames, 1 + (_LATENTS - 1) * tokenizer.rate.time) - 1
     original = _read_frame(row, clip, frame)
     pictures = [Picture("original", _data_uri(original), None)]
@@ -113,7 +113,7 @@ def _reconstruct(row: TokenWindow, clip: RenderedClip, tokenizer: Tokenizer) -> 
         video = decode_windows([_first_tokens(row, head)], tokenizer, head)[0]
         decoded = video[frame, : row.pixel_height, : row.pixel_width]
         pictures.append(Picture(head, _data_uri(decoded), psnr_db(original[None], decoded[None])))
-    return Reconstruction(row.clip_id, frame, pictures)
+    return ComparedFrame(row.clip_id, frame, pictures)
 
 
 def _read_frame(row: TokenWindow, clip: RenderedClip, frame: int) -> Video:

@@ -43,8 +43,8 @@ def read_windows(
 ) -> Generator[ClipWindow, None, None]:
     """The clip window by window, in order; raises `MediaError`, and what else reading raises."""
     with open_rendered_clip(clip) as path:
-        read, times = frame_reader(path, clip, *size.scaled, limits)
-        left, top = (size.crop.left, size.crop.top) if size.crop else (0, 0)
+        read, times = frame_reader(path, clip, size.scaled_width, size.scaled_height, limits)
+        left, top = size.crop_left, size.crop_top
         for window in windows:
             start = window.start_frame
             video = read(range(start, start + window.frames))
@@ -101,10 +101,10 @@ def token_row(
         psnr_latents_db=psnr_db.get("latents"),
         overlap_frames=window.overlap_frames,
         dropped_frames=window.dropped_frames,
-        crop_left=size.crop.left if size.crop else 0,
-        crop_top=size.crop.top if size.crop else 0,
-        scaled_width=size.scaled[0],
-        scaled_height=size.scaled[1],
+        crop_left=size.crop_left,
+        crop_top=size.crop_top,
+        scaled_width=size.scaled_width,
+        scaled_height=size.scaled_height,
     )
 
 

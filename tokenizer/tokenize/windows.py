@@ -173,25 +173,22 @@ class PaddedSize:
     """Repeats of its last column."""
     pad_bottom: int
     """Repeats of its last row."""
-    crop: Crop | None = None
-    """What it was cropped from; None for the whole picture."""
+    crop_left: int = 0
+    """Columns of the scaled picture left of it."""
+    crop_top: int = 0
+    """Rows of the scaled picture above it."""
+    crop_right: int = 0
+    crop_bottom: int = 0
 
     @property
-    def scaled(self) -> tuple[int, int]:
-        """Width and height at which frames are read."""
-        return (self.crop.width, self.crop.height) if self.crop else (self.width, self.height)
+    def scaled_width(self) -> int:
+        """Width at which frames are read."""
+        return self.crop_left + self.width + self.crop_right
 
-
-@dataclass(frozen=True, slots=True)
-class Crop:
-    """Where a picture was cut out of the scaled one."""
-
-    left: int
-    top: int
-    width: int
-    """Of the scaled picture."""
-    height: int
-    """Of the scaled picture."""
+    @property
+    def scaled_height(self) -> int:
+        """Height at which frames are read."""
+        return self.crop_top + self.height + self.crop_bottom
 
 
 def fit_shape(width: int, height: int, shape: SampleShape, fit: Fit) -> PaddedSize:
@@ -204,11 +201,10 @@ def fit_shape(width: int, height: int, shape: SampleShape, fit: Fit) -> PaddedSi
     scale = min(1.0, min(ratios) if fit == "pad" else max(ratios))
     scaled_width, scaled_height = (max(1, round(side * scale)) for side in (width, height))
     width, height = min(scaled_width, shape.width), min(scaled_height, shape.height)
-    crop = None
-    if (width, height) != (scaled_width, scaled_height):
-        left, top = (scaled_width - width) // 2, (scaled_height - height) // 2
-        crop = Crop(left, top, scaled_width, scaled_height)
-    return PaddedSize(width, height, shape.width - width, shape.height - height, crop)
+    left, top = (scaled_width - width) // 2, (scaled_height - height) // 2
+    right, bottom = scaled_width - width - left, scaled_height - height - top
+    pad_right, pad_bottom = shape.width - width, shape.height - height
+    return PaddedSize(width, height, pad_right, pad_bottom, left, top, right, bottom)
 
 
 def fit_size(width: int, height: int, short_side: int, rate: Compression) -> PaddedSize:

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from tokenizer.models.interface import Compression
 from tokenizer.tokenize.windows import (
-    Crop,
     PaddedSize,
     SampleShape,
     Window,
@@ -144,12 +143,12 @@ WIDE = SampleShape(49, 256, 448)
     ("size", "fit", "picture"),
     [
         ((1280, 720), "pad", PaddedSize(448, 252, 0, 4)),
-        ((1280, 720), "crop", PaddedSize(448, 256, 0, 0, Crop(3, 0, 455, 256))),
+        ((1280, 720), "crop", PaddedSize(448, 256, 0, 0, 3, 0, 4, 0)),
         ((720, 1280), "pad", PaddedSize(144, 256, 304, 0)),
-        ((720, 1280), "crop", PaddedSize(448, 256, 0, 0, Crop(0, 270, 448, 796))),
+        ((720, 1280), "crop", PaddedSize(448, 256, 0, 0, 0, 270, 0, 270)),
         ((320, 180), "pad", PaddedSize(320, 180, 128, 76)),
         ((320, 180), "crop", PaddedSize(320, 180, 128, 76)),
-        ((320, 600), "crop", PaddedSize(320, 256, 128, 0, Crop(0, 172, 320, 600))),
+        ((320, 600), "crop", PaddedSize(320, 256, 128, 0, 0, 172, 0, 172)),
     ],
 )
 def test_pictures_are_padded_or_cropped_to_a_shape_and_never_enlarged(size, fit, picture):
