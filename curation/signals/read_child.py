@@ -54,6 +54,10 @@ if __name__ == "__main__":
         result = main(json.loads(sys.argv[1]))
     except MemoryError:
         sys.exit("MemoryError")
+    except ModuleNotFoundError as error:
+        from curation.extras import install_command
+
+        sys.exit(f"{error.name} is not installed: {install_command('signals')}")
     except Exception as error:  # a file from outside may break a library in any way
         name = type(error).__name__
         sys.exit(str(error) if name == "SignalError" else f"{name}: {error}")

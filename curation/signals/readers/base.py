@@ -48,7 +48,11 @@ def numeric(values: Any, name: str) -> npt.NDArray[Any]:
         raise SignalError(f"{name}: it holds no numbers, but {array.dtype}")
     if array.dtype == np.float16:
         array = array.astype(np.float32)
-    return array.astype(np.int64) if array.dtype == np.uint64 else array
+    if array.dtype == np.uint64:
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise SignalError(f"{name}: it has whole numbers beyond 63 bits")
+        array = array.astype(np.int64)
+    return array
 
 
 def make_signal(

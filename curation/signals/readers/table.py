@@ -98,6 +98,7 @@ def _signals(
 ) -> tuple[list[Signal], list[str]]:
     signals, notes = [], []
     numbers: dict[str, npt.NDArray[Any]] = {}
+    whole = {field.name for field in table.schema if _is_whole(field.type)}
     for name in table.column_names:
         values = _numbers(table[name], name)
         if values is None:
@@ -114,9 +115,10 @@ def _signals(
         values = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
         signals.append(
             make_signal(
-                name, stamps, values, channels, request, units=group.units, received=received
+                name, stamps, values, channels, request, units=group.units, received=received,
+                whole=whole.issuperset(group.columns),
             )
-        )
+        )  # fmt: skip
     return signals, notes
 
 
@@ -141,6 +143,12 @@ def _numbers(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any] | None:
     if column.null_count and pa.types.is_integer(kind):
         column = column.cast(pa.float64())
     return numeric(column.to_numpy(), name)
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    if pa.types.is_nested(kind):
+        return bool(pa.types.is_integer(kind.field(0).type))
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _refuse_stray_text(column: pa.ChunkedArray, name: str) -> None:
@@ -175,6 +183,7 @@ def _times(table: pa.Table, name: str) -> Stamps:
         unit = name.lower().rpartition("_")[2]
     _check_numbers(column, name)
     factor = _SECONDS.get(unit, NS)
+    _check_range(column, name, np.iinfo(np.int64).max // factor)
     if pa.types.is_integer(column.type):
         return np.asarray(column.to_numpy().astype(np.int64) * factor, np.int64)
     values = column.to_numpy().astype(np.float64)
@@ -184,6 +193,17 @@ def _times(table: pa.Table, name: str) -> Stamps:
     whole = np.floor(values)
     rest = np.rint((values - whole) * factor)
     return np.asarray(whole.astype(np.int64) * factor + rest.astype(np.int64), np.int64)
+
+
+def _check_range(column: pa.ChunkedArray, name: str, most: int) -> None:
+    values = column.to_numpy()
+    beyond = np.flatnonzero((values >= most) | (values <= -most))
+    if beyond.size:
+        row = int(beyond[0])
+        raise SignalError(
+            f"{name}: row {row + 1} is {values[row]}, which is no time in the unit that its name"
+            " states, or in seconds: rename it, such as time_ns, time_us or time_ms"
+        )
 
 
 def _check_numbers(column: pa.ChunkedArray, name: str) -> None:

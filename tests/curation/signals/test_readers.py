@@ -49,6 +49,26 @@ def test_columns_become_signals_with_channels_and_units(tmp_path):
     assert recording.notes == ("column note holds no numbers",)
 
 
+def test_whole_numbers_with_an_empty_cell_are_held(tmp_path):
+    text = "time_s,gear,brake\n0,3,true\n1,,\n2,4,false\n3,4,true\n"
+    signals = only(read_table(write(tmp_path / "s.csv", text)))
+    assert {n: s.kind for n, s in signals.items()} == {"gear": "hold", "brake": "hold"}
+    assert np.isnan(signals["gear"].values[:, 0]).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("stamp", ["1700000000000000000", "1700000000000", "1.7e18"])
+def test_a_time_beyond_its_unit_is_refused_and_never_wraps(tmp_path, stamp):
+    with pytest.raises(SignalError, match="rename it, such as time_ns"):
+        read_table(write(tmp_path / "s.csv", f"timestamp,a\n0,1\n{stamp},1\n"))
+
+
+def test_whole_numbers_beyond_63_bits_are_refused_and_never_wrap(tmp_path):
+    values = pa.array([1, 2**64 - 1], pa.uint64())
+    pq.write_table(pa.table({"time_s": [0, 1], "a": values}), tmp_path / "s.parquet")
+    with pytest.raises(SignalError, match="beyond 63 bits"):
+        read_table(ReadRequest(str(tmp_path / "s.parquet"), "v"))
+
+
 def test_a_parquet_keeps_types_and_lists(tmp_path):
     values = np.random.default_rng(0).normal(size=(6, 7)).astype(np.float32)
     lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), 7)
