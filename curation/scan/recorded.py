@@ -168,9 +168,14 @@ class PlacedRecording:
             signals, frame_ns, spread = self._placed(number, episode)
         except ValueError as error:
             return RecordedClip(problem=str(error))
-        times = frame_ns[clip.start_frame - first : clip.end_frame - first + 1].copy()
-        if clip.end_frame in self._restarts or clip.end_frame > end:
-            times[-1] = times[-2] + self._usual_ns(clip.end_frame - 1)
+        times = np.full(clip.end_frame - clip.start_frame + 1, NO_TIME, np.int64)
+        inside = frame_ns[clip.start_frame - first : clip.end_frame - first + 1]
+        times[: len(inside)] = inside
+        last = min(clip.end_frame, end)
+        if last in self._restarts or last < clip.end_frame:
+            shown = last - clip.start_frame
+            before = times[shown - 1]
+            times[shown] = NO_TIME if before == NO_TIME else before + self._usual_ns(last - 1)
         drift = None
         if episode.clock.frame_stamps is not None or episode.clock.anchors is not None:
             drift = drift_ppm(frame_ns, self._elapsed[first : end + 1])
@@ -220,6 +225,7 @@ class PlacedRecording:
 def _stamped_by_frame(signal: Signal, elapsed: Stamps) -> Signal:
     """A signal whose stamps are numbers of frames, with their times; those beyond are left out."""
     is_there = (signal.stamps >= 0) & (signal.stamps < len(elapsed) - 1)
+    is_there[is_there] = elapsed[signal.stamps[is_there]] != NO_TIME
     stamps = elapsed[signal.stamps[is_there]]
     if not len(stamps):
         raise SignalError(f"{signal.name}: the video has none of its frames")

@@ -1,7 +1,8 @@
 """How good the recording of a clip is: what a policy bounds of signals.
 
 Of all signals the worst counts. A signal counts as idle from one frame to the next where none of
-its numbers changes by more than a thousandth of its standard deviation over the episode. A spike is
+its numbers changes by more than a thousandth of its standard deviation over the episode; where it
+is invalid it does not count. A spike is
 a step from sample to sample of more than three standard deviations of the episode's steps.
 """
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from curation.records import ClipRow
 from curation.scores.base import Row, SignalScore, field, tag
 from curation.signals.recorded_clip import RecordedClip
-from curation.signals.resample import resample
+from curation.signals.resample import NO_TIME, resample
 from curation.signals.signal import Signal, gap_ns
 
 RECORDINGS = {
@@ -53,7 +54,7 @@ class RecordingScores(ClipRow):
         "How much of the time no signal changes.",
         high=("idle", "Nothing is done for more of the clip than the policy allows."),
     )
-    """Share of the steps from frame to frame in which no signal changes, 0–1; null without any."""
+    """Share of the steps between frames with a signal in which none changes, 0–1; null without."""
     dropped_share: float | None = field(
         "How many samples are missing.",
         high=("dropped_samples", "More samples are missing than the policy allows."),
@@ -85,22 +86,27 @@ class Recording(SignalScore):
         parts = clip.content
         if parts is None or not parts.signals:
             return _row(None)
-        valid, idle, dropped, spikes = [], [], [], []
+        valid, moves, dropped, spikes = [], [], [], []
+        steps_known = np.zeros(len(parts.frame_ns) - 2, bool)
         for signal, period in zip(parts.signals, parts.periods, strict=True):
             sampled = resample(signal, parts.frame_ns, period)
-            valid.append(sampled.valid.all(axis=1))
+            is_valid = np.asarray(sampled.valid.all(axis=1))
+            valid.append(is_valid)
             deviation = clip.deviations[signal.name]
-            steps = np.abs(np.diff(sampled.values.astype(np.float64), axis=0))
-            if len(steps) and signal.kind not in ("delta", "event"):
-                idle.append((steps <= _IDLE * deviation[0]).all(axis=1))
+            if signal.kind not in ("delta", "event"):
+                is_known = is_valid[1:] & is_valid[:-1]
+                steps = np.abs(np.diff(sampled.values.astype(np.float64), axis=0))
+                moves.append(is_known & (steps > _IDLE * deviation[0]).any(axis=1))
+                steps_known |= is_known
             if signal.kind == "linear" and len(signal.stamps) > 1:
                 spikes.append(_spike_share(signal, deviation[1]))
             if period is not None:
                 dropped.append(_dropped_share(signal, period, parts.frame_ns))
         coverage = float(np.all(valid, axis=0).mean())
+        is_idle = ~np.asarray(np.any(moves, axis=0))[steps_known] if moves else steps_known[:0]
         values = {
             "signal_coverage": round(coverage, 5),
-            "idle_share": round(float(np.all(idle, axis=0).mean()), 5) if idle else None,
+            "idle_share": round(float(is_idle.mean()), 5) if is_idle.size else None,
             "dropped_share": round(max(dropped), 5) if dropped else None,
             "spike_share": round(max(spikes), 5) if spikes else None,
             "clock_drift_ppm": None if clip.drift_ppm is None else round(abs(clip.drift_ppm), 2),
@@ -136,8 +142,15 @@ def _spike_share(signal: Signal, deviation: npt.NDArray[np.float64]) -> float:
 
 
 def _dropped_share(signal: Signal, period: int, frame_ns: npt.NDArray[np.int64]) -> float:
-    inside = (signal.stamps >= frame_ns.min()) & (signal.stamps <= frame_ns.max())
-    steps = np.diff(signal.stamps)[inside[1:] | inside[:-1]]
-    missing = int((np.rint(steps[steps > gap_ns(period)] / period) - 1).sum())
-    expected = int(inside.sum()) + missing
+    known = frame_ns[frame_ns != NO_TIME]
+    start, end = known.min(), known.max()
+    present = int(((signal.stamps >= start) & (signal.stamps <= end)).sum())
+    steps = np.diff(signal.stamps)
+    gaps = np.flatnonzero(steps > gap_ns(period))
+    before, count = signal.stamps[gaps], np.rint(steps[gaps] / period)
+    # Samples 1 to count − 1 of each gap are missing; those at the clip's times are counted.
+    first = np.maximum(np.ceil((start - before) / steps[gaps] * count), 1)
+    last = np.minimum(np.floor((end - before) / steps[gaps] * count), count - 1)
+    missing = int(np.maximum(last - first + 1, 0).sum())
+    expected = present + missing
     return missing / expected if expected else 1.0

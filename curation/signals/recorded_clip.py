@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curation.signals.blocks import ClipSignals
 from curation.signals.recording import Episode
+from curation.signals.resample import unit_quaternions
 
 Deviations = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Standard deviations of a signal's numbers over its episode, and of their steps: [channels]."""
@@ -32,10 +33,11 @@ class RecordedClip:
 
 
 def deviations(episode: Episode) -> dict[str, Deviations]:
-    """Those of all signals of an episode."""
+    """Those of all signals of an episode; of rotations as they are resampled."""
     found = {}
     for signal in episode.signals:
-        values = signal.values.astype(np.float64)
+        is_rotation = signal.kind == "rotation"
+        values = unit_quaternions(signal) if is_rotation else signal.values.astype(np.float64)
         with np.errstate(invalid="ignore"):
             steps = np.diff(values, axis=0)
             spread = np.nanstd(values, axis=0) if np.isfinite(values).any() else np.zeros(1)

@@ -1,8 +1,9 @@
 """A signal at the times of frames, by its kind; and of those at latent frames.
 
 Nothing is invented: before the first sample, after the last, in a gap and beside a NaN the result
-is invalid. A sample that lies on a frame's time is taken as it is, bit for bit. For sums a frame
-lasts from its time to the next one's, half-open.
+is invalid; only values that are held at irregular stamps hold on until the next. A sample that lies
+on a frame's time is taken as it is, bit for bit. For sums a frame lasts from its time to the next
+one's, half-open.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _interpolate(signal: Signal, times: Stamps, period: int | None) -> Sampled:
     share = np.where(step > 0, (times - stamps[left]) / np.maximum(step, 1.0), 0.0)
     between = (times >= stamps[0]) & (times <= stamps[-1]) & (step <= gap_ns(period))
     if signal.kind == "rotation":
-        values = _quaternions(signal)
+        values = unit_quaternions(signal)
         mixed = _slerp(values[left], values[right], share)
     else:
         first, second = (values[i].astype(np.float64) for i in (left, right))
@@ -138,7 +139,7 @@ def _is_covered(signal: Signal, times: Stamps, period: int | None, tolerance: in
     return np.asarray(gap_ends[np.maximum(index, 0)] <= times[:-1] + tolerance)
 
 
-def _quaternions(signal: Signal) -> npt.NDArray[np.float64]:
+def unit_quaternions(signal: Signal) -> npt.NDArray[np.float64]:
     """Unit quaternions x, y, z, w; NaN for one of no length."""
     values = signal.values.astype(np.float64).reshape(len(signal.values), -1, 4)
     if signal.is_scalar_first:

@@ -44,6 +44,39 @@ def test_dropped_samples_are_counted():
     assert row["recording"] in ("gaps", "short")
 
 
+def test_of_a_gap_only_the_part_in_the_clip_counts():
+    """100 s of samples are missing, 0.1 s of these in the clip of ten seconds."""
+    stamps, values = smooth(11_100, 100)
+    kept = (stamps < NS) | (stamps >= 100 * NS)
+    row = measured(stamps[kept], values[kept], frame_ns=FRAMES + 99_900_000_000)
+    assert row["dropped_share"] == pytest.approx(0.01, abs=0.001)
+    assert row["recording"] == "good"
+
+
+@pytest.mark.parametrize("kind", ["hold", "linear"])
+def test_where_a_signal_is_invalid_it_is_not_idle(kind):
+    stamps, values = smooth(200, 100)
+    row = measured(stamps + 9 * NS, values, kind)
+    assert (row["signal_coverage"], row["idle_share"]) == (pytest.approx(0.1, abs=0.01), 0.0)
+
+
+def test_a_rotation_that_trembles_less_than_a_thousandth_is_idle_in_either_order():
+    turn = np.zeros(1100)
+    turn[:550] = np.linspace(0, 1, 550)
+    turn[550:] = 1 + 1e-5 * (-1.0) ** np.arange(550)
+    stamps, none = smooth(1100, 100)[0], np.zeros(1100)
+    parts = {"x": none, "y": none, "z": np.sin(turn / 2), "w": np.cos(turn / 2)}
+    shares = []
+    for channels in ("wxyz", "xyzw"):
+        values = np.stack([parts[name] for name in channels], axis=1)
+        signal = Signal("s", "rotation", stamps, values, tuple(channels))
+        episode = Episode((signal,), Clock())
+        content = clip_signals((signal,), FRAMES)
+        row = Recording().summarise(RecordedClip(episode, content, deviations(episode)))
+        shares.append(row["idle_share"])
+    assert shares == [pytest.approx(0.45, abs=0.01)] * 2
+
+
 def test_a_signal_that_ends_early_is_short():
     stamps, values = smooth(500, 100)
     row = measured(stamps, values)
