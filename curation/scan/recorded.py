@@ -26,12 +26,13 @@ from curation.signals.blocks import (
 from curation.signals.clock import NS, Clock, drift_ppm, elapsed_ns
 from curation.signals.read import (
     CAMERA,
+    DRIFT,
     OFFSET,
     SESSION,
     SignalSettings,
-    find_signals,
+    find_recording,
     read_signals,
-    signals_key,
+    stated_number,
 )
 from curation.signals.recorded_clip import Deviations, RecordedClip, deviations
 from curation.signals.recording import Episode, Recording
@@ -46,7 +47,7 @@ class SourceRecording:
     recording: Recording | None
     """None if it could not be used."""
     place: str | None
-    """Where the signals are, with size and time; None for a session without any."""
+    """Where the signals are, with size and time, and what was declared; None if unknown."""
     problem: str | None = None
     """Why it could not be used."""
 
@@ -56,21 +57,22 @@ class SourceRecording:
         if not settings.read:
             return None
         try:
-            place = find_signals(entry)
+            found = find_recording(entry, settings)
         except SignalError as error:
             return cls(None, None, str(error))
         session, camera = entry.extra.get(SESSION, ""), entry.extra.get(CAMERA, "")
-        if place is None and not session:
+        if found is None:
             return None
-        key = None if place is None else signals_key(place)
+        place, key = found
         try:
             if place is None:
-                offset_s = float(entry.extra.get(OFFSET) or settings.offset_s)
-                episodes: tuple[Episode, ...] = (Episode((), Clock(offset_s=offset_s)),)
-                recording = Recording(episodes)
+                offset_s = stated_number(entry.extra, OFFSET, settings.offset_s)
+                drift = stated_number(entry.extra, DRIFT, settings.drift_ppm)
+                clock = Clock(offset_s=offset_s, drift_ppm=drift)
+                recording = Recording((Episode((), clock),))
             else:
                 recording = read_signals(place, entry.uri, entry.extra, settings, limits)
-        except (SignalError, ValueError) as error:
+        except SignalError as error:
             return cls(None, key, str(error))
         named = tuple(
             dataclasses.replace(

@@ -26,7 +26,7 @@ from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.scores import SCORES, table_name
 from curation.signals.blocks import RECORDINGS, SIGNAL_TABLES, ClipRecording
-from curation.signals.read import find_signals, signals_key
+from curation.signals.read import find_recording
 from curation.signals.signal import SignalError
 from curation.stage import Done, Failed
 from curation.step import StepRequest
@@ -134,14 +134,14 @@ class ScanStep:
         return items
 
     def _changed_signals(self) -> list[ScanItem]:
-        """Known sources whose signals have come or changed since they were read."""
+        """Known sources whose signals, or what is declared of them, have come or changed."""
         if not self.stage.signals.read:
             return []
         keys: dict[str, str] = {}
         for entry in self.entries:
             with contextlib.suppress(SignalError):  # which its scan has said
-                if (place := find_signals(entry)) is not None:
-                    keys[entry.uri] = signals_key(place)
+                if (found := find_recording(entry, self.stage.signals)) is not None:
+                    keys[entry.uri] = found[1]
         if not keys:
             return []
         rows = self.catalog.read(RECORDINGS, ClipRecording, ["source_id", "place"])

@@ -78,7 +78,8 @@ class ClipRecording(ClipRow):
     signals: str = "[]"
     """JSON list of the names of its signals."""
     place: str | None = None
-    """The file of signals, with its size and time when it was read."""
+    """The file of signals, with its size and time when it was read, and a digest of what was
+    declared of it."""
     problem: str | None = None
     """Why the signals could not be used."""
 

@@ -17,6 +17,8 @@ from curation.signals.resample import NO_TIME
 from curation.signals.signal import SignalError, Stamps
 
 NS = 1_000_000_000
+MAX_OFFSET = 1e9
+"""Seconds or millionths below which offsets and drifts have to be."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -117,6 +119,6 @@ def check_offset(text: str, name: str) -> float:
         value = float(text)
     except ValueError as error:
         raise SignalError(f"the list states {name} {text!r}, which is no number") from error
-    if not abs(value) < 1e9:
+    if not abs(value) < MAX_OFFSET:
         raise SignalError(f"the list states {name} {text!r}, which is out of range")
     return value

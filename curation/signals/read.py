@@ -8,6 +8,8 @@ another file.
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from curation.errors import MediaError
 from curation.listing import Entry, is_below
 from curation.media import sandbox
 from curation.media.confinement import FileAccess
-from curation.signals.clock import check_offset
+from curation.signals.clock import MAX_OFFSET, check_offset
 from curation.signals.recording import Recording, from_bytes
 from curation.signals.signal import KINDS, Kind, SignalError
 from curation.storage import Storage
@@ -54,6 +56,23 @@ class SignalSettings:
         for name, kind in self.kinds.items():
             if kind not in KINDS:
                 raise SignalError(f"signals.kinds: {name} is {kind!r}, none of {', '.join(KINDS)}")
+        for name in (OFFSET, DRIFT):
+            if not abs(getattr(self, name)) < MAX_OFFSET:
+                raise SignalError(f"signals.{name} is {getattr(self, name)}, out of range")
+
+
+def find_recording(entry: Entry, settings: SignalSettings) -> tuple[str | None, str] | None:
+    """Where the signals of a video are, and a key that changes when they do, or what is declared.
+
+    None where neither signals nor a session are stated. Raises `SignalError` as `find_signals`.
+    """
+    place = find_signals(entry)
+    if place is None and not entry.extra.get(SESSION):
+        return None
+    stated = [entry.extra.get(name, "") for name in (SESSION, CAMERA, OFFSET, DRIFT)]
+    declared = [stated, sorted(settings.kinds.items()), settings.offset_s, settings.drift_ppm]
+    digest = hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:8]
+    return place, f"{_file_key(place) if place else ''}|{digest}"
 
 
 def find_signals(entry: Entry) -> str | None:
@@ -155,7 +174,7 @@ def _lerobot_root(uri: str) -> str | None:
     return None
 
 
-def signals_key(place: str) -> str:
+def _file_key(place: str) -> str:
     """Changes when the file of signals does."""
     names = [f"{place}/{name}" for name in (_LEROBOT, _BAG)] if os.path.isdir(place) else []
     path = next((name for name in names if os.path.isfile(name)), place)
@@ -175,8 +194,8 @@ def read_signals(
         video = os.path.relpath(uri, path) if os.path.isdir(path) else uri
         request = {
             "path": path, "video": video, "kinds": settings.kinds,
-            "offset_s": _stated(extra, OFFSET, settings.offset_s),
-            "drift_ppm": _stated(extra, DRIFT, settings.drift_ppm),
+            "offset_s": stated_number(extra, OFFSET, settings.offset_s),
+            "drift_ppm": stated_number(extra, DRIFT, settings.drift_ppm),
             "camera": extra.get(CAMERA, ""),
         }  # fmt: skip
         child = str(Path(__file__).with_name("read_child.py"))
@@ -209,7 +228,8 @@ def _local(place: str) -> Iterator[str]:
         raise SignalError(f"{place}: there is no such file") from error
 
 
-def _stated(extra: Mapping[str, str], name: str, otherwise: float) -> float:
+def stated_number(extra: Mapping[str, str], name: str, otherwise: float) -> float:
+    """The number that a list states in a column, else another; raises `SignalError`."""
     return check_offset(extra[name], name) if extra.get(name) else otherwise
 
 
