@@ -64,7 +64,9 @@ def validate(kind: Any, value: Any, key: str) -> Any:
         path = ".".join(str(part) for part in (key, *first["loc"]))
         reason = first["msg"].removeprefix("Value error, ")
         reason = reason[:1].lower() + reason[1:]
-        raise ConfigError(f"{path}: {reason}, not {first['input']!r}") from error
+        value = first["input"]
+        is_section = isinstance(value, Mapping)  # whose checks name the value themselves
+        raise ConfigError(f"{path}: {reason}{'' if is_section else f', not {value!r}'}") from error
     if not key.startswith("policy"):
         _check_bounds(value, key)
     return result

@@ -157,7 +157,8 @@ class Client:
                 continue
             if response.status_code not in _LATER or attempt == _ATTEMPTS:
                 break
-            time.sleep(min(30, int(response.headers.get("retry-after", "1"))))
+            named = response.headers.get("retry-after", "")  # by a proxy maybe as a date
+            time.sleep(min(30, int(named)) if named.isdecimal() else 1)
         check(response)
         return response.json()
 

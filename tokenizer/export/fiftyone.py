@@ -13,6 +13,7 @@ and `drop` are decisions.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def texts(rows: ExportRows) -> dict[str, str]:
 
 
 def _sample(row: dict[str, Any]) -> dict[str, Any]:
-    extra = {f"extra_{name}": value for name, value in (row.get("extra") or {}).items()}
+    extra = {re.sub(r"\W", "_", f"extra_{name}"): v for name, v in (row.get("extra") or {}).items()}
     fields = {n: v for n, v in {**row, **extra}.items() if isinstance(v, _SCALARS)}
     metadata = {
         "_cls": "VideoMetadata", "size_bytes": row["size_bytes"], "mime_type": "video/mp4",

@@ -112,6 +112,25 @@ def test_a_stream_that_does_not_last_is_opened_ever_more_rarely(monkeypatch, bre
     assert len(pauses) <= 30
 
 
+@pytest.mark.parametrize(
+    ("named", "pause_s"),
+    [("7", 7), ("900", 30), (None, 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1)],
+)
+def test_a_request_that_is_put_off_is_repeated_after_the_time_that_is_named(
+    monkeypatch, named, pause_s
+):
+    headers = {} if named is None else {"Retry-After": named}
+    answers = iter([httpx2.Response(503, headers=headers), httpx2.Response(200, json=["drive"])])
+    pauses = []
+    monkeypatch.setattr("pipelines.service.client.time.sleep", pauses.append)
+    with Client("http://server") as client:
+        client._http = httpx2.Client(
+            base_url="http://server", transport=httpx2.MockTransport(lambda _: next(answers))
+        )
+        assert client.collections() == ["drive"]
+    assert pauses == [pause_s]
+
+
 def test_a_report_is_submitted_followed_and_fetched(url, reelmill):
     ended = reelmill("submit", "report", "drive", "--wait", "--server", url)
     assert ended.code == 0, ended

@@ -1,13 +1,14 @@
 """A folder for FiftyOne, and its tags on the way back."""
 
 import json
+import re
 
 import pytest
 
 from curation.listing import list_videos
 from tokenizer.export.clip_rows import ExportError, ExportRows, ExportTables
 from tokenizer.export.export import export
-from tokenizer.export.fiftyone import read_decisions
+from tokenizer.export.fiftyone import _sample, read_decisions
 
 
 @pytest.fixture
@@ -48,6 +49,14 @@ def test_tags_come_back_as_decisions_and_samples_as_inputs(exported):
     entry = entries[str(folder / first["filepath"])]
     assert (entry.extra["clip_id"], entry.extra["tags"]) == (ids[0], "drop,logo")
     assert "/else/x.mp4" in entries
+
+
+def test_fields_of_the_input_list_have_names_that_fiftyone_takes(exported):
+    rows, _ = exported
+    row = rows.table.to_pylist()[0] | {"extra": {"gps.lat": "1", "Ort der Fahrt": "Köln"}}
+    sample = _sample(row)
+    assert (sample["extra_gps_lat"], sample["extra_Ort_der_Fahrt"]) == ("1", "Köln")
+    assert all(re.fullmatch(r"[^\W_]\w*", name) for name in sample)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"samples": 3}', '{"samples": ["x"]}'])
