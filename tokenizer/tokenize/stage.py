@@ -141,7 +141,7 @@ class Tokenize:
                 f"device {self.device!r} is neither cpu nor cuda, such as cuda:0"
             )
         if self.readers < 1:
-            raise TokenizeSettingsError(f"clips need at least one reader, not {self.readers}")
+            raise TokenizeSettingsError(f"readers: clips need at least one, not {self.readers}")
         self.device_config  # noqa: B018  which checks its own
         self.shapes  # noqa: B018  which parses them
 
