@@ -4,36 +4,54 @@ import * as api from "./api.js";
 import { h, notify } from "./dom.js";
 import { icon } from "./icons.js";
 
-const decided = new Map(); // by clip, of the collection that is shown
-const before = []; // what to go back to, the last decision at the end
-let collection = "";
+const of = (collection) => ({
+  collection,
+  decided: new Map(), // by clip
+  before: [], // what to go back to, the last decision at the end
+});
+let shown = of("");
+let last = Promise.resolve();
 
-export async function loadReviews(name, signal) {
-  if (name !== collection) before.length = 0;
-  collection = name;
-  const { reviews } = await api.get(api.collection(name, "reviews"), { signal });
-  decided.clear();
-  for (const review of reviews) decided.set(review.clip_id, review);
-  announce();
+// Runs after all that was asked before, on the collection that is shown now: whoever takes a decision
+// back at once means that decision, though the server has not stored it yet.
+function inTurn(run) {
+  const reviews = shown;
+  const result = last.then(() => run(reviews));
+  last = result.catch(() => {});
+  return result;
 }
 
-export async function decide(clip, decision) {
+export function loadReviews(name, signal) {
+  if (name !== shown.collection) shown = of(name);
+  return inTurn(async ({ collection, decided }) => {
+    const { reviews } = await api.get(api.collection(collection, "reviews"), { signal });
+    decided.clear();
+    for (const review of reviews) decided.set(review.clip_id, review);
+    announce();
+  });
+}
+
+export function decide(clip, decision) {
   if (!api.may("submit")) {
     notify("Your API key may not decide about clips; ask for one with the scope submit.");
     return;
   }
-  const old = decided.get(clip)?.decision ?? "undo";
-  if (old === decision) return;
-  if (await store(clip, decision)) before.push([clip, old]);
+  inTurn(async (reviews) => {
+    const old = reviews.decided.get(clip)?.decision ?? "undo";
+    if (old === decision) return;
+    if (await store(reviews, clip, decision)) reviews.before.push([clip, old]);
+  });
 }
 
-export async function takeBack() {
-  const last = before.pop();
-  if (!last) notify("Nothing was decided here that could be taken back.");
-  else if (!await store(...last)) before.push(last);
+export function takeBack() {
+  inTurn(async (reviews) => {
+    const back = reviews.before.pop();
+    if (!back) notify("Nothing was decided here that could be taken back.");
+    else if (!await store(reviews, ...back)) reviews.before.push(back);
+  });
 }
 
-async function store(clip, decision) {
+async function store({ collection, decided }, clip, decision) {
   try {
     const { by } = await api.post(api.collection(collection, "reviews"), { clips: [clip], decision });
     if (decision === "undo") decided.delete(clip);
@@ -62,7 +80,7 @@ function follow(element, show) {
 export function mark(clip) {
   const element = h("p", { class: "review", hidden: true });
   return follow(element, () => {
-    const review = decided.get(clip);
+    const review = shown.decided.get(clip);
     element.hidden = !review;
     element.dataset.decision = review?.decision ?? "";
     element.textContent = review ? `${review.decision === "keep" ? "kept" : "dropped"} by hand` : "";
@@ -74,8 +92,8 @@ export function choices(clip) {
   if (!api.may("submit")) return null;
   const button = (name, words, decision) => {
     const element = h("button", { class: "button", onclick: () =>
-      decide(clip, decided.get(clip)?.decision === decision ? "undo" : decision) }, icon(name), words);
-    return follow(element, () => element.setAttribute("aria-pressed", String(decided.get(clip)?.decision === decision)));
+      decide(clip, shown.decided.get(clip)?.decision === decision ? "undo" : decision) }, icon(name), words);
+    return follow(element, () => element.setAttribute("aria-pressed", String(shown.decided.get(clip)?.decision === decision)));
   };
   return [button("check", "Keep", "keep"), button("close", "Drop", "drop")];
 }
@@ -92,8 +110,8 @@ export function press(key, clip) {
 export function tally() {
   const element = h("span", { class: "quiet small num", hidden: true });
   return follow(element, () => {
-    element.hidden = !decided.size;
-    element.textContent = `${decided.size} by hand`;
+    element.hidden = !shown.decided.size;
+    element.textContent = `${shown.decided.size} by hand`;
     element.title = "Kept or dropped by hand; the next select applies it";
   });
 }

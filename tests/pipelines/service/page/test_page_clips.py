@@ -91,6 +91,25 @@ def test_clips_are_kept_dropped_and_taken_back_with_keys(page):
     page.locator(f"{TILES}[data-clip='{first}'] .review").wait_for(state="hidden")
 
 
+def test_what_is_taken_back_at_once_is_that_decision(page):
+    """Both keys in one turn of the browser, before the server can have answered."""
+    counted(page, 3)
+    first, second, _ = ids(page)
+    mark = f"{TILES}[data-clip='{{}}'] .review"
+    page.locator("a.open").first.focus()
+    page.keyboard.press("x")
+    page.locator(mark.format(first), has_text="dropped by hand").wait_for()
+    page.locator("a.open").nth(1).evaluate(
+        "(tile) => { for (const key of 'kuk')"
+        " tile.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })); }"
+    )
+    page.locator(mark.format(second), has_text="kept by hand").wait_for()
+    assert page.locator(mark.format(first)).text_content() == "dropped by hand"
+    for _ in range(2):
+        page.keyboard.press("u")
+    page.locator(mark.format(first)).wait_for(state="hidden")
+
+
 def test_a_clip_plays_under_the_pointer(page):
     ranges = []
     page.on("response", lambda answer: ranges.append((answer.url, answer.status)))
