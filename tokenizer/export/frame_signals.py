@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from curation.catalog import Catalog
 from curation.id_match import IdMatcher
 from curation.records import Render
+from curation.select.sessions import SessionClips
 from curation.signals.blocks import RECORDINGS, ClipRecording, ClipSignals, read_clip_signals
 from curation.signals.resample import Sampled
 from curation.signals.signal import Signal, Stamps
@@ -41,13 +43,16 @@ class SignalIndex:
         self._clip_ids = clip_ids
         self._known: dict[str, ClipSignals] = {}
         self._until = 0
-        rows = catalog.read(RECORDINGS, ClipRecording, ["clip_id", *PLACES])
+        rows = catalog.read(RECORDINGS, ClipRecording, ["clip_id", "signals", *PLACES])
         index = IdMatcher(pa.array(clip_ids, pa.string())).rows(rows["clip_id"])
         places = rows.select(PLACES).take(index)
         self.has_any = rows.num_rows > 0
         """Whether the output has signals or sessions."""
         self.places: dict[str, list[str | None]] = {n: places[n].to_pylist() for n in PLACES}
         """Of each clip in their order."""
+        texts = rows["signals"].take(index).to_pylist()
+        self.names = [frozenset(json.loads(text or "[]")) for text in texts]
+        """Names of the signals of each clip."""
         self._shown: dict[str, bytes] = {}
         if renders is not None:
             where = pc.is_valid(pc.field("source_frames"))
@@ -55,6 +60,13 @@ class SignalIndex:
             self._shown = dict(
                 zip(frames["clip_id"].to_pylist(), frames["source_frames"].to_pylist(), strict=True)
             )
+
+    def starts_ns(self) -> dict[int, int]:
+        """When clips of sessions start on their session's clock, by index; without a time none."""
+        clips = SessionClips.read(self._catalog, pa.array(self._clip_ids, pa.string()))
+        has_time = clips.end_ns > clips.start_ns
+        pairs = zip(clips.rows[has_time].tolist(), clips.start_ns[has_time].tolist(), strict=True)
+        return dict(pairs)
 
     def is_resampled(self, clip_id: str) -> bool:
         """Whether the clip's file has another rate than its source, and so a steady one."""

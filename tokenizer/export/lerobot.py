@@ -8,24 +8,30 @@
     videos/CAMERA/chunk-000/file-000.mp4  the rendered clips, byte for byte, one for each episode
 
 A row holds what the recorder wrote for its frame, bit for bit, unless the kind of a signal says
-that it lies between two samples. Where a signal is invalid, numbers are NaN or 0, and
-`SIGNAL.valid` says so. The format knows one rate and one set of cameras: the most frequent ones are
-written, of moments of which every camera is kept.
+that it lies between two samples. Where a signal is invalid, or an episode lacks it, numbers are NaN
+or 0, and `SIGNAL.valid` says so. Cameras show one moment if their clips have as many frames and
+start less than half a frame apart on the session's clock; its signals are those of all of them. The
+format knows one rate and one set of cameras: the most frequent ones are written, of moments of
+which every camera is kept.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.signals.clock import NS
 from curation.storage import Storage
 from tokenizer.export.clip_rows import ExportError, ExportRows
 from tokenizer.export.frame_signals import FrameSignals
@@ -39,11 +45,13 @@ _DTYPES = {"<f4": "float32", "<f8": "float64", "|i1": "int8", "<i2": "int16", "<
            "<i8": "int64", "|b1": "bool", "|u1": "uint8"}  # fmt: skip
 _INDICES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 _NO_TASK = ""
+_VALID = ".valid"
+_IS_VALID: dict[str, Any] = {"dtype": "bool", "shape": [1], "names": None}
 INFO = "meta/info.json"
 
 
 @dataclass(frozen=True)
-class _Episode:
+class _Moment:
     """Rows of the export that show one moment, by camera."""
 
     cameras: Mapping[str, int]
@@ -87,57 +95,86 @@ class LeRobotExport:
         self.left_out += Counter({"of another rate": len(steady) - len(usable)})
         return fps, usable
 
-    def _episodes(self, usable: Sequence[int]) -> list[_Episode]:
-        places, table = self._rows.signals.places, self._rows.table
-        starts, frames = table["start_frame"].to_pylist(), table["frames"].to_pylist()
-        moments: dict[tuple[Any, ...], dict[str, int]] = {}
-        for n in usable:
-            session = places["session"][n]
-            key = _camera_key(places["camera"][n])
-            moment = (session, starts[n], frames[n]) if session else (n,)
-            if key in moments.setdefault(moment, {}):
-                moment = (n,)
-            moments.setdefault(moment, {})[key] = n
-        sets = Counter(tuple(sorted(m)) for m in moments.values())
+    def _episodes(self, usable: Sequence[int]) -> list[_Moment]:
+        places = self._rows.signals.places
+        moments = self._moments(usable)
+        sets = Counter(tuple(sorted(m)) for m in moments)
         every = max(sets, key=lambda cameras: (sets[cameras] * len(cameras), cameras), default=())
-        whole = [m for m in moments.values() if tuple(sorted(m)) == every]
-        missing = sum(len(m) for m in moments.values()) - sum(len(m) for m in whole)
+        whole = [m for m in moments if tuple(sorted(m)) == every]
+        missing = sum(len(m) for m in moments) - sum(len(m) for m in whole)
         self.left_out += Counter({"of other cameras": missing})
         return [
-            _Episode(m, places["session"][min(m.values())] or "",
+            _Moment(m, places["session"][min(m.values())] or "",
                      places["task"][min(m.values())] or _NO_TASK)
             for m in whole
         ]  # fmt: skip
+
+    def _moments(self, usable: Sequence[int]) -> list[dict[str, int]]:
+        """Rows by camera that show one moment, in the order of their first rows."""
+        places, starts_ns = self._rows.signals.places, self._rows.signals.starts_ns()
+        frames = self._rows.table["frames"].to_pylist()
+        timed = [n for n in usable if n in starts_ns]
+        timed.sort(key=lambda n: (places["session"][n], frames[n], starts_ns[n], n))
+        moments = [
+            {_camera_key(places["camera"][n]): n} for n in usable if n not in starts_ns
+        ]  # fmt: skip
+        first: tuple[Any, ...] = ()
+        for n in timed:
+            kind, camera = (places["session"][n], frames[n]), _camera_key(places["camera"][n])
+            is_same = first[:2] == kind and starts_ns[n] - first[2] < 0.5 * NS / self.fps
+            if is_same and camera not in moments[-1]:
+                moments[-1][camera] = n
+            else:
+                first = (*kind, starts_ns[n])
+                moments.append({camera: n})
+        return sorted(moments, key=lambda moment: min(moment.values()))
 
     def write(self, storage: Storage, progress: Callable[[int, int], None]) -> list[int]:
         """Writes what is missing, `meta/info.json` last; returns the bytes of each file."""
         done = first = 0
         names: list[str] = []
+        lacking: set[str] = set()
         tasks = list(dict.fromkeys(episode.task for episode in self.episodes))
         features: dict[str, dict[str, Any]] = {}
-        stats = _Stats()
-        for chunk, start in enumerate(range(0, len(self.episodes), _PER_CHUNK)):
-            tables: list[pa.Table] = []
-            chunk_records: list[dict[str, Any]] = []
-            for number, episode in enumerate(self.episodes[start : start + _PER_CHUNK], start):
-                table, found = self._frames(episode, number, first, tasks.index(episode.task))
-                stats.add(table)
-                tables.append(table)
-                features |= found
-                for camera, row in episode.cameras.items():
-                    name = _NAMES["video_path"].format(
-                        video_key=camera, chunk_index=chunk, file_index=number - start
+        with tempfile.TemporaryDirectory() as folder:
+            chunks: dict[str, Path] = {}
+            for chunk, start in enumerate(range(0, len(self.episodes), _PER_CHUNK)):
+                tables: list[pa.Table] = []
+                chunk_records: list[dict[str, Any]] = []
+                for number, episode in enumerate(self.episodes[start : start + _PER_CHUNK], start):
+                    table, found = self._frames(episode, number, first, tasks.index(episode.task))
+                    if number:
+                        differing = features.keys() ^ found.keys()
+                        lacking |= {n for n in differing if not n.endswith(_VALID)}
+                    _merge(features, found)
+                    tables.append(table)
+                    for camera, row in episode.cameras.items():
+                        name = _NAMES["video_path"].format(
+                            video_key=camera, chunk_index=chunk, file_index=number - start
+                        )
+                        self._copy(storage, name, row)
+                        names.append(name)
+                    chunk_records.append(
+                        self._record(episode, number, chunk, first, table.num_rows)
                     )
-                    self._copy(storage, name, row)
-                    names.append(name)
-                chunk_records.append(self._record(episode, number, chunk, first, table.num_rows))
-                first += table.num_rows
-                done += len(episode.cameras)
-                progress(done, sum(len(e.cameras) for e in self.episodes))
-            place = f"chunk-{chunk:03d}/file-000.parquet"
-            _write_table(storage, f"data/{place}", _concatenated(tables))
-            _write_table(storage, f"meta/episodes/{place}", pa.Table.from_pylist(chunk_records))
-            names += [f"data/{place}", f"meta/episodes/{place}"]
+                    first += table.num_rows
+                    done += len(episode.cameras)
+                    progress(done, sum(len(e.cameras) for e in self.episodes))
+                place = f"chunk-{chunk:03d}/file-000.parquet"
+                chunks[f"data/{place}"] = Path(folder) / f"{chunk}.parquet"
+                for name in sorted(lacking):
+                    features.setdefault(name + _VALID, _IS_VALID)
+                together = pa.concat_tables(_aligned(table, features) for table in tables)
+                pq.write_table(together, chunks[f"data/{place}"])
+                episodes = pa.Table.from_pylist(chunk_records)
+                _write_table(storage, f"meta/episodes/{place}", episodes)
+                names.append(f"meta/episodes/{place}")
+            stats = _Stats()
+            for name, path in chunks.items():
+                table = _aligned(pq.read_table(path), features)
+                stats.add(table)
+                _write_table(storage, name, table)
+                names.append(name)
         _write_table(storage, "meta/tasks.parquet", _tasks(tasks))
         _write_json(storage, "meta/stats.json", stats.summary())
         _write_json(storage, INFO, self._info(features, first, len(tasks)))
@@ -150,20 +187,25 @@ class LeRobotExport:
                 file.write(self._rows.read_media(row))
 
     def _frames(
-        self, episode: _Episode, number: int, first: int, task: int
+        self, episode: _Moment, number: int, first: int, task: int
     ) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
         """A row for each frame of an episode, and the features of its signals."""
-        row = min(episode.cameras.values())
-        count = int(self._rows.table["frames"][row].as_py())
+        rows = sorted(episode.cameras.values())
+        count = int(self._rows.table["frames"][rows[0]].as_py())
         columns: dict[str, Any] = {}
         features: dict[str, dict[str, Any]] = {}
-        signals = self._rows.frame_signals(row)
-        for name, (values, valid, channels) in _signal_columns(signals).items():
-            columns[name], features[name] = _feature(values, channels)
-            if not valid.all():
-                is_valid = valid.all(axis=1)
-                columns[f"{name}.valid"] = pa.array(is_valid)
-                features[f"{name}.valid"] = {"dtype": "bool", "shape": [1], "names": None}
+        for row in rows:
+            if self._rows.signals.names[row] <= columns.keys():
+                continue
+            for name, (values, valid, channels) in _signal_columns(
+                self._rows.frame_signals(row)
+            ).items():
+                if name in columns:
+                    continue
+                columns[name], features[name] = _feature(values, channels)
+                if not valid.all():
+                    columns[name + _VALID] = pa.array(valid.all(axis=1))
+                    features[name + _VALID] = _IS_VALID
         frames = np.arange(count)
         columns["timestamp"] = pa.array((frames / self.fps).astype(np.float32))
         columns["frame_index"] = pa.array(frames)
@@ -173,7 +215,7 @@ class LeRobotExport:
         return pa.table(columns), features
 
     def _record(
-        self, episode: _Episode, number: int, chunk: int, first: int, frames: int
+        self, episode: _Moment, number: int, chunk: int, first: int, frames: int
     ) -> dict[str, Any]:
         place = {"chunk_index": chunk, "file_index": number % _PER_CHUNK}
         record: dict[str, Any] = {
@@ -249,13 +291,47 @@ def _feature(values: npt.NDArray[Any], channels: Sequence[str]) -> tuple[Any, di
     return column, {"dtype": dtype, "shape": [width], "names": list(channels)}
 
 
-def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
-    try:
-        return pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowException as error:
-        raise ExportError(
-            f"the episodes' signals do not fit one table ({error}): export a subset of one robot"
-        ) from error
+def _merge(features: dict[str, dict[str, Any]], found: Mapping[str, dict[str, Any]]) -> None:
+    """Adds the features of an episode; of two types of numbers the one that holds both."""
+    for name, feature in found.items():
+        known = features.setdefault(name, feature)
+        if known["shape"] != feature["shape"]:
+            raise ExportError(
+                f"the episodes' signals do not fit one table ({name} has {known['shape'][0]} and"
+                f" {feature['shape'][0]} numbers): export a subset of one robot"
+            )
+        if known["dtype"] != feature["dtype"]:
+            dtype = np.result_type(known["dtype"], feature["dtype"])
+            features[name] = {**known, "dtype": str(dtype)}
+
+
+def _aligned(table: pa.Table, features: Mapping[str, dict[str, Any]]) -> pa.Table:
+    """The table with every feature: without a value, numbers are NaN or 0, and not valid."""
+    columns = {}
+    for name, feature in features.items():
+        width, dtype = feature["shape"][0], np.dtype(feature["dtype"])
+        kind = pa.from_numpy_dtype(dtype)
+        if name.endswith(_VALID) and (signal := name.removesuffix(_VALID)) in features:
+            has_value = pc.is_valid(_column(table, signal, None))
+            columns[name] = pc.coalesce(_column(table, name, kind), has_value)
+            continue
+        column = _column(table, name, kind if width == 1 else pa.list_(kind, width))
+        if column.null_count:
+            values = np.full((len(column), width), np.nan if dtype.kind == "f" else 0, dtype)
+            flat = column.flatten() if width > 1 else column.drop_null()
+            is_there = pc.is_valid(column).to_numpy(zero_copy_only=False)
+            values[is_there] = flat.to_numpy(zero_copy_only=False).reshape(-1, width)
+            column, _ = _feature(values, ())
+        columns[name] = column
+    return pa.table(columns | {name: table[name] for name in _INDICES})
+
+
+def _column(table: pa.Table, name: str, kind: pa.DataType | None) -> pa.Array:
+    """A column as one array, of a type if one is given; of nulls where the table lacks it."""
+    if name not in table.column_names:
+        return pa.nulls(len(table), kind)
+    column = table[name].combine_chunks()
+    return column if kind is None else column.cast(kind)
 
 
 def _tasks(tasks: Sequence[str]) -> pa.Table:
