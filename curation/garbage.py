@@ -31,6 +31,8 @@ from curation.storage import Storage, storage_faults
 LEAST_S = 3600.0
 """The shortest period, and how long before its commit a file may have been written."""
 _NS = 1_000_000_000
+_RESOLUTION_NS = _NS
+"""Stores say to the second before when a file was written."""
 _DATA_FILE = re.compile(r"[^.].*\.parquet|\.[0-9a-f]{8}-.*")
 """Files of a table, and what a writer that was killed left of one."""
 _LOG_ENTRY = re.compile(r"(\d{20})(\.checkpoint)?\.(json|parquet)")
@@ -92,8 +94,10 @@ class _TableGarbage:
         log = _list(catalog.storage, f"{name}/_delta_log")
         entries = [(match, file) for file in log if (match := _LOG_ENTRY.fullmatch(file.base_name))]
         self._log = [(int(match[1]), bool(match[2]), file) for match, file in entries]
-        before = [v for v, is_checkpoint, f in self._log
-                  if not is_checkpoint and int(f.mtime_ns) <= cutoff_ns]  # fmt: skip
+        committed_ns = {
+            v: int(f.mtime_ns) for v, is_checkpoint, f in self._log if not is_checkpoint
+        }
+        before = [v for v, at_ns in committed_ns.items() if at_ns + _RESOLUTION_NS <= cutoff_ns]
         self._pins = pins
         self._in_use = {catalog.version(name), *pins, *([max(before)] if before else [])}
         self._is_young = not before

@@ -1,5 +1,6 @@
 """Removing files that no version in use names: what is kept, and for how long."""
 
+import os
 import time
 from pathlib import Path
 
@@ -93,6 +94,22 @@ def test_versions_since_a_running_job_began_are_kept(catalog):
     fill(catalog, 4)
     catalog.compact(NAME)
     with lease.hold_lease(catalog.storage, "caption", TABLES):
+        assert collect(catalog, 20) == []
+    assert len(collect(catalog, 20)) == 4
+
+
+def test_a_version_of_the_second_in_which_a_job_began_is_kept(tmp_path, monkeypatch):
+    """Stores say to the second when a file was written: the merge may be later than the job."""
+    catalog = Catalog(Storage.at(tmp_path))
+    fill(catalog, 4)
+    second_ns = time.time_ns() // 10**9 * 10**9
+    for path in (tmp_path / NAME).rglob("*.*"):
+        os.utime(path, ns=(0, second_ns - 10 * DAY_S * 10**9))
+    monkeypatch.setattr(lease, "storage_time_ns", lambda _: second_ns)
+    with lease.hold_lease(catalog.storage, "caption", TABLES):
+        catalog.compact(NAME)
+        entry = tmp_path / NAME / "_delta_log" / f"{catalog.version(NAME):020}.json"
+        os.utime(entry, ns=(0, second_ns))
         assert collect(catalog, 20) == []
     assert len(collect(catalog, 20)) == 4
 
