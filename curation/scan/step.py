@@ -17,7 +17,7 @@ from curation.catalog import Catalog, Writer
 from curation.clip_table import scanned_ids
 from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
-from curation.id_match import IdMatcher
+from curation.id_match import IdMatcher, one_chunk
 from curation.listing import Entry, entry_at
 from curation.records import Clip, Source
 from curation.scan.collector import THUMBNAILS
@@ -25,7 +25,14 @@ from curation.scan.known_sources import KnownSources
 from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.scores import SCORES, table_name
-from curation.signals.blocks import RECORDINGS, SIGNAL_TABLES, ClipRecording
+from curation.signals.blocks import (
+    RECORDINGS,
+    SAMPLES,
+    SIGNAL_TABLES,
+    ClipRecording,
+    SignalBlock,
+    missing_signals,
+)
 from curation.signals.read import find_recording
 from curation.signals.signal import SignalError
 from curation.stage import Done, Failed
@@ -134,7 +141,7 @@ class ScanStep:
         return items
 
     def _changed_signals(self) -> list[ScanItem]:
-        """Known sources whose signals, or what is declared of them, have come or changed."""
+        """Known sources whose signals, or what is declared of them, have come, changed or gone."""
         if not self.stage.signals.read:
             return []
         keys: dict[str, str] = {}
@@ -144,7 +151,12 @@ class ScanStep:
                     keys[entry.uri] = found[1]
         if not keys:
             return []
-        rows = self.catalog.read(RECORDINGS, ClipRecording, ["source_id", "place"])
+        columns = ["source_id", "place", "clip_id", "signals"]
+        rows = self.catalog.read(RECORDINGS, ClipRecording, columns)
+        blocks = self.catalog.read(SAMPLES, SignalBlock, ["clip_id", "signal", "block"])
+        is_missing = pc.is_in(rows["clip_id"], one_chunk(missing_signals(rows, blocks)["clip_id"]))
+        gone = pc.unique(rows["source_id"].filter(is_missing))
+        rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], gone)))
         read = set(zip(rows["source_id"].to_pylist(), rows["place"].to_pylist(), strict=True))
         sources = sources_by_id(self.catalog)
         changed = {

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog
+from curation.id_match import one_chunk
 from curation.records import ClipRow
 from curation.signals.resample import NO_TIME, Sampled, resample
 from curation.signals.signal import Signal, Stamps, period_ns
@@ -152,6 +154,23 @@ def block_rows(clip_id: str, source_id: str, clip: ClipSignals) -> Iterator[Sign
                 np.ascontiguousarray(values[part]).tobytes(),
                 None if received is None else received.astype("<i8").tobytes(),
             )  # fmt: skip
+
+
+def missing_signals(recordings: pa.Table, blocks: pa.Table) -> pa.Table:
+    """`clip_id` and `signal` of what recordings name and the samples lack, wholly or in part.
+
+    `recordings` has `clip_id` and `signals`, `blocks` has `clip_id`, `signal` and `block`.
+    """
+    found = blocks.group_by(["clip_id", "signal"]).aggregate([([], "count_all"), ("block", "max")])
+    whole = found.filter(pc.field("count_all") > pc.field("block_max"))
+    missing = [pa.table({name: pa.array([], pa.string()) for name in ("clip_id", "signal")})]
+    for names in pc.unique(recordings["signals"]).to_pylist():
+        named = recordings.filter(pc.field("signals") == names)["clip_id"]
+        for signal in json.loads(names):
+            stored = whole.filter(pc.field("signal") == signal)["clip_id"]
+            ids = one_chunk(named.filter(pc.invert(pc.is_in(named, one_chunk(stored)))))
+            missing.append(pa.table({"clip_id": ids, "signal": pa.repeat(signal, len(ids))}))
+    return pa.concat_tables(missing)
 
 
 def read_clip_signals(catalog: Catalog, clip_ids: Collection[str]) -> dict[str, ClipSignals]:

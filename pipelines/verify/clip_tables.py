@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -27,7 +26,13 @@ from curation.records import (
 )
 from curation.scan.collector import EMBEDDINGS, SIGNATURES, THUMBNAILS
 from curation.scores import SCORES, table_name
-from curation.signals.blocks import RECORDINGS, SAMPLES, ClipRecording, SignalBlock
+from curation.signals.blocks import (
+    RECORDINGS,
+    SAMPLES,
+    ClipRecording,
+    SignalBlock,
+    missing_signals,
+)
 from pipelines.verify.invariant import CheckResult, are_unique
 from tokenizer.feed.errors import BadShardError
 from tokenizer.feed.shard_check import check_shard
@@ -253,20 +258,19 @@ def check_side_tables(dataset: Dataset, result: CheckResult) -> None:
 
 
 def _check_signals(dataset: Dataset, result: CheckResult) -> None:
-    """Expects a row of a recorded clip, and all blocks of every signal that it names, once each."""
+    """Expects a row of a recorded clip, and of every signal that it names blocks without a gap."""
     clips = dataset.side_table(RECORDINGS, ClipRecording, ["source_id", "clip_id", "signals"])
     result.expect_unique(f"{RECORDINGS}: clip", clips["clip_id"])
     columns = ["source_id", "clip_id", "signal", "block"]
     blocks = dataset.side_table(SAMPLES, SignalBlock, columns)
-    names = pc.binary_join_element_wise(blocks["clip_id"], blocks["signal"], " ")
-    result.expect_unique(f"{SAMPLES}: signal of a clip", names, blocks["block"])
-    stored = set(names.filter(pc.equal(blocks["block"], 0)).to_pylist())
-    for row in clips.select(["clip_id", "signals"]).to_pylist():
-        for signal in json.loads(row["signals"]):
-            result.expect(
-                f"{row['clip_id']} {signal}" in stored,
-                f"{SAMPLES} lacks {signal} of clip {row['clip_id']}; run `reelmill scan` again",
-            )
+    result.expect_unique(f"{SAMPLES}: block", *(blocks[name] for name in columns[1:]))
+    result.checked += len(clips)
+    for row in missing_signals(clips, blocks).to_pylist():
+        result.expect(
+            False,
+            f"{SAMPLES} lacks {row['signal']} of clip {row['clip_id']}, or a part; run"
+            " `reelmill scan` again",
+        )
 
 
 def _check_side_table(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from curation.catalog import Catalog
 from curation.data_file import name_digest
 from curation.dataset import Dataset
 from curation.errors import InfrastructureError
@@ -12,17 +11,13 @@ from curation.id_match import to_bools
 from curation.records import Render
 from pipelines.verify.invariant import CheckResult
 
-_TABLES = ("listed", "passed_over", "sources", "clips", "signatures", "thumbnails", "selection",
-           "reviews", "subsets", "runs")  # fmt: skip
-_TABLE_FOLDERS = ("scores", "embeddings", "labels", "captions", "captioned", "neighbours",
-                  "renders", "tokens", "tokenized")  # fmt: skip
 _BATCH = 10_000
 
 
 def check_files(dataset: Dataset, result: CheckResult) -> None:
     """Every file has its recorded size and digest."""
     catalog = dataset.catalog
-    for name in table_names(catalog):
+    for name in catalog.table_names():
         try:
             files = catalog.files(name)
         except InfrastructureError as error:
@@ -47,11 +42,6 @@ def _check_renders(dataset: Dataset, name: str, result: CheckResult) -> None:
     for batch in rows.filter(has_file).to_batches(max_chunksize=_BATCH):
         for row in batch.to_pylist():
             _check_file(dataset, row["path"], row["size_bytes"], result, row["sha256"])
-
-
-def table_names(catalog: Catalog) -> list[str]:
-    """All tables of an output; the first few may not exist."""
-    return [*_TABLES, *(name for folder in _TABLE_FOLDERS for name in catalog.names(folder))]
 
 
 def _check_file(

@@ -12,7 +12,6 @@ from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
 from curation.storage import storage_faults
 from curation.table_rows import filter_rows
-from pipelines.verify.files import table_names
 from tests.outputs import ROOT, environment
 
 STEPS = ("scan", "select", "render", "caption", "tokenize", "index")
@@ -81,4 +80,4 @@ def rows_at(dataset: Dataset, name: str, version: int | None = None) -> Rows:
 def table_versions(dataset: Dataset) -> dict[str, int]:
     """Version of each table that exists."""
     catalog = dataset.catalog
-    return {name: v for name in table_names(catalog) if (v := catalog.version(name)) >= 0}
+    return {name: catalog.version(name) for name in catalog.table_names()}

@@ -12,8 +12,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
+from curation import records
 from curation.dataset import Dataset
 from curation.errors import InfrastructureError
+from curation.signals.blocks import RECORDINGS, SAMPLES, ClipRecording, SignalBlock
 from pipelines.verify import INVARIANTS, CheckResult, verify
 from tests import rows
 
@@ -106,6 +108,45 @@ def test_a_render_of_another_size(copied):
     path.write_bytes(path.read_bytes()[:-1])
     words = f"{path.relative_to(copied.out)} has {size - 1} bytes, not {size}"
     assert violations(copied.out) == {"files": [words]}
+
+
+def add_signal(out: Path, *blocks: int) -> str:
+    """Stores a signal of the first clip, in these blocks; returns the clip's id."""
+    dataset = Dataset(out)
+    (first,) = dataset.all_clips().slice(0, 1).to_pylist()
+    ids = (first["clip_id"], first["source_id"])
+    recording = ClipRecording(*ids, signals='["action"]')
+    table = records.to_table(ClipRecording, [recording])
+    dataset.catalog.append(RECORDINGS, ClipRecording, table)
+    rows = [
+        SignalBlock(*ids, "action", block, "hold", "", "", '["x"]', 0, None, "<f4", b"", b"")
+        for block in blocks
+    ]
+    dataset.catalog.append(SAMPLES, SignalBlock, records.to_table(SignalBlock, rows))
+    return str(first["clip_id"])
+
+
+def test_a_flipped_byte_of_any_table(copied):
+    add_signal(copied.out, 0)
+    catalog, flipped = Dataset(copied.out).catalog, []
+    for name in catalog.table_names():
+        for path, _ in catalog.files(name)[:1]:
+            file = copied.out / name / path
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+            flipped.append(f"{name}/{path}: its bytes changed")
+    assert {words.split("/")[0] for words in flipped} >= {"sources", "signals", "tokens"}
+    assert {*flipped} <= {*violations(copied.out)["files"]}
+
+
+def test_signals_have_all_their_blocks(copied):
+    clip_id = add_signal(copied.out, 0, 2)
+    words = f"signals/samples lacks action of clip {clip_id}, or a part; run `reelmill scan` again"
+    assert violations(copied.out) == {"side_tables": [words]}
+    add_signal(copied.out, 1)
+    twice = f"signals/recordings: clip {clip_id} occurs 2 times"
+    assert violations(copied.out) == {"side_tables": [twice]}
 
 
 @pytest.mark.parametrize("pattern", ["renders/*/media/*/*.mp4", "tokens/*/*.parquet"])

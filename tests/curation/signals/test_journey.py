@@ -138,6 +138,7 @@ def test_a_second_scan_reads_signals_again_once_they_changed(out):
 
 
 def test_verify_names_a_signal_that_is_gone(out, tmp_path):
+    """Its advice brings the signal back."""
     shutil.copytree(out, tmp_path / "out")
     catalog = Dataset(tmp_path / "out").catalog
     with catalog.writer("scan", {SAMPLES: SignalBlock}) as writer:
@@ -145,3 +146,6 @@ def test_verify_names_a_signal_that_is_gone(out, tmp_path):
     done = run("verify", str(tmp_path / "out"))
     assert done.returncode == 1
     assert "signals/samples lacks action of clip" in done.stdout + done.stderr
+    done = run("scan", str(out.parent / "in"), "--out", str(tmp_path / "out"), *QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run("verify", str(tmp_path / "out")).returncode == 0
