@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from curation.media.timestamps import Floats, RawTimestamps, Recording, repair_timestamps
+from curation.media.timestamps import Floats, RawTimestamps, RepairedTimes, repair_timestamps
 
 TimestampQuality = Literal["exact", "repaired", "none"]
 
@@ -188,7 +188,7 @@ def _pulldown_timeline(
     return Timeline(None, raw.time_base, starts_s, analysis_indices, True, "repaired")
 
 
-def _join(recordings: list[Recording], max_ticks: float) -> tuple[Floats, list[int], float]:
+def _join(recordings: list[RepairedTimes], max_ticks: float) -> tuple[Floats, list[int], float]:
     """Frame starts and end in ticks from the first, first frames of segments, and gap ticks."""
     times = np.concatenate([recording.times for recording in recordings])
     restarts = np.cumsum([len(recording.times) for recording in recordings])[:-1]

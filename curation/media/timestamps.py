@@ -45,7 +45,7 @@ class RawTimestamps:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RepairedTimes:
     """Frames with increasing times, in ticks."""
 
     times: Floats
@@ -60,8 +60,8 @@ class Recording:
 
 def repair_timestamps(
     raw: RawTimestamps, restarts: Sequence[int], max_ticks: float, end: int | None
-) -> list[Recording]:
-    """The recordings of a source, repaired.
+) -> list[RepairedTimes]:
+    """The times of each recording in a source, repaired.
 
     `restarts` are frames with which another one may start; `max_ticks` is how long a frame may be
     shown, and `end` when the last one ends, if that is known.
@@ -106,7 +106,7 @@ def _lasting_falls(raw: RawTimestamps) -> list[int]:
     return falls
 
 
-def _repair(pts: Ticks, from_container: Flags, end: int | None) -> Recording:
+def _repair(pts: Ticks, from_container: Flags, end: int | None) -> RepairedTimes:
     """Increasing times, as close to the timestamps as possible."""
     increasing = len(pts) < 2 or bool(np.all(np.diff(pts) > 0))
     within = end is None or bool(from_container[-1]) or pts[-1] < end
@@ -122,7 +122,7 @@ def _repair(pts: Ticks, from_container: Flags, end: int | None) -> Recording:
         estimated = increasing and not from_container[-1] and len(steps) > 1
         last_duration = float(steps[-2]) if estimated else step  # pulldown alternates
     exact = increasing and within and bool(from_container.all())
-    return Recording(times, step, last_duration, exact)
+    return RepairedTimes(times, step, last_duration, exact)
 
 
 def _spread(times: Floats, from_container: Flags, end: int | None) -> Floats:

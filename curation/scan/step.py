@@ -175,7 +175,7 @@ class ScanStep:
     @property
     def _signal_tables(self) -> tuple[str, ...]:
         """The tables that hang on signals."""
-        score = table_name(SCORES["Recording"])
+        score = table_name(SCORES["RecordingQuality"])
         return (*SIGNAL_TABLES, *([score] if score in self.stage.side_tables else []))
 
     def _clips_by_source(self, source_ids: list[str]) -> dict[str, list[Clip]]:

@@ -25,7 +25,7 @@ from curation.scores.light import Light
 from curation.scores.loudness import Loudness
 from curation.scores.motion import Motion
 from curation.scores.objects import Objects
-from curation.scores.recording import Recording
+from curation.scores.recording import RecordingQuality
 from curation.scores.sharpness import Sharpness
 from curation.scores.speech import Speech
 from curation.scores.text import Text
@@ -46,13 +46,13 @@ SCORES: dict[str, type[Any]] = {
     "Faces": Faces,
     "Objects": Objects,
     "Text": Text,
-    "Recording": Recording,
+    "RecordingQuality": RecordingQuality,
 }
 """Scores by the name that a configuration uses, in the order in which reasons are given."""
 
 DEFAULT_SCORES = (
     "Exposure", "Motion", "Sharpness", "Borders", "Flicker", "Camera", "Light", "Kind", "Combing",
-    "Blockiness", "Loudness", "Recording",
+    "Blockiness", "Loudness", "RecordingQuality",
 )  # fmt: skip
 """Those that need no further package and no model."""
 

@@ -73,7 +73,7 @@ class RecordingScores(ClipRow):
 
 
 @dataclass(frozen=True)
-class Recording(SignalScore):
+class RecordingQuality(SignalScore):
     """Measures what a recording lacks."""
 
     group: ClassVar[str] = "recording"

@@ -51,7 +51,7 @@ def open_pipeline(selected, out, executor=None) -> Pipeline:
     return Pipeline(Dataset(str(out)), settings, executor or in_process())
 
 
-class Recording(Engine):
+class RecordingEngine(Engine):
     """Notes in which order outcomes came."""
 
     def run(self, feeds):
@@ -69,7 +69,7 @@ def test_a_stream_gives_the_rows_and_bytes_of_one_step_after_the_other(
     monkeypatch.setattr("pipelines.run.step_runner._COMMIT_FOR_OTHERS_S", 0.0)
     out = tmp_path / "out"
     shutil.copytree(selected / "out", out)
-    executor = Recording(SimulatedWorkers(2 * workers))
+    executor = RecordingEngine(SimulatedWorkers(2 * workers))
     calls: dict[str, list[tuple[int, int]]] = {}
 
     def on_progress(step):
@@ -118,7 +118,7 @@ def test_a_clip_whose_render_failed_is_no_token_and_no_worry(selected, tmp_path)
     out = tmp_path / "out"
     shutil.copytree(selected / "out", out)
     shutil.copytree(selected / "videos", tmp_path / "videos")
-    executor = Recording(SimulatedWorkers(4, lambda key: key.endswith("+1") and key < "8"))
+    executor = RecordingEngine(SimulatedWorkers(4, lambda key: key.endswith("+1") and key < "8"))
     done = open_pipeline(selected, out, executor).run_all(STEPS)
     render, tokens = done["render"].counts, done["tokenize"].counts
     assert render["internal"] > 0

@@ -18,7 +18,7 @@ from tokenizer.feed import TokenTable
 pytestmark = pytest.mark.slow
 LENGTHS = (30, 25)
 QUICK = (
-    "-s", "execution.executor=in_process", "-s", "scan.scores=[Motion, Recording]",
+    "-s", "execution.executor=in_process", "-s", "scan.scores=[Motion, RecordingQuality]",
     "-s", "scan.shots=ContentChange",
 )  # fmt: skip
 

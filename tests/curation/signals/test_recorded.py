@@ -7,7 +7,7 @@ from curation.listing import Entry
 from curation.media.sandbox import Limits
 from curation.records import Clip
 from curation.scan.recorded import SourceRecording
-from curation.scores.recording import Recording as Score
+from curation.scores.recording import RecordingQuality
 from curation.signals.clock import NS, Clock
 from curation.signals.read import SignalSettings, find_recording
 from curation.signals.recording import Episode, Recording
@@ -33,7 +33,7 @@ def test_frames_of_a_clip_beyond_its_episode_have_no_signals():
     assert len(times) == 61
     assert times[:31].tolist() == (np.arange(31) * NS // 10).tolist()
     assert set(times[31:].tolist()) == {NO_TIME}
-    assert Score().summarise(found)["signal_coverage"] == 0.5
+    assert RecordingQuality().summarise(found)["signal_coverage"] == 0.5
 
 
 def test_rows_by_frame_are_read_up_to_where_times_restart():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curation.scores.recording import Recording
+from curation.scores.recording import RecordingQuality
 from curation.signals.blocks import clip_signals
 from curation.signals.clock import NS, Clock
 from curation.signals.recorded_clip import RecordedClip, deviations
@@ -18,7 +18,7 @@ def measured(stamps, values, kind="linear", drift=None, frame_ns=FRAMES):
     signal = Signal("s", kind, np.asarray(stamps, np.int64), array, ("value",))
     episode = Episode((signal,), Clock())
     content = clip_signals((signal,), frame_ns)
-    return Recording().summarise(RecordedClip(episode, content, deviations(episode), drift))
+    return RecordingQuality().summarise(RecordedClip(episode, content, deviations(episode), drift))
 
 
 def smooth(count, rate):
@@ -72,7 +72,7 @@ def test_a_rotation_that_trembles_less_than_a_thousandth_is_idle_in_either_order
         signal = Signal("s", "rotation", stamps, values, tuple(channels))
         episode = Episode((signal,), Clock())
         content = clip_signals((signal,), FRAMES)
-        row = Recording().summarise(RecordedClip(episode, content, deviations(episode)))
+        row = RecordingQuality().summarise(RecordedClip(episode, content, deviations(episode)))
         shares.append(row["idle_share"])
     assert shares == [pytest.approx(0.45, abs=0.01)] * 2
 
@@ -101,7 +101,7 @@ def test_idle_and_drift():
 
 
 def test_without_a_recording_all_is_null_and_a_bad_one_is_unreadable():
-    assert set(Recording().summarise(RecordedClip()).values()) == {None}
-    row = Recording().summarise(RecordedClip(problem="stamps go back"))
+    assert set(RecordingQuality().summarise(RecordedClip()).values()) == {None}
+    row = RecordingQuality().summarise(RecordedClip(problem="stamps go back"))
     assert row.pop("recording") == "unreadable"
     assert set(row.values()) == {None}
