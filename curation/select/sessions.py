@@ -73,8 +73,11 @@ class SessionClips:
     def _overlaps(self, bad: Bools) -> Bools:
         """Which clips share time with a bad one of their session."""
         result = np.zeros(len(bad), bool)
-        for session in np.unique(self.session[bad]).tolist():
-            inside = np.flatnonzero(self.session == session)
+        order = np.argsort(self.session, kind="stable")
+        sessions = np.unique(self.session[bad])
+        edges = np.searchsorted(self.session[order], [sessions, sessions + 1])
+        for first, end in edges.T.tolist():
+            inside = order[first:end]
             for index in inside[bad[inside]].tolist():
                 starts, ends = self.start_ns[inside], self.end_ns[inside]
                 shares = (starts < self.end_ns[index]) & (self.start_ns[index] < ends)
