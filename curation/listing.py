@@ -46,6 +46,8 @@ class Entry:
     """The folder, list or file that was named."""
     signals: str = field(default="", compare=False)
     """Where its signals are, if whoever named the inputs said so."""
+    columns_from: str = field(default="", compare=False)
+    """The folder of the list or metadata that has its other columns."""
 
     @property
     def key(self) -> str:
@@ -192,6 +194,7 @@ def _list_local_folder(
         raise ListingError(f"cannot list {error.filename}: {error.strerror}")
 
     columns: dict[str, dict[str, str]] = {}
+    columns_from: dict[str, str] = {}
     for folder, folders, files in os.walk(storage.root, onerror=fail):
         if excluded and f"{folder}/".startswith(excluded):
             folders.clear()
@@ -202,6 +205,7 @@ def _list_local_folder(
         skipped[LINKED] += sum(links)
         described = _metadata_columns(folder, files, unread, follow_links)
         columns |= described
+        columns_from |= dict.fromkeys(described, folder)
         lists = _METADATA if described else frozenset()
         for name in sorted([*videos, *files]):
             if name in lists:
@@ -212,7 +216,9 @@ def _list_local_folder(
             elif not follow_links and os.path.islink(path) and not is_below(path, storage.root):
                 skipped[OUTSIDE] += 1
             else:
-                yield entry_at(path, columns.get(os.path.normpath(path), {}))
+                known = os.path.normpath(path)
+                entry = entry_at(path, columns.get(known, {}))
+                yield replace(entry, columns_from=columns_from.get(known, ""))
 
 
 def _metadata_columns(
@@ -260,7 +266,7 @@ def _read_list(storage: Storage, follow_links: bool) -> Iterator[Entry]:
     with storage.local_path() as path:
         rows = read_rows(path, storage.root)
     for address, extra in rows:
-        entry = _list_entry(folder, address, extra)
+        entry = replace(_list_entry(folder, address, extra), columns_from=folder)
         if not follow_links and not entry.problem:
             entry = replace(entry, problem=_link_problem(entry.uri))
         yield entry

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from curation.errors import MediaError
 from curation.listing import Entry, is_below
 from curation.media import sandbox
 from curation.media.confinement import FileAccess
+from curation.object_stores import store_scheme
 from curation.signals.clock import MAX_OFFSET, check_offset
 from curation.signals.recording import Recording, from_bytes
 from curation.signals.signal import KINDS, Kind, SignalError
@@ -83,23 +85,27 @@ def find_signals(entry: Entry) -> str | None:
     """
     if entry.signals:
         return entry.signals
-    place = _find(entry.uri, entry.extra)
+    place = _find(entry)
     if place is None:
         return None
     root = entry.root or entry.uri
-    is_folder = os.path.isdir(root) or ("://" in root and root != entry.uri)
+    is_folder = os.path.isdir(root) or (store_scheme(root) and root != entry.uri)
     folder = root if is_folder else os.path.dirname(root)
+    if entry.columns_from and not os.path.isdir(root):
+        folder = entry.columns_from
     if not is_below(place, folder):
         raise SignalError(f"{place} lies outside of {folder}: name it with --signals")
     return place
 
 
-def _find(uri: str, extra: Mapping[str, str]) -> str | None:
+def _find(entry: Entry) -> str | None:
     """The place that a list states, or one beside the video or above it."""
-    if stated := extra.get(SIGNALS):
-        if "://" in stated or os.path.isabs(stated):
-            return stated
-        return f"{uri.rpartition('/')[0]}/{stated}"
+    uri = entry.uri
+    if stated := entry.extra.get(SIGNALS):
+        if "://" not in stated and not os.path.isabs(stated):
+            stated = f"{entry.columns_from or os.path.dirname(uri)}/{stated}"
+        scheme = store_scheme(stated)
+        return scheme + posixpath.normpath(stated.removeprefix(scheme)) if scheme else stated
     if "://" in uri:
         return None
     folder, name = os.path.split(uri)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.listing import Entry
+from curation.listing import Entry, list_videos
 from curation.media.sandbox import Limits
 from curation.signals.clock import NS
 from curation.signals.read import SignalSettings, assign_signals, find_signals, read_signals
@@ -322,6 +322,29 @@ def test_neither_a_list_nor_a_link_chooses_a_file_outside(tmp_path):
             find_signals(entry)
     named = Entry(str(inside / "a.mp4"), root=str(inside), signals=str(secret))
     assert find_signals(named) == str(secret)
+
+
+def test_a_path_of_signals_is_relative_to_its_list_as_the_videos_are(tmp_path):
+    for name in ("videos", "signals"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    place = str(tmp_path / "signals" / "a.csv")
+    for name, column in (("list.csv", "path"), ("metadata.csv", "file_name")):
+        (tmp_path / name).write_text(f"{column},signals\nvideos/a.mp4,signals/a.csv\n")
+    for root in (tmp_path / "list.csv", tmp_path):
+        (entry,) = list_videos([str(root)]).entries
+        assert find_signals(entry) == place
+
+
+def test_a_list_in_a_store_names_signals_below_its_folder():
+    listed = {"root": "s3://b/v/list.csv", "columns_from": "s3://b/v"}
+    for stated in ("s/a.csv", "s3://b/v/s/a.csv", "x/../s/a.csv"):
+        entry = Entry("s3://b/v/clips/a.mp4", extra={"signals": stated}, **listed)
+        assert find_signals(entry) == "s3://b/v/s/a.csv"
+    for stated in ("../a.csv", "s3://b/v/../w/a.csv", "s3://c/v/a.csv", "/etc/passwd"):
+        entry = Entry("s3://b/v/clips/a.mp4", extra={"signals": stated}, **listed)
+        with pytest.raises(SignalError, match="lies outside"):
+            find_signals(entry)
 
 
 def test_signals_of_a_folder_go_to_the_videos_of_the_same_name(tmp_path):
