@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from curation import records
 from curation.catalog import Catalog, Writer
-from curation.clip_table import scanned_ids
+from curation.clip_table import scanned_ids, visible_sources
 from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
 from curation.id_match import IdMatcher, one_chunk
@@ -157,18 +157,17 @@ class ScanStep:
         is_missing = pc.is_in(rows["clip_id"], one_chunk(missing_signals(rows, blocks)["clip_id"]))
         gone = pc.unique(rows["source_id"].filter(is_missing))
         rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], gone)))
-        read = set(zip(rows["source_id"].to_pylist(), rows["place"].to_pylist(), strict=True))
-        sources = sources_by_id(self.catalog)
-        changed = {
-            source_id: source
-            for source_id, source in sources.items()
-            if source.clips and source.uri in keys and (source_id, keys[source.uri]) not in read
-        }
+        pairs = rows.group_by(["source_id", "place"]).aggregate([])
+        read = set(zip(pairs["source_id"].to_pylist(), pairs["place"].to_pylist(), strict=True))
+        known = visible_sources(self.catalog, ["clips"]).filter(pc.field("clips") > 0)
+        uris = zip(known["source_id"].to_pylist(), known["uri"].to_pylist(), strict=True)
+        changed = [i for i, uri in uris if uri in keys and (i, keys[uri]) not in read]
+        sources = sources_by_id(self.catalog, changed) if changed else {}
         clips = self._clips_by_source(sorted(changed)) if changed else {}
         entries = {entry.uri: entry for entry in self.entries}
         return [
             ScanItem(entries[source.uri], tuple(clips[source_id]), self._signal_tables, source)
-            for source_id, source in sorted(changed.items())
+            for source_id, source in sorted(sources.items())
             if entries[source.uri].key == f"{source.uri}|{source.size_bytes}|{source.modified}"
         ]
 
