@@ -68,7 +68,7 @@ def print_plan(
 
 _COLUMNS = (
     Column("step"),
-    Column("items", "to do", right=True),
+    Column("items", "to do", lambda n: "not known yet" if n is None else f"{n:,}", right=True),
     Column("unit", ""),
     Column("seconds", "about", lambda s: "not known yet" if s is None else duration(s), right=True),
 )

@@ -45,8 +45,8 @@ class Rates:
 class StepCost:
     """What one step would do."""
 
-    items: int
-    """Sources or clips."""
+    items: int | None
+    """Sources or clips; None where nothing tells how many clips new sources give."""
     seconds: float | None
     """None where it is not known."""
 
@@ -75,18 +75,21 @@ def estimate_steps(
     scans_too = "scan" in names
     size_bytes = sum(item.entry.size_bytes for item in scan)
     new_bytes = sum(item.entry.size_bytes for item in scan if item.known_clips is None)
-    new_clips = round(new_bytes * rates.clips_per_byte * rates.kept_share) if scans_too else 0
+    new_clips = new_bytes * rates.clips_per_byte if scans_too else 0.0
+    is_unknown = scans_too and new_bytes and not rates.clips_per_byte
     pending = {} if dataset is None else pending_clips(dataset.snapshot(), profile, retry)
     costs = {}
+    items: int | None
     for step in names:
         if step == "scan":
             items, s_per_item = len(scan), rates.scan_s_per_byte
             seconds = None if s_per_item is None else size_bytes * s_per_item
             seconds = seconds if scan else 0.0
         else:
-            items, s_per_item = pending.get(step, 0) + new_clips, (rates.s_per_clip or {}).get(step)
-            is_unknown = scans_too and new_bytes and not rates.clips_per_byte
-            seconds = None if s_per_item is None or is_unknown else items * s_per_item
+            share = 1.0 if step == "select" else rates.kept_share
+            items = None if is_unknown else pending.get(step, 0) + round(new_clips * share)
+            s_per_item = (rates.s_per_clip or {}).get(step)
+            seconds = None if s_per_item is None or items is None else items * s_per_item
         costs[step] = StepCost(items, seconds)
     return costs
 

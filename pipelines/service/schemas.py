@@ -178,7 +178,8 @@ class Artefact(BaseModel):
 class StepEstimate(BaseModel):
     """The cost of one step."""
 
-    items: int
+    items: int | None
+    """Sources or clips; null where no previous run tells how many clips new sources give."""
     seconds: float | None
     """At the rate of previous runs; null if there are none."""
 

@@ -16,8 +16,11 @@ from curation.listing import Entry, Listing
 from curation.pending_inputs import record_listing
 from curation.reasons import ADVICE, INPUT_REASONS
 from curation.records import Source
+from curation.scan.stage import ScanItem
 from pipelines.cli.clip_names import find_named
 from pipelines.cli.terminal import ClosedPipeError, escape
+from pipelines.config import load
+from pipelines.run.estimate import Rates, estimate_steps
 from tests.outputs import COMMAND, ROOT, environment, versions
 from tests.rows import MeasuredClip, add_source, make_clip, make_source
 
@@ -185,6 +188,7 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(reelmill, curated, tmp_
     assert (ended.code, (tmp_path / "new").exists()) == (0, False)
     assert "4 inputs, 4 without an outcome" in ended.out
     assert re.search(r"scan +4 +sources +not known yet", ended.out)
+    assert re.search(r"render +not known yet +clips +not known yet", ended.out)
     before = versions(curated.out)
     again = ("curate", curated.videos, "--out", curated.out, *curated.options, "--dry-run")
     rows = {row["step"]: row for row in objects(reelmill(*again, "--json"))}
@@ -198,6 +202,15 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(reelmill, curated, tmp_
     assert "3 known sources lack a score or an embedding" in backfill.out
     assert re.search(r"scan +3 +sources", backfill.out)
     assert versions(curated.out) == before
+
+
+def test_a_plan_selects_all_new_clips_and_renders_those_that_it_expects_to_keep():
+    profile, new = load(None, opens_files=False), [ScanItem(Entry("/v/x.mp4", 1000))]
+    steps = ("scan", "select", "render")
+    costs = estimate_steps(None, profile, steps, new, Rates(clips_per_byte=0.01, kept_share=0.3))
+    assert [cost.items for cost in costs.values()] == [1, 10, 3]
+    unknown = estimate_steps(None, profile, steps, new, Rates())
+    assert [cost.items for cost in unknown.values()] == [1, None, None]
 
 
 def test_a_whole_file_name_comes_before_an_id_and_that_before_a_name_without_suffix(tmp_path):
