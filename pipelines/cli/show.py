@@ -10,6 +10,7 @@ import typer
 from curation import lineage
 from curation.dataset import Dataset
 from curation.lineage import LineageError
+from curation.pending_inputs import times_listed
 from curation.reasons import ADVICE
 from curation.records import CaptionedClip, Clip, Render, Source, TokenizedClip
 from pipelines.cli import terminal
@@ -33,27 +34,35 @@ def show(
     named = find_named(dataset, what)
     if named.uri:
         found = dataset.catalog.read("sources", Source, where=pc.field("uri") == named.uri)
-        facts = [_source_facts(dataset, row) for row in found.to_pylist(maps_as_pydicts="lossy")]
+        listed = times_listed(dataset.catalog, named.uri)
+        facts = [
+            _source_facts(dataset, row, listed.get((row["size_bytes"], row["modified"])))
+            for row in found.to_pylist(maps_as_pydicts="lossy")
+        ]
+        facts.sort(key=lambda fact: fact["listed"] or "")  # of a replaced file the last one counts
     else:
         clips = dataset.clips(where=named.clips()).to_pylist()
         facts = [_clip_facts(dataset, row) for row in clips]
     if terminal.output.json_lines:
         print_objects(facts)
         return
-    for fact in facts:
+    for number, fact in enumerate(facts):
+        if number:
+            terminal.results.print()
         width = max(map(len, fact))
         for name, value in fact.items():
             if value is not None:
                 terminal.results.print(f"[bold]{name:<{width}}[/]  {escape(_text(value))}")
 
 
-def _source_facts(dataset: Dataset, row: dict[str, Any]) -> dict[str, Any]:
+def _source_facts(dataset: Dataset, row: dict[str, Any], listed: str | None) -> dict[str, Any]:
     fields = ("uri", "outcome", "reason", "detail")
     facts = {name: row[name] for name in fields}
     if row["reason"] is not None:
         facts["what to do"] = ADVICE[row["reason"]]
     named = {*fields, "clips"}
     facts |= {name: value for name, value in row.items() if name not in named}
+    facts["listed"] = listed
     if row["outcome"] == "scanned":
         is_of_source = pc.field("source_id") == row["source_id"]
         columns = ["clip_id", "start_frame"]

@@ -54,11 +54,11 @@ def _explain(dataset: Dataset, policy: Policy, clips: pa.Table, *, is_selected: 
     """Prints all that decided about one clip."""
     (row,) = clips.to_pylist()
     rules = _rules(dataset, policy, clips)
+    review = current_reviews(dataset.catalog, row["clip_id"]).get(row["clip_id"])
     if terminal.output.json_lines:
         names = ("clip_id", "uri", "start_s", "end_s")
         decided = ("verdict", "reason", "duplicate_of", "similarity")
         facts = {name: row[name] for name in names} | {name: row.get(name) for name in decided}
-        review = current_reviews(dataset.catalog, row["clip_id"]).get(row["clip_id"])
         facts["review"] = None if review is None else asdict(review)
         print_objects([{**facts, "listed": _lists(policy, row["clip_id"]), "rules": rules}])
         return
@@ -69,7 +69,7 @@ def _explain(dataset: Dataset, policy: Policy, clips: pa.Table, *, is_selected: 
     print_thumbnail(dataset, row["clip_id"])
     verdict = _verdict_text(row) if is_selected else "no selection yet: `reelmill select` makes one"
     terminal.results.print(verdict)
-    if review := current_reviews(dataset.catalog, row["clip_id"]).get(row["clip_id"]):
+    if review is not None:
         terminal.results.print(escape(_review_text(review)))
     for use in _lists(policy, row["clip_id"]):
         terminal.results.print(f"it is on the list of clips to {use}")

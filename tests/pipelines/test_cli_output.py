@@ -229,7 +229,9 @@ def test_a_whole_file_name_comes_before_an_id_and_that_before_a_name_without_suf
 
 
 @pytest.mark.parametrize("states", ["abc", "cba", "bacab"])
-def test_of_a_file_that_was_replaced_the_one_that_was_listed_last_is_meant(tmp_path, states):
+def test_of_a_file_that_was_replaced_the_one_that_was_listed_last_is_meant(
+    reelmill, tmp_path, states
+):
     dataset = Dataset(tmp_path)
     for state in states:
         entry = Entry("/v/x.mp4", 1000, state)
@@ -239,3 +241,5 @@ def test_of_a_file_that_was_replaced_the_one_that_was_listed_last_is_meant(tmp_p
             rows = records.to_table(Source, [replace(source, modified=state)])
             dataset.catalog.append("sources", Source, rows)
     assert find_named(dataset, "x.mp4").source_id == states[-1] * 64
+    shown = objects(reelmill("show", tmp_path, "x.mp4", "--json"))
+    assert shown[-1]["source_id"] == states[-1] * 64
