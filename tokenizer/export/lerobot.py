@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.signals.clock import NS
+from curation.signals.readers.lerobot import VALID
 from curation.storage import Storage
 from tokenizer.export.clip_rows import ExportError, ExportRows
 from tokenizer.export.frame_signals import FrameSignals
@@ -41,11 +42,8 @@ _NAMES = {
     "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
     "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
 }
-_DTYPES = {"<f4": "float32", "<f8": "float64", "|i1": "int8", "<i2": "int16", "<i4": "int32",
-           "<i8": "int64", "|b1": "bool", "|u1": "uint8"}  # fmt: skip
 _INDICES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 _NO_TASK = ""
-_VALID = ".valid"
 _IS_VALID: dict[str, Any] = {"dtype": "bool", "shape": [1], "names": None}
 INFO = "meta/info.json"
 
@@ -145,7 +143,7 @@ class LeRobotExport:
                     table, found = self._frames(episode, number, first, tasks.index(episode.task))
                     if number:
                         differing = features.keys() ^ found.keys()
-                        lacking |= {n for n in differing if not n.endswith(_VALID)}
+                        lacking |= {n for n in differing if not n.endswith(VALID)}
                     _merge(features, found)
                     tables.append(table)
                     for camera, row in episode.cameras.items():
@@ -163,7 +161,7 @@ class LeRobotExport:
                 place = f"chunk-{chunk:03d}/file-000.parquet"
                 chunks[f"data/{place}"] = Path(folder) / f"{chunk}.parquet"
                 for name in sorted(lacking):
-                    features.setdefault(name + _VALID, _IS_VALID)
+                    features.setdefault(name + VALID, _IS_VALID)
                 together = pa.concat_tables(_aligned(table, features) for table in tables)
                 pq.write_table(together, chunks[f"data/{place}"])
                 episodes = pa.Table.from_pylist(chunk_records)
@@ -204,8 +202,8 @@ class LeRobotExport:
                     continue
                 columns[name], features[name] = _feature(values, channels)
                 if not valid.all():
-                    columns[name + _VALID] = pa.array(valid.all(axis=1))
-                    features[name + _VALID] = _IS_VALID
+                    columns[name + VALID] = pa.array(valid.all(axis=1))
+                    features[name + VALID] = _IS_VALID
         frames = np.arange(count)
         columns["timestamp"] = pa.array((frames / self.fps).astype(np.float32))
         columns["frame_index"] = pa.array(frames)
@@ -287,8 +285,7 @@ def _feature(values: npt.NDArray[Any], channels: Sequence[str]) -> tuple[Any, di
     width = values.shape[1]
     flat = pa.array(np.ascontiguousarray(values).ravel())
     column = flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
-    dtype = _DTYPES.get(values.dtype.newbyteorder("<").str, str(values.dtype))
-    return column, {"dtype": dtype, "shape": [width], "names": list(channels)}
+    return column, {"dtype": values.dtype.name, "shape": [width], "names": list(channels)}
 
 
 def _merge(features: dict[str, dict[str, Any]], found: Mapping[str, dict[str, Any]]) -> None:
@@ -311,7 +308,7 @@ def _aligned(table: pa.Table, features: Mapping[str, dict[str, Any]]) -> pa.Tabl
     for name, feature in features.items():
         width, dtype = feature["shape"][0], np.dtype(feature["dtype"])
         kind = pa.from_numpy_dtype(dtype)
-        if name.endswith(_VALID) and (signal := name.removesuffix(_VALID)) in features:
+        if name.endswith(VALID) and (signal := name.removesuffix(VALID)) in features:
             has_value = pc.is_valid(_column(table, signal, None))
             columns[name] = pc.coalesce(_column(table, name, kind), has_value)
             continue

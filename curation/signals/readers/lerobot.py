@@ -26,6 +26,8 @@ from curation.signals.signal import Signal, SignalError, Stamps
 
 _INDICES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 _PICTURES = ("video", "image")
+VALID = ".valid"
+"""Ends the name of a feature that says at which rows another one, of the name before, is valid."""
 _NUMBER = re.compile(r"(\d+)$")
 _ROUNDED_S = 1e-4
 """How far a stored time may be off its frame's, as float32 and the library's tolerance have it."""
@@ -131,7 +133,8 @@ def _signals(
     table: pa.Table, features: Mapping[str, Any], stamps: Stamps, request: ReadRequest
 ) -> Iterator[Signal]:
     for name, feature in features.items():
-        if name in _INDICES or feature.get("dtype") in (*_PICTURES, "string"):
+        is_flag = name.endswith(VALID) and name.removesuffix(VALID) in features
+        if name in _INDICES or is_flag or feature.get("dtype") in (*_PICTURES, "string"):
             continue
         if name not in table.column_names:
             raise SignalError(f"its data lacks the column {name} that meta/info.json states")
@@ -144,9 +147,13 @@ def _signals(
                 column = pc.list_flatten(column)
         flat = column.to_numpy(zero_copy_only=False)
         values = numeric(flat.reshape(len(table), -1), name)
-        yield make_signal(
-            name, stamps, values, _channels(feature.get("names"), values.shape[1]), request
-        )
+        is_whole = values.dtype.kind != "f"
+        if is_whole and name + VALID in features and name + VALID in table.column_names:
+            is_valid = table[name + VALID].to_numpy()
+            if not is_valid.all():
+                values = np.where(is_valid[:, None], values, np.nan)
+        channels = _channels(feature.get("names"), values.shape[1])
+        yield make_signal(name, stamps, values, channels, request, whole=is_whole)
 
 
 def _channels(names: Any, count: int) -> list[str]:

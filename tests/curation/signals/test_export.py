@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.sample import write_numbered_video
+from curation.signals.readers.base import ReadRequest
+from curation.signals.readers.lerobot import read_lerobot
 from tests.curation.signals.test_journey import QUICK
 from tests.outputs import run
 from tokenizer.export.lerobot import _INDICES, _aligned, _merge
@@ -75,6 +77,19 @@ def test_signals_of_any_camera_are_there_and_invalid_ones_say_so(exported):
         assert rows["speed"].tolist()[:valid] == (2.5 * n[:valid]).tolist()
         assert rows["count"].tolist() == np.where(n < valid, 5 * n, 0).tolist()
         assert np.isnan(rows["speed"][valid:]).all()
+
+
+def test_what_was_invalid_is_so_when_the_set_is_read_again(exported):
+    valid = {"whole": 60, "half": 26, "bare": 0}
+    for session, rows in table_of(exported).items():
+        index = rows["episode_index"][0]
+        video = f"videos/observation.images.left/chunk-000/file-{index:03d}.mp4"
+        (episode,) = read_lerobot(ReadRequest(str(exported), video)).episodes
+        signals = {signal.name: signal for signal in episode.signals}
+        assert {name: s.kind for name, s in signals.items()} == {"speed": "linear", "count": "hold"}
+        for signal in signals.values():
+            is_number = np.isfinite(signal.values[:, 0].astype(float))
+            assert is_number.tolist() == (np.arange(FRAMES[session]) < valid[session]).tolist()
 
 
 def test_features_and_statistics_are_those_of_the_table(exported):
