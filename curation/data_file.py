@@ -81,13 +81,16 @@ class Layout:
         return cls("zstd", [name for name in texts if name not in _DISTINCT])
 
     @classmethod
-    def of_file(cls, file: pq.FileMetaData) -> Layout:
-        """That of a file with rows."""
+    def of_file(cls, file: pq.FileMetaData, schema: pa.Schema) -> Layout:
+        """That of a file with rows; columns of the schema that came later are small ones."""
         columns = [file.row_group(0).column(number) for number in range(file.num_columns)]
+        codecs = {c.path_in_schema: _CODECS.get(c.compression, c.compression) for c in columns}
+        later = [field for field in schema if field.name not in codecs]
         return cls(
-            {c.path_in_schema: _CODECS.get(c.compression, c.compression) for c in columns},
+            codecs | {field.name: "ZSTD" for field in later},
             [c.path_in_schema for c in columns if c.has_dictionary_page],
-            [c.path_in_schema for c in columns if c.is_stats_set],
+            [c.path_in_schema for c in columns if c.is_stats_set]
+            + [field.name for field in later if not pa.types.is_binary(field.type)],
         )
 
 

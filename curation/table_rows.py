@@ -50,9 +50,8 @@ def write_alike(
     Files that state something of their rows, such as the tokenizer, have a layout of their own.
     """
     metadata = file_metadata(fragments[0])
-    content = parquet_bytes(
-        rows.replace_schema_metadata(metadata), _layout(fragments) if metadata else None
-    )
+    layout = _layout(fragments, rows.schema) if metadata else None
+    content = parquet_bytes(rows.replace_schema_metadata(metadata), layout)
     return store_file(content, len(rows), storage, name)
 
 
@@ -62,12 +61,12 @@ def file_metadata(fragment: ds.Fragment) -> dict[bytes, bytes]:
     return {key: value for key, value in metadata.items() if key != _NONCE}
 
 
-def _layout(fragments: Sequence[ds.Fragment]) -> Layout | None:
-    """How the first of some files that has rows stores its columns."""
+def _layout(fragments: Sequence[ds.Fragment], schema: pa.Schema) -> Layout | None:
+    """How the first of some files that has rows stores the columns of a schema."""
     for fragment in fragments:
         fragment.ensure_complete_metadata()
         if fragment.metadata.num_rows:
-            return Layout.of_file(fragment.metadata)
+            return Layout.of_file(fragment.metadata, schema)
     return None
 
 

@@ -219,6 +219,23 @@ def test_the_layout_is_that_of_a_file_with_rows(tmp_path):
     assert stated(catalog) == {b"pca": ["a", "b"]}
 
 
+def test_columns_that_older_files_lack_are_compressed_with_theirs(tmp_path):
+    catalog = Catalog(Storage.at(tmp_path))
+    older, content = shard(catalog, "a", "pca"), pa.BufferOutputStream()
+    rows = pq.read_table(tmp_path / NAME / older.path).drop_columns(["model"])
+    pq.write_table(rows, content, use_dictionary=False, compression="lz4")
+    with catalog.writer("tokenize", TABLES) as writer:
+        writer.add_files(NAME, [store_file(content.getvalue(), 1, catalog.storage, NAME)])
+        writer.add_files(NAME, [shard(catalog, "b", "pca")])
+    assert catalog.compact(NAME) == (2, 1)
+    ((path, _),) = catalog.files(NAME)
+    group = pq.read_metadata(tmp_path / NAME / path).row_group(0)
+    columns = {c.path_in_schema: c for c in map(group.column, range(group.num_columns))}
+    assert columns["text"].compression == "LZ4"
+    assert (columns["model"].compression, columns["model"].is_stats_set) == ("ZSTD", True)
+    assert read_ids(catalog) == ["a", "b"]
+
+
 def test_a_merge_needs_room_on_the_disk(catalog, monkeypatch):
     ids = fill(catalog, 3)
 
