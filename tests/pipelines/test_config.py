@@ -159,6 +159,7 @@ def test_an_extreme_number_is_refused_by_name_or_harmless(value):
         ("tokenizer=/no.safetensors", "tokenize.tokenizer: no tokenizer weights at /no.safet"),
         ("tokenize.max_frames=48", "tokenize: max_frames 48 is not .* the nearest is 49"),
         ("shape=49x256", "tokenize: shape '49x256' is not FRAMESx.*, such as 49x256x448$"),
+        ("fit=crop", "tokenize: fit: crop needs a shape, such as 49x256x448$"),
         ("tokenize.precision=fp16", "tokenize.precision: input should be 'fp32' or 'bf16'"),
         ("tokenize.device=gpu", "tokenize: .*device 'gpu' is neither cpu nor cuda"),
         ("windows=stream tokenizer=pca-8x8x8", "windows: pca-8x8x8 cannot carry its state"),

@@ -143,7 +143,8 @@ class Tokenize:
         if self.readers < 1:
             raise TokenizeSettingsError(f"readers: clips need at least one, not {self.readers}")
         self.device_config  # noqa: B018  which checks its own
-        self.shapes  # noqa: B018  which parses them
+        if self.fit != "pad" and not self.shapes:
+            raise TokenizeSettingsError(f"fit: {self.fit} needs a shape, such as 49x256x448")
 
     @property
     def shapes(self) -> tuple[SampleShape, ...]:
