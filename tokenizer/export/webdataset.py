@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -61,5 +62,9 @@ def _packed(signals: FrameSignals) -> bytes:
         arrays[name], arrays[f"{name}.valid"] = sampled.values, sampled.valid
         arrays[f"{name}.channels"] = np.array(signal.channels)
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
+    # Not `np.savez`, whose own arguments are names that a signal may have.
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     return file.getvalue()

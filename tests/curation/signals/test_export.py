@@ -1,6 +1,8 @@
 """Sessions of cameras with signals of their own through the command line to a LeRobot data set."""
 
+import io
 import json
+import tarfile
 
 import numpy as np
 import pyarrow as pa
@@ -40,11 +42,12 @@ def exported(tmp_path_factory):
     (folder / "list.csv").write_text("\n".join(lines) + "\n")
     (folder / "whole_right.signals.csv").write_text(signals(6.2))
     (folder / "half_left.signals.csv").write_text(signals(2.6))
-    (folder / "later_left.signals.csv").write_text(signals(4.2))
+    (folder / "later_left.signals.csv").write_text(signals(4.2).replace("count", "file"))
     policy = ("-s", "policy.near_duplicates=null")
     steps = (
         ("curate", str(folder / "list.csv"), "--out", str(folder / "out"), *QUICK, *policy),
         ("export", str(folder / "out"), str(folder / "set"), "--format", "lerobot"),
+        ("export", str(folder / "out"), str(folder / "tar"), "--format", "webdataset"),
     )
     for step in steps:
         done = run(*step)
@@ -101,6 +104,26 @@ def test_features_and_statistics_are_those_of_the_table(exported):
     }
     assert types == {field.name: str(field.type) for field in schema}
     assert stats["speed.valid"]["mean"] == [pytest.approx(86 / 140)]
+
+
+def test_tar_shards_have_the_signals_of_each_file(exported):
+    (shard,) = (exported.parent / "tar").glob("*.tar")
+    found = {}
+    with tarfile.open(shard) as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}
+    for name, content in members.items():
+        if name.endswith(".signals.npz"):
+            facts = json.loads(members[name.replace(".signals.npz", ".json")])
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                found[facts["extra"]["session"], facts["extra"]["camera"]] = dict(arrays)
+    assert set(found) == {("whole", "right"), ("half", "left"), ("later", "left")}
+    arrays, n = found["half", "left"], np.arange(FRAMES["half"])
+    assert arrays["time_ns"].tolist() == (n * 100_000_000).tolist()
+    assert arrays["speed.valid"][:, 0].tolist() == (n < 26).tolist()
+    assert arrays["speed"][:26, 0].tolist() == (2.5 * n[:26]).tolist()
+    assert arrays["speed.channels"].tolist() == ["value"]
+    n = np.arange(FRAMES["later"])
+    assert found["later", "left"]["file"][:, 0].tolist() == (5 * n).tolist()
 
 
 def test_episodes_of_two_types_share_one_that_holds_both():
