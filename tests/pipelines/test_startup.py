@@ -1,9 +1,13 @@
 """What is settled before a command loads its libraries."""
 
 import os
+import subprocess
 import sys
 
+import pytest
+
 from pipelines.run.startup import use_jemalloc
+from tests.outputs import ROOT, environment
 
 NAME = "ARROW_DEFAULT_MEMORY_POOL"
 
@@ -20,3 +24,26 @@ def test_arrow_allocates_with_jemalloc_unless_told_otherwise(monkeypatch):
     monkeypatch.setenv(NAME, "system")
     use_jemalloc()
     assert os.environ[NAME] == "system"
+
+
+COMMAND = """
+import atexit, runpy, sys
+
+@atexit.register
+def show():
+    import pyarrow
+    print(pyarrow.default_memory_pool().backend_name)
+
+sys.argv = ["reelmill", "why", "--help"]
+runpy.run_module("pipelines", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Arrow has no jemalloc there")
+def test_nothing_loads_arrow_before_a_command_has_chosen():
+    variables = {name: value for name, value in environment().items() if name != NAME}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND], cwd=ROOT, env=variables, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "jemalloc", done.stderr
