@@ -56,7 +56,7 @@ class MetricSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipRow:
+class ComparedClip:
     """One clip through one head of one tokenizer."""
 
     tokenizer: str
@@ -92,7 +92,7 @@ class ClipMetrics:
     """All metrics of one clip."""
 
     clip: RenderedClip
-    rows: list[ClipRow]
+    rows: list[ComparedClip]
     codes: dict[str, CodeCounts]
     """By tokenizer."""
     features: dict[HeadKey, Features]
@@ -221,11 +221,11 @@ class _HeadMeter:
     def row(
         self, key: HeadKey, clip: RenderedClip, size: PaddedSize, starts: Sequence[int],
         encode_s: float,
-    ) -> ClipRow:  # fmt: skip
+    ) -> ComparedClip:  # fmt: skip
         """The metrics of the whole clip; `starts` are the first frames of its windows."""
         errors = np.concatenate(self.errors)
         squared_error = float(errors.mean())
-        return ClipRow(
+        return ComparedClip(
             tokenizer=key[0],
             head=key[1],
             clip_id=clip.clip_id,

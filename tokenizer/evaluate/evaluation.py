@@ -23,8 +23,8 @@ from curation.render.rendered_clip import RenderedClip
 from curation.stage import Done, Failed, Unavailable, attempt
 from tokenizer.evaluate.clip_metrics import (
     ClipMetrics,
-    ClipRow,
     CodeCounts,
+    ComparedClip,
     HeadKey,
     MetricSettings,
     measure_clip,
@@ -70,7 +70,7 @@ class Evaluation:
 
     summaries: list[Summary]
     """One for each tokenizer and head, in the requested order."""
-    clips: list[ClipRow]
+    clips: list[ComparedClip]
     """One for each clip, tokenizer and head."""
     skipped: list[SkippedClip]
     stopped: str | None = None
@@ -274,7 +274,7 @@ def _skipped_clip(clip: RenderedClip, outcome: object) -> SkippedClip:
 class _Results:
     """The metrics of all clips so far."""
 
-    rows: dict[HeadKey, list[ClipRow]] = field(default_factory=dict)
+    rows: dict[HeadKey, list[ComparedClip]] = field(default_factory=dict)
     codes: dict[str, CodeCounts] = field(default_factory=dict)
     features: dict[HeadKey, list[Features]] = field(default_factory=dict)
     source_features: list[Features] = field(default_factory=list)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tokenizer.evaluate.clip_metrics import ClipRow
+from tokenizer.evaluate.clip_metrics import ComparedClip
 from tokenizer.evaluate.evaluation import Evaluation
 from tokenizer.evaluate.seams import Seams
 
@@ -45,7 +45,7 @@ def write_csv(path: Path, evaluation: Evaluation) -> None:
         writer.writerows(rows)
 
 
-def _flat_row(row: ClipRow) -> dict[str, Any]:
+def _flat_row(row: ComparedClip) -> dict[str, Any]:
     """The fields of a row, and those of its seams as `seam_…`."""
     fields = asdict(row)
     del fields["seams"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenizer.evaluate.clip_metrics import ClipRow, CodeCounts
+from tokenizer.evaluate.clip_metrics import CodeCounts, ComparedClip
 from tokenizer.evaluate.frechet import Features, frechet_distance
 from tokenizer.evaluate.roundtrip import Candidate
 from tokenizer.evaluate.seams import SeamComparison
@@ -91,7 +91,7 @@ class Summary:
 
 
 def summarise(
-    rows: Sequence[ClipRow],
+    rows: Sequence[ComparedClip],
     candidate: Candidate,
     codes: CodeCounts | None,
     distance: FrechetDistance | None,

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tokenizer.evaluate.clip_metrics import ClipRow
+from tokenizer.evaluate.clip_metrics import ComparedClip
 from tokenizer.evaluate.evaluation import Evaluation, SkippedClip
 from tokenizer.evaluate.result_files import write_csv, write_json
 from tokenizer.evaluate.seams import SeamComparison, Seams
@@ -15,8 +15,8 @@ FACTS = ("clip", "s", 20, 96, 64, 2, 30.5, 57.9, 0.9, None, 0.06, 0.25, 0.5)
 @pytest.fixture
 def evaluation():
     rows = [
-        ClipRow("pca", "codes", *FACTS, Seams(1, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
-        ClipRow("pca", "latents", *FACTS, None),
+        ComparedClip("pca", "codes", *FACTS, Seams(1, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
+        ComparedClip("pca", "latents", *FACTS, None),
     ]
     line = Summary(
         "pca", "ab12", "codes", 1, 20, 30.5, 30.4, 0.9, None, FrechetDistance(7.5, 3, 400), 0.06,

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from tokenizer.evaluate.clip_metrics import ClipRow
+from tokenizer.evaluate.clip_metrics import ComparedClip
 from tokenizer.evaluate.summary import CodebookUse, FrechetDistance, summarise
 
 
 def row(frames, size, squared_error, lpips=None, seconds=1.0):
-    return ClipRow(
+    return ComparedClip(
         "mine", "codes", "c", "s", frames, *size, 1, psnr_db=float(frames),
         squared_error=squared_error, ssim=frames / 100, lpips=lpips, bits_per_pixel=1 / frames,
         encode_s=seconds, decode_s=2 * seconds, seams=None,
