@@ -15,6 +15,7 @@ from curation import scores
 from curation.dataset import Dataset
 from curation.scores import DEFAULT_SCORES, SCORES
 from pipelines import config
+from tokenizer.tokenize.shards import CLIP_FRAMES
 
 _ROOT = Path(__file__).parents[1]
 SETTINGS = ["render.mode=span", "tokenizer=pca-8x8x8"]
@@ -100,7 +101,7 @@ COMMANDS = {
          "captions/": ["clip_id", "source_id", "window"],
          "tokenized/": ["clip_id", "outcome", "reason", "windows", "render_profile",
                         "render_sha256", "render_frames", "render_fps"],
-         "tokens/": ["clip_id", "window", "frames", "fps"],
+         "tokens/": ["clip_id", "window", "fps", *CLIP_FRAMES],
          **{name: ["clip_id", "source_id"] for name in sorted(_SIDE)}},
     ),
     "report": Command(
