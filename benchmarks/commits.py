@@ -18,7 +18,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog, arrow_dataset
+from curation.catalog import Catalog
+from curation.delta_table import arrow_dataset
 from curation.garbage import collect_garbage
 from curation.records import Caption
 from curation.storage import Storage

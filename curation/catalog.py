@@ -1,11 +1,9 @@
-"""The tables of one output folder: the only code that commits.
+"""The tables of one output folder: what they hold, and who may write to them.
 
-Every table is a Delta table (Parquet files and an atomic log) that only grows. A writer acquires
-each table that it writes to: it raises the table's transaction number under its own application id.
-A commit succeeds only if no other writer has acquired the table since, so of two drivers the stale
-one loses; one that starts while the other lives is refused earlier (`curation.lease`). Where one
-result spans several tables, the table whose rows are the commit marker is written last; rows of the
-others without such a marker are invisible, and dropped when the next writer starts.
+Every table is a Delta table (Parquet files and an atomic log) that only grows. Where one result
+spans several tables, the table whose rows are the commit marker is written last; rows of the others
+without such a marker are invisible, and dropped when the next writer (`curation.table_writer`)
+starts.
 """
 
 from __future__ import annotations
@@ -14,13 +12,12 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake import DeltaTable, Field, Schema, Transaction
+from deltalake import DeltaTable, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
@@ -38,43 +35,27 @@ from curation.commit_log import (
     read_change,
     table_files,
 )
-from curation.data_file import NewFile
+from curation.delta_table import (
+    ATTEMPTS,
+    MERGE_FAULTS,
+    PAUSE_S,
+    CreatedFirstError,
+    StaleWriterError,
+    VersionGoneError,
+    arrow_schema,
+    lacking_columns,
+    storage_faults,
+)
 from curation.errors import InfrastructureError
 from curation.lease import hold_lease
 from curation.output_location import check_address, check_free_space
-from curation.storage import AddressError, Storage, one_line
-from curation.table_rows import (
-    files_dataset,
-    filter_rows,
-    fragment_rows,
-    write_alike,
-    write_rows,
-)
+from curation.storage import AddressError, Storage
+from curation.table_rows import files_dataset, filter_rows, write_rows
+from curation.table_writer import Writer
 
 NOT_FOUND = fs.FileType.NotFound
-_PANIC = "PanicException"
-"""What the Delta library raises where it panics: no `Exception`, and not importable."""
-_ATTEMPTS = 100
-_PAUSE_S = 0.2
-"""How often, and after which pauses at most, an append is tried again after others' commits."""
-_MERGE_FAULTS = (InfrastructureError, OSError, pa.ArrowException, DeltaError)
-"""Of a merge that nobody asked for: the files stay, and `reelmill compact` says why."""
-_Exchange = tuple[Sequence[NewFile], Collection[str]]
-"""Files that become part of a table, and paths of those that no longer are."""
 _TABLE_NAME = re.compile(r"[^/.\\][^/\\]*(/[^/.\\][^/\\]*)*")
 """Folders below the output: no part is empty, `.` or `..`."""
-
-
-class StaleWriterError(InfrastructureError):
-    """Another run has acquired the table; this one has to stop."""
-
-
-class VersionGoneError(InfrastructureError):
-    """The table no longer has this version: `reelmill gc` has removed its log entries."""
-
-
-class _CreatedFirstError(StaleWriterError):
-    """Another run has created the table."""
 
 
 class Catalog:
@@ -109,7 +90,7 @@ class Catalog:
         At version −1 it has none.
         """
         table = self._load(name, None)
-        with _storage_faults(name):
+        with storage_faults(name):
             if table is None or not has_same_rows(self.storage, name, version, table.version()):
                 return None
         if self._snapshot is not None:
@@ -119,7 +100,7 @@ class Catalog:
     def _load(self, name: str, version: int | None) -> DeltaTable | None:
         if not _TABLE_NAME.fullmatch(name):
             raise AddressError(f"{name!r} is no name of a table")
-        with _storage_faults(name):
+        with storage_faults(name):
             try:
                 table = DeltaTable(
                     self.storage.table_uri(name),
@@ -165,8 +146,8 @@ class Catalog:
         table = self.open(name)
         if table is None:
             return schema.empty_table()
-        with _storage_faults(name):
-            has = _schema(table)
+        with storage_faults(name):
+            has = arrow_schema(table)
             lacking = [field for field in form if field.name not in has.names]
             all_columns = pa.schema([*has, *lacking])
             stored = files_dataset(self.storage, name, all_columns, table_files(table), where)
@@ -177,7 +158,7 @@ class Catalog:
         table = self.open(name, version)
         if table is None:
             return []
-        with _storage_faults(name):
+        with storage_faults(name):
             return [(file.path, file.size_bytes) for file in table_files(table)]
 
     def followed(self, name: str, paths: Collection[str]) -> set[str]:
@@ -185,7 +166,7 @@ class Catalog:
         table = self.open(name)
         if table is None or not paths:
             return set(paths)
-        with _storage_faults(name):
+        with storage_faults(name):
             return followed(self.storage, name, table, set(paths))
 
     def rows(self, name: str) -> int | None:
@@ -193,7 +174,7 @@ class Catalog:
         table = self.open(name)
         if table is None:
             return 0
-        with _storage_faults(name):
+        with storage_faults(name):
             files = table_files(table)
         counts = [file.rows for file in files if file.rows is not None]
         return sum(counts) if len(counts) == len(files) else None
@@ -208,7 +189,7 @@ class Catalog:
         They are told by their logs; none is opened.
         """
         filesystem, path = self.storage.filesystem, self.storage.path
-        with _storage_faults(prefix):
+        with storage_faults(prefix):
             folders = filesystem.get_file_info(fs.FileSelector(path(prefix), allow_not_found=True))
             names = sorted(f"{prefix}/{folder.base_name}" for folder in folders)
             logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
@@ -217,7 +198,7 @@ class Catalog:
     def table_names(self) -> list[str]:
         """All tables of the output, sorted; they are told by their logs."""
         filesystem, path = self.storage.filesystem, self.storage.path
-        with _storage_faults(self.storage.root):
+        with storage_faults(self.storage.root):
             folders = filesystem.get_file_info(fs.FileSelector(path(""), allow_not_found=True))
             names = [f.base_name for f in folders if f.type == fs.FileType.Directory]
             logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
@@ -237,11 +218,11 @@ class Catalog:
         check_free_space(self.storage, rows.nbytes)
         is_new = self.open(name) is None
         table = self.create(name, record)
-        with _storage_faults(name):
+        with storage_faults(name):
             if only_unchanged and is_new and table_files(table):
-                raise _CreatedFirstError(f"another run created {name} first")
+                raise CreatedFirstError(f"another run created {name} first")
             new = write_rows(self.storage, name, record, rows)
-            for attempt in range(_ATTEMPTS):
+            for attempt in range(ATTEMPTS):
                 if not only_unchanged:
                     table.update_incremental()
                 try:
@@ -250,12 +231,12 @@ class Catalog:
                     files = commit_files(self.storage, name, table, new)
                     break
                 except DeltaError as error:
-                    if attempt == _ATTEMPTS - 1 or not is_conflict(error):
+                    if attempt == ATTEMPTS - 1 or not is_conflict(error):
                         raise
                     if only_unchanged:
                         raise StaleWriterError(f"another run committed to {name} first") from error
-                time.sleep(random.uniform(0, _PAUSE_S))
-        with contextlib.suppress(*_MERGE_FAULTS):
+                time.sleep(random.uniform(0, PAUSE_S))
+        with contextlib.suppress(*MERGE_FAULTS):
             if chosen := compaction.overdue(files):
                 self._merge(name, table, chosen)
 
@@ -267,7 +248,7 @@ class Catalog:
         table = self._load(name, None)
         if table is None:
             return 0, 0
-        with _storage_faults(name):
+        with storage_faults(name):
             files = table_files(table)
             for batch in compaction.batches(files):
                 self._merge(name, table, batch)
@@ -278,8 +259,8 @@ class Catalog:
 
     def _merge(self, name: str, table: DeltaTable, files: Sequence[TableFile]) -> None:
         """Merges files of a table, unless another writer removes one of them first."""
-        new, old = compaction.merge(self.storage, name, _schema(table), files)
-        for _ in range(_ATTEMPTS):
+        new, old = compaction.merge(self.storage, name, arrow_schema(table), files)
+        for _ in range(ATTEMPTS):
             if not old or not old <= {file.path for file in table_files(table)}:
                 return
             try:
@@ -289,7 +270,7 @@ class Catalog:
                 if not is_conflict(error):
                     raise
             table.update_incremental()
-            time.sleep(random.uniform(0, _PAUSE_S))
+            time.sleep(random.uniform(0, PAUSE_S))
 
     def create(
         self, name: str, record: type, transactions: Sequence[Transaction] = ()
@@ -303,7 +284,7 @@ class Catalog:
         table = self.open(name)
         if table is not None:
             return table
-        with _storage_faults(name):
+        with storage_faults(name):
             try:
                 with committing(self.storage, name, 0, [], transactions) as properties:
                     table = DeltaTable.create(
@@ -318,7 +299,7 @@ class Catalog:
                 if not (is_conflict(error) or "already exists" in str(error)):
                     raise
                 if transactions:
-                    raise _CreatedFirstError(f"another run created {name} first") from error
+                    raise CreatedFirstError(f"another run created {name} first") from error
         table = table or self._load(name, None)
         if table is None:
             raise InfrastructureError(f"{name} was created, and is not there")
@@ -341,208 +322,3 @@ class Catalog:
         with self.lease(app, tables) as writer:
             writer.acquire()
             yield writer
-
-
-def lacking_columns(table: DeltaTable, record: type) -> list[Field]:
-    """The columns of a record that a table is too old to have."""
-    names = {field.name for field in table.schema().fields}
-    fields = Schema.from_arrow(records.arrow_schema(record)).fields
-    return [field for field in fields if field.name not in names]
-
-
-def arrow_dataset(
-    table: DeltaTable, storage: Storage, name: str, where: pc.Expression | None = None
-) -> ds.Dataset:
-    """The table's rows; without files that hold none for which a condition holds."""
-    return files_dataset(storage, name, _schema(table), table_files(table), where)
-
-
-def _schema(table: DeltaTable) -> pa.Schema:
-    return pa.schema(table.schema().to_arrow())
-
-
-class Writer:
-    """Appends to tables that it has acquired."""
-
-    def __init__(self, catalog: Catalog, app: str, tables: Mapping[str, type]) -> None:
-        self._catalog = catalog
-        self._storage = catalog.storage
-        self._app = f"reelmill/{app}"
-        self._records = dict(tables)
-        self._tables: dict[str, DeltaTable] = {}
-        self._numbers: dict[str, int] = {}
-        self._unmerged: set[str] = set()
-        """Tables whose files could not be merged."""
-
-    def acquire(self) -> None:
-        """Fences off every other writer of `app`: one commit a table.
-
-        It creates the table, or adds the columns that it lacks, where need be. Raises
-        `StaleWriterError` where another run has changed a table since the catalog has read it. Of
-        runs that acquire at the same time the one that was last to acquire the first table wins.
-        """
-        check_free_space(self._storage)
-        for name, record in self._records.items():
-            table = self._catalog.open(name)
-            if table is None:
-                try:
-                    with self._committing(name) as transactions:
-                        self._tables[name] = self._catalog.create(name, record, transactions)
-                    continue
-                except _CreatedFirstError:
-                    table = self._catalog.reopen(name, -1)
-                    if table is None:
-                        raise
-            self._acquire(name, record, table)
-
-    def _acquire(self, name: str, record: type, table: DeltaTable) -> None:
-        """Acquires a table, also where another run has acquired it since, and done no more."""
-        first, version = next(iter(self._records)), table.version()
-        for _ in range(_ATTEMPTS):
-            if name != first:
-                self._checked(first)
-            self._tables[name] = table
-            self._numbers[name] = table.transaction_version(self._app) or 0
-            try:
-                with self._committing(name) as transactions:
-                    if columns := lacking_columns(table, record):
-                        commit_columns(self._storage, name, table, columns, transactions)
-                    else:
-                        commit_files(self._storage, name, table, transactions=transactions)
-                return
-            except StaleWriterError:
-                newer = self._catalog.reopen(name, version)
-                if newer is None:
-                    raise
-                table = newer
-        raise StaleWriterError(f"other runs acquire {name} all the time; this one stops")
-
-    def append(self, name: str, rows: pa.Table) -> None:
-        """Commits rows, all or none."""
-        if rows.num_rows:
-            check_free_space(self._storage, rows.nbytes)
-            with _storage_faults(name):
-                files = write_rows(self._storage, name, self._records[name], rows)
-            self._add(name, files)
-
-    def add_files(self, name: str, files: Iterable[NewFile]) -> None:
-        """Commits files that workers wrote."""
-        check_free_space(self._storage)
-        self._add(name, list(files))
-
-    def _add(self, name: str, new: Sequence[NewFile]) -> None:
-        """Commits files, and merges those of the table where too many are small."""
-        files = self._commit(name, lambda _: (new, ()))
-        chosen = compaction.overdue(files)
-        if not chosen or name in self._unmerged:
-            return
-        self._unmerged.add(name)
-        with contextlib.suppress(*_MERGE_FAULTS):
-            merged = compaction.merge(self._storage, name, _schema(self._tables[name]), chosen)
-
-            def exchanged(table: DeltaTable) -> _Exchange:
-                are_there = merged.replaced <= {file.path for file in table_files(table)}
-                return merged if are_there else ((), ())
-
-            self._commit(name, exchanged, changes_rows=False)
-            if merged.replaced:
-                self._unmerged.discard(name)
-
-    def drop(
-        self, name: str, column: str, values: set[str], also: pc.Expression | None = None
-    ) -> None:
-        """Drops rows with these values for which the condition `also` holds.
-
-        For rows without their commit marker, left by a run that was cut short, and for failures
-        that are retried.
-        """
-        if not values:
-            return
-        is_dropped = pc.field(column).isin(sorted(values))
-        if also is not None:
-            is_dropped &= also
-        is_kept = ~pc.coalesce(is_dropped, pc.scalar(False))
-
-        def without(table: DeltaTable) -> _Exchange:
-            files, gone = [], []
-            schema = _schema(table)
-            for fragment in arrow_dataset(table, self._storage, name, is_dropped).get_fragments():
-                if len(fragment_rows(fragment, schema, [column], is_dropped)):
-                    gone.append(fragment.path)
-                    rows = fragment_rows(fragment, schema, schema.names, is_kept)
-                    if len(rows):
-                        files.append(write_alike(self._storage, name, rows, [fragment]))
-            return files, gone
-
-        self._commit(name, without)
-
-    def _checked(self, name: str, *, newest: bool = True) -> DeltaTable:
-        """The table at its newest version, or as it was last seen, which is still this writer's."""
-        table = self._tables[name]
-        with _storage_faults(name):
-            if newest:
-                table.update_incremental()
-        if (table.transaction_version(self._app) or 0) != self._numbers[name]:
-            raise StaleWriterError(
-                f"another run has acquired {self._storage.uri(name)}; this one stops. "
-                "Nothing is lost: start it again when the other has ended."
-            )
-        return table
-
-    def _commit(
-        self, name: str, exchange: Callable[[DeltaTable], _Exchange], *, changes_rows: bool = True
-    ) -> list[TableFile]:
-        """Commits the files that `exchange` adds to the table and removes, if any.
-
-        It is asked again where others have merged files first; where they have changed rows it
-        raises `StaleWriterError`. Returns the files of the table.
-        """
-        table = self._checked(name, newest=False)
-        for _ in range(_ATTEMPTS):
-            version = table.version()
-            with _storage_faults(name):
-                add, remove = exchange(table)
-                if not add and not remove:
-                    return table_files(table)
-            try:
-                with self._committing(name) as transactions:
-                    return commit_files(
-                        self._storage, name, table, add, remove=remove,
-                        transactions=transactions, changes_rows=changes_rows,
-                    )  # fmt: skip
-            except StaleWriterError:
-                table = self._checked(name)
-                with _storage_faults(name):
-                    if not has_same_rows(self._storage, name, version, table.version()):
-                        raise
-        raise StaleWriterError(f"others commit to {name} all the time; this one stops")
-
-    @contextlib.contextmanager
-    def _committing(self, name: str) -> Iterator[list[Transaction]]:
-        """The transaction of this writer's next commit to the table, made in this block."""
-        number = self._numbers.get(name, 0) + 1
-        with _storage_faults(name):
-            try:
-                yield [Transaction(self._app, number)]
-            except DeltaError as error:
-                if not is_conflict(error):
-                    raise
-                raise StaleWriterError(
-                    f"another run committed to {name} first; this one stops ({one_line(error)})"
-                ) from error
-        self._numbers[name] = number
-
-
-@contextlib.contextmanager
-def _storage_faults(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (DeltaError, OSError, pa.ArrowException) as error:
-        raise InfrastructureError(f"{name}: {one_line(error)}") from error
-    except BaseException as error:
-        if type(error).__name__ != _PANIC:
-            raise
-        raise InfrastructureError(
-            f"{name}: the Delta library broke down, as on a damaged checkpoint or a full disk"
-            f" ({one_line(error)})"
-        ) from error

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.catalog import Catalog, arrow_dataset
+from curation.catalog import Catalog
+from curation.delta_table import arrow_dataset
 from curation.errors import ReelmillError
 from curation.records import Render
 from curation.run_history import run_results

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog, StaleWriterError
+from curation.catalog import Catalog
+from curation.delta_table import StaleWriterError
 from curation.errors import InfrastructureError
 from curation.listing import Listing
 from curation.records import ListedInput, SkippedFiles, Source

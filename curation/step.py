@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog, Writer
+from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.id_match import IdMatcher
 from curation.listing import Listing
 from curation.records import Clip
 from curation.stage import Done, Failed, Item, Stage
 from curation.steps import STEPS
+from curation.table_writer import Writer
 
 _FEW = 1000
 """Clips that are looked up, so that files of the table are skipped."""

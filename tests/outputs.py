@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from curation.catalog import arrow_dataset
+from curation.delta_table import arrow_dataset
 from curation.storage import Storage
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
+from curation.delta_table import arrow_dataset
 from curation.sample import SampleTruth, write_sample
 from curation.search import Search
 from tests.outputs import ROOT, run, versions

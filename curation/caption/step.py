@@ -20,7 +20,7 @@ from curation.caption.base import (
     failed_row,
 )
 from curation.caption_tables import captioned_clip_ids, read_captions
-from curation.catalog import Catalog, Writer
+from curation.catalog import Catalog
 from curation.id_match import IdMatcher
 from curation.lineage import RenderOrigin
 from curation.media.sandbox import Limits
@@ -29,6 +29,7 @@ from curation.render.reader import RenderReader
 from curation.render.rendered_clip import Rendered, rendered_clips
 from curation.stage import Done, Failed
 from curation.step import StepRequest
+from curation.table_writer import Writer
 
 _DEFERRED = "unavailable"
 """What a run calls undecided items."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog, Writer
+from curation.catalog import Catalog
 from curation.dedup.greedy import DuplicateGraph
 from curation.dedup.neighbours import Content, Embeddings, Signatures, find_neighbours
 from curation.dedup.tasks import RunTasks, pairs_by_tasks
@@ -23,6 +23,7 @@ from curation.embed.signature import SIGNATURE_FPS
 from curation.errors import ReelmillError
 from curation.id_match import IdMatcher, one_chunk, to_bools
 from curation.records import Embedding, Neighbour, Signature
+from curation.table_writer import Writer
 
 NEAR_DUPLICATE_PAIRS = "neighbours/copies"
 """The table of near-duplicates."""

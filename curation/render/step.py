@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curation import records
-from curation.catalog import Writer
 from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
 from curation.media.picture_edits import Crop, crop_bars
@@ -19,6 +18,7 @@ from curation.scores import table_name
 from curation.scores.borders import Borders, BorderScores
 from curation.stage import Done, Failed
 from curation.step import ClipStep, StepRequest
+from curation.table_writer import Writer
 
 Bars = tuple[float | None, ...]
 """Shares of the upper, lower, left and right bar."""

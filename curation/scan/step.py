@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Catalog, Writer
+from curation.catalog import Catalog
 from curation.clip_table import scanned_ids, visible_sources
 from curation.dataset import sources_by_id
 from curation.errors import ReelmillError
@@ -37,6 +37,7 @@ from curation.signals.read import find_recording
 from curation.signals.signal import SignalError
 from curation.stage import Done, Failed
 from curation.step import StepRequest
+from curation.table_writer import Writer
 
 _ENTRY_COLUMNS = ["uri", "size_bytes", "modified"]
 

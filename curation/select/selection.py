@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.catalog import Writer
 from curation.clip_table import visible_sources
 from curation.dataset import Dataset, funnel
 from curation.dedup.greedy import Representative, greedy_duplicates
@@ -32,6 +31,7 @@ from curation.select.filter import (
 from curation.select.policy import Policy
 from curation.select.reviews import with_reviews
 from curation.select.sessions import SessionClips
+from curation.table_writer import Writer
 
 __all__ = [
     "APP",

@@ -299,8 +299,9 @@ def _sizes(
     """Bytes of renders, tokens and other tables, per unit; `results` are tables by step."""
     catalog = dataset.catalog
     sizes: Counter[str] = Counter()
+    tokens = results.get("tokenize", "").replace("tokenized", "tokens", 1)
     for name in catalog.table_names():
-        if name.startswith("tokens/") and name != results.get("tokenize"):
+        if name.startswith("tokens/") and name != tokens:
             continue
         table_bytes = sum(size for _, size in catalog.files(name))
         sizes["tokens" if name.startswith("tokens/") else "tables"] += table_bytes

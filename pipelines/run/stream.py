@@ -15,13 +15,13 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from curation.catalog import Writer
 from curation.lineage import RenderOrigin
 from curation.records import Clip, Render, Source
 from curation.render.reader import RenderReader
 from curation.render.rendered_clip import Rendered, rendered_clip, rendered_clips
 from curation.render.step import render_rows
 from curation.stage import Item
+from curation.table_writer import Writer
 from pipelines.run.executor import Executor
 from pipelines.run.step_runner import Account, Results, StepRun, work
 

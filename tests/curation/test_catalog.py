@@ -12,9 +12,10 @@ import pytest
 from deltalake import Transaction
 
 from curation import lease, records
-from curation.catalog import Catalog, StaleWriterError
+from curation.catalog import Catalog
 from curation.data_file import NewFile
 from curation.dataset import Dataset
+from curation.delta_table import StaleWriterError
 from curation.errors import InfrastructureError
 from curation.records import Caption, Clip
 from curation.scan.collector import EMBEDDINGS
@@ -114,7 +115,8 @@ import sys, time
 from dataclasses import make_dataclass
 from pathlib import Path
 from curation import records
-from curation.catalog import Catalog, StaleWriterError
+from curation.catalog import Catalog
+from curation.delta_table import StaleWriterError
 from curation.lease import LeaseHeldError
 from curation.records import Caption
 from curation.storage import Storage

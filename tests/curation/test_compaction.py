@@ -10,12 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import compaction, records
-from curation.catalog import Catalog, StaleWriterError, Writer, arrow_dataset
+from curation.catalog import Catalog
 from curation.commit_log import DamagedLogError, TableFile, read_change
 from curation.data_file import NewFile, store_file
+from curation.delta_table import StaleWriterError, arrow_dataset
 from curation.errors import InfrastructureError
 from curation.records import Caption, Source
 from curation.storage import Storage
+from curation.table_writer import Writer
 from tests import s3
 
 NAME = "captions/facts"

@@ -8,7 +8,8 @@ import pytest
 from pyarrow import fs
 
 from curation import garbage, lease
-from curation.catalog import Catalog, VersionGoneError, arrow_dataset
+from curation.catalog import Catalog
+from curation.delta_table import VersionGoneError, arrow_dataset
 from curation.errors import InfrastructureError
 from curation.garbage import PeriodError, collect_garbage
 from curation.pins import FOLDER, write_pin

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from curation.catalog import arrow_dataset
 from curation.dataset import Dataset
+from curation.delta_table import arrow_dataset
 from curation.storage import storage_faults
 from curation.table_rows import filter_rows
 from tests.outputs import ROOT, environment

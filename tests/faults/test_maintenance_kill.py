@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from curation.catalog import Catalog, arrow_dataset
+from curation.catalog import Catalog
 from curation.dataset import Dataset
+from curation.delta_table import arrow_dataset
 from curation.lease import FOLDER
 from curation.storage import Storage
 from pipelines.verify import verify

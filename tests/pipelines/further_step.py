@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from curation import records
-from curation.catalog import Writer
 from curation.records import Clip, ClipOutcome
 from curation.stage import Done, Failed, Resources
 from curation.step import ClipStep, StepRequest
 from curation.steps import STEPS, StepInfo
+from curation.table_writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

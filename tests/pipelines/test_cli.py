@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from curation.catalog import StaleWriterError
 from curation.dataset import Dataset
+from curation.delta_table import StaleWriterError
 from curation.errors import InfrastructureError
 from curation.media.clip_reader import ClipReader
 from curation.records import Render, TokenizedClip

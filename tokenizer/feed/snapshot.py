@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curation.catalog import Catalog, VersionGoneError
+from curation.catalog import Catalog
+from curation.delta_table import VersionGoneError
 from curation.errors import InfrastructureError
 from curation.storage import Storage
 from tokenizer.feed.errors import FeedError

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from curation import records
-from curation.catalog import Writer
 from curation.data_file import NewFile
 from curation.lineage import RenderOrigin, check_rendered, marker_table
 from curation.records import TokenizedClip
@@ -16,6 +15,7 @@ from curation.render.reader import RenderReader
 from curation.render.rendered_clip import Rendered, RenderedClip, rendered_clips
 from curation.stage import Done, Failed
 from curation.step import StepRequest
+from curation.table_writer import Writer
 from tokenizer.tokenize.shards import TokenWindow
 from tokenizer.tokenize.stage import ClipBatch, Tokenize, failed_row
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from curation import records
-from curation.catalog import Catalog, StaleWriterError
+from curation.catalog import Catalog
 from curation.dataset import Dataset
 from curation.dedup import rules
 from curation.dedup.neighbours import find_neighbours
 from curation.dedup.rules import NEAR_DUPLICATE_PAIRS
+from curation.delta_table import StaleWriterError
 from curation.embed.signature import NUM_COARSE
 from curation.records import Neighbour, Signature, Verdict
 from curation.scan.collector import SIGNATURES
