@@ -238,7 +238,8 @@ def _metadata_columns(
         except ListingError as error:
             unread.append(str(error))
             continue
-        columns |= {os.path.normpath(os.path.join(folder, file)): extra for file, extra in rows}
+        for file, extra in rows:
+            columns.setdefault(os.path.normpath(os.path.join(folder, file)), {}).update(extra)
     return columns
 
 

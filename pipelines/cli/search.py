@@ -111,7 +111,9 @@ def search(
         str | None,
         typer.Option(help="The open_clip model of the embeddings, where no run records it."),
     ] = None,
-    duplicates: Annotated[bool, typer.Option(help="Show near-duplicates too.")] = False,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Show near-duplicates too.")
+    ] = False,
     after: Annotated[str | None, typer.Option(help="The cursor of the previous page.")] = None,
     export: Annotated[
         str | None,

@@ -64,9 +64,12 @@ def submit(
         typer.Option(help="An idempotency key: submitting it again creates no second job."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option(help="Show what the job would do and cost, without submitting it.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what the job would do and cost, without submitting it."
+        ),
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Follow the job until it ends.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job until it ends.")] = False,
     server: Server = _DEFAULT_SERVER,
 ) -> None:
     """Submits the job and prints its id."""

@@ -88,7 +88,9 @@ def train(
         str,
         typer.Option(help="Weights to start from, of this rate or, for what they share, another."),
     ] = "",
-    compile: Annotated[bool, typer.Option(help="Fuse the blocks; pays on a GPU.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Fuse the blocks; pays on a GPU.")
+    ] = False,
 ) -> None:
     """Trains, and prints each measurement."""
     from pipelines.report.curves import draw_curves

@@ -107,7 +107,9 @@ class Client:
         """
         path = f"/v1/jobs/{job_id}/log"
         if not follow:
-            with self._stream(path, {"tail": tail} if tail else None) as response:
+            parameters = {"tail": tail} if tail else None
+            response = self._send("GET", path, stream=True, params=parameters, timeout=_SILENCE_S)
+            with contextlib.closing(response):
                 yield from response.iter_lines()
             return
         lines = self._reopening(
@@ -146,9 +148,19 @@ class Client:
         return response
 
     def _request(self, method: str, path: str, **request: Any) -> Any:
+        return self._send(method, path, **request).json()
+
+    def _send(
+        self, method: str, path: str, *, stream: bool = False, **request: Any
+    ) -> httpx2.Response:
+        """The answer, after further attempts where the server is away or asks to come later.
+
+        Raises `ServiceError` for anything but success.
+        """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                response = self._http.request(method, path, **request)
+                built = self._http.build_request(method, path, **request)
+                response = self._http.send(built, stream=stream)
             except httpx2.TransportError as error:
                 is_repeatable = method != "POST" or "headers" in request
                 if attempt == _ATTEMPTS or not is_repeatable:
@@ -157,10 +169,11 @@ class Client:
                 continue
             if response.status_code not in _LATER or attempt == _ATTEMPTS:
                 break
+            response.close()
             named = response.headers.get("retry-after", "")  # by a proxy maybe as a date
             time.sleep(min(30, int(named)) if named.isdecimal() else 1)
         check(response)
-        return response.json()
+        return response
 
     def _reopening(
         self,
@@ -214,9 +227,7 @@ class Client:
                 )
             except httpx2.TransportError as error:
                 raise ServiceError(str(error)) from error
-            if response.is_error:
-                response.read()
-                check(response)
+            check(response)
             yield response
 
 
@@ -224,6 +235,7 @@ def check(response: httpx2.Response) -> None:
     """Raises `ServiceError` with the server's message for anything but success."""
     if not response.is_error:
         return
+    response.read()
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

@@ -362,6 +362,16 @@ def test_json_lines_that_name_no_videos_are_refused(tmp_path, text, words):
         list_videos([str(tmp_path / "list.jsonl")])
 
 
+def test_two_lists_of_a_folder_add_up(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "metadata.csv").write_text("file_name,licence\na.mp4,CC0\nb.mp4,MIT\n")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "b.mp4", "text": "a hand"}\n')
+    entries = list_videos([str(tmp_path)]).entries
+    assert [entry.extra for entry in entries] == [
+        {"licence": "CC0"}, {"licence": "MIT", "text": "a hand"},
+    ]  # fmt: skip
+
+
 def test_a_video_folder_of_hugging_face_gives_its_columns(tmp_path):
     touch(tmp_path, "train/a.mp4", "train/deep/b.mp4", "train/c.mp4", "other/d.mp4")
     rows = [{"file_name": "a.mp4", "text": "a car"}, {"file_name": "deep/b.mp4", "text": "a hand"}]

@@ -131,6 +131,16 @@ def test_a_request_that_is_put_off_is_repeated_after_the_time_that_is_named(
     assert pauses == [pause_s]
 
 
+def test_a_log_that_is_put_off_is_requested_again(monkeypatch):
+    answers = iter([httpx2.Response(429), httpx2.Response(200, text="one\ntwo\n")])
+    monkeypatch.setattr("pipelines.service.client.time.sleep", lambda _: None)
+    with Client("http://server") as client:
+        client._http = httpx2.Client(
+            base_url="http://server", transport=httpx2.MockTransport(lambda _: next(answers))
+        )
+        assert list(client.log("job")) == ["one", "two"]
+
+
 def test_a_report_is_submitted_followed_and_fetched(url, reelmill):
     ended = reelmill("submit", "report", "drive", "--wait", "--server", url)
     assert ended.code == 0, ended
