@@ -188,24 +188,36 @@ class Catalog:
 
         They are told by their logs; none is opened.
         """
-        filesystem, path = self.storage.filesystem, self.storage.path
+        selector = fs.FileSelector(self.storage.path(prefix), allow_not_found=True)
         with storage_faults(prefix):
-            folders = filesystem.get_file_info(fs.FileSelector(path(prefix), allow_not_found=True))
-            names = sorted(f"{prefix}/{folder.base_name}" for folder in folders)
-            logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
-        return [name for name, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
+            folders = self.storage.filesystem.get_file_info(selector)
+            return self._with_logs(sorted(f"{prefix}/{folder.base_name}" for folder in folders))
 
     def table_names(self) -> list[str]:
         """All tables of the output, sorted; they are told by their logs."""
-        filesystem, path = self.storage.filesystem, self.storage.path
+        selector = fs.FileSelector(self.storage.path(""), allow_not_found=True)
         with storage_faults(self.storage.root):
-            folders = filesystem.get_file_info(fs.FileSelector(path(""), allow_not_found=True))
+            folders = self.storage.filesystem.get_file_info(selector)
             names = [f.base_name for f in folders if f.type == fs.FileType.Directory]
-            logs = filesystem.get_file_info([path(f"{name}/_delta_log") for name in names])
-        tables = [n for n, log in zip(names, logs, strict=True) if log.type != NOT_FOUND]
+            tables = self._with_logs(names)
         for name in {*names} - {*tables}:
             tables += self.names(name) if _TABLE_NAME.fullmatch(name) else []
         return sorted(tables)
+
+    def _with_logs(self, names: Sequence[str]) -> list[str]:
+        """Those of some folders that are tables, as far as their logs tell.
+
+        The first entry of a log is there, or a checkpoint where it has been removed. Where a run
+        was killed there may be less.
+        """
+        starts = (f"{0:020}.json", "_last_checkpoint")
+        paths = [
+            self.storage.path(f"{name}/_delta_log/{file}") for name in names for file in starts
+        ]
+        files = self.storage.filesystem.get_file_info(paths)
+        tables = [path for path, file in zip(paths, files, strict=True) if file.type != NOT_FOUND]
+        found = {path.rsplit("/_delta_log/", 1)[0] for path in tables}
+        return [name for name in names if self.storage.path(name) in found]
 
     def append(
         self, name: str, record: type, rows: pa.Table, *, only_unchanged: bool = False

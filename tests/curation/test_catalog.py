@@ -329,3 +329,12 @@ def test_a_file_of_which_some_rows_were_dropped_is_filtered_as_before(catalog):
         rows = catalog.read("captions/facts", Caption, ["text", "clip_id"], where)
         assert sorted(rows["clip_id"].to_pylist()) == found
         assert rows.schema.field("clip_id").type == pa.string()
+
+
+def test_a_log_without_an_entry_is_no_table(tmp_path):
+    """As a run leaves one that is killed before its first commit."""
+    catalog = Catalog(Storage.at(str(tmp_path)))
+    for name in ("listed", "captions/facts", "captions/others"):
+        (tmp_path / name / "_delta_log").mkdir(parents=True)
+    catalog.create("captions/others", Caption)
+    assert catalog.names("captions") == catalog.table_names() == ["captions/others"]
