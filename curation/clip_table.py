@@ -25,12 +25,17 @@ _DERIVED = {"duration_s": {"start_s", "end_s"}, "short_side": {"width", "height"
 
 
 def read_clip_table(
-    catalog: Catalog, columns: Collection[str] | None = None, where: pc.Expression | None = None
+    catalog: Catalog,
+    columns: Collection[str] | None = None,
+    where: pc.Expression | None = None,
+    *,
+    shared_uris: bool = False,
 ) -> pa.Table:
     """`clip_id` and these columns or all: of clips, scores, sources; sorted by clip.
 
     `duration_s` and `short_side` in pixels are computed. `where`, a condition on `clip_id` and
-    `source_id`, reads only some clips.
+    `source_id`, reads only some clips. With `shared_uris` the column `uri` is a dictionary, which
+    holds each address once.
     """
     wanted = None if columns is None else {"clip_id", "source_id", *columns}
     for name, needed in _DERIVED.items():
@@ -38,6 +43,8 @@ def read_clip_table(
             wanted |= needed
     of_source = _taken(SOURCE_COLUMNS, wanted)
     table, sources, source = _visible_clips(catalog, wanted, of_source, where)
+    if columns is not None and "source_id" not in columns:
+        table = table.drop_columns("source_id")
     matcher = IdMatcher(table["clip_id"])
     for score in SCORES.values():
         names = _taken([field.name for field in scores.columns(score)], wanted)
@@ -45,6 +52,12 @@ def read_clip_table(
             name = scores.table_name(score)
             rows = catalog.read(name, score.record, ["clip_id", *names], where)
             table = with_columns(table, rows, names, matcher.rows(rows["clip_id"]))
+            del rows  # whose memory goes back before the next table is read
+            pa.default_memory_pool().release_unused()
+    if shared_uris and "uri" in of_source:
+        of_source.remove("uri")
+        uris = pa.DictionaryArray.from_arrays(source, one_chunk(sources["uri"]))
+        table = table.append_column("uri", uris)
     table = with_sizes(with_columns(table, sources, of_source, source))
     if columns is None:
         return table

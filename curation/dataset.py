@@ -30,6 +30,8 @@ from curation.storage import Storage
 VERDICTS = ("kept", "filtered", "duplicate")
 VERDICT_COLUMNS = ("verdict", "reason", "duplicate_of", "similarity", "group_id")
 """What a selection says of a clip."""
+_GROUP = ("clip_id", "duplicate_of")
+"""What `group_id` is made of."""
 ALL, LATEST = subset.RESERVED
 """Mean every clip, and the selection that was asked for last."""
 
@@ -139,10 +141,19 @@ class Dataset:
         `where`, a condition on `clip_id` and `source_id`, reads only some clips; `columns`, of
         which `clip_id` has to be one, only these.
         """
+        return self._verdicts(selection_id, where, columns).sort_by("clip_id")
+
+    def _verdicts(
+        self,
+        selection_id: str,
+        where: pc.Expression | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The same in any order."""
         is_selection = pc.field("selection_id") == selection_id
         wanted = is_selection if where is None else is_selection & where
         names = None if columns is None else list(columns)
-        rows = self.catalog.read("selection", Verdict, names, wanted).sort_by("clip_id")
+        rows = self.catalog.read("selection", Verdict, names, wanted)
         if rows.num_rows:
             return rows
         rows = subset.subset_verdicts(self.catalog, selection_id)
@@ -175,6 +186,7 @@ class Dataset:
         *,
         columns: Collection[str] | None = None,
         where: pc.Expression | None = None,
+        shared_uris: bool = False,
     ) -> pa.Table:
         """Clips with scores, metadata of their source, and verdicts of a selection.
 
@@ -183,20 +195,23 @@ class Dataset:
         without a selection. A clip that is newer than the selection has no verdict. `group_id` is
         the kept clip's id for it and its duplicates; a filtered clip has its own. `columns` reads
         only these, beside `clip_id`, and only the tables that have them; `where`, a condition on
-        `clip_id` and `source_id`, only some clips.
+        `clip_id` and `source_id`, only some clips. With `shared_uris` the column `uri` is a
+        dictionary, which holds each address once.
         """
         if verdict not in (None, *VERDICTS):
             raise VerdictError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
         selection_id = selection_id or self.latest_selection()
         if selection_id is None and verdict is not None:
             raise PrerequisiteError(f"no clip is {verdict} yet: run `reelmill select` first")
-        table = read_clip_table(self.catalog, columns, where)
+        table = read_clip_table(self.catalog, columns, where, shared_uris=shared_uris)
         names = [n for n in VERDICT_COLUMNS if columns is None or n in columns]
         if selection_id is None or not (names or verdict):
             return table
-        verdicts = self.selection(selection_id, where)
-        groups = pc.coalesce(verdicts["duplicate_of"], verdicts["clip_id"])
-        verdicts = verdicts.append_column("group_id", groups)
+        needed = {"clip_id", "verdict", *(_GROUP if "group_id" in names else ()), *names}
+        verdicts = self._verdicts(selection_id, where, sorted(needed - {"group_id"}))
+        if "group_id" in names:
+            groups = pc.coalesce(verdicts["duplicate_of"], verdicts["clip_id"])
+            verdicts = verdicts.append_column("group_id", groups)
         index = IdMatcher(table["clip_id"]).rows(verdicts["clip_id"])
         table = with_columns(table, verdicts, names, index)
         if verdict is None:

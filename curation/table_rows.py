@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -108,13 +109,36 @@ def filter_rows(
     """Rows for which a condition holds; an error names the file that cannot be read."""
     has_bytes = any(pa.types.is_binary(stored.schema.field(name).type) for name in columns)
     try:
-        return stored.to_table(columns=columns, filter=where, **(_ONE_BY_ONE if has_bytes else {}))
+        if not has_bytes:
+            return stored.to_table(columns=columns, filter=where)
+        if where is None:
+            return stored.to_table(columns=columns, **_ONE_BY_ONE)
+        return _rows_with_bytes(stored, columns, where)
     except (OSError, pa.ArrowException):
         parts = [
             fragment_rows(fragment, stored.schema, columns, where)
             for fragment in stored.get_fragments(where)
         ]
         return pa.concat_tables([stored.schema.empty_table().select(columns), *parts])
+
+
+def _rows_with_bytes(stored: ds.Dataset, columns: list[str], where: pc.Expression) -> pa.Table:
+    """Rows for which a condition on columns without bytes holds.
+
+    Pictures and vectors are read of row groups that have such rows; most have none.
+    """
+    schema = stored.schema
+    light = [field.name for field in schema if not pa.types.is_binary(field.type)]
+    parts = [schema.empty_table().select(columns)]
+    for fragment in stored.get_fragments(where):
+        rows = fragment.to_table(schema, columns=light)
+        rows = rows.append_column("", pa.array(np.arange(len(rows)))).filter(where)[""]
+        ends = np.cumsum([group.num_rows for group in fragment.row_groups])
+        groups = np.unique(np.searchsorted(ends, rows.to_numpy(), side="right"))
+        if len(groups):
+            subset = fragment.subset(row_group_ids=groups.tolist())
+            parts.append(subset.to_table(schema, columns=columns, filter=where))
+    return pa.concat_tables(parts)
 
 
 def fragment_rows(

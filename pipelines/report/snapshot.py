@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from curation import lineage, records
 from curation.dataset import Dataset
 from curation.id_match import IdMatcher, one_chunk
+from curation.records import Source
 from curation.select.filter import filter_values
 from curation.select.policy import LIMITS, TAGS, Policy, Range, Semantic
 from curation.steps import StepInfo
@@ -25,9 +26,12 @@ from pipelines.config.policy import current_keys
 Float64s = npt.NDArray[np.float64]
 _VERDICTS = ("kept", "duplicate", "filtered")
 WAITING = "waiting"
-_COLUMNS = ("source_id", "uri", "start_s", "end_s", "shot_start_frame", *LIMITS, *TAGS, "verdict",
-            "reason", "duplicate_of", "similarity")  # fmt: skip
-"""What the report and the page show of all clips."""
+_COLUMNS = ("uri", "start_s", "end_s", *LIMITS, *TAGS, "verdict", "reason", "duplicate_of",
+            "similarity")  # fmt: skip
+"""What is shown of all clips."""
+_RULE_COLUMNS = ("source_id", "shot_start_frame")
+"""What rules of a policy look at as well."""
+_SOURCE_COLUMNS = ["source_id", "uri", "outcome", "reason", "detail", "duration_s", "remarks"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,23 @@ class OutputSnapshot:
     """Its policy; None where that is not recorded."""
 
     @classmethod
-    def at(cls, dataset: Dataset, policy: Policy | None = None) -> OutputSnapshot:
-        """Reads an output; `policy` replaces the one that its runs record."""
+    def at(
+        cls, dataset: Dataset, policy: Policy | None = None, *, for_rules: bool = False
+    ) -> OutputSnapshot:
+        """Reads an output; `policy` replaces the one that its runs record.
+
+        With `for_rules` a policy can be applied to the clips.
+        """
         dataset = dataset.snapshot()
         runs = dataset.runs().to_pylist()
         selection_id = dataset.latest_selection()
-        clips = dataset.scored_clips(selection_id=selection_id, columns=_COLUMNS)
+        columns = (*_COLUMNS, *_RULE_COLUMNS) if for_rules else _COLUMNS
+        clips = dataset.scored_clips(
+            selection_id=selection_id, columns=columns, shared_uris=not for_rules
+        )
         policy = policy or _policy(recorded_settings(runs, selection_id).get("policy"))
-        return cls(dataset, dataset.sources(), clips, runs, selection_id, policy)
+        sources = dataset.catalog.read("sources", Source, _SOURCE_COLUMNS)
+        return cls(dataset, sources, clips, runs, selection_id, policy)
 
     def values(self, name: str) -> Float64s:
         """A value that a policy may bound [clips]; NaN is not measured."""
@@ -81,7 +94,9 @@ class OutputSnapshot:
     @cached_property
     def source_order(self) -> npt.NDArray[np.int64]:
         """For each clip the place of its source's address among the sorted ones [clips]."""
-        encoded = pc.dictionary_encode(one_chunk(self.clips["uri"]))
+        encoded = one_chunk(self.clips["uri"])
+        if not pa.types.is_dictionary(encoded.type):
+            encoded = pc.dictionary_encode(encoded)
         rank = np.empty(len(encoded.dictionary) + 1, np.int64)
         rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(encoded.dictionary))
         rank[-1] = len(encoded.dictionary)

@@ -37,6 +37,14 @@ def test_rows_are_those_of_a_hash_table(monkeypatch, hashes, repeats):
     assert expected.count(None) > 100
 
 
+def test_digests_that_begin_alike_are_told_apart():
+    ids = pa.array([f"{number // 2:016x}{number:016x}" for number in range(100)])
+    others = pa.array([*reversed(ids.to_pylist()[:90]), "f" * 32])
+    expected = pc.index_in(ids, others).to_pylist()
+    assert IdMatcher(ids).rows(others).to_pylist() == expected
+    assert IdMatcher(others).index(ids).to_pylist() == expected
+
+
 def test_hashes_are_those_of_the_texts_wherever_they_lie(monkeypatch):
     texts = ["", "a", "12345678", "123456789", "ä" * 20, "0", "a"]
     hashes = id_hashes(pa.array(texts))

@@ -177,6 +177,11 @@ def test_help_imports_nothing_heavy():
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_verify_and_report_load_no_torch():
+    code = "import sys, pipelines.verify, pipelines.report.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_every_reason_of_a_failure_has_an_advice():
     assert ADVICE.keys() == INPUT_REASONS.keys()
     assert escape("\x1b[0m") == "\N{REPLACEMENT CHARACTER}[0m"

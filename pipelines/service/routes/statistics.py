@@ -80,7 +80,9 @@ def add(app: FastAPI, service: Service) -> None:
 
     def load_output(name: str) -> OutputSnapshot:
         dataset = outputs.open(name)
-        return outputs.cached(name, "output", dataset, lambda: OutputSnapshot.at(dataset))
+        return outputs.cached(
+            name, "output", dataset, lambda: OutputSnapshot.at(dataset, for_rules=True)
+        )
 
     @app.get("/v1/collections/{name}/funnel")
     @computed
