@@ -24,6 +24,7 @@ INPUT_REASONS: dict[str, str] = {
     "too_large_picture": "A frame has more pixels than the limit allows.",
     "too_many_frames": "The stream has more frames than the limit allows.",
     "memory_limit": "Decoding needed more memory than the limit allows.",
+    "device_memory": "It needs more memory than the device has, where others do not.",
     "time_limit": "Decoding took longer than the limit allows.",
     "decoder_died": "The decoder process was killed or crashed, twice.",
     "changed": "The file's bytes are no longer those that were scanned or rendered.",
@@ -52,6 +53,8 @@ ADVICE: dict[str, str] = {
     "too_large_picture": "raise sandbox.max_pixels, then --retry too_large_picture",
     "too_many_frames": "split it, or raise sandbox.max_frames, then --retry too_many_frames",
     "memory_limit": "raise sandbox.memory_mb, then --retry memory_limit",
+    "device_memory": "lower tokenize.short_side or the captioner's frames, then --retry"
+    " device_memory",
     "time_limit": "raise sandbox.wall_s, then --retry time_limit",
     "decoder_died": "try once more with --retry decoder_died; `reelmill doctor` checks the decoder",
     "changed": "scan it again as it is now",

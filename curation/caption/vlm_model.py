@@ -7,17 +7,16 @@ the left, and decoding is greedy, so that the same batch gives the same text.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from curation.caption.base import CaptionerError
-from curation.errors import InfrastructureError
+from curation.device_memory import DeviceMemory
 from curation.extras import install_command
 from curation.media.decode import Frames
 from curation.storage import file_sha256
@@ -64,6 +63,7 @@ class VisionLanguageModel:
             )
         self._torch = torch
         self._device = device
+        self._memory = DeviceMemory()
         folder = str(model_folder(path_or_id))
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         transformers = _transformers()
@@ -90,10 +90,13 @@ class VisionLanguageModel:
             )
 
     def generate(self, prompts: Sequence[VlmPrompt], max_tokens: int) -> list[Generation]:
-        """The most likely text after each prompt."""
+        """The most likely text after each prompt; raises as `DeviceMemory.run` does."""
+        return self._memory.run(partial(self._generate, max_tokens), prompts)
+
+    def _generate(self, max_tokens: int, prompts: Sequence[VlmPrompt]) -> list[Generation]:
         inputs = self._inputs(prompts)
         prompt_length = inputs["input_ids"].shape[1]
-        with self._inference():
+        with self._torch.inference_mode():
             outputs = self._model.generate(
                 **inputs, max_new_tokens=max_tokens, do_sample=False, num_beams=1,
                 pad_token_id=self._tokenizer.pad_token_id,
@@ -106,10 +109,16 @@ class VisionLanguageModel:
         ]
 
     def yes_confidence(self, prompts: Sequence[VlmPrompt]) -> list[tuple[float, int]]:
-        """The probability of `yes` against `no` as the next word, 0–1; and the tokens read."""
+        """The probability of `yes` against `no` as the next word, 0–1; and the tokens read.
+
+        Raises as `DeviceMemory.run` does.
+        """
+        return self._memory.run(self._confidences, prompts)
+
+    def _confidences(self, prompts: Sequence[VlmPrompt]) -> list[tuple[float, int]]:
         torch = self._torch
         inputs = self._inputs(prompts)
-        with self._inference():
+        with torch.inference_mode():
             probabilities = self._model(**inputs).logits[:, -1].float().softmax(dim=-1)
         yes, no = (
             probabilities[:, list(self._first_tokens(words))].sum(dim=1) for words in (_YES, _NO)
@@ -154,17 +163,6 @@ class VisionLanguageModel:
     def _first_tokens(self, words: Sequence[str]) -> set[int]:
         encoded = (self._tokenizer.encode(word, add_special_tokens=False) for word in words)
         return {tokens[0] for tokens in encoded if tokens}
-
-    @contextlib.contextmanager
-    def _inference(self) -> Iterator[None]:
-        """No gradients; a full GPU is an infrastructure error."""
-        try:
-            with self._torch.inference_mode():
-                yield
-        except self._torch.OutOfMemoryError as error:
-            raise InfrastructureError(
-                f"the device ran out of memory: lower batch, frames or longest_side ({error})"
-            ) from error
 
 
 def model_folder(path_or_id: str) -> Path:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from curation.device_memory import DeviceMemory
 from curation.errors import InfrastructureError, MediaError
 from tokenizer.models.interface import (
     Head,
@@ -29,8 +30,8 @@ from tokenizer.tokenize.shards import TokenWindow
 
 BATCHES_PER_CALL = 4
 """Full batches in a list: while one is computed, the next is copied to the device."""
-_DEVICE_ERRORS = ("OutOfMemoryError", "AcceleratorError")
-"""Names of torch's exceptions that are the device's fault, never the input's."""
+_DEVICE_ERROR = "AcceleratorError"
+"""torch's exception that is the device's fault, never the input's."""
 
 
 class RowEncoder(Protocol):
@@ -93,6 +94,7 @@ class WindowEncoder:
         self._batch = batch
         self._list_size = list_size or BATCHES_PER_CALL * batch
         self._buffer: list[ClipWindow] = []
+        self._memory = DeviceMemory()
 
     def add(self, clip_window: ClipWindow) -> None:
         """See `RowEncoder`."""
@@ -118,14 +120,22 @@ class WindowEncoder:
 
     def _encode(self, clip_windows: Sequence[ClipWindow]) -> None:
         try:
-            self._add_rows(clip_windows)
+            found = self._memory.run(self._encoded_rows, clip_windows)
         except Exception as error:
             is_alone = len(clip_windows) == 1
+            if isinstance(error, MediaError) and not is_alone:
+                for clip_window in clip_windows:
+                    self._encode([clip_window])
+                return
             for clip_window in clip_windows:
                 clip_error = _clip_error(error, clip_window, is_alone)
                 self.errors.setdefault(clip_window.clip.clip_id, clip_error)
+        else:
+            for clip_id, row in found:
+                self.rows.setdefault(clip_id, []).append(row)
 
-    def _add_rows(self, clip_windows: Sequence[ClipWindow]) -> None:
+    def _encoded_rows(self, clip_windows: Sequence[ClipWindow]) -> list[tuple[str, TokenWindow]]:
+        """The rows of windows that have tokens, with their clips' ids."""
         encoded = []
         tokens_list = self._tokenizer.encode([w.pixels for w in clip_windows])
         for clip_window, tokens in zip(clip_windows, tokens_list, strict=True):
@@ -140,9 +150,11 @@ class WindowEncoder:
             if is_measured(clip_window.window.index, self._quality)
         ]
         psnr = dict(zip(measured, self._psnr_db([encoded[i] for i in measured]), strict=True))
-        for index, (clip_window, tokens) in enumerate(encoded):
-            row = token_row(clip_window, tokens, self._tokenizer, psnr.get(index, {}))
-            self.rows.setdefault(clip_window.clip.clip_id, []).append(row)
+        return [
+            (clip_window.clip.clip_id,
+             token_row(clip_window, tokens, self._tokenizer, psnr.get(index, {})))
+            for index, (clip_window, tokens) in enumerate(encoded)
+        ]  # fmt: skip
 
     def _psnr_db(self, encoded: Sequence[tuple[ClipWindow, Tokens]]) -> list[dict[Head, float]]:
         """PSNR of each window by head; decoded video of only one head is in memory at a time."""
@@ -162,27 +174,32 @@ class SliceEncoder:
         self.errors: dict[str, Exception] = {}
         self._tokenizer = tokenizer
         self._quality = quality
+        self._memory = DeviceMemory()
 
     def add(self, clip_window: ClipWindow) -> None:
         """See `RowEncoder`."""
-        window = clip_window.window.index
-        if window == 0:
+        if clip_window.window.index == 0:
             self._stream = self._tokenizer.stream_encoder()
             heads = heads_of(self._tokenizer)
             self._decoders = {head: self._tokenizer.stream_decoder(head) for head in heads}
         try:
-            tokens = self._stream.push(clip_window.pixels)
-            check_finite(tokens, window)
-            psnr = {}
-            if is_measured(window, self._quality):
-                psnr = {
-                    head: psnr_db(clip_window.unpadded, clip_window.crop(decoder.push(tokens)))
-                    for head, decoder in self._decoders.items()
-                }
+            (row,) = self._memory.run(self._encoded_row, [clip_window])
         except Exception as error:
             raise _clip_error(error, clip_window, is_alone=True) from error
-        row = token_row(clip_window, tokens, self._tokenizer, psnr)
         self.rows.setdefault(clip_window.clip.clip_id, []).append(row)
+
+    def _encoded_row(self, clip_windows: Sequence[ClipWindow]) -> list[TokenWindow]:
+        (clip_window,) = clip_windows
+        window = clip_window.window.index
+        tokens = self._stream.push(clip_window.pixels)
+        check_finite(tokens, window)
+        psnr = {}
+        if is_measured(window, self._quality):
+            psnr = {
+                head: psnr_db(clip_window.unpadded, clip_window.crop(decoder.push(tokens)))
+                for head, decoder in self._decoders.items()
+            }
+        return [token_row(clip_window, tokens, self._tokenizer, psnr)]
 
     def finish(self) -> None:
         """See `RowEncoder`."""
@@ -196,9 +213,8 @@ def check_finite(tokens: Tokens, window: int) -> None:
 
 def _clip_error(error: Exception, clip_window: ClipWindow, is_alone: bool) -> Exception:
     """The error of a window's clip: a refused list is the window's fault only if it is alone."""
-    if type(error).__name__ in _DEVICE_ERRORS:
-        first_line = str(error).strip().partition("\n")[0]
-        return InfrastructureError(f"{first_line}; if memory ran out, lower batch or short_side")
+    if type(error).__name__ == _DEVICE_ERROR:
+        return InfrastructureError(str(error).strip().partition("\n")[0])
     if is_alone and isinstance(error, ValueError):
         return MediaError("no_tokens", f"window {clip_window.window.index}: {error}")
     return error

@@ -128,8 +128,24 @@ def test_a_full_device_is_an_infrastructure_error(model, monkeypatch):
         raise torch.OutOfMemoryError("none left")
 
     monkeypatch.setattr(model._model, "generate", full)
-    with pytest.raises(InfrastructureError, match="lower batch, frames or longest_side"):
+    with pytest.raises(InfrastructureError, match="none left; nothing has fitted"):
         model.generate([VlmPrompt(images(1), "?")], 1)
+
+
+def test_a_batch_that_does_not_fit_is_halved(model, monkeypatch):
+    prompts = [VlmPrompt(images(1 + number % 2), "What is it?") for number in range(5)]
+    alone = [model.generate([prompt], 3)[0].text for prompt in prompts]
+    generate, sizes = model._model.generate, []
+
+    def small(**inputs):
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("none left")
+        return generate(**inputs)
+
+    monkeypatch.setattr(model._model, "generate", small)
+    assert [text.text for text in model.generate(prompts, 3)] == alone
+    assert sizes == [5, 2, 3, 1, 2]
 
 
 def test_the_digest_is_that_of_the_files(copy):

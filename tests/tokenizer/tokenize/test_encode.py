@@ -151,7 +151,26 @@ def test_a_device_that_fails_is_no_verdict_on_a_clip(clips, name):
 
     found = encoded(clips, WindowEncoder(Full(), quality="all"))
     assert all(isinstance(error, InfrastructureError) for error in found.values())
-    assert str(found["a"]) == ("CUDA: no more memory; if memory ran out, lower batch or short_side")
+    assert str(found["a"]).startswith("CUDA: no more memory")
+
+
+def test_windows_that_do_not_fit_together_are_encoded_apart(clips):
+    class Small(Recursive):
+        def __init__(self, largest):
+            self.largest = largest
+
+        def encode(self, videos):
+            if sum(video.size for video in videos) > self.largest:
+                raise type("OutOfMemoryError", (RuntimeError,), {})("CUDA: no more memory")
+            return super().encode(videos)
+
+    clips = {name: clips[name] for name in "cabd"}
+    expected = encoded(clips, WindowEncoder(Recursive(), 100, quality="all"))
+    large = clips["b"].size
+    assert encoded(clips, WindowEncoder(Small(large), 100, quality="all")) == expected
+    found = encoded(clips, WindowEncoder(Small(large - 1), 100, quality="all"))
+    assert found.pop("c") == expected["c"]
+    assert {str(error) for error in found.values()} == {"device_memory: CUDA: no more memory"}
 
 
 def test_reading_that_breaks_off_fails_its_clip(clips):
