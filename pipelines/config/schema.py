@@ -18,6 +18,7 @@ from curation.select.policy import LIMITS, TAGS, CategoryRule, LabelRules, Seman
 from curation.select.sessions import Scope
 from curation.signals.read import SignalSettings
 from curation.steps import STEPS, load_object
+from pipelines.run.executor import WorkerLimits
 from tokenizer.tokenize.stage import Tokenize
 
 
@@ -28,8 +29,18 @@ class Execution:
     executor: Literal["auto", "local", "ray", "in_process"] = "auto"
     address: str = "local"
     workers: int = 0
+    min_workers: int = 0
     cpus: int = 0
     object_store_mb: int = 512
+
+    @property
+    def worker_limits(self) -> WorkerLimits:
+        """Of each step."""
+        return WorkerLimits(self.min_workers, self.workers)
+
+    def __post_init__(self) -> None:
+        if 0 < self.workers < self.min_workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
 
 
 REGISTRIES = {"scan.shots": SHOT_DETECTORS, "caption.captioner": CAPTIONERS}

@@ -27,6 +27,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "threshold": (0, 1000), "ratio": (0, 1000), "temperature": (0, 100),
     # what is reserved or started
     "memory_mb": (1, 2**24), "cpu_s": (1, 10**8), "wall_s": (1, 10**8), "workers": (0, 10_000),
+    "min_workers": (0, 10_000),
     "cpus": (0, 10_000), "object_store_mb": (1, 2**24), "batch": (1, 4096), "readers": (1, 256),
     "offset_s": (-1e6, 1e6), "drift_ppm": (-1e6, 1e6), "concurrency": (1, 4096),
     "retries": (0, 1000), "seed": (0, 2**63 - 1),

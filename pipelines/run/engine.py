@@ -16,11 +16,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from curation.errors import InfrastructureError
 from curation.stage import Item, Outcome, Resources
-from pipelines.run.executor import Feed, WorkerDied
+from pipelines.run.executor import Feed, WorkerDied, WorkerLimits
 from pipelines.run.workers import ClusterError, InProcessWorkers, Reply, Worker, Workers
 
 _TRIES_AMONG_OTHERS = 2
@@ -40,15 +40,14 @@ class Engine:
     """Runs stages on workers."""
 
     workers: Workers
-    limit: int = 0
-    """Workers of a stage; 0 for as many as there is room for."""
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
 
     def run(self, feeds: Sequence[Feed]) -> Iterator[Result]:
         """See `Executor`."""
         for feed in feeds:
             self._check_room(feed.stage.resources)
         run = _Schedule(
-            self.workers, [_Pool(feed, feed.stage.resources) for feed in feeds], self.limit
+            self.workers, [_Pool(feed, feed.stage.resources) for feed in feeds], self.limits
         )
         try:
             yield from run.results()
@@ -57,7 +56,7 @@ class Engine:
 
     def _check_room(self, resources: Resources) -> None:
         """Raises `ClusterError` that says which resource is short."""
-        count, capacity = max(self.limit, 1), self.workers.capacity(resources)
+        count, capacity = max(*astuple(self.limits), 1), self.workers.capacity(resources)
         if capacity >= count or not self.workers.holds_idle:
             return
         total = self.workers.total()
@@ -136,7 +135,7 @@ class _Pool:
 class _Schedule:
     workers: Workers
     pools: list[_Pool]
-    limit: int
+    limits: WorkerLimits
     alone: tuple[_Pool, Item] | None = None
     """What is tried while nothing else is at work."""
     deaths_alone: int = 0
@@ -196,7 +195,14 @@ class _Schedule:
                     break
             if self._is_worth_starting_ahead(pool):
                 self._start(pool)
+            while len(pool.workers) < self._least(pool) and self._may_grow(pool):
+                self._start(pool)
             self._release(pool)
+
+    def _least(self, pool: _Pool) -> int:
+        """How many workers it has though they are idle, as long as items may come."""
+        is_over = self._is_last(pool) and not pool.waiting
+        return 0 if is_over else self.limits.min
 
     def _is_worth_starting_ahead(self, pool: _Pool) -> bool:
         """Whether to load models on a GPU, where it is free, while the first items are coming."""
@@ -238,7 +244,7 @@ class _Schedule:
 
     def _may_grow(self, pool: _Pool) -> bool:
         """Whether one more worker has room, after idle ones of other pools have made some."""
-        limit = self.limit or self.workers.capacity(pool.resources)
+        limit = self.limits.max or self.workers.capacity(pool.resources)
         if len(pool.workers) >= limit or self.alone is not None:
             return False
         stopped: list[tuple[_Pool, Worker]] = []
@@ -274,7 +280,7 @@ class _Schedule:
         """Workers of other pools that have been idle for a while, those that hold most first.
 
         Those on a GPU, whose models are slow to load, only where this pool needs one too, or has
-        no worker at all.
+        no worker at all; and only then those that are to stay.
         """
         wait_s = _IDLE_S if self.workers.holds_idle and not self._is_idle() else 0.0
         others = (p for p in self.pools if p is not pool)
@@ -282,16 +288,21 @@ class _Schedule:
             (other, worker)
             for other in sorted(others, key=lambda p: -p.resources.cpus)
             if pool.resources.gpus or not other.resources.gpus or not pool.workers
-            for worker, since in other.idle_since.items()
-            if time.monotonic() - since >= wait_s
+            for worker in self._spare(other, keep=self._least(other) if pool.workers else 0)
+            if time.monotonic() - other.idle_since[worker] >= wait_s
         ]
+
+    @staticmethod
+    def _spare(pool: _Pool, keep: int) -> list[Worker]:
+        """Idle workers beyond so many, those first that have been idle longest."""
+        return list(pool.idle_since)[: max(0, len(pool.workers) - keep)]
 
     def _release(self, pool: _Pool) -> None:
         """Gives up workers that have long been idle; one on a GPU stays while items may come."""
         if self.workers.holds_idle and not pool.waiting:
             now, keeps_one = time.monotonic(), pool.resources.gpus and not self._is_last(pool)
-            for worker in [w for w, since in pool.idle_since.items() if now - since > _RELEASE_S]:
-                if len(pool.workers) > 1 or not keeps_one:
+            for worker in self._spare(pool, max(self._least(pool), 1 if keeps_one else 0)):
+                if now - pool.idle_since[worker] > _RELEASE_S:
                     self._stop(pool, worker)
 
     def _start(self, pool: _Pool) -> None:
@@ -388,4 +399,4 @@ class _Schedule:
 
 def in_process() -> Engine:
     """One worker, in this process: for tests, debugging and steps that only look things up."""
-    return Engine(InProcessWorkers(), limit=1)
+    return Engine(InProcessWorkers(), WorkerLimits(max=1))

@@ -14,6 +14,16 @@ _MAX_SMALL = 256
 
 
 @dataclass(frozen=True)
+class WorkerLimits:
+    """How many workers each stage has."""
+
+    min: int = 0
+    """So many stay though idle while items may come, unless another stage has none."""
+    max: int = 0
+    """0 for as many as there is room for."""
+
+
+@dataclass(frozen=True)
 class WorkerDied:
     """An item whose worker died each time, at last while nothing else was at work."""
 

@@ -68,7 +68,7 @@ def open_executor(
             on_start("a private Ray" if is_local else f"the Ray cluster at {settings.address}")
             ray = RayWorkers(settings.address, settings.cpus, settings.object_store_mb)
             stack.callback(ray.close)
-            return Engine(ray, settings.workers)
+            return Engine(ray, settings.worker_limits)
 
         def start_local() -> Executor:
             from pipelines.run.local_workers import LocalWorkers
@@ -76,7 +76,7 @@ def open_executor(
             on_start("processes of this machine")
             workers = LocalWorkers(settings.cpus)
             stack.callback(workers.close)
-            return Engine(workers, settings.workers)
+            return Engine(workers, settings.worker_limits)
 
         executors: dict[str, Executor] = {
             "in_process": in_process(),

@@ -11,6 +11,7 @@ from curation.scan.shots import ContentChange, FixedWindows, TransNetV2
 from curation.scores import SCORES
 from curation.select.policy import Range
 from pipelines.config import ConfigError, Profile, known_keys, load, recorded_policy
+from pipelines.run.executor import WorkerLimits
 from tokenizer.tokenize.stage import Tokenize
 
 
@@ -70,11 +71,17 @@ def test_the_resolved_profile_is_plain_data_with_the_changes():
         ("shots=ContentChange", lambda p: p.scan.shots, ContentChange()),
         ("shots={FixedWindows: {length_s: 3}}", lambda p: p.scan.shots, FixedWindows(3.0)),
         ("executor=in_process", lambda p: p.execution.executor, "in_process"),
-        ("workers=0", lambda p: p.execution.workers, 0),
+        ("workers=3", lambda p: p.execution.worker_limits, WorkerLimits(0, 3)),
+        ("min_workers=2", lambda p: p.execution.worker_limits, WorkerLimits(2, 0)),
     ],
 )
 def test_a_change_finds_its_key(change, read, value):
     assert read(load(None, [change])) == value
+
+
+def test_no_more_workers_stay_than_there_may_be():
+    with pytest.raises(ConfigError, match="execution: min_workers 3 is more than workers 2"):
+        load(None, ["workers=2", "min_workers=3"])
 
 
 def test_changes_apply_in_order_and_the_detector_first_chosen_can_be_set():

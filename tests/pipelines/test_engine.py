@@ -8,7 +8,7 @@ import pytest
 from curation.errors import InfrastructureError
 from curation.stage import Failed, Fault, Resources, attempt
 from pipelines.run.engine import Engine, in_process
-from pipelines.run.executor import Feed
+from pipelines.run.executor import Feed, WorkerLimits
 from pipelines.run.stage_setup import set_up_stage
 from pipelines.run.step_runner import Progress, run_step
 from tests.pipelines.simulated_workers import SimulatedWorkers
@@ -118,20 +118,40 @@ class OnGpu(Shout):
 
 def batches_on_a_gpu(folder: Path, cpus: float, gpu_cpus: float) -> SimulatedWorkers:
     """Shouts 40 words, which a GPU takes eight at a time; the workers that did it."""
-    simulated, batch = SimulatedWorkers(cpus, gpus=1.0), []
-    shout = Feed.of(Shout(str(folder)), [Word(f"w{n}") for n in range(40)])
+    on_gpu = OnGpu(str(folder), cpus=gpu_cpus)
+    return batches(SimulatedWorkers(cpus, gpus=1.0), on_gpu, WorkerLimits())
+
+
+def batches(simulated: SimulatedWorkers, last: Shout, limits: WorkerLimits) -> SimulatedWorkers:
+    """Shouts 40 words, which the last stage takes eight at a time."""
+    batch: list[str] = []
+    shout = Feed.of(Shout(last.folder), [Word(f"w{n}") for n in range(40)])
 
     def refill(is_last):
         while len(batch) >= 8:
-            on_gpu.items.append(Word("+".join(batch[:8])))
+            feed_of_last.items.append(Word("+".join(batch[:8])))
             del batch[:8]
 
-    on_gpu = Feed(OnGpu(str(folder), cpus=gpu_cpus), source=shout, refill=refill)
-    for feed, outcome in Engine(simulated).run([shout, on_gpu]):
+    feed_of_last = Feed(last, source=shout, refill=refill)
+    for feed, outcome in Engine(simulated, limits).run([shout, feed_of_last]):
         if feed is shout:
             batch.append(outcome.key)
-    assert on_gpu.finished == 5
+    assert feed_of_last.finished == 5
     return simulated
+
+
+@pytest.mark.parametrize(("least", "most"), [(0, 1), (1, 1), (2, 3)])
+def test_so_many_workers_stay_though_idle(tmp_path, monkeypatch, least, most):
+    monkeypatch.setattr("pipelines.run.engine._IDLE_S", 0.0)
+    monkeypatch.setattr("pipelines.run.engine._RELEASE_S", -1.0)
+    limits = WorkerLimits(least, most)
+    simulated = batches(SimulatedWorkers(4), Echo(str(tmp_path)), limits)
+    started = simulated.started.count("Echo")
+    assert started == least if least else started > most
+
+
+def test_of_two_stages_that_keep_more_than_there_is_room_for_both_have_a_worker(tmp_path):
+    batches(SimulatedWorkers(2), Echo(str(tmp_path)), WorkerLimits(min=2))
 
 
 def test_a_worker_on_a_gpu_loads_its_models_ahead_and_keeps_them(tmp_path, monkeypatch):

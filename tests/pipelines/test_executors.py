@@ -13,7 +13,7 @@ import pytest
 from curation.errors import InfrastructureError
 from curation.stage import Done, Failed, Fault, Resources, Unavailable, attempt
 from pipelines.run.engine import Engine, in_process
-from pipelines.run.executor import Feed, SizedExecutor
+from pipelines.run.executor import Feed, SizedExecutor, WorkerLimits
 from pipelines.run.local_workers import LocalWorkers
 from pipelines.run.ray_workers import RayWorkers
 from pipelines.run.stage_setup import set_up_stage
@@ -28,14 +28,14 @@ def ray_executor():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         workers = RayWorkers("local", cpus=2, object_store_mb=150)
-        yield Engine(workers, 2)
+        yield Engine(workers, WorkerLimits(max=2))
         workers.close()
 
 
 @pytest.fixture(scope="module")
 def local_executor():
     workers = LocalWorkers()
-    yield Engine(workers, 2)
+    yield Engine(workers, WorkerLimits(max=2))
     workers.close()
 
 
@@ -170,7 +170,7 @@ def test_workers_that_cannot_start_stop_the_run(mortal_executor, tmp_path):
 def test_too_many_workers_are_refused(ray_executor, tmp_path, workers, memory_mb, message):
     feed = Feed.of(Shout(str(tmp_path), memory_mb), [Word("one")])
     with pytest.raises(ClusterError, match=message):
-        list(Engine(ray_executor.workers, workers).run([feed]))
+        list(Engine(ray_executor.workers, WorkerLimits(max=workers)).run([feed]))
 
 
 @pytest.mark.ray

@@ -9,6 +9,7 @@ from curation.sample import write_numbered_video
 from curation.stage import Unavailable
 from pipelines import config
 from pipelines.run.engine import Engine, in_process
+from pipelines.run.executor import WorkerLimits
 from pipelines.run.pipeline import Pipeline
 from tests.outputs import assert_same, tables
 from tests.pipelines.conftest import command, profile
@@ -105,7 +106,7 @@ class StopsAfter(Engine):
     """After some items the sources are gone."""
 
     def __init__(self, items: int) -> None:
-        super().__init__(in_process().workers, 1)
+        super().__init__(in_process().workers, WorkerLimits(max=1))
         self.items = items
 
     def run(self, feeds):
