@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 
 from pyarrow import fs
 
+from curation import web_files
+from curation.errors import MediaError, UnavailableError
 from curation.input_list import LIST_SUFFIXES, ListingError, NoPathColumnError, read_rows
 from curation.media.allowlist import VIDEO_SUFFIXES
 from curation.object_stores import SCHEMES, STORES, store_scheme
@@ -23,7 +25,7 @@ _METADATA = frozenset(f"metadata{suffix}" for suffix in (".csv", ".jsonl", ".par
 """Lists inside a folder that describe its files, as in video folders of Hugging Face."""
 _COLUMN_OF_METADATA = "file_name"
 _MAX_METADATA_BYTES = 64 << 20
-_SCHEMES = (*SCHEMES, "file://")
+_SCHEMES = (*SCHEMES, "file://", web_files.SCHEME)
 NO_ENDING, HIDDEN, LINKED, OTHER = "no ending", "hidden", "linked folder", "other endings"
 OUTSIDE = "links leading outside"
 _MAX_ENDING = 16
@@ -113,7 +115,7 @@ def list_videos(
 
 def is_below(uri: str, root: str) -> bool:
     """Whether a file or object is the root or lies below it, once links are resolved."""
-    if store_scheme(uri) or store_scheme(root):
+    if any(store_scheme(address) or web_files.is_web(address) for address in (uri, root)):
         return f"{uri}/".startswith(f"{root.rstrip('/')}/")
     real_path, real_root = os.path.realpath(uri), os.path.realpath(root)
     return os.path.commonpath([real_path, real_root]) == real_root
@@ -131,7 +133,8 @@ def _open(address: str) -> Storage:
 
 def _link_problem(uri: str) -> str:
     """Whoever could put a link in the place of a folder could otherwise choose what is read."""
-    if store_scheme(uri) or (target := os.path.realpath(uri)) == uri:
+    is_local = not (store_scheme(uri) or web_files.is_web(uri))
+    if not is_local or (target := os.path.realpath(uri)) == uri:
         return ""
     return (
         f"leads through a link to {utf8_path(target)}: name that, or follow links (--follow-links)"
@@ -154,13 +157,20 @@ def _list_root(
     elif file_type == fs.FileType.NotFound:
         message = "nothing at" if storage.is_remote else "no such file or folder:"
         raise ListingError(f"{message} {utf8_path(storage.root)}")
-    elif PurePosixPath(storage.root).suffix.lower() in LIST_SUFFIXES:
+    elif _ending(storage.root) in LIST_SUFFIXES:
         yield from _read_list(storage, follow_links)
     else:
         yield entry_at(storage.root, {})
 
 
+def _ending(address: str) -> str:
+    is_web = web_files.is_web(address)
+    return (web_files.suffix(address) if is_web else PurePosixPath(address).suffix).lower()
+
+
 def _file_type(storage: Storage) -> fs.FileType:
+    if storage.is_web:
+        return fs.FileType.File
     if storage.is_remote:
         with storage_faults():
             return storage.filesystem.get_file_info(storage.path("")).type
@@ -263,9 +273,13 @@ def _store_problem(uri: str) -> str:
 
 
 def _read_list(storage: Storage, follow_links: bool) -> Iterator[Entry]:
-    folder = storage.root.rsplit("/", 1)[0]
-    with storage.local_path() as path:
-        rows = read_rows(path, storage.root)
+    address = storage.root.partition("?")[0] if storage.is_web else storage.root
+    folder = address.rsplit("/", 1)[0]
+    try:
+        with storage.local_path() as path:
+            rows = read_rows(path, address)
+    except (FileNotFoundError, UnavailableError, MediaError) as error:
+        raise ListingError(str(error)) from error
     for address, extra in rows:
         entry = replace(_list_entry(folder, address, extra), columns_from=folder)
         if not follow_links and not entry.problem:
@@ -276,11 +290,13 @@ def _read_list(storage: Storage, follow_links: bool) -> Iterator[Entry]:
 def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
     """The entry of one path of a list in this folder."""
     if "://" in address and not address.startswith(_SCHEMES):
-        problem = f"only local paths and {STORES} addresses can be read"
+        problem = f"only local paths, https://, {STORES} addresses can be read"
         return Entry(utf8_path(address), extra=extra, problem=problem)
     try:
         if address.startswith(_SCHEMES) or os.path.isabs(address):
             uri = Storage.at(address).root
+        elif web_files.is_web(folder):
+            uri = Storage.at(web_files.relative(folder, address)).root
         elif scheme := store_scheme(folder):
             uri = scheme + posixpath.normpath(f"{folder.removeprefix(scheme)}/{address}")
         else:
@@ -291,7 +307,12 @@ def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
 
 
 def entry_at(uri: str, extra: dict[str, str]) -> Entry:
-    """The entry of one file; one without readable metadata gets size 0, and scan reports why."""
+    """The entry of one file; one without readable metadata gets size 0, and scan reports why.
+
+    One of the web has size 0 until it is scanned: nothing is requested to list it.
+    """
+    if web_files.is_web(uri):
+        return Entry(uri, extra=extra)
     if problem := _store_problem(uri):
         return Entry(uri, extra=extra, problem=problem)
     if store_scheme(uri):

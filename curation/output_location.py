@@ -9,6 +9,7 @@ import secrets
 import tempfile
 
 from curation.errors import InfrastructureError
+from curation.object_stores import STORES
 from curation.storage import AddressError, Storage, storage_faults, utf8_path
 
 _FORBIDDEN = r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]"
@@ -22,6 +23,8 @@ _MIN_FREE_BYTES = 1 << 20
 
 def check_address(storage: Storage) -> None:
     """Raises `AddressError` where the Delta library would write tables elsewhere, or fail."""
+    if storage.is_web:
+        raise AddressError(f"{storage.root}: an output is a folder, or lies in {STORES}")
     if storage.is_remote:
         if any(part in ("", ".", "..") for part in storage.path("").split("/")):
             raise AddressError(f"{storage.root}: a part of the address is empty, '.' or '..'")

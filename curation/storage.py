@@ -7,6 +7,8 @@ the container in the bucket's place). Credentials come from each one's usual var
     gs://  GOOGLE_APPLICATION_CREDENTIALS; STORAGE_EMULATOR_HOST for an emulator
     az://  AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY; AZURITE_BLOB_STORAGE_URL for an
            emulator
+
+One file at an `https://` address can be read as well.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 import pyarrow as pa
 from pyarrow import fs
 
-from curation import object_stores
+from curation import object_stores, web_files
 from curation.errors import InfrastructureError, ReelmillError
 from curation.object_stores import STORES, store_scheme
 
@@ -65,8 +67,14 @@ class Storage:
             if host not in ("", "localhost") or not slash:
                 raise AddressError(f"{text}: write it as file:///PATH, with three slashes")
             return cls(os.path.abspath(os.fsdecode(unquote_to_bytes(slash + path))))
+        if web_files.is_web(text):
+            if problem := web_files.problem(text):
+                raise AddressError(f"{text}: {problem}")
+            return cls(text)
         if _SCHEME.match(text):
-            raise AddressError(f"{text}: only local paths and {STORES} addresses can be used")
+            raise AddressError(
+                f"{text}: only local paths, https://, {STORES} addresses can be used"
+            )
         return cls(os.path.abspath(os.path.expanduser(text)))
 
     @property
@@ -80,8 +88,15 @@ class Storage:
         return bool(self.scheme)
 
     @property
+    def is_web(self) -> bool:
+        """Whether it is a file at an `https://` address."""
+        return web_files.is_web(self.root)
+
+    @property
     def filesystem(self) -> fs.FileSystem:
-        """The Arrow filesystem to read and write it with."""
+        """The Arrow filesystem to read and write it with; raises `AddressError` for the web."""
+        if self.is_web:
+            raise AddressError(f"{self.root}: such an address can only be an input")
         return object_stores.filesystem(self.scheme) if self.is_remote else fs.LocalFileSystem()
 
     @property
@@ -128,6 +143,12 @@ class Storage:
 
         Raises `FileNotFoundError`, also for a key that no client can request.
         """
+        if self.is_web:
+            with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
+                target = os.path.join(folder, "copy" + web_files.suffix(self.root)[:16])
+                web_files.copy_to(self.root, target)
+                yield target
+            return
         if not self.is_remote:
             yield self.uri(relative)
             return

@@ -26,7 +26,8 @@ def open_scanned_source(source: Source) -> Iterator[str]:
             check_readable(path)
         except (FileNotFoundError, MediaError) as error:
             raise UnavailableError(f"{source.uri}: {error}") from error
-        unchanged = (current.size_bytes, current.modified) == (source.size_bytes, source.modified)
+        state = (current.size_bytes, current.modified)
+        unchanged = any(state) and state == (source.size_bytes, source.modified)
         if not unchanged and file_sha256(path) != source.source_id:
             raise MediaError("changed", "the file holds other bytes than when it was scanned")
         yield path

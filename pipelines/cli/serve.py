@@ -168,4 +168,4 @@ def _source(text: str) -> tuple[str, str]:
     name, equals, place = text.partition("=")
     if not equals or not re.match(NAME, name) or not place:
         raise typer.BadParameter(f"--source {text}: write it as NAME=FOLDER or NAME=s3://PREFIX")
-    return name, Storage.at(place).root
+    return name, Storage.at(place).root.rstrip("/") or "/"

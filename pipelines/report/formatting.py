@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from curation.web_files import is_web
+
 
 def thousands(number: int) -> str:
     """`12345` → `12,345`."""
@@ -64,5 +66,6 @@ def size(size_bytes: float) -> str:
 
 
 def base_name(uri: str) -> str:
-    """The file's name: what follows the last slash."""
-    return uri.rstrip("/").rsplit("/", 1)[-1] or uri
+    """The file's name: what follows the last slash; of the web without a query."""
+    path = uri.partition("?")[0] if is_web(uri) else uri
+    return path.rstrip("/").rsplit("/", 1)[-1] or uri

@@ -157,8 +157,8 @@ def test_a_list_that_cannot_be_read_says_why(tmp_path, name, content, message):
 def test_a_missing_path_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ListingError, match=rf"no such file or folder: {tmp_path}/gone"):
         list_videos([str(tmp_path / "gone")])
-    with pytest.raises(ListingError, match=r"https://x/a\.mp4: only local paths and s3://"):
-        list_videos(["https://x/a.mp4"])
+    with pytest.raises(ListingError, match=r"http://x/a\.mp4: only local paths"):
+        list_videos(["http://x/a.mp4"])
     with pytest.raises(ListingError, match=r"no such file or folder: file:///gone%E9"):
         list_videos([os.fsdecode(b"/gone\xe9")])
 
@@ -181,7 +181,7 @@ def test_unreadable_inputs_fail_by_name_with_a_message(tmp_path):
     videos.mkdir()
     (videos / os.fsdecode(b"caf\xe9 %.mp4")).write_bytes(b"12345")
     listing = tmp_path / "list.txt"
-    listing.write_bytes(b"https://x/a.mp4\nv/gone\xff.mp4\nv/gone.mp4\n")
+    listing.write_bytes(b"http://x/a.mp4\nv/gone\xff.mp4\nv/gone.mp4\n")
     entries = list_videos([str(videos), str(listing)]).entries
     catalog = Catalog(Storage.at(tmp_path / "out"))
     step = ScanStep(catalog, Scan(shots=FixedWindows(), scores=()), entries)
@@ -195,11 +195,12 @@ def test_unreadable_inputs_fail_by_name_with_a_message(tmp_path):
         (f"{videos}/gone.mp4", "missing"),
         (f"file://{videos}/caf%E9%20%25.mp4", "unreadable"),
         (f"file://{videos}/gone%FF.mp4", "unreadable"),
-        ("https://x/a.mp4", "unreadable"),
+        ("http://x/a.mp4", "unreadable"),
     ]
     assert sources[1]["detail"] == "its name is no UTF-8 text; rename it"
     assert (
-        sources[3]["detail"] == "only local paths and s3://, gs:// and az:// addresses can be read"
+        sources[3]["detail"]
+        == "only local paths, https://, s3://, gs:// and az:// addresses can be read"
     )
     assert step.todo() == []
 

@@ -21,8 +21,8 @@ ERRORS = [
     ("curate list.csv --out new", f"{{here}}/list.csv: needs a column named one of {PATHS}; it has"
                                   " name, licence"),
     ("curate list.jsonl --out new", "{here}/list.jsonl: line 2 is not JSON: 'nope'"),
-    ("curate https://a.org/a.mp4 --out new", "https://a.org/a.mp4: only local paths and s3://,"
-                                             " gs:// and az:// addresses can be used"),
+    ("curate http://a.org/a.mp4 --out new", "http://a.org/a.mp4: only local paths, https://, s3://,"
+                                            " gs:// and az:// addresses can be used"),
     ("curate videos --out new --set motoin.min=1", "--set motoin.min=1: there is no key"
                                                    " 'motoin.min'; did you mean 'motion.min'?"),
     ("curate videos --out new --set motion.min", "--set motion.min: write it as KEY=VALUE, such as"

@@ -59,3 +59,15 @@ def test_a_setting_that_a_kind_does_not_read_is_refused(serve):
     with pytest.raises(ConfigError, match=r"select does not read render\.encoding\.crf"):
         commands.profile(job_request, LOCAL)
     commands.profile(JobRequest(kind="render", collection="drive", settings={"crf": 20}), LOCAL)
+
+
+def test_inputs_of_the_web_lie_below_a_source(serve):
+    commands = serve(sources={"web": "https://host/raw"}).service.commands
+
+    def uris(*inputs):
+        return commands.input_uris(JobRequest(kind="scan", collection="drive", inputs=inputs))
+
+    assert uris("web/a/b.mp4?x=1") == ["https://host/raw/a/b.mp4?x=1"]
+    for refused in ("web/../b.mp4", "web/list.csv?x=1", "https://host/raw/a.mp4"):
+        with pytest.raises(JobRequestError, match="inputs: "):
+            uris(refused)
