@@ -65,7 +65,7 @@ def test_inputs_of_the_web_lie_below_a_source(serve):
     commands = serve(sources={"web": "https://host/raw"}).service.commands
 
     def uris(*inputs):
-        return commands.input_uris(JobRequest(kind="scan", collection="drive", inputs=inputs))
+        return commands.input_uris(JobRequest(kind="scan", collection="drive", inputs=list(inputs)))
 
     assert uris("web/a/b.mp4?x=1") == ["https://host/raw/a/b.mp4?x=1"]
     for refused in ("web/../b.mp4", "web/list.csv?x=1", "https://host/raw/a.mp4"):
