@@ -29,13 +29,13 @@ def read_clip_table(
     columns: Collection[str] | None = None,
     where: pc.Expression | None = None,
     *,
-    shared_uris: bool = False,
+    as_dictionaries: bool = False,
 ) -> pa.Table:
     """`clip_id` and these columns or all: of clips, scores, sources; sorted by clip.
 
     `duration_s` and `short_side` in pixels are computed. `where`, a condition on `clip_id` and
-    `source_id`, reads only some clips. With `shared_uris` the column `uri` is a dictionary, which
-    holds each address once.
+    `source_id`, reads only some clips. `as_dictionaries` gives texts as dictionaries, which hold
+    each text once.
     """
     wanted = None if columns is None else {"clip_id", "source_id", *columns}
     for name, needed in _DERIVED.items():
@@ -51,14 +51,12 @@ def read_clip_table(
         if names:
             name = scores.table_name(score)
             rows = catalog.read(name, score.record, ["clip_id", *names], where)
-            table = with_columns(table, rows, names, matcher.rows(rows["clip_id"]))
+            index = matcher.rows(rows["clip_id"])
+            table = with_columns(table, rows, names, index, as_dictionaries=as_dictionaries)
             del rows  # whose memory goes back before the next table is read
             pa.default_memory_pool().release_unused()
-    if shared_uris and "uri" in of_source:
-        of_source.remove("uri")
-        uris = pa.DictionaryArray.from_arrays(source, one_chunk(sources["uri"]))
-        table = table.append_column("uri", uris)
-    table = with_sizes(with_columns(table, sources, of_source, source))
+    table = with_columns(table, sources, of_source, source, as_dictionaries=as_dictionaries)
+    table = with_sizes(table)
     if columns is None:
         return table
     return table.select(_taken(table.column_names, {"clip_id", *columns}))
@@ -90,11 +88,19 @@ def scanned_ids(catalog: Catalog) -> pa.Array:
 
 
 def with_columns(
-    table: pa.Table, rows: pa.Table, names: Sequence[str], index: pa.Array
+    table: pa.Table,
+    rows: pa.Table,
+    names: Sequence[str],
+    index: pa.Array,
+    *,
+    as_dictionaries: bool = False,
 ) -> pa.Table:
     """The table with these columns of other rows; `index` has the row for each of its own."""
     for name in names:
-        table = table.append_column(name, one_chunk(rows[name]).take(index))
+        column = one_chunk(rows[name])
+        if as_dictionaries and pa.types.is_string(column.type):
+            column = column.dictionary_encode()
+        table = table.append_column(name, column.take(index))
     return table
 
 

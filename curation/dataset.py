@@ -186,7 +186,7 @@ class Dataset:
         *,
         columns: Collection[str] | None = None,
         where: pc.Expression | None = None,
-        shared_uris: bool = False,
+        as_dictionaries: bool = False,
     ) -> pa.Table:
         """Clips with scores, metadata of their source, and verdicts of a selection.
 
@@ -195,15 +195,15 @@ class Dataset:
         without a selection. A clip that is newer than the selection has no verdict. `group_id` is
         the kept clip's id for it and its duplicates; a filtered clip has its own. `columns` reads
         only these, beside `clip_id`, and only the tables that have them; `where`, a condition on
-        `clip_id` and `source_id`, only some clips. With `shared_uris` the column `uri` is a
-        dictionary, which holds each address once.
+        `clip_id` and `source_id`, only some clips. `as_dictionaries` gives texts of sources and
+        scores as dictionaries, which hold each text once.
         """
         if verdict not in (None, *VERDICTS):
             raise VerdictError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
         selection_id = selection_id or self.latest_selection()
         if selection_id is None and verdict is not None:
             raise PrerequisiteError(f"no clip is {verdict} yet: run `reelmill select` first")
-        table = read_clip_table(self.catalog, columns, where, shared_uris=shared_uris)
+        table = read_clip_table(self.catalog, columns, where, as_dictionaries=as_dictionaries)
         names = [n for n in VERDICT_COLUMNS if columns is None or n in columns]
         if selection_id is None or not (names or verdict):
             return table

@@ -63,7 +63,7 @@ class OutputSnapshot:
         selection_id = dataset.latest_selection()
         columns = (*_COLUMNS, *_RULE_COLUMNS) if for_rules else _COLUMNS
         clips = dataset.scored_clips(
-            selection_id=selection_id, columns=columns, shared_uris=not for_rules
+            selection_id=selection_id, columns=columns, as_dictionaries=not for_rules
         )
         policy = policy or _policy(recorded_settings(runs, selection_id).get("policy"))
         sources = dataset.catalog.read("sources", Source, _SOURCE_COLUMNS)

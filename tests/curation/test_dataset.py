@@ -100,6 +100,14 @@ def test_clips_have_scores_and_metadata_of_their_source(dataset):
     assert "verdict" not in upright
 
 
+def test_texts_as_dictionaries_are_the_same_texts(dataset):
+    columns = ["uri", "kind", "motion"]
+    plain = dataset.scored_clips(columns=columns)
+    found = dataset.scored_clips(columns=columns, as_dictionaries=True)
+    assert found.to_pylist() == plain.to_pylist()
+    assert pa.types.is_dictionary(found.schema.field("uri").type)
+
+
 def test_sources_without_their_commit_marker_are_invisible(dataset):
     half = [rows.MeasuredClip(rows.make_clip("3" * 64, 0, 24))]
     rows.add_source(dataset, "/v/half.mp4", half, commit=False)
