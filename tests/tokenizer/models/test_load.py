@@ -6,7 +6,7 @@ from tokenizer.models.load import _WEIGHTS, load, shipped
 from tokenizer.tokenize.psnr import psnr_db
 
 DIGESTS = {
-    "causal-4x8x8": "348218fb",
+    "causal-4x8x8": "fe1dee8e",
     "causal-8x16x16": "dade6e84",
     "causal-8x8x8": "0573312b",
     "pca-4x8x8": "0efab2a6",
