@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,20 +37,32 @@ from curation.delta_table import (
     storage_faults,
 )
 from curation.output_location import check_free_space
-from curation.storage import one_line
+from curation.storage import Storage, one_line
 from curation.table_rows import fragment_rows, write_alike, write_rows
-
-if TYPE_CHECKING:
-    from curation.catalog import Catalog
 
 _Exchange = tuple[Sequence[NewFile], Collection[str]]
 """Files that become part of a table, and paths of those that no longer are."""
 
 
+class Tables(Protocol):
+    """What a writer needs of a `Catalog`."""
+
+    storage: Storage
+
+    def open(self, name: str) -> DeltaTable | None:
+        """See `Catalog`."""
+
+    def reopen(self, name: str, version: int) -> DeltaTable | None:
+        """See `Catalog`."""
+
+    def create(self, name: str, record: type, transactions: Sequence[Transaction]) -> DeltaTable:
+        """See `Catalog`."""
+
+
 class Writer:
     """Appends to tables that it has acquired."""
 
-    def __init__(self, catalog: Catalog, app: str, tables: Mapping[str, type]) -> None:
+    def __init__(self, catalog: Tables, app: str, tables: Mapping[str, type]) -> None:
         self._catalog = catalog
         self._storage = catalog.storage
         self._app = f"reelmill/{app}"

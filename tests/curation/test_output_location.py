@@ -77,7 +77,7 @@ def test_a_file_is_no_output(tmp_path):
 def test_an_unsupported_address_is_refused_and_makes_no_folder(tmp_path, monkeypatch, address):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AddressError):
-        Storage.at(address)
+        Catalog(Storage.at(address))
 
 
 def test_checking_a_folder_leaves_nothing_behind(tmp_path):

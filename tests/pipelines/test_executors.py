@@ -99,7 +99,7 @@ def test_what_a_killed_worker_was_writing_is_removed(tmp_path):
             (media / "one.mp4").write_text("whole")
             return super().run(feeds)
 
-    run_step(step, Killed(InProcessWorkers(), 1), Progress())
+    run_step(step, Killed(InProcessWorkers(), WorkerLimits(max=1)), Progress())
     assert [path.name for path in media.iterdir()] == ["one.mp4"]
 
 
@@ -188,7 +188,7 @@ def test_a_killed_process_of_ray_is_no_items_fault(tmp_path, monkeypatch, name):
                 yield feed, outcome
 
     with contextlib.suppress(InfrastructureError):  # unless the workers finish first
-        run_step(step, Killing(workers, 2), Progress())
+        run_step(step, Killing(workers, WorkerLimits(max=2)), Progress())
     workers.close()
     assert not any(isinstance(outcome, Failed) for outcome in step.committed.values())
     run_step(step, in_process(), Progress())

@@ -15,6 +15,7 @@ from curation.caption.vlm_model import (
     model_digest,
     model_folder,
 )
+from curation.device_memory import DeviceMemory
 from curation.errors import InfrastructureError
 from curation.extras import install_command
 
@@ -128,6 +129,7 @@ def test_a_full_device_is_an_infrastructure_error(model, monkeypatch):
         raise torch.OutOfMemoryError("none left")
 
     monkeypatch.setattr(model._model, "generate", full)
+    monkeypatch.setattr(model, "_memory", DeviceMemory())
     with pytest.raises(InfrastructureError, match="none left; nothing has fitted"):
         model.generate([VlmPrompt(images(1), "?")], 1)
 
