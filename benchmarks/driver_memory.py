@@ -35,8 +35,9 @@ from curation.scan.shots import ContentChange
 from curation.scan.sources import source_row
 from curation.scan.stage import Scan, ScanItem, ScanResult
 from curation.scan.step import ScanStep
-from curation.stage import Done, Outcome, Stage
+from curation.stage import Done, Outcome
 from curation.step import Step
+from pipelines.run.executor import Feed
 from pipelines.run.step_runner import Progress, run_step
 from tokenizer.tokenize.shards import TokenWindow, write_shard
 from tokenizer.tokenize.stage import ClipBatch, Tokenize, TokenizedBatch
@@ -92,10 +93,12 @@ class Instant:
 
     result: Callable[[Any], Any]
 
-    def run(self, stage: Stage, items: Sequence[Any]) -> Iterator[Outcome]:
+    def run(self, feeds: Sequence[Feed]) -> Iterator[tuple[Feed, Outcome]]:
         """See `Executor`."""
-        for item in items:
-            yield Done(item.key, self.result(item), 0.0)
+        for feed in feeds:
+            while feed.fill(is_last=True):
+                item: Any = feed.items.popleft()
+                yield feed, Done(item.key, self.result(item), 0.0)
 
 
 def of_scan(dataset: Dataset, items: int) -> tuple[Step, Callable[[Any], Any]]:

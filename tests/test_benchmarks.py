@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,3 +42,11 @@ def test_the_engine_gives_every_row_once_in_whole_batches(monkeypatch, tmp_path)
     assert len(run.notes.spans["infer"]) == 8
     assert run.notes.loads["infer"] == 1
     assert 0 < run.notes.busy_share <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["scan", "render", "tokenize"])
+def test_the_drivers_memory_is_measured(step):
+    command = [sys.executable, FOLDER / "driver_memory.py", "--step", step, "--outcomes", "64"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert " 64 outcomes: peak " in done.stdout
