@@ -85,6 +85,7 @@ class WindowEncoder:
         list_size: int | None = None,
         *,
         quality: MeasuredWindows,
+        memory: DeviceMemory | None = None,
     ) -> None:
         """`list_size` windows go in one list; by default a few full batches of `batch`."""
         self.rows: dict[str, list[TokenWindow]] = {}
@@ -94,7 +95,7 @@ class WindowEncoder:
         self._batch = batch
         self._list_size = list_size or BATCHES_PER_CALL * batch
         self._buffer: list[ClipWindow] = []
-        self._memory = DeviceMemory()
+        self._memory = memory or DeviceMemory()
 
     def add(self, clip_window: ClipWindow) -> None:
         """See `RowEncoder`."""
@@ -123,10 +124,6 @@ class WindowEncoder:
             found = self._memory.run(self._encoded_rows, clip_windows)
         except Exception as error:
             is_alone = len(clip_windows) == 1
-            if isinstance(error, MediaError) and not is_alone:
-                for clip_window in clip_windows:
-                    self._encode([clip_window])
-                return
             for clip_window in clip_windows:
                 clip_error = _clip_error(error, clip_window, is_alone)
                 self.errors.setdefault(clip_window.clip.clip_id, clip_error)
@@ -169,12 +166,18 @@ class WindowEncoder:
 class SliceEncoder:
     """Encodes each clip as one stream, slice by slice."""
 
-    def __init__(self, tokenizer: StreamingTokenizer, *, quality: MeasuredWindows) -> None:
+    def __init__(
+        self,
+        tokenizer: StreamingTokenizer,
+        *,
+        quality: MeasuredWindows,
+        memory: DeviceMemory | None = None,
+    ) -> None:
         self.rows: dict[str, list[TokenWindow]] = {}
         self.errors: dict[str, Exception] = {}
         self._tokenizer = tokenizer
         self._quality = quality
-        self._memory = DeviceMemory()
+        self._memory = memory or DeviceMemory()
 
     def add(self, clip_window: ClipWindow) -> None:
         """See `RowEncoder`."""
@@ -212,7 +215,12 @@ def check_finite(tokens: Tokens, window: int) -> None:
 
 
 def _clip_error(error: Exception, clip_window: ClipWindow, is_alone: bool) -> Exception:
-    """The error of a window's clip: a refused list is the window's fault only if it is alone."""
+    """The error of a window's clip: a refused list is the window's fault only if it is alone.
+
+    Any other error than a `MediaError` has the stage encode each clip alone.
+    """
+    if isinstance(error, MediaError) and not is_alone:
+        return RuntimeError(f"one of {clip_window.clip.clip_id} and others: {error}")
     if type(error).__name__ == _DEVICE_ERROR:
         return InfrastructureError(str(error).strip().partition("\n")[0])
     if is_alone and isinstance(error, ValueError):

@@ -21,6 +21,7 @@ import numpy as np
 
 from curation.catalog import Catalog
 from curation.data_file import NewFile
+from curation.device_memory import DeviceMemory
 from curation.errors import InfrastructureError, MediaError, ReelmillError, UnavailableError
 from curation.lineage import RenderOrigin, name_with_profile
 from curation.media.sandbox import Limits
@@ -205,15 +206,18 @@ class Tokenize:
             self.device_config.check()
         tokenizer = load(self.tokenizer, self.device_config)
         self.check(tokenizer)
-        return functools.partial(self._tokenize_batch, tokenizer)
+        return functools.partial(self._tokenize_batch, tokenizer, DeviceMemory())
 
-    def _tokenize_batch(self, tokenizer: Tokenizer, batch: ClipBatch) -> TokenizedBatch:
+    def _tokenize_batch(
+        self, tokenizer: Tokenizer, memory: DeviceMemory, batch: ClipBatch
+    ) -> TokenizedBatch:
         outcomes: list[TokenizedClip] = []
         rows: list[TokenWindow] = []
-        results = self._encode(batch.clips, tokenizer)
+        encode = functools.partial(self._encode, tokenizer, memory)
+        results = encode(batch.clips)
         signals = read_clip_signals(Catalog(batch.storage), {clip.clip_id for clip in batch.clips})
         for clip, origin, first in zip(batch.clips, batch.origins, results, strict=True):
-            result = self._retry(clip, tokenizer, first) if isinstance(first, Exception) else first
+            result = _retry(clip, encode, first) if isinstance(first, Exception) else first
             if isinstance(result, Failed):
                 outcomes.append(failed_row(clip, result, origin))
             else:
@@ -230,14 +234,20 @@ class Tokenize:
         return TokenizedBatch(shard, outcomes)
 
     def _encode(
-        self, clips: Sequence[RenderedClip], tokenizer: Tokenizer, list_size: int | None = None
+        self,
+        tokenizer: Tokenizer,
+        memory: DeviceMemory,
+        clips: Sequence[RenderedClip],
+        list_size: int | None = None,
     ) -> list[list[TokenWindow] | Exception]:
         """The rows of each clip, or its error; `list_size` windows at a time."""
         encoder: RowEncoder
         if self.windows == "stream" and isinstance(tokenizer, StreamingTokenizer):
-            encoder = SliceEncoder(tokenizer, quality=self.quality)
+            encoder = SliceEncoder(tokenizer, quality=self.quality, memory=memory)
         else:
-            encoder = WindowEncoder(tokenizer, self.batch, list_size, quality=self.quality)
+            encoder = WindowEncoder(
+                tokenizer, self.batch, list_size, quality=self.quality, memory=memory
+            )
         sources = {clip.clip_id: self._source(clip, tokenizer.rate) for clip in clips}
         results = encode_clips(sources, encoder, self.readers)
         return [results[clip.clip_id] for clip in clips]
@@ -267,27 +277,28 @@ class Tokenize:
             frames, rate.time, length, self.windows, self.tail, is_fixed=bool(self.shapes)
         )
 
-    def _retry(
-        self, clip: RenderedClip, tokenizer: Tokenizer, error: Exception
-    ) -> list[TokenWindow] | Failed:
-        """The result of a clip that failed in a batch: its rows, or the reason."""
-        errors = [error]
 
-        def encode_alone(clip: RenderedClip) -> list[TokenWindow]:
-            result = errors.pop() if errors else self._encode([clip], tokenizer, list_size=1)[0]
-            if isinstance(result, Exception):
-                raise result
-            return result
+def _retry(
+    clip: RenderedClip, encode: Callable[..., list[list[TokenWindow] | Exception]], error: Exception
+) -> list[TokenWindow] | Failed:
+    """The result of a clip that failed in a batch: its rows, or the reason."""
+    errors = [error]
 
-        outcome = attempt(encode_alone, clip)
-        if isinstance(outcome, Done):
-            rows: list[TokenWindow] = outcome.value
-            return rows
-        if isinstance(outcome, Failed):
-            return outcome
-        if isinstance(outcome, Unavailable):
-            raise UnavailableError(outcome.detail)
-        raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
+    def encode_alone(clip: RenderedClip) -> list[TokenWindow]:
+        result = errors.pop() if errors else encode([clip], list_size=1)[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    outcome = attempt(encode_alone, clip)
+    if isinstance(outcome, Done):
+        rows: list[TokenWindow] = outcome.value
+        return rows
+    if isinstance(outcome, Failed):
+        return outcome
+    if isinstance(outcome, Unavailable):
+        raise UnavailableError(outcome.detail)
+    raise InfrastructureError(f"clip {clip.clip_id}: {outcome.detail}")
 
 
 def failed_row(clip: RenderedClip, outcome: Failed, origin: RenderOrigin) -> TokenizedClip:

@@ -200,6 +200,32 @@ def test_a_clip_that_fails_in_a_batch_is_retried_alone(batch, rows_of, through):
     assert [row.clip_id for row in rows_of(done)] == ["b", "a", "a"]
 
 
+class Small(Recursive):
+    """Its device has no memory for windows of so many frames together."""
+
+    def encode(self, videos):
+        if sum(len(video) for video in videos) > 40:
+            raise type("OutOfMemoryError", (RuntimeError,), {})("CUDA: no more memory\nand so on")
+        return super().encode(videos)
+
+
+@pytest.mark.parametrize("names", ["bca", "a"])
+def test_a_clip_that_does_not_fit_alone_is_named_where_others_have_fitted(batch, through, names):
+    """Also where what has fitted was in another batch of the worker."""
+    through(Small())
+    work = with_pca(batch=10).setup()
+    assert work(batch("b")).clips[0].outcome == "tokenized"
+    outcomes = {c.clip_id: (c.outcome, c.reason, c.detail) for c in work(batch(*names)).clips}
+    assert outcomes.pop("a") == ("failed", "device_memory", "CUDA: no more memory")
+    assert {outcome for outcome, _, _ in outcomes.values()} <= {"tokenized"}
+
+
+def test_where_nothing_has_fitted_no_clip_is_blamed(batch, through):
+    through(Small())
+    with pytest.raises(InfrastructureError, match="nothing has fitted into the device's memory"):
+        with_pca(batch=10).setup()(batch("a"))
+
+
 def test_latents_that_are_nan_fail_their_clip(batch, through):
     through(Broken())
     done = with_pca().setup()(batch("a", "b"))
