@@ -288,15 +288,17 @@ def _read_list(storage: Storage, follow_links: bool) -> Iterator[Entry]:
 
 
 def _list_entry(folder: str, address: str, extra: dict[str, str]) -> Entry:
-    """The entry of one path of a list in this folder."""
-    if "://" in address and not address.startswith(_SCHEMES):
+    """The entry of one path of a list in this folder; a list of the web names no local files."""
+    readable: tuple[str, ...] = _SCHEMES
+    if web_files.is_web(folder):
+        address = web_files.relative(folder, address)
+        readable = (*SCHEMES, web_files.SCHEME)
+    if "://" in address and not address.startswith(readable):
         problem = f"only local paths, https://, {STORES} addresses can be read"
         return Entry(utf8_path(address), extra=extra, problem=problem)
     try:
         if address.startswith(_SCHEMES) or os.path.isabs(address):
             uri = Storage.at(address).root
-        elif web_files.is_web(folder):
-            uri = Storage.at(web_files.relative(folder, address)).root
         elif scheme := store_scheme(folder):
             uri = scheme + posixpath.normpath(f"{folder.removeprefix(scheme)}/{address}")
         else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -123,22 +122,16 @@ def filter_rows(
 
 
 def _rows_with_bytes(stored: ds.Dataset, columns: list[str], where: pc.Expression) -> pa.Table:
-    """Rows for which a condition on columns without bytes holds.
-
-    Pictures and vectors are read of row groups that have such rows; most have none.
-    """
+    """Rows for which a condition holds; no picture or vector is read of row groups without one."""
     schema = stored.schema
-    light = [field.name for field in schema if not pa.types.is_binary(field.type)]
-    parts = [schema.empty_table().select(columns)]
-    for fragment in stored.get_fragments(where):
-        rows = fragment.to_table(schema, columns=light)
-        rows = rows.append_column("", pa.array(np.arange(len(rows)))).filter(where)[""]
-        ends = np.cumsum([group.num_rows for group in fragment.row_groups])
-        groups = np.unique(np.searchsorted(ends, rows.to_numpy(), side="right"))
-        if len(groups):
-            subset = fragment.subset(row_group_ids=groups.tolist())
-            parts.append(subset.to_table(schema, columns=columns, filter=where))
-    return pa.concat_tables(parts)
+    groups = (
+        group
+        for fragment in stored.get_fragments(where)
+        for group in fragment.split_by_row_group(where, schema)
+        if group.count_rows(where)
+    )
+    rows = [group.to_table(schema, columns=columns, filter=where) for group in groups]
+    return pa.concat_tables([schema.empty_table().select(columns), *rows])
 
 
 def fragment_rows(

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from curation import web_files
 from curation.errors import MediaError
 from curation.listing import Entry, is_below
 from curation.media import sandbox
@@ -102,8 +103,11 @@ def _find(entry: Entry) -> str | None:
     """The place that a list states, or one beside the video or above it."""
     uri = entry.uri
     if stated := entry.extra.get(SIGNALS):
+        folder = entry.columns_from or os.path.dirname(uri)
+        if web_files.is_web(folder):
+            return web_files.relative(folder, stated)
         if "://" not in stated and not os.path.isabs(stated):
-            stated = f"{entry.columns_from or os.path.dirname(uri)}/{stated}"
+            stated = f"{folder}/{stated}"
         scheme = store_scheme(stated)
         return scheme + posixpath.normpath(stated.removeprefix(scheme)) if scheme else stated
     if "://" in uri:

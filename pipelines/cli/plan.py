@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from curation.errors import MediaError, PrerequisiteError
+from curation.errors import MediaError, PrerequisiteError, UnavailableError
 from curation.listing import Entry, list_videos
 from curation.media.probe import probe
 from curation.steps import clip_steps
@@ -114,7 +114,7 @@ def _probe(entries: Sequence[Entry], profile: Profile) -> list[_Probed]:
         try:
             with Storage.at(entry.uri).local_path() as path:
                 info = probe(path, profile.scan.limits)
-        except (MediaError, FileNotFoundError):
+        except (MediaError, UnavailableError, FileNotFoundError):
             continue
         fps = info.header_fps or 25.0
         seconds = info.header_duration_s or info.header_frames / fps
@@ -131,7 +131,9 @@ def _footage(probed: Sequence[_Probed], entries: Sequence[Entry]) -> Footage:
     frames = sum(video.seconds * video.fps for video in probed)
     pixels = sum(video.seconds * video.fps * video.pixels for video in probed)
     probed_bytes = sum(video.entry.size_bytes for video in probed)
-    total = sum(entry.size_bytes for entry in entries) / probed_bytes
+    total = len(entries) / len(probed)
+    if probed_bytes:  # those of the web have none before they are fetched
+        total = sum(entry.size_bytes for entry in entries) / probed_bytes
     side = (pixels / frames) ** 0.5
     return Footage(
         seconds * total / 3600, round(side * 4 / 3), round(side * 3 / 4), frames / seconds,

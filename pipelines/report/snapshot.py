@@ -94,9 +94,7 @@ class OutputSnapshot:
     @cached_property
     def source_order(self) -> npt.NDArray[np.int64]:
         """For each clip the place of its source's address among the sorted ones [clips]."""
-        encoded = one_chunk(self.clips["uri"])
-        if not pa.types.is_dictionary(encoded.type):
-            encoded = pc.dictionary_encode(encoded)
+        encoded = one_chunk(self.clips["uri"]).dictionary_encode()
         rank = np.empty(len(encoded.dictionary) + 1, np.int64)
         rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(encoded.dictionary))
         rank[-1] = len(encoded.dictionary)

@@ -74,17 +74,17 @@ def estimate_steps(
     names = tuple(steps)
     scans_too = "scan" in names
     size_bytes = sum(item.entry.size_bytes for item in scan)
-    new_bytes = sum(item.entry.size_bytes for item in scan if item.known_clips is None)
-    new_clips = new_bytes * rates.clips_per_byte if scans_too else 0.0
-    is_unknown = scans_too and new_bytes and not rates.clips_per_byte
+    new = [item.entry.size_bytes for item in scan if item.known_clips is None]
+    new_clips = sum(new) * rates.clips_per_byte if scans_too else 0.0
+    is_unknown = scans_too and bool(new) and not new_clips  # as sizes of the web are
     pending = {} if dataset is None else pending_clips(dataset.snapshot(), profile, retry)
     costs = {}
     items: int | None
     for step in names:
         if step == "scan":
             items, s_per_item = len(scan), rates.scan_s_per_byte
-            seconds = None if s_per_item is None else size_bytes * s_per_item
-            seconds = seconds if scan else 0.0
+            is_known = bool(size_bytes) and s_per_item is not None
+            seconds = size_bytes * (s_per_item or 0.0) if is_known or not scan else None
         else:
             share = 1.0 if step == "select" else rates.kept_share
             items = None if is_unknown else pending.get(step, 0) + round(new_clips * share)

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 
 from curation.errors import ReelmillError
 from curation.listing import is_below
+from curation.web_files import is_web
 from pipelines.service.api_keys import ApiKeys
 from pipelines.service.audit import AuditLog
 from pipelines.service.computations import Computations
@@ -89,7 +90,12 @@ class Service:
         )
 
     def check_source(self, uri: str) -> None:
-        """Raises 403 for a source that is below none of the server's sources."""
+        """Raises 403 for a source that is below none of the server's sources, 404 for the web's.
+
+        Nothing is fetched from the web to answer a request: jobs do that.
+        """
+        if is_web(uri):
+            raise HTTPException(404, "the source lies on the web; its renders are shown here")
         if not any(is_below(uri, root) for root in self.settings.sources.values()):
             raise HTTPException(
                 403, "this source is below none of the server's sources; see `serve --source`"

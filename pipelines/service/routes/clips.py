@@ -15,6 +15,7 @@ from curation import lineage, records
 from curation.dataset import Dataset, sources_by_id
 from curation.records import Clip, Render
 from curation.storage import Storage
+from pipelines.report.formatting import base_name
 from pipelines.service.auth import Reader
 from pipelines.service.byte_ranges import file_response
 from pipelines.service.outputs import Outputs
@@ -184,6 +185,6 @@ def json_row(row: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, float) and not math.isfinite(value):
             value = None  # noqa: PLW2901
         if key == "uri" and isinstance(value, str):
-            key, value = "source", value.rstrip("/").rsplit("/", 1)[-1]  # noqa: PLW2901
+            key, value = "source", base_name(value)  # noqa: PLW2901
         result[key] = value
     return result

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
 from curation.dataset import Dataset
+from pipelines.report.formatting import base_name
 from pipelines.service.auth import Reader
 from pipelines.service.schemas import NAME
 from pipelines.service.service import Service
@@ -154,6 +155,4 @@ def _totals(name: str, dataset: Dataset) -> CollectionView:
 def source_view(row: dict[str, Any]) -> SourceView:
     """A row of `sources` with the file's name in place of its address."""
     fields = {key: row[key] for key in SourceView.model_fields if key not in ("name", "extra")}
-    return SourceView(
-        **fields, name=row["uri"].rstrip("/").rsplit("/", 1)[-1], extra=row["extra"] or {}
-    )
+    return SourceView(**fields, name=base_name(row["uri"]), extra=row["extra"] or {})
