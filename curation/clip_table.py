@@ -43,8 +43,6 @@ def read_clip_table(
             wanted |= needed
     of_source = _taken(SOURCE_COLUMNS, wanted)
     table, sources, source = _visible_clips(catalog, wanted, of_source, where)
-    if columns is not None and "source_id" not in columns:
-        table = table.drop_columns("source_id")
     matcher = IdMatcher(table["clip_id"])
     for score in SCORES.values():
         names = _taken([field.name for field in scores.columns(score)], wanted)
@@ -53,8 +51,6 @@ def read_clip_table(
             rows = catalog.read(name, score.record, ["clip_id", *names], where)
             index = matcher.rows(rows["clip_id"])
             table = with_columns(table, rows, names, index, as_dictionaries=as_dictionaries)
-            del rows  # whose memory goes back before the next table is read
-            pa.default_memory_pool().release_unused()
     table = with_columns(table, sources, of_source, source, as_dictionaries=as_dictionaries)
     table = with_sizes(table)
     if columns is None:

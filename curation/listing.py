@@ -157,15 +157,10 @@ def _list_root(
     elif file_type == fs.FileType.NotFound:
         message = "nothing at" if storage.is_remote else "no such file or folder:"
         raise ListingError(f"{message} {utf8_path(storage.root)}")
-    elif _ending(storage.root) in LIST_SUFFIXES:
+    elif web_files.suffix(storage.root).lower() in LIST_SUFFIXES:
         yield from _read_list(storage, follow_links)
     else:
         yield entry_at(storage.root, {})
-
-
-def _ending(address: str) -> str:
-    is_web = web_files.is_web(address)
-    return (web_files.suffix(address) if is_web else PurePosixPath(address).suffix).lower()
 
 
 def _file_type(storage: Storage) -> fs.FileType:
@@ -273,7 +268,7 @@ def _store_problem(uri: str) -> str:
 
 
 def _read_list(storage: Storage, follow_links: bool) -> Iterator[Entry]:
-    address = storage.root.partition("?")[0] if storage.is_web else storage.root
+    address = web_files.without_query(storage.root)
     folder = address.rsplit("/", 1)[0]
     try:
         with storage.local_path() as path:

@@ -39,9 +39,14 @@ def problem(address: str) -> str:
     return ""
 
 
+def without_query(address: str) -> str:
+    """An address of the web without what may sign it; any other address or path as it is."""
+    return address.partition("?")[0] if is_web(address) else address
+
+
 def suffix(address: str) -> str:
     """The ending of the file that an address names, such as `.mp4`."""
-    return PurePosixPath(urlsplit(address).path).suffix
+    return PurePosixPath(without_query(address)).suffix
 
 
 def relative(base: str, address: str) -> str:

@@ -18,6 +18,7 @@ from curation.label import columns as label_columns
 from curation.records import Clip
 from curation.search.manifest import ClipSegment, File
 from curation.search.store import IndexStore
+from curation.web_files import without_query
 
 INDEX_COLUMNS = ("row", "duration_s", "short_side", "caption", "things")
 """Columns beside those of clips, scores and sources."""
@@ -88,7 +89,11 @@ def clip_texts(
     texts: dict[int, list[str]] = {}
     for clip in table.select(["row", "source_id", "uri", "things", *names]).to_pylist():
         tags = [clip[name] for name in names]
-        words = [posixpath.basename(clip["uri"]), extra.get(clip["source_id"]), *tags]
+        words = [
+            posixpath.basename(without_query(clip["uri"])),
+            extra.get(clip["source_id"]),
+            *tags,
+        ]
         texts[clip["row"]] = [word for word in (*words, *(clip["things"] or ())) if word]
     row_numbers = table["row"].to_numpy().tolist()
     for _, rows in sorted(captions.items()):

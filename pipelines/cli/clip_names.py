@@ -17,6 +17,7 @@ from curation.dataset import Dataset
 from curation.pending_inputs import times_listed
 from curation.records import Source
 from curation.storage import Storage
+from curation.web_files import without_query
 from pipelines.cli.exit import UsageError
 from pipelines.cli.rows import short_id
 
@@ -60,9 +61,9 @@ def find_named(dataset: Dataset, name: str) -> Named:
 
     found = name and (
         file(lambda uri: uri in exact)
-        or file(lambda uri: uri.endswith(tail))
+        or file(lambda uri: without_query(uri).endswith(tail))
         or clip()
-        or file(lambda uri: posixpath.splitext(posixpath.basename(uri))[0] == name)
+        or file(lambda uri: posixpath.splitext(posixpath.basename(without_query(uri)))[0] == name)
     )
     if not found:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from curation.web_files import is_web
+from curation.web_files import without_query
 
 
 def thousands(number: int) -> str:
@@ -67,5 +67,4 @@ def size(size_bytes: float) -> str:
 
 def base_name(uri: str) -> str:
     """The file's name: what follows the last slash; of the web without a query."""
-    path = uri.partition("?")[0] if is_web(uri) else uri
-    return path.rstrip("/").rsplit("/", 1)[-1] or uri
+    return without_query(uri).rstrip("/").rsplit("/", 1)[-1] or uri

@@ -4,11 +4,15 @@ import pytest
 
 from curation.dataset import Dataset
 from curation.errors import MediaError
-from curation.listing import ListingError, is_below, list_videos
+from curation.listing import Entry, ListingError, is_below, list_videos
 from curation.records import Clip, Render, Source
 from curation.sample import write_numbered_video
+from curation.scan.stage import ScanItem
 from curation.storage import AddressError, Storage
+from curation.web_files import suffix
 from pipelines.config import load
+from pipelines.report.formatting import base_name
+from pipelines.run.estimate import Rates, StepCost, estimate_steps
 from pipelines.run.pipeline import Pipeline
 from tests import web
 
@@ -86,6 +90,10 @@ def test_a_list_of_the_web_names_files_beside_it(site, folder, tmp_path):
     assert [(entry.uri, entry.extra) for entry in entries] == [
         (f"{site}/a.mp4", {"licence": "CC0"}), (f"{site}/more/b.mp4?x=1", {"licence": "MIT"}),
     ]  # fmt: skip
+    (folder / "local.txt").write_text("/a.mp4\n../a.mp4\nfile:///etc/a.mp4\n")
+    away, *beside = list_videos([f"{site}/local.txt"]).entries
+    assert (away.uri, away.problem[:17]) == ("file:///etc/a.mp4", "only local paths,")
+    assert [entry.uri for entry in beside] == [f"{site}/a.mp4"]
     with pytest.raises(ListingError, match=r"none\.csv: 404"):
         list_videos([f"{site}/none.csv"])
 
@@ -107,6 +115,19 @@ def test_addresses_that_cannot_be_requested(address, words):
 def test_nothing_is_written_to_the_web():
     with pytest.raises(AddressError, match="an output is a folder"):
         Dataset("https://host/out")
+
+
+def test_a_file_is_called_so_without_what_signs_its_address():
+    address = "https://host/raw/a.mp4?signature=x/y.z"
+    assert (suffix(address), base_name(address)) == (".mp4", "a.mp4")
+    assert base_name("/raw/why?.mp4") == "why?.mp4"
+
+
+def test_a_web_source_without_a_size_has_no_time_yet():
+    items = [ScanItem(Entry("https://host/a.mp4"))]
+    rates = Rates(scan_s_per_byte=1e-6, clips_per_byte=1e-6, kept_share=1.0)
+    costs = estimate_steps(None, load(), ("scan", "select"), items, rates)
+    assert costs == {"scan": StepCost(1, None), "select": StepCost(None, None)}
 
 
 def test_what_lies_below_an_address():

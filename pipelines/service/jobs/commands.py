@@ -21,7 +21,7 @@ from curation.errors import ReelmillError
 from curation.input_list import LIST_SUFFIXES
 from curation.listing import is_below
 from curation.object_stores import store_scheme
-from curation.web_files import is_web
+from curation.web_files import is_web, suffix
 from pipelines import config
 from pipelines.service.api_keys import Caller
 from pipelines.service.jobs.local_backend import JobFolder
@@ -174,7 +174,7 @@ def _input_uri(text: str, sources: Mapping[str, str]) -> str:
         if not os.path.exists(uri):
             raise JobRequestError(f"inputs: there is no {text[:100]!r}")
     # Nor a folder of such a name, which may be a list by the time the job runs.
-    if os.path.splitext(uri.partition("?")[0])[1].lower() in LIST_SUFFIXES:
+    if suffix(uri).lower() in LIST_SUFFIXES:
         raise JobRequestError(f"{subject} is a list; name folders or videos")
     return uri
 
